@@ -1,0 +1,264 @@
+// mode, median and stride: levels from all voxels of a footprint at once.
+//
+// Every level is made from the base. An axis falls into at most three segments (a cut first block, whole blocks, a cut
+// last block); in a box of segments all footprints have the same shape. Small footprints are laid out as planes, one
+// row per position in the footprint, so that the kernels see plain rows. Large footprints are gathered voxel by voxel.
+#pragma once
+
+#include <algorithm>
+
+#include "problem.hpp"
+
+namespace tinypyr {
+
+constexpr int max_planes = 32;
+
+class ChooseDriver {
+ public:
+  explicit ChooseDriver(const Options& options) : options_(options) {}
+
+  Status run(const Problem& problem, u64 ignore) {
+    problem_ = &problem;
+    const Codec& codec = problem.codec;
+    how_ = {options_.has_ignore, false, ignore, 0, nullptr};
+    if (options_.method == Method::median && codec.kind == Kind::floating) {
+      // NaN as the encoder leaves it, after the ignored key has been moved to the top
+      how_.has_nan = !(options_.has_ignore && codec.moved == codec.nan_key());
+      how_.nan = codec.nan_key() - (codec.move == Move::to_top ? 1 : 0);
+    }
+    for (int k = 0; k < problem.levels; ++k) {
+      level_ = &problem.level[k];
+      const Status status = boxes(problem.ndim - 1, problem.in, level_->out);
+      if (status != Status::ok) return status;
+    }
+    return Status::ok;
+  }
+
+ private:
+  Status boxes(int axis, const char* in, char* out) {
+    const Problem& p = *problem_;
+    if (axis < 0) return box(in, out);
+    Segment segment[3];
+    const int found = p.segments(*level_, axis, segment);
+    for (int i = 0; i < found; ++i) {
+      const i64 start = (level_->origin[axis] + segment[i].first) * level_->total[axis];
+      blocks_[axis] = segment[i].count;
+      size_[axis] = segment[i].present;
+      const Status status = boxes(axis - 1, in + p.base_index(axis, start) * p.stride[axis],
+                                  out + segment[i].first * level_->stride[axis]);
+      if (status != Status::ok) return status;
+    }
+    return Status::ok;
+  }
+
+  // blocks_ footprints of size_ voxels along each axis.
+  Status box(const char* in, char* out) {
+    const Problem& p = *problem_;
+    i64 count = 1;
+    for (int axis = 0; axis < p.ndim; ++axis) {
+      count *= size_[axis];
+      step_[axis] = size_[axis] * p.stride[axis];
+    }
+    if (options_.method == Method::stride && !options_.has_ignore) {
+      copy_first(in, out);
+      return Status::ok;
+    }
+    return count <= max_planes ? rows(in, out, static_cast<int>(count)) : one_by_one(in, out, count);
+  }
+
+  // Visit all positions of the axes from `first` on, `chunk` positions of axis `first` at a time.
+  template <class Visit>
+  void each_row(int first, i64 chunk, const char* in, char* out, Visit visit) {
+    const Problem& p = *problem_;
+    i64 index[max_ndim] = {};
+    for (;;) {
+      visit(in, out, index);
+      int axis = first;
+      for (; axis < p.ndim; ++axis) {
+        const i64 move = axis == first ? chunk : 1;
+        index[axis] += move;
+        if (index[axis] < blocks_[axis]) {
+          in += move * step_[axis];
+          out += move * level_->stride[axis];
+          break;
+        }
+        in -= (index[axis] - move) * step_[axis];
+        out -= (index[axis] - move) * level_->stride[axis];
+        index[axis] = 0;
+      }
+      if (axis >= p.ndim) return;
+    }
+  }
+
+  void copy_first(const char* in, char* out) {
+    const Problem& p = *problem_;
+    each_row(1, 1, in, out, [&](const char* from, char* to, const i64*) {
+      p.rows().copy(to, level_->stride[0], from, step_[0], blocks_[0]);
+    });
+  }
+
+  // Visit the voxels of a footprint in raster order, the caller's axis 0 fastest.
+  template <class Visit>
+  void each_voxel(const char* in, Visit visit) {
+    const Problem& p = *problem_;
+    int order[max_ndim];
+    for (int axis = 0; axis < p.ndim; ++axis) order[axis] = axis;
+    std::sort(order, order + p.ndim, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
+    i64 index[max_ndim] = {};
+    for (;;) {
+      visit(in);
+      int i = 0;
+      for (; i < p.ndim; ++i) {
+        const int axis = order[i];
+        in += p.stride[axis];
+        if (++index[axis] < size_[axis]) break;
+        in -= size_[axis] * p.stride[axis];
+        index[axis] = 0;
+      }
+      if (i >= p.ndim) return;
+    }
+  }
+
+  Choose kernel() const {
+    const RowKernels& kernels = problem_->rows();
+    if (options_.method == Method::mode) return kernels.mode[options_.ties == Ties::lowest][options_.has_ignore];
+    return options_.method == Method::median ? kernels.median : kernels.first;
+  }
+
+  Status rows(const char* in, char* out, int count) {
+    const Problem& p = *problem_;
+    const i64 width = p.codec.width;
+    const i64 longest = std::max<i64>(64, 32768 / (count * width));
+    int axes = 0;
+    i64 length = 1, chunk = 1;
+    for (; axes < p.ndim; ++axes) {
+      chunk = std::min(blocks_[axes], std::max<i64>(1, longest / length));
+      length *= chunk;
+      if (chunk < blocks_[axes]) {
+        ++axes;
+        break;
+      }
+    }
+    // the planes, the row made of them, and room for the kernel
+    if (!memory_.reserve((2 * i64{count} + 3) * round_up(length * width))) return Status::out_of_memory;
+    char* plane_rows = memory_.data();
+    char* made = plane_rows + count * round_up(length * width);
+    how_.scratch = made + round_up(length * width);
+
+    each_row(axes - 1, chunk, in, out, [&](const char* from, char* to, const i64* index) {
+      i64 extent[max_ndim];
+      i64 n = 1;
+      for (int axis = 0; axis < axes; ++axis) {
+        extent[axis] = axis == axes - 1 ? std::min(chunk, blocks_[axis] - index[axis]) : blocks_[axis];
+        n *= extent[axis];
+      }
+      const bool direct = p.codec.is_identity() && is_contiguous(axes, extent, step_, width);
+      const void* planes[max_planes];
+      int plane = 0;
+      each_voxel(from, [&](const char* voxel) {
+        if (direct && is_aligned(voxel, p.codec.width)) {
+          planes[plane++] = voxel;
+          return;
+        }
+        char* row = plane_rows + plane * n * width;
+        copy_box<true>(p.rows(), p.codec.width, row, const_cast<char*>(voxel), axes, extent, step_);
+        planes[plane++] = row;
+      });
+      if (!p.codec.is_identity()) p.rows().encode(plane_rows, count * n, p.codec);
+      const bool made_in_place =
+          p.codec.is_identity() && is_contiguous(axes, extent, level_->stride, width) && is_aligned(to, p.codec.width);
+      char* row = made_in_place ? to : made;
+      kernel()(planes, count, n, row, how_);
+      if (made_in_place) return;
+      p.rows().decode(row, n, p.codec);
+      copy_box<false>(p.rows(), p.codec.width, row, to, axes, extent, level_->stride);
+    });
+    return Status::ok;
+  }
+
+  Status one_by_one(const char* in, char* out, i64 count) {
+    switch (problem_->codec.width) {
+      case 1:
+        return one_by_one_of<u8>(in, out, count);
+      case 2:
+        return one_by_one_of<u16>(in, out, count);
+      case 4:
+        return one_by_one_of<u32>(in, out, count);
+      default:
+        return one_by_one_of<u64>(in, out, count);
+    }
+  }
+
+  template <class U>
+  Status one_by_one_of(const char* in, char* out, i64 count) {
+    const Problem& p = *problem_;
+    if (!memory_.reserve(2 * count * static_cast<i64>(sizeof(U)))) return Status::out_of_memory;
+    U* keys = reinterpret_cast<U*>(memory_.data());
+    each_row(0, 1, in, out, [&](const char* from, char* to, const i64*) {
+      i64 filled = 0;
+      each_voxel(from, [&](const char* voxel) { std::memcpy(keys + filled++, voxel, sizeof(U)); });
+      p.rows().encode(keys, count, p.codec);
+      U chosen = choose_one(keys, keys + count, count);
+      p.rows().decode(&chosen, 1, p.codec);
+      std::memcpy(to, &chosen, sizeof(U));
+    });
+    return Status::ok;
+  }
+
+  template <class U>
+  U choose_one(const U* keys, U* sorted, i64 count) const {
+    const U ignore = static_cast<U>(how_.ignore);
+    if (options_.method == Method::stride) {
+      const U* first = std::find_if(keys, keys + count, [&](U key) { return key != ignore; });
+      return first == keys + count ? ignore : *first;
+    }
+    if (std::all_of(keys + 1, keys + count, [&](U key) { return key == keys[0]; })) return keys[0];
+    if (options_.method == Method::median) {
+      if (how_.has_nan && std::find(keys, keys + count, static_cast<U>(how_.nan)) != keys + count)
+        return static_cast<U>(how_.nan);
+      const U left_out = static_cast<U>(~U{0});
+      U* end = how_.has_ignore ? std::remove_copy(keys, keys + count, sorted, left_out)
+                               : std::copy(keys, keys + count, sorted);
+      if (end == sorted) return left_out;
+      U* middle = sorted + (end - sorted - 1) / 2;
+      std::nth_element(sorted, middle, end);
+      return *middle;
+    }
+    U* end =
+        how_.has_ignore ? std::remove_copy(keys, keys + count, sorted, ignore) : std::copy(keys, keys + count, sorted);
+    if (end == sorted) return ignore;
+    std::sort(sorted, end);
+    i64 most = 0;
+    U best = 0;
+    int winners = 0;
+    auto each_run = [&](auto visit) {
+      for (const U* run = sorted; run != end;) {
+        const U* next = std::upper_bound(run, static_cast<const U*>(end), *run);
+        visit(*run, next - run);
+        run = next;
+      }
+    };
+    each_run([&](U key, i64 votes) {
+      winners = votes > most ? 1 : winners + (votes == most);
+      best = votes > most ? key : best;
+      most = std::max(most, votes);
+    });
+    if (winners == 1 || options_.ties == Ties::lowest) return best;
+    // the first voxel whose label has the most votes
+    const U* first = std::find_if(keys, keys + count, [&](U key) {
+      if (how_.has_ignore && key == ignore) return false;
+      const auto run = std::equal_range(sorted, end, key);
+      return run.second - run.first == most;
+    });
+    return *first;
+  }
+
+  const Options& options_;
+  const Problem* problem_ = nullptr;
+  const Level* level_ = nullptr;
+  Choice how_ = {};
+  i64 blocks_[max_ndim], size_[max_ndim], step_[max_ndim];
+  Scratch memory_;
+};
+
+}  // namespace tinypyr

@@ -1,0 +1,166 @@
+// The one source file: kernels compiled once per instruction set, the choice among them, and the way of a call from
+// checked views to a driver.
+
+#include <cstdlib>
+#include <cstring>
+
+#include "choose.hpp"
+#include "fold.hpp"
+#include "isa.hpp"
+#include "kernels.hpp"
+#include "labels.hpp"
+#include "parallel.hpp"
+#include "tinypyr.hpp"
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the pair reads of kernels.inl and the ignored value's bits assume a little-endian machine"
+#endif
+
+namespace tinypyr {
+
+// --- one stanza per instruction set --------------------------------------------------------------------------------
+
+TINYPYR_BASE_REGION
+namespace base {
+#include "kernels.inl"
+}  // namespace base
+TINYPYR_BASE_REGION_END
+
+#if TINYPYR_X86
+TINYPYR_REGION("avx2,bmi,bmi2,lzcnt,popcnt")
+namespace avx2 {
+#include "kernels.inl"
+}  // namespace avx2
+TINYPYR_REGION_END
+
+TINYPYR_REGION("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,bmi,bmi2,lzcnt,popcnt,prefer-vector-width=512")
+namespace avx512 {
+#include "kernels.inl"
+}  // namespace avx512
+TINYPYR_REGION_END
+#endif
+
+namespace {
+
+struct Isa {
+  const char* name;
+  const Kernels* kernels;
+};
+
+struct Isas {
+  int count = 0;
+  const char* names[4];
+  const Kernels* kernels[4];
+
+  Isas() {
+#if TINYPYR_X86
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2"))
+      add("avx512", avx512::table);
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) add("avx2", avx2::table);
+#endif
+    add(TINYPYR_BASE, base::table);
+  }
+
+ private:
+  void add(const char* name, const Kernels& table) {
+    names[count] = name;
+    kernels[count++] = &table;
+  }
+};
+
+const Isas& usable() {
+  static const Isas isas;
+  return isas;
+}
+
+// --- from a checked problem to its driver
+// -----------------------------------------------------------------------------
+
+Status pool(Problem& problem, const Options& options, i64* unproven) {
+  Codec& codec = problem.codec;
+  const bool raw = options.method == Method::stride && !options.has_ignore;
+  codec.values = options.method == Method::mean || raw;
+  if (raw) codec.kind = Kind::unsigned_integer;
+  codec.nan_lowest = options.method == Method::min;
+  const u64 ignore = options.has_ignore ? codec.key(options.ignore & codec.mask()) : 0;
+
+  if (options.method == Method::mean) {
+    i64 footprint = 1;
+    for (int axis = 0; axis < problem.ndim; ++axis)
+      footprint *= std::min(problem.extent[axis], problem.top().total[axis]);
+    const Fold& fold = problem.kernels->mean(codec, options.has_ignore, footprint);
+    const bool exact = codec.kind != Kind::floating;
+    return in_parallel(problem, options, [&](const Problem& part, int) {
+      return FoldDriver(fold, exact, options.rounding == Rounding::half_even, ignore).run(part);
+    });
+  }
+  if (options.has_ignore &&
+      (options.method == Method::min || options.method == Method::max || options.method == Method::median)) {
+    codec.move = options.method == Method::max ? Move::to_bottom : Move::to_top;
+    codec.moved = ignore;
+  }
+  if (options.method == Method::min || options.method == Method::max) {
+    const Fold& fold = options.method == Method::min ? problem.rows().min : problem.rows().max;
+    return in_parallel(problem, options,
+                       [&](const Problem& part, int) { return FoldDriver(fold, true, false, 0).run(part); });
+  }
+  if (options.method == Method::mode && problem.levels > 1) {
+    std::atomic<i64> total[max_levels];
+    for (int k = 0; k < problem.levels; ++k) total[k] = 0;
+    const Status status = in_parallel(problem, options, [&](const Problem& part, int) {
+      i64 found[max_levels] = {};
+      const Status made = LabelDriver(options, ignore, found).run(part);
+      for (int k = 0; k < part.levels; ++k) total[k] += found[k];
+      return made;
+    });
+    for (int k = 0; k < problem.levels; ++k) unproven[k] = total[k];
+    return status;
+  }
+  return in_parallel(problem, options,
+                     [&](const Problem& part, int) { return ChooseDriver(options).run(part, ignore); });
+}
+
+}  // namespace
+
+// --- the interface
+// ----------------------------------------------------------------------------------------------------
+
+const char* const* isa_names(int* count) noexcept {
+  *count = usable().count;
+  return usable().names;
+}
+
+int chosen_isa() noexcept {
+  const char* wanted = std::getenv("TINYPYR_ISA");
+  if (wanted == nullptr || *wanted == '\0') return 0;
+  for (int i = 0; i < usable().count; ++i)
+    if (std::strcmp(wanted, usable().names[i]) == 0) return i;
+  return -1;
+}
+
+Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const View* outs, const Options& options,
+               i64* unproven) noexcept {
+  i64 ignored_counts[max_levels];
+  if (levels < 1 || levels > max_levels) return Status::bad_factor;
+  if (unproven == nullptr) unproven = ignored_counts;
+  std::fill(unproven, unproven + levels, 0);
+  const int isa = options.isa < 0 ? chosen_isa() : options.isa;
+  if (isa < 0 || isa >= usable().count) return Status::bad_isa;
+
+  Status status = check(in);
+  for (int k = 0; k < levels && status == Status::ok; ++k) {
+    status = check(outs[k]);
+    if (outs[k].ndim != in.ndim || outs[k].dtype != in.dtype || outs[k].swapped != in.swapped) status = Status::bad_out;
+  }
+  if (status != Status::ok) return status;
+
+  Problem problem;
+  problem.kernels = usable().kernels[isa];
+  status = make_problem(in, levels, factors, outs, options.origin, problem);
+  if (status != Status::ok || is_empty(in)) return status;
+  return pool(problem, options, unproven);
+}
+
+}  // namespace tinypyr

@@ -1,0 +1,55 @@
+// One row per dtype: its name (numpy's), the unsigned type of its width, and its kind.
+//
+// Kernels never see a dtype. Methods that compare voxels work on keys: unsigned integers of the same width, ordered as
+// the values are (see codec.hpp). Means of integers add keys too, because a sign bit flipped on the way in and again on
+// the way out moves a mean by nothing. So four integer widths and two float types serve every row here.
+#pragma once
+
+#include <cstdint>
+
+#if defined(__GNUC__)
+#define TINYPYR_INLINE inline __attribute__((always_inline))
+#else
+#define TINYPYR_INLINE inline
+#endif
+
+namespace tinypyr {
+
+enum class Kind : std::uint8_t { boolean, unsigned_integer, signed_integer, floating };
+
+#define TINYPYR_DTYPES(ROW)                  \
+  ROW(bool8, "bool", 1, boolean)             \
+  ROW(uint8, "uint8", 1, unsigned_integer)   \
+  ROW(uint16, "uint16", 2, unsigned_integer) \
+  ROW(uint32, "uint32", 4, unsigned_integer) \
+  ROW(uint64, "uint64", 8, unsigned_integer) \
+  ROW(int8, "int8", 1, signed_integer)       \
+  ROW(int16, "int16", 2, signed_integer)     \
+  ROW(int32, "int32", 4, signed_integer)     \
+  ROW(int64, "int64", 8, signed_integer)     \
+  ROW(float32, "float32", 4, floating)       \
+  ROW(float64, "float64", 8, floating)
+
+enum class Dtype : std::uint8_t {
+#define TINYPYR_ENUM(id, name, width, kind) id,
+  TINYPYR_DTYPES(TINYPYR_ENUM)
+#undef TINYPYR_ENUM
+};
+
+struct DtypeRow {
+  const char* name;
+  int width;  // bytes
+  Kind kind;
+};
+
+constexpr DtypeRow dtype_rows[] = {
+#define TINYPYR_ROW(id, name, width, kind) {name, width, Kind::kind},
+    TINYPYR_DTYPES(TINYPYR_ROW)
+#undef TINYPYR_ROW
+};
+
+constexpr int dtype_count = static_cast<int>(sizeof(dtype_rows) / sizeof(dtype_rows[0]));
+
+constexpr const DtypeRow& row(Dtype dtype) { return dtype_rows[static_cast<int>(dtype)]; }
+
+}  // namespace tinypyr

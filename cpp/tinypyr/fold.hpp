@@ -1,0 +1,281 @@
+// mean, min and max: levels from carries.
+//
+// A pyramid is a chain of stages, each of which pools one axis by one factor; where a level's last stage ends, the
+// level is written. A stage owns one row of carries. To make its row, a stage along a row axis pools the row of the
+// stage before; a stage along any other axis adds up `factor` such rows. Recursion from the last stage therefore reads
+// the base once, in long runs, and holds one row per stage, whatever the depth of the pyramid.
+#pragma once
+
+#include <cstdlib>
+
+#include "problem.hpp"
+
+namespace tinypyr {
+
+class FoldDriver {
+ public:
+  FoldDriver(const Fold& fold, bool exact, bool half_even, u64 ignore)
+      : fold_(fold), exact_(exact), half_even_(half_even), ignore_(ignore) {}
+
+  Status run(const Problem& whole) {
+    // as many voxels in a row as keep its carries in the first-level cache
+    const i64 longest = std::max<i64>(512, 32768 / (fold_.lanes * fold_.lane_bytes));
+    int axes = 0;
+    i64 length = 1, chunk = 0;  // chunk: blocks of the last level along the last row axis; 0: all of them
+    for (; axes < whole.ndim && chunk == 0; ++axes) {
+      const i64 block = std::min(whole.top().total[axes], whole.extent[axes]);
+      if (axes > 0 && length * block > longest) break;
+      const i64 blocks = std::max<i64>(1, longest / (length * block));
+      if (blocks < whole.top().extent[axes]) chunk = blocks;
+      length *= whole.extent[axes];
+    }
+    row_axes_ = axes;
+    const i64 blocks = whole.top().extent[axes - 1];
+    if (chunk == 0) chunk = blocks;
+    for (i64 first = 0; first < blocks; first += chunk) {
+      problem_ = whole;
+      if (chunk < blocks) problem_.restrict_to(axes - 1, first, std::min(chunk, blocks - first));
+      if (!plan()) return Status::out_of_memory;
+      walk();
+    }
+    return Status::ok;
+  }
+
+ private:
+  struct Stage {
+    int axis;
+    bool along_row;
+    Run run;                     // along the row; elsewhere only n (extent before), factor and phase
+    i64 length;                  // voxels of the row after it
+    int first_level, end_level;  // levels written from its row
+    char* carry;
+  };
+
+  // What does not change from row to row of a level.
+  struct RowShape {
+    bool direct;   // the row lies in the output as it is made
+    bool uniform;  // every footprint of the row has the same number of voxels along the row axes
+    i64 count;     // that number
+  };
+
+  bool plan() {
+    const Problem& p = problem_;
+    const i64 most = i64{p.levels} * (p.ndim + 1) + 62 * p.ndim;
+    if (!stage_memory_.reserve(most * static_cast<i64>(sizeof(Stage)))) return false;
+    stages_ = reinterpret_cast<Stage*>(stage_memory_.data());
+    count_ = 0;
+
+    i64 extent[max_ndim], origin[max_ndim], row_length = 1;
+    for (int axis = 0; axis < p.ndim; ++axis) {
+      extent[axis] = p.extent[axis];
+      origin[axis] = p.origin[axis];
+      if (axis < row_axes_) row_length *= extent[axis];
+    }
+    const i64 base_length = row_length;
+    auto add_stage = [&](int axis, i64 factor) {
+      Stage& stage = stages_[count_++];
+      const i64 phase = origin[axis] - floor_div(origin[axis], factor) * factor;
+      stage = {axis, axis < row_axes_, {1, extent[axis], 1, factor, phase}, 0, 0, 0, nullptr};
+      for (int other = 0; other < row_axes_; ++other) {
+        if (other < axis) stage.run.span *= extent[other];
+        if (other > axis) stage.run.outer *= extent[other];
+      }
+      if (stage.along_row) row_length /= extent[axis];
+      extent[axis] = block_count(extent[axis], factor, origin[axis]);
+      origin[axis] = floor_div(origin[axis], factor);
+      if (stage.along_row) row_length *= extent[axis];
+      stage.length = row_length;
+    };
+    // Sums of integers, and extremes, are the same in any order: fastest axis first, factors of two one at a time. Sums
+    // of doubles are not: the caller's axis 0 first, then axis 1, ..., whatever the memory order.
+    int order[max_ndim];
+    for (int axis = 0; axis < p.ndim; ++axis) order[axis] = axis;
+    if (!exact_) std::sort(order, order + p.ndim, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
+    for (int k = 0; k < p.levels; ++k) {
+      const int before = count_;
+      for (int i = 0; i < p.ndim; ++i) {
+        const int axis = order[i];
+        i64 factor = p.level[k].factor[axis];
+        if (factor == 1 || extent[axis] == 1) {
+          origin[axis] = floor_div(origin[axis], factor);
+          continue;
+        }
+        for (; exact_ && factor > 2 && factor % 2 == 0 && extent[axis] > 2; factor /= 2) add_stage(axis, 2);
+        add_stage(axis, factor);
+      }
+      if (count_ == before) add_stage(0, 1);
+      stages_[count_ - 1].first_level = k;
+      stages_[count_ - 1].end_level = k + 1;
+    }
+
+    const i64 carry_bytes = i64{fold_.lanes} * fold_.lane_bytes;
+    i64 bytes = 2 * round_up(base_length * p.codec.width);
+    for (int s = 0; s < count_; ++s) bytes += round_up(stages_[s].length * carry_bytes);
+    if (!row_memory_.reserve(bytes)) return false;
+    char* at = row_memory_.data();
+    auto take = [&](i64 wanted) {
+      char* start = at;
+      at += round_up(wanted);
+      return start;
+    };
+    base_row_ = take(base_length * p.codec.width);
+    out_row_ = take(base_length * p.codec.width);
+    for (int s = 0; s < count_; ++s) stages_[s].carry = take(stages_[s].length * carry_bytes);
+
+    base_direct_ = p.codec.is_identity() && is_contiguous(row_axes_, p.extent, p.stride, p.codec.width) &&
+                   is_aligned(p.in, p.codec.width);
+    for (int axis = row_axes_; axis < p.ndim; ++axis)
+      base_direct_ = base_direct_ && p.stride[axis] % p.codec.width == 0;
+    for (int k = 0; k < p.levels; ++k) {
+      const Level& level = p.level[k];
+      RowShape& shape = shapes_[k];
+      shape = {p.codec.is_identity() && is_contiguous(row_axes_, level.extent, level.stride, p.codec.width) &&
+                   is_aligned(level.out, p.codec.width),
+               true, 1};
+      for (int axis = row_axes_; axis < p.ndim; ++axis)
+        shape.direct = shape.direct && level.stride[axis] % p.codec.width == 0;
+      Segment segment[3];
+      for (int axis = 0; axis < row_axes_; ++axis) {
+        shape.uniform = shape.uniform && p.segments(level, axis, segment) == 1;
+        shape.count *= segment[0].present;
+      }
+    }
+    return true;
+  }
+
+  void walk() {
+    const Problem& p = problem_;
+    std::fill(at_, at_ + p.ndim, 0);
+    for (;;) {
+      complete(count_ - 1);
+      int axis = row_axes_;
+      for (; axis < p.ndim; ++axis) {
+        if (++at_[axis] < p.top().extent[axis]) break;
+        at_[axis] = 0;
+      }
+      if (axis >= p.ndim) return;
+    }
+  }
+
+  // The row of stage s at the coordinates at_ of the other axes, in the stage's own memory; its level is written.
+  const char* complete(int s) {
+    const Stage& stage = stages_[s];
+    make(s, stage.carry, stage.length, false);
+    for (int k = stage.first_level; k < stage.end_level; ++k) write(k, stage.carry, stage.length);
+    return stage.carry;
+  }
+
+  // The row of stage s into (or, with add, onto) `to`, whose lanes lie `plane` elements apart.
+  void make(int s, char* to, i64 plane, bool add) {
+    const Stage& stage = stages_[s];
+    if (stage.along_row) {
+      if (s == 0)
+        fold_.first(base_row(), to, plane, stage.run, add, ignore_);
+      else
+        pool_lanes(complete(s - 1), stages_[s - 1].length, to, plane, stage.run, add);
+      return;
+    }
+    if (add && !exact_) {  // the order of a sum of doubles is fixed: this stage's rows first
+      make(s, stage.carry, stage.length, false);
+      pool_lanes(stage.carry, stage.length, to, plane, {1, stage.length, 1, 1, 0}, true);
+      return;
+    }
+    const Run whole_row = {1, stage.length, 1, 1, 0};
+    const i64 block = at_[stage.axis];
+    const i64 first = std::max<i64>(0, block * stage.run.factor - stage.run.phase);
+    const i64 end = std::min(stage.run.n, (block + 1) * stage.run.factor - stage.run.phase);
+    for (i64 child = first; child < end; ++child) {
+      at_[stage.axis] = child;
+      const bool onto = add || child > first;
+      if (s == 0)
+        fold_.first(base_row(), to, plane, whole_row, onto, ignore_);
+      else if (stages_[s - 1].end_level > stages_[s - 1].first_level)
+        pool_lanes(complete(s - 1), stages_[s - 1].length, to, plane, whole_row, onto);
+      else
+        make(s - 1, to, plane, onto);
+    }
+    at_[stage.axis] = block;
+  }
+
+  void pool_lanes(const char* from, i64 from_plane, char* to, i64 to_plane, const Run& run, bool add) {
+    for (int lane = 0; lane < fold_.lanes; ++lane)
+      fold_.part(from + lane * from_plane * fold_.lane_bytes, to + lane * to_plane * fold_.lane_bytes, 0, run, add, 0);
+  }
+
+  const char* base_row() {
+    const Problem& p = problem_;
+    const char* from = p.in;
+    for (int axis = row_axes_; axis < p.ndim; ++axis) from += at_[axis] * p.stride[axis];
+    if (base_direct_) return from;
+    // the input is only read: copy_box<true> writes to the row alone
+    copy_box<true>(p.rows(), p.codec.width, base_row_, const_cast<char*>(from), row_axes_, p.extent, p.stride);
+    i64 length = 1;
+    for (int axis = 0; axis < row_axes_; ++axis) length *= p.extent[axis];
+    p.rows().encode(base_row_, length, p.codec);
+    return base_row_;
+  }
+
+  void write(int k, const char* carry, i64 length) {
+    const Problem& p = problem_;
+    const Level& level = p.level[k];
+    char* out = level.out;
+    i64 count = 1;
+    for (int axis = row_axes_; axis < p.ndim; ++axis) {
+      out += at_[axis] * level.stride[axis];
+      count *= p.present(level, axis, at_[axis]);
+    }
+    const RowShape& shape = shapes_[k];
+    char* made = shape.direct ? out : out_row_;
+    if (shape.uniform)
+      finish(carry, length, made, 0, length, count * shape.count);
+    else
+      finish_axis(level, row_axes_ - 1, carry, length, made, 0, length, count);
+    if (shape.direct) return;
+    p.rows().decode(made, length, p.codec);
+    copy_box<false>(p.rows(), p.codec.width, made, out, row_axes_, level.extent, level.stride);
+  }
+
+  void finish(const char* carry, i64 plane, char* out, i64 from, i64 length, i64 count) {
+    fold_.finish(carry + from * fold_.lane_bytes, plane, out + from * problem_.codec.width, length,
+                 {count, half_even_, ignore_});
+  }
+
+  // Footprints at the edges hold fewer voxels: finish runs of equal counts.
+  void finish_axis(const Level& level, int axis, const char* carry, i64 plane, char* out, i64 from, i64 length,
+                   i64 count) {
+    Segment segments[3];
+    const int found = problem_.segments(level, axis, segments);
+    const i64 step = length / level.extent[axis];
+    bool below_uniform = true;
+    i64 below = 1;
+    for (int other = 0; other < axis; ++other) {
+      Segment ignored[3];
+      below_uniform = below_uniform && problem_.segments(level, other, ignored) == 1;
+      below *= ignored[0].present;
+    }
+    for (int i = 0; i < found; ++i) {
+      const Segment& segment = segments[i];
+      if (below_uniform) {
+        finish(carry, plane, out, from + segment.first * step, segment.count * step, count * segment.present * below);
+        continue;
+      }
+      for (i64 j = segment.first; j < segment.first + segment.count; ++j)
+        finish_axis(level, axis - 1, carry, plane, out, from + j * step, step, count * segment.present);
+    }
+  }
+
+  const Fold fold_;
+  const bool exact_, half_even_;
+  const u64 ignore_;
+
+  Problem problem_;
+  int row_axes_ = 1, count_ = 0;
+  Stage* stages_ = nullptr;
+  RowShape shapes_[max_levels];
+  bool base_direct_ = false;
+  char *base_row_ = nullptr, *out_row_ = nullptr;
+  i64 at_[max_ndim];
+  Scratch stage_memory_, row_memory_;
+};
+
+}  // namespace tinypyr

@@ -1,0 +1,36 @@
+// Which instruction sets this compiler can target inside one translation unit, and which of them this machine has.
+#pragma once
+
+#if defined(__GNUC__) && defined(__x86_64__)
+#define TINYPYR_X86 1
+#else
+#define TINYPYR_X86 0
+#endif
+
+#if defined(__aarch64__) || defined(_M_ARM64)
+#define TINYPYR_BASE "neon"
+#else
+#define TINYPYR_BASE "scalar"
+#endif
+
+#define TINYPYR_PRAGMA(text) _Pragma(#text)
+
+// Everything between TINYPYR_REGION and TINYPYR_REGION_END is compiled for the named target, optimised whatever the
+// flags of the file, and without contraction of a * b + c, which would change floats from one instruction set to
+// another.
+#if defined(__clang__)
+#define TINYPYR_REGION(target_name) \
+  TINYPYR_PRAGMA(clang attribute push(__attribute__((target(target_name))), apply_to = function))
+#define TINYPYR_REGION_END TINYPYR_PRAGMA(clang attribute pop)
+#define TINYPYR_BASE_REGION
+#define TINYPYR_BASE_REGION_END
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#define TINYPYR_BASE_REGION TINYPYR_PRAGMA(GCC push_options) TINYPYR_PRAGMA(GCC optimize("O3", "fp-contract=off"))
+#define TINYPYR_BASE_REGION_END TINYPYR_PRAGMA(GCC pop_options)
+#define TINYPYR_REGION(target_name) TINYPYR_BASE_REGION TINYPYR_PRAGMA(GCC target(target_name))
+#define TINYPYR_REGION_END TINYPYR_PRAGMA(GCC pop_options)
+#else
+#define TINYPYR_BASE_REGION
+#define TINYPYR_BASE_REGION_END
+#endif

@@ -1,0 +1,235 @@
+// The loops, in plain C++ that compilers vectorise. Included once per instruction set, inside its namespace and inside
+// a region compiled for it (see dispatch.cpp); `table` at the end is all that leaves. No allocation, no exceptions, and
+// nothing from std:: in here: a library template instantiated in such a region could win at link time and run on a
+// machine that lacks the instructions.
+
+#include "reductions.inl"
+
+// --- pooling one axis of a contiguous (outer, n, span) row ---------------------------------------------------------
+
+template <class W, class T>
+static inline W read_pair(const T* pair) {
+  W wide;
+  __builtin_memcpy(&wide, pair, sizeof(W));
+  return wide;
+}
+
+template <class M, bool add>
+static inline void put(typename M::Lane* to, i64 plane, i64 i, const typename M::Lane* carry) {
+  for (int lane = 0; lane < M::lanes; ++lane) {
+    typename M::Lane& slot = to[lane * plane + i];
+    slot = add ? M::combine(slot, carry[lane]) : carry[lane];
+  }
+}
+
+template <class M>
+static inline void take(typename M::Lane* carry, typename M::Voxel x, typename M::Voxel ignore) {
+  typename M::Lane next[M::lanes];
+  M::load(x, ignore, next);
+  for (int lane = 0; lane < M::lanes; ++lane) carry[lane] = M::combine(carry[lane], next[lane]);
+}
+
+// `blocks` blocks of `factor` steps of `span` voxels each; every step of a block is added in sequence. fixed is the
+// factor where it is worth a loop of its own (0: any).
+template <class M, int fixed, bool add>
+static void pool_blocks(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 blocks, i64 span,
+                        i64 any_factor, typename M::Voxel ignore) {
+  using T = typename M::Voxel;
+  using A = typename M::Lane;
+  if constexpr (fixed == 1) {
+    for (i64 i = 0; i < blocks * span; ++i) {
+      A carry[M::lanes];
+      M::load(from[i], ignore, carry);
+      put<M, add>(to, plane, i, carry);
+    }
+  } else if constexpr (fixed == 2) {
+    if (span == 1) {
+      for (i64 i = 0; i < blocks; ++i) {
+        A carry[M::lanes];
+        if constexpr (is_integer<T> && sizeof(T) < 8) {
+          // two voxels read as one number of twice the width: low part, high part, and no shuffles
+          using W = wider<T>;
+          const W pair = read_pair<W>(from + 2 * i);
+          M::load(static_cast<T>(pair), ignore, carry);
+          take<M>(carry, static_cast<T>(pair >> 8 * sizeof(T)), ignore);
+        } else {
+          M::load(from[2 * i], ignore, carry);
+          take<M>(carry, from[2 * i + 1], ignore);
+        }
+        put<M, add>(to, plane, i, carry);
+      }
+      return;
+    }
+    for (i64 block = 0; block < blocks; ++block, from += 2 * span, to += span)
+      for (i64 i = 0; i < span; ++i) {
+        A carry[M::lanes];
+        M::load(from[i], ignore, carry);
+        take<M>(carry, from[span + i], ignore);
+        put<M, add>(to, plane, i, carry);
+      }
+  } else {
+    for (i64 block = 0; block < blocks; ++block, from += any_factor * span, to += span)
+      for (i64 i = 0; i < span; ++i) {
+        A carry[M::lanes];
+        M::load(from[i], ignore, carry);
+        for (i64 step = 1; step < any_factor; ++step) take<M>(carry, from[step * span + i], ignore);
+        put<M, add>(to, plane, i, carry);
+      }
+  }
+}
+
+template <class M, bool add>
+static void pool_any(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 blocks, i64 span, i64 factor,
+                     typename M::Voxel ignore) {
+  if (factor == 1) return pool_blocks<M, 1, add>(from, to, plane, blocks, span, factor, ignore);
+  if (factor == 2) return pool_blocks<M, 2, add>(from, to, plane, blocks, span, factor, ignore);
+  pool_blocks<M, 0, add>(from, to, plane, blocks, span, factor, ignore);
+}
+
+template <class M, bool add>
+static void pool_run(const typename M::Voxel* from, typename M::Lane* to, i64 plane, const Run& run,
+                     typename M::Voxel ignore) {
+  i64 outer = run.outer, n = run.n;
+  if (run.phase == 0 && n % run.factor == 0) {  // nothing partial: one long run of blocks
+    n *= outer;
+    outer = 1;
+  }
+  for (i64 o = 0; o < outer; ++o, from += n * run.span) {
+    const typename M::Voxel* at = from;
+    i64 left = n;
+    auto blocks = [&](i64 count, i64 factor) {
+      if (count > 0) pool_any<M, add>(at, to, plane, count, run.span, factor, ignore);
+      at += count * factor * run.span;
+      to += count * run.span;
+      left -= count * factor;
+    };
+    if (run.phase > 0) blocks(1, left < run.factor - run.phase ? left : run.factor - run.phase);
+    blocks(left / run.factor, run.factor);
+    if (left > 0) blocks(1, left);
+  }
+}
+
+template <class M>
+static void pool(const void* from, void* to, i64 plane, const Run& run, bool add, u64 ignore_bits) {
+  using T = typename M::Voxel;
+  const T* source = static_cast<const T*>(from);
+  typename M::Lane* target = static_cast<typename M::Lane*>(to);
+  const T ignore = from_bits<T>(ignore_bits);
+  add ? pool_run<M, true>(source, target, plane, run, ignore) : pool_run<M, false>(source, target, plane, run, ignore);
+}
+
+template <class M>
+static void finish(const void* carry, i64 plane, void* out, i64 n, const Finish& how) {
+  M::finish(static_cast<const typename M::Lane*>(carry), plane, static_cast<typename M::Voxel*>(out), n, how);
+}
+
+template <class M>
+constexpr Fold fold_of() {
+  return {M::lanes, sizeof(typename M::Lane), pool<M>, pool<typename M::Part>, finish<M>};
+}
+
+template <class M, class U>
+static void choose(const void* const* planes, int count, i64 n, void* out, const Choice& how) {
+  M::choose(reinterpret_cast<const U* const*>(planes), count, n, static_cast<U*>(out), how);
+}
+
+// --- moving voxels between strided memory and rows ----------------------------------------------------------------
+
+template <class U>
+static inline U load_at(const char* at) {
+  U x;
+  __builtin_memcpy(&x, at, sizeof(U));
+  return x;
+}
+
+template <class U>
+static void copy_strided(char* to, i64 to_stride, const char* from, i64 from_stride, i64 n) {
+  constexpr i64 width = sizeof(U);
+  if (to_stride == width && from_stride == width) {
+    __builtin_memcpy(to, from, static_cast<size_t>(n * width));
+  } else if (to_stride == width && from_stride == 2 * width) {
+    for (i64 i = 0; i < n; ++i) {
+      const U x = load_at<U>(from + i * 2 * width);
+      __builtin_memcpy(to + i * width, &x, sizeof(U));
+    }
+  } else {
+    for (i64 i = 0; i < n; ++i) {
+      const U x = load_at<U>(from + i * from_stride);
+      __builtin_memcpy(to + i * to_stride, &x, sizeof(U));
+    }
+  }
+}
+
+template <class U, Kind kind>
+static void encode_as(U* row, i64 n, U nan_key) {
+  for (i64 i = 0; i < n; ++i) row[i] = to_key<kind>(row[i], nan_key);
+}
+
+template <class U>
+static void encode(void* start, i64 n, const Codec& codec) {
+  U* row = static_cast<U*>(start);
+  if (codec.swapped)
+    for (i64 i = 0; i < n; ++i) row[i] = swap_bytes(row[i]);
+  const U nan_key = static_cast<U>(codec.nan_key()), moved = static_cast<U>(codec.moved);
+  if (codec.keys_are_bits()) {
+  } else if (codec.kind == Kind::boolean) {
+    encode_as<U, Kind::boolean>(row, n, nan_key);
+  } else if (codec.kind == Kind::signed_integer) {
+    encode_as<U, Kind::signed_integer>(row, n, nan_key);
+  } else if constexpr (sizeof(U) >= 4) {
+    encode_as<U, Kind::floating>(row, n, nan_key);
+  }
+  if (codec.move == Move::to_top)
+    for (i64 i = 0; i < n; ++i) row[i] = move_key(row[i], Move::to_top, moved);
+  if (codec.move == Move::to_bottom)
+    for (i64 i = 0; i < n; ++i) row[i] = move_key(row[i], Move::to_bottom, moved);
+}
+
+template <class U>
+static void decode(void* start, i64 n, const Codec& codec) {
+  U* row = static_cast<U*>(start);
+  const U nan_key = static_cast<U>(codec.nan_key()), moved = static_cast<U>(codec.moved);
+  if (codec.move == Move::to_top)
+    for (i64 i = 0; i < n; ++i) row[i] = move_back(row[i], Move::to_top, moved);
+  if (codec.move == Move::to_bottom)
+    for (i64 i = 0; i < n; ++i) row[i] = move_back(row[i], Move::to_bottom, moved);
+  if (!codec.keys_are_bits() && codec.kind == Kind::signed_integer)
+    for (i64 i = 0; i < n; ++i) row[i] = to_bits<Kind::signed_integer>(row[i], nan_key);
+  if constexpr (sizeof(U) >= 4)
+    if (!codec.keys_are_bits() && codec.kind == Kind::floating)
+      for (i64 i = 0; i < n; ++i) row[i] = to_bits<Kind::floating>(row[i], nan_key);
+  if (codec.swapped)
+    for (i64 i = 0; i < n; ++i) row[i] = swap_bytes(row[i]);
+}
+
+// --- what leaves --------------------------------------------------------------------------------------------------
+
+template <class U>
+constexpr RowKernels rows_of() {
+  return {copy_strided<U>,
+          encode<U>,
+          decode<U>,
+          fold_of<Extreme<U, false>>(),
+          fold_of<Extreme<U, true>>(),
+          {{choose<Mode<U, false, false>, U>, choose<Mode<U, false, true>, U>},
+           {choose<Mode<U, true, false>, U>, choose<Mode<U, true, true>, U>}},
+          choose<Median<U>, U>,
+          choose<First<U>, U>};
+}
+
+// Means, narrowest sums first; the first whose sums hold the largest footprint is taken.
+static constexpr MeanRow means[] = {
+    {1, false, i64{257}, {fold_of<Mean<u8, u16>>(), fold_of<SparseMean<u8, u16>>()}},
+    {1, false, i64{1} << 24, {fold_of<Mean<u8, u32>>(), fold_of<SparseMean<u8, u32>>()}},
+    {1, false, max_footprint, {fold_of<Mean<u8, u64>>(), fold_of<SparseMean<u8, u64>>()}},
+    {2, false, i64{1} << 16, {fold_of<Mean<u16, u32>>(), fold_of<SparseMean<u16, u32>>()}},
+    {2, false, max_footprint, {fold_of<Mean<u16, u64>>(), fold_of<SparseMean<u16, u64>>()}},
+    {4, false, max_footprint, {fold_of<Mean<u32, u64>>(), fold_of<SparseMean<u32, u64>>()}},
+    {8, false, max_footprint, {fold_of<WideMean<false>>(), fold_of<WideMean<true>>()}},
+    {4, true, max_footprint, {fold_of<FloatMean<float, false>>(), fold_of<FloatMean<float, true>>()}},
+    {8, true, max_footprint, {fold_of<FloatMean<double, false>>(), fold_of<FloatMean<double, true>>()}},
+};
+
+static constexpr Kernels table = {{rows_of<u8>(), rows_of<u16>(), rows_of<u32>(), rows_of<u64>()},
+                                  means,
+                                  static_cast<int>(sizeof(means) / sizeof(means[0]))};

@@ -1,0 +1,260 @@
+// The mode at several levels in one pass: carried label lists.
+//
+// A voxel's list holds (label, votes, first position) of every label below it, sorted by label. The list of a voxel is
+// its children's lists merged: votes add, first positions take the smaller, so the mode of every level is that of the
+// base, ties included. A list of more than 1,024 labels keeps the 1,024 with the most votes on its way up, and
+// remembers how many votes any one label may have lost; a winner that this could have changed is counted as not proven.
+#pragma once
+
+#include <algorithm>
+
+#include "problem.hpp"
+
+namespace tinypyr {
+
+constexpr i64 max_labels = 1024;
+
+struct Label {
+  u64 key;
+  i64 votes, position;
+};
+
+class LabelList {
+ public:
+  LabelList() = default;
+  LabelList(const LabelList&) = delete;
+  LabelList& operator=(const LabelList&) = delete;
+
+  void clear() { size_ = lost_ = 0; }
+  i64 size() const { return size_; }
+  i64 lost() const { return lost_; }
+  const Label* begin() const { return labels(); }
+  const Label* end() const { return labels() + size_; }
+
+  bool append(const Label& label) {
+    if (!room(size_ + 1)) return false;
+    labels()[size_++] = label;
+    return true;
+  }
+
+  // Sort labels by key, equal keys by position, and make one of equal keys.
+  void collect() {
+    std::sort(labels(), labels() + size_,
+              [](const Label& a, const Label& b) { return a.key != b.key ? a.key < b.key : a.position < b.position; });
+    i64 kept = 0;
+    for (i64 i = 0; i < size_; ++i) {
+      if (kept > 0 && labels()[kept - 1].key == labels()[i].key)
+        labels()[kept - 1].votes += labels()[i].votes;
+      else
+        labels()[kept++] = labels()[i];
+    }
+    size_ = kept;
+  }
+
+  bool merge(const LabelList& child) {
+    lost_ += child.lost_;
+    if (child.size_ == 1 && size_ == 1 && labels()[0].key == child.labels()[0].key) {
+      labels()[0].votes += child.labels()[0].votes;
+      labels()[0].position = std::min(labels()[0].position, child.labels()[0].position);
+      return true;
+    }
+    if (!spare_.reserve((size_ + child.size_) * static_cast<i64>(sizeof(Label)))) return false;
+    Label* merged = reinterpret_cast<Label*>(spare_.data());
+    const Label *a = begin(), *b = child.begin();
+    i64 count = 0;
+    while (a != end() || b != child.end()) {
+      if (b == child.end() || (a != end() && a->key < b->key)) {
+        merged[count++] = *a++;
+      } else if (a == end() || b->key < a->key) {
+        merged[count++] = *b++;
+      } else {
+        merged[count++] = {a->key, a->votes + b->votes, std::min(a->position, b->position)};
+        ++a;
+        ++b;
+      }
+    }
+    memory_.swap(spare_);
+    size_ = count;
+    if (size_ > 8 * max_labels) truncate();
+    return true;
+  }
+
+  void truncate() {
+    if (size_ <= max_labels) return;
+    std::nth_element(labels(), labels() + max_labels, labels() + size_, [](const Label& a, const Label& b) {
+      return a.votes != b.votes ? a.votes > b.votes : a.position < b.position;
+    });
+    lost_ += labels()[max_labels].votes;  // the most of all that are dropped
+    size_ = max_labels;
+    std::sort(labels(), labels() + size_, [](const Label& a, const Label& b) { return a.key < b.key; });
+  }
+
+ private:
+  Label* labels() const { return reinterpret_cast<Label*>(memory_.data()); }
+
+  // Space for this many labels, keeping those that are there.
+  bool room(i64 count) {
+    const i64 bytes = count * static_cast<i64>(sizeof(Label));
+    if (bytes <= memory_.size()) return true;
+    if (!spare_.reserve(2 * bytes)) return false;
+    std::copy(begin(), end(), reinterpret_cast<Label*>(spare_.data()));
+    memory_.swap(spare_);
+    return true;
+  }
+
+  Scratch memory_, spare_;
+  i64 size_ = 0, lost_ = 0;
+};
+
+class LabelDriver {
+ public:
+  LabelDriver(const Options& options, u64 ignore_key, i64* unproven)
+      : options_(options), ignore_(ignore_key), unproven_(unproven) {}
+
+  Status run(const Problem& problem) {
+    problem_ = &problem;
+    for (int axis = 0; axis < problem.ndim; ++axis) order_[axis] = axis;
+    std::sort(order_, order_ + problem.ndim, [&](int a, int b) { return problem.logical[a] < problem.logical[b]; });
+    const int top = problem.levels - 1;
+    i64* at = at_[top];
+    std::fill(at, at + problem.ndim, 0);
+    for (;;) {
+      if (!list(top)) return Status::out_of_memory;
+      int axis = 0;
+      for (; axis < problem.ndim; ++axis) {
+        if (++at[axis] < problem.level[top].extent[axis]) break;
+        at[axis] = 0;
+      }
+      if (axis >= problem.ndim) return Status::ok;
+    }
+  }
+
+ private:
+  // Fill lists_[k] for the voxel at_[k] of level k, writing that voxel and all below it.
+  bool list(int k) {
+    LabelList& list = lists_[k];
+    list.clear();
+    if (k == 0 ? !leaf(list) : !merge_children(k, list)) return false;
+    write(k, list);
+    list.truncate();
+    return true;
+  }
+
+  bool merge_children(int k, LabelList& parent) {
+    const Problem& p = *problem_;
+    const Level &level = p.level[k], &below = p.level[k - 1];
+    i64 first[max_ndim], end[max_ndim];
+    i64* child = at_[k - 1];
+    for (int axis = 0; axis < p.ndim; ++axis) {
+      const i64 start = (level.origin[axis] + at_[k][axis]) * level.factor[axis] - below.origin[axis];
+      first[axis] = std::max<i64>(0, start);
+      end[axis] = std::min(below.extent[axis], start + level.factor[axis]);
+      child[axis] = first[axis];
+    }
+    for (;;) {
+      if (!list(k - 1) || !parent.merge(lists_[k - 1])) return false;
+      int axis = 0;
+      for (; axis < p.ndim; ++axis) {
+        if (++child[axis] < end[axis]) break;
+        child[axis] = first[axis];
+      }
+      if (axis >= p.ndim) return true;
+    }
+  }
+
+  bool leaf(LabelList& list) {
+    const Problem& p = *problem_;
+    const Level& level = p.level[0];
+    i64 size[max_ndim], position = 0, count = 1;
+    const char* in = p.in;
+    for (int axis = 0; axis < p.ndim; ++axis) {
+      const i64 block = (level.origin[axis] + at_[0][axis]) * level.total[axis];
+      const i64 start = p.base_index(axis, block);
+      size[axis] = p.present(level, axis, at_[0][axis]);
+      in += start * p.stride[axis];
+      position += start * p.weight[axis];
+      count *= size[axis];
+    }
+    // Voxels of the same bits are one label: few footprints need more than this comparison.
+    const int width = p.codec.width;
+    u64 bits = 0;
+    std::memcpy(&bits, in, static_cast<std::size_t>(width));
+    bool uniform = true;
+    each_voxel(in, size, [&](const char* voxel, i64) {
+      uniform = std::memcmp(voxel, &bits, static_cast<std::size_t>(width)) == 0;
+      return uniform;
+    });
+    if (uniform) {
+      const u64 key = key_at(in);
+      return (options_.has_ignore && key == ignore_) || list.append({key, count, position});
+    }
+    bool enough = true;
+    each_voxel(in, size, [&](const char* voxel, i64 offset) {
+      const u64 key = key_at(voxel);
+      if (!options_.has_ignore || key != ignore_) enough = list.append({key, 1, position + offset});
+      return enough;
+    });
+    list.collect();
+    return enough;
+  }
+
+  // Visit the voxels of a footprint with their positions relative to its first, until visit says no.
+  template <class Visit>
+  void each_voxel(const char* in, const i64* size, Visit visit) const {
+    const Problem& p = *problem_;
+    i64 index[max_ndim] = {};
+    i64 offset = 0;
+    for (;;) {
+      if (!visit(in, offset)) return;
+      int axis = 0;
+      for (; axis < p.ndim; ++axis) {
+        in += p.stride[axis];
+        offset += p.weight[axis];
+        if (++index[axis] < size[axis]) break;
+        in -= size[axis] * p.stride[axis];
+        offset -= size[axis] * p.weight[axis];
+        index[axis] = 0;
+      }
+      if (axis >= p.ndim) return;
+    }
+  }
+
+  u64 key_at(const char* voxel) const {
+    u64 key = 0;
+    std::memcpy(&key, voxel, static_cast<std::size_t>(problem_->codec.width));
+    if (!problem_->codec.is_identity()) problem_->rows().encode(&key, 1, problem_->codec);
+    return key;
+  }
+
+  void write(int k, const LabelList& list) {
+    const Problem& p = *problem_;
+    char* out = p.level[k].out;
+    for (int axis = 0; axis < p.ndim; ++axis) out += at_[k][axis] * p.level[k].stride[axis];
+    u64 key = ignore_;
+    if (list.size() > 0) {
+      const Label* best = list.begin();
+      for (const Label* label = best + 1; label != list.end(); ++label) {
+        const bool tie = label->votes == best->votes && options_.ties == Ties::first;
+        if (label->votes > best->votes || (tie && label->position < best->position)) best = label;
+      }
+      key = best->key;
+      if (list.lost() > 0) {
+        i64 rival = 0;
+        for (const Label& label : list) rival = &label == best ? rival : std::max(rival, label.votes);
+        unproven_[k] += best->votes <= rival + list.lost();
+      }
+    }
+    if (!p.codec.is_identity()) p.rows().decode(&key, 1, p.codec);
+    std::memcpy(out, &key, static_cast<std::size_t>(p.codec.width));
+  }
+
+  const Options& options_;
+  const u64 ignore_;
+  i64* unproven_;
+  const Problem* problem_ = nullptr;
+  int order_[max_ndim];
+  i64 at_[max_levels][max_ndim];
+  LabelList lists_[max_levels];
+};
+
+}  // namespace tinypyr

@@ -1,0 +1,259 @@
+// A call in its simplest equal form: axes sorted by stride (fastest first), axes of one voxel dropped, neighbours that
+// are contiguous merged. Parts of a problem (slabs for threads, chunks that keep rows in cache) are problems too, cut
+// at blocks of the last level so that no footprint is ever shared.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels.hpp"
+#include "tinypyr.hpp"
+
+namespace tinypyr {
+
+struct Level {
+  char* out;
+  i64 factor[max_ndim];  // from the level before
+  i64 total[max_ndim];   // from the base
+  i64 origin[max_ndim];  // global coordinate of the first voxel
+  i64 extent[max_ndim];
+  i64 stride[max_ndim];
+};
+
+// A run of blocks along one axis with the same number of voxels present in each.
+struct Segment {
+  i64 first, count, present;
+};
+
+struct Problem {
+  const char* in;
+  int ndim, levels;
+  i64 extent[max_ndim], stride[max_ndim], origin[max_ndim];
+  int logical[max_ndim];  // the caller's number of each axis
+  i64 weight[max_ndim];   // raster order with the caller's axis 0 fastest: position = sum of coordinate * weight
+  Codec codec;
+  const Kernels* kernels;
+  Level level[max_levels];
+
+  Problem() = default;
+  Problem(const Problem& other) { *this = other; }
+  Problem& operator=(const Problem& other) {
+    std::memcpy(static_cast<void*>(this), &other, offsetof(Problem, level));
+    std::copy(other.level, other.level + other.levels, level);
+    return *this;
+  }
+
+  const Level& top() const { return level[levels - 1]; }
+  const RowKernels& rows() const { return kernels->of_width(codec.width); }
+
+  i64 base_index(int axis, i64 global) const { return std::max<i64>(global - origin[axis], 0); }
+
+  // Voxels of the base below block j of a level, along one axis.
+  i64 present(const Level& at, int axis, i64 j) const {
+    const i64 first = (at.origin[axis] + j) * at.total[axis];
+    return std::min(origin[axis] + extent[axis], first + at.total[axis]) - std::max(origin[axis], first);
+  }
+
+  // At most three: a first block that may be cut, whole blocks, a last block that may be cut.
+  int segments(const Level& at, int axis, Segment* segment) const {
+    const i64 blocks = at.extent[axis];
+    int count = 0;
+    const i64 cuts[] = {0, 1, std::max<i64>(1, blocks - 1), blocks};
+    for (int i = 0; i < 3; ++i) {
+      if (cuts[i + 1] <= cuts[i]) continue;
+      const i64 voxels = present(at, axis, cuts[i]);
+      if (count > 0 && segment[count - 1].present == voxels)
+        segment[count - 1].count += cuts[i + 1] - cuts[i];
+      else
+        segment[count++] = {cuts[i], cuts[i + 1] - cuts[i], voxels};
+    }
+    return count;
+  }
+
+  // Keep only `count` blocks of the last level along an axis, from the `first` on.
+  void restrict_to(int axis, i64 first, i64 count) {
+    const i64 total = top().total[axis], block = top().origin[axis] + first;
+    const i64 begin = std::max(origin[axis], block * total);
+    const i64 end = std::min(origin[axis] + extent[axis], (block + count) * total);
+    in += (begin - origin[axis]) * stride[axis];
+    origin[axis] = begin;
+    extent[axis] = end - begin;
+    for (int k = 0; k < levels; ++k) {
+      Level& at = level[k];
+      const i64 start = floor_div(begin, at.total[axis]);
+      at.out += (start - at.origin[axis]) * at.stride[axis];
+      at.origin[axis] = start;
+      at.extent[axis] = ceil_div(end, at.total[axis]) - start;
+    }
+  }
+
+  i64 bytes() const {
+    i64 product = codec.width;
+    for (int axis = 0; axis < ndim; ++axis) product *= extent[axis];
+    return product;
+  }
+};
+
+// Checks everything that depends on more than one view, and fills the problem. Extents of 0 are the caller's to handle.
+inline Status make_problem(const View& in, int levels, const i64 (*factors)[max_ndim], const View* outs,
+                           const i64* given_origin, Problem& problem) {
+  i64 origin[max_ndim] = {};
+  for (int axis = 0; axis < in.ndim; ++axis) {
+    if (given_origin != nullptr) origin[axis] = given_origin[axis];
+    if (origin[axis] > max_extent || origin[axis] < -max_extent) return Status::bad_origin;
+  }
+  const int width = row(in.dtype).width;
+  problem.in = in.data;
+  problem.levels = levels;
+  problem.codec.width = width;
+  problem.codec.kind = row(in.dtype).kind;
+  problem.codec.swapped = in.swapped;
+
+  // fastest axis first; on equal strides the last axis counts as faster
+  int order[max_ndim];
+  for (int axis = 0; axis < in.ndim; ++axis) order[axis] = in.ndim - 1 - axis;
+  auto reach = [&](int axis) { return std::abs(in.strides[axis]); };
+  std::stable_sort(order, order + in.ndim, [&](int a, int b) { return reach(a) < reach(b); });
+
+  i64 weights[max_ndim], voxels = 1;
+  for (int axis = 0; axis < in.ndim; ++axis) {
+    weights[axis] = voxels;
+    voxels *= in.shape[axis];
+  }
+
+  int kept = 0;
+  for (int i = 0; i < in.ndim; ++i) {
+    const int axis = order[i];
+    i64 total = 1, n = in.shape[axis], at = origin[axis];
+    for (int k = 0; k < levels; ++k) {
+      const i64 factor = factors[k][axis];
+      if (factor < 1) return Status::bad_factor;
+      Level& level = problem.level[k];
+      if (multiply_overflows(total, factor, &total) || total > 2 * max_extent) total = 2 * max_extent;
+      n = block_count(in.shape[axis], total, origin[axis]);
+      at = floor_div(origin[axis], total);
+      level.factor[kept] = std::min(factor, 2 * max_extent);
+      level.total[kept] = total;
+      level.origin[kept] = at;
+      level.extent[kept] = n;
+      level.stride[kept] = outs[k].strides[axis];
+      if (outs[k].shape[axis] != n) return Status::bad_out;
+    }
+    if (in.shape[axis] == 1) continue;
+    problem.extent[kept] = in.shape[axis];
+    problem.stride[kept] = in.strides[axis];
+    problem.origin[kept] = origin[axis];
+    problem.logical[kept] = axis;
+    problem.weight[kept] = weights[axis];
+    // Merge with the faster neighbour where this axis is not pooled, the neighbour has whole blocks only, and the two
+    // lie in memory as one axis, in the input and in every level.
+    bool merge = kept > 0;
+    for (int k = 0; k < levels && merge; ++k) {
+      const Level& level = problem.level[k];
+      const int fast = kept - 1;
+      merge = level.total[kept] == 1 && problem.origin[fast] % level.total[fast] == 0 &&
+              problem.extent[fast] % level.total[fast] == 0 &&
+              problem.stride[kept] == problem.stride[fast] * problem.extent[fast] &&
+              level.stride[kept] == level.stride[fast] * level.extent[fast];
+    }
+    if (!merge) {
+      ++kept;
+      continue;
+    }
+    problem.extent[kept - 1] *= problem.extent[kept];
+    for (int k = 0; k < levels; ++k) problem.level[k].extent[kept - 1] *= problem.level[k].extent[kept];
+  }
+  if (kept == 0) {  // one voxel: an axis of one
+    problem.extent[0] = 1;
+    problem.stride[0] = width;
+    problem.origin[0] = problem.logical[0] = 0;
+    problem.weight[0] = 1;
+    for (int k = 0; k < levels; ++k) {
+      Level& level = problem.level[k];
+      level.factor[0] = level.total[0] = level.extent[0] = 1;
+      level.origin[0] = 0;
+      level.stride[0] = width;
+    }
+    kept = 1;
+  }
+  problem.ndim = kept;
+  i64 footprint = 1;
+  for (int axis = 0; axis < kept; ++axis) {
+    const i64 widest = std::min(problem.extent[axis], problem.top().total[axis]);
+    if (multiply_overflows(footprint, widest, &footprint) || footprint > max_footprint) return Status::footprint;
+  }
+  for (int k = 0; k < levels; ++k) problem.level[k].out = outs[k].data;
+  return Status::ok;
+}
+
+// --- rows: the fastest axes of a problem, or a chunk of them, treated as one run of voxels ---------------------------
+
+inline bool is_aligned(const void* pointer, int width) {
+  return reinterpret_cast<std::uintptr_t>(pointer) % static_cast<unsigned>(width) == 0;
+}
+
+// Whether voxels of these extents and strides lie one after the other.
+inline bool is_contiguous(int axes, const i64* extent, const i64* stride, i64 width) {
+  for (int axis = 0; axis < axes; ++axis) {
+    if (extent[axis] > 1 && stride[axis] != width) return false;
+    width *= extent[axis];
+  }
+  return true;
+}
+
+// Copy a box of voxels between strided memory and a contiguous row, axis 0 fastest in the row.
+template <bool to_row>
+inline void copy_box(const RowKernels& kernels, int width, char* row, char* box, int axes, const i64* extent,
+                     const i64* stride) {
+  i64 index[max_ndim] = {};
+  for (;;) {
+    if (to_row)
+      kernels.copy(row, width, box, stride[0], extent[0]);
+    else
+      kernels.copy(box, stride[0], row, width, extent[0]);
+    row += extent[0] * width;
+    int axis = 1;
+    for (; axis < axes; ++axis) {
+      box += stride[axis];
+      if (++index[axis] < extent[axis]) break;
+      box -= extent[axis] * stride[axis];
+      index[axis] = 0;
+    }
+    if (axis >= axes) return;
+  }
+}
+
+// Memory for one thread's rows; freed with it.
+class Scratch {
+ public:
+  Scratch() = default;
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch() { std::free(start_); }
+
+  // At least this many bytes, aligned for every lane; what was there is lost.
+  bool reserve(i64 bytes) {
+    if (bytes <= size_) return true;
+    std::free(start_);
+    start_ = static_cast<char*>(std::malloc(static_cast<std::size_t>(bytes)));
+    size_ = start_ == nullptr ? 0 : bytes;
+    return start_ != nullptr;
+  }
+  char* data() const { return start_; }
+  i64 size() const { return size_; }
+  void swap(Scratch& other) {
+    std::swap(start_, other.start_);
+    std::swap(size_, other.size_);
+  }
+
+ private:
+  char* start_ = nullptr;
+  i64 size_ = 0;
+};
+
+constexpr i64 round_up(i64 bytes) { return (bytes + 63) / 64 * 64; }
+
+}  // namespace tinypyr

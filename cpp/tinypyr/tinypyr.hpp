@@ -1,0 +1,52 @@
+// tinypyr: image pyramids of arrays in memory. The whole C++ interface.
+//
+// Add dispatch.cpp to your sources, include this file, link the thread library. C++17, no other dependency.
+//
+//   tinypyr::View in = ..., out = ...;
+//   const std::int64_t factor[tinypyr::max_ndim] = {2, 2, 1};
+//   tinypyr::Options options;                      // mean, rounded half to even, one thread
+//   tinypyr::Status status = tinypyr::pyramid(in, 1, &factor, &out, options);
+//
+// Nothing here throws. What every value of a level means is described in README.md of the Python package; in short:
+// voxel j of a level covers the voxels [j*F, (j+1)*F) of the input that exist, F the product of the factors up to that
+// level, and every level is exact, as if it had been made from the input alone.
+#pragma once
+
+#include <cstdint>
+
+#include "view.hpp"
+
+namespace tinypyr {
+
+enum class Method : std::uint8_t { mean, mode, median, min, max, stride };
+enum class Rounding : std::uint8_t { half_even, floor };  // of the mean of integers
+enum class Ties : std::uint8_t { first, lowest };         // first: with axis 0 fastest
+
+struct Options {
+  Method method = Method::mean;
+  Rounding rounding = Rounding::half_even;
+  Ties ties = Ties::first;
+  bool has_ignore = false;
+  std::uint64_t ignore = 0;              // the bits of the value left out, in the low bytes, native byte order
+  const std::int64_t* origin = nullptr;  // global coordinate of the first voxel, one per axis; null: all 0
+  int threads = 1;                       // 0: one per core
+  int isa = -1;                          // an index into isa_names(); -1: TINYPYR_ISA, or the best one here
+  bool (*keep_going)(void*) = nullptr;   // asked now and then by the calling thread; false stops the call
+  void* context = nullptr;
+};
+
+// Fill outs[0..levels) with the levels of in, finest first. factors[k][axis] is the factor from level k to k + 1.
+//
+// Outs have in's dtype and extents ceil((origin + n) / F) - floor(origin / F); they must not overlap in or each other.
+// When unproven is not null it receives, per level, the number of voxels whose mode is not proven because more than
+// 1,024 labels lie below them (0 for every other method).
+Status pyramid(const View& in, int levels, const std::int64_t (*factors)[max_ndim], const View* outs,
+               const Options& options, std::int64_t* unproven = nullptr) noexcept;
+
+// Names of the instruction sets usable on this machine, best first; count receives how many.
+const char* const* isa_names(int* count) noexcept;
+
+// The index of the instruction set that TINYPYR_ISA asks for, 0 where it is unset or empty, -1 where it is unknown.
+int chosen_isa() noexcept;
+
+}  // namespace tinypyr

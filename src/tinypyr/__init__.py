@@ -1,0 +1,26 @@
+"""Image pyramids for connectomics and bioimaging: exact at every level, at the speed of memory."""
+
+from .pooling import (
+    downsample,
+    downsample_segmentation,
+    downsample_with_averaging,
+    downsample_with_max_pooling,
+    downsample_with_min_pooling,
+    downsample_with_striding,
+    isas,
+    pyramid,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "__version__",
+    "downsample",
+    "downsample_segmentation",
+    "downsample_with_averaging",
+    "downsample_with_max_pooling",
+    "downsample_with_min_pooling",
+    "downsample_with_striding",
+    "isas",
+    "pyramid",
+]

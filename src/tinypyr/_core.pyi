@@ -1,0 +1,17 @@
+from typing import Any
+
+def isas() -> list[str]: ...
+def dtype_names() -> list[str]: ...
+def pyramid(
+    array: Any,
+    outs: list[Any],
+    factors: list[tuple[int, ...]],
+    origin: tuple[int, ...],
+    code: int,
+    swapped: bool,
+    method: int,
+    rounding: int,
+    ties: int,
+    ignore_bits: int | None,
+    threads: int,
+) -> list[int] | None: ...

@@ -1,0 +1,183 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+"""The binding: buffers to views, one call into C++ without the GIL, statuses to exceptions.
+
+It knows neither dtypes nor methods: both are numbers from the C++ tables. Arguments are checked in pooling.py.
+"""
+
+from cpython.buffer cimport PyBUF_STRIDED, PyBUF_STRIDED_RO, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libcpp cimport bool as cbool
+
+import os
+
+
+cdef extern from "tinypyr/tinypyr.hpp" namespace "tinypyr" nogil:
+    const int max_ndim
+    const int dtype_count
+
+    cdef enum class Status(uint8_t):
+        ok
+        footprint
+        out_of_memory
+        interrupted
+
+    cdef enum class Dtype(uint8_t):
+        pass
+
+    cdef enum class Method(uint8_t):
+        pass
+
+    cdef enum class Rounding(uint8_t):
+        pass
+
+    cdef enum class Ties(uint8_t):
+        pass
+
+    cdef cppclass DtypeRow:
+        const char* name
+
+    const DtypeRow dtype_rows[]
+
+    cdef cppclass View:
+        View()
+        char* data
+        int ndim
+        int64_t shape[32]
+        int64_t strides[32]
+        Dtype dtype
+        cbool swapped
+
+    cdef cppclass Options:
+        Options()
+        Method method
+        Rounding rounding
+        Ties ties
+        cbool has_ignore
+        uint64_t ignore
+        const int64_t* origin
+        int threads
+        int isa
+        cbool (*keep_going)(void*) noexcept
+        void* context
+
+    Status c_pyramid "tinypyr::pyramid"(const View&, int, const int64_t (*)[32], const View*, const Options&,
+                                       int64_t*) noexcept
+    const char* const* isa_names(int*) noexcept
+    int chosen_isa() noexcept
+
+
+def isas():
+    """Names of the instruction sets usable here, best first."""
+    cdef int count = 0
+    cdef const char* const* names = isa_names(&count)
+    return [names[i].decode() for i in range(count)]
+
+
+def dtype_names():
+    """numpy's names of the dtypes that are compiled; a dtype's code is its place in this list."""
+    return [dtype_rows[i].name.decode() for i in range(dtype_count)]
+
+
+cdef class _Levels:
+    """Buffers and views of one call, released whatever happens."""
+
+    cdef Py_buffer* buffers
+    cdef View* views
+    cdef int64_t* numbers
+    cdef int held, room
+
+    def __cinit__(self, int room):
+        self.held = 0
+        self.room = room
+        self.buffers = <Py_buffer*>malloc(room * sizeof(Py_buffer))
+        self.views = <View*>malloc(room * sizeof(View))
+        # one row of factors per level, the origin, and the counts that come back
+        self.numbers = <int64_t*>malloc((room * max_ndim + max_ndim + room) * sizeof(int64_t))
+        if self.buffers == NULL or self.views == NULL or self.numbers == NULL:
+            raise MemoryError("tinypyr: no memory for the views of one call")
+
+    def __dealloc__(self):
+        for i in range(self.held):
+            PyBuffer_Release(&self.buffers[i])
+        free(self.buffers)
+        free(self.views)
+        free(self.numbers)
+
+    cdef int hold(self, object array, int code, bint swapped, int flags) except -1:
+        cdef View* view = &self.views[self.held]
+        cdef Py_buffer* buffer = &self.buffers[self.held]
+        PyObject_GetBuffer(array, buffer, flags)
+        self.held += 1
+        view.data = <char*>buffer.buf
+        view.ndim = buffer.ndim
+        view.dtype = <Dtype>code
+        view.swapped = swapped
+        for axis in range(buffer.ndim):
+            view.shape[axis] = buffer.shape[axis]
+            view.strides[axis] = buffer.strides[axis]
+        return 0
+
+
+cdef class _Signals:
+    cdef object error
+
+
+cdef cbool _keep_going(void* context) noexcept with gil:
+    """Ctrl-C between two slabs of a long call."""
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        (<_Signals>context).error = error
+        return False
+    return True
+
+
+def pyramid(array, list outs, list factors, tuple origin, int code, bint swapped, int method, int rounding, int ties,
+            ignore_bits, int threads):
+    """Fill outs; return the number of unproven modes per level where there are any, else None."""
+    cdef int levels = len(outs), ndim = array.ndim, isa = chosen_isa()
+    if isa < 0:
+        raise ValueError(
+            f"TINYPYR_ISA: {os.environ.get('TINYPYR_ISA')!r} is not one of the instruction sets usable here: "
+            + ", ".join(isas())
+        )
+    cdef _Levels held = _Levels(levels + 1)
+    cdef _Signals signals = _Signals()
+    cdef Options options
+    cdef Status status
+    held.hold(array, code, swapped, PyBUF_STRIDED_RO)
+    for out in outs:
+        held.hold(out, code, swapped, PyBUF_STRIDED)
+    cdef int64_t* starts = held.numbers + levels * max_ndim
+    cdef int64_t* unproven = starts + max_ndim
+    for k in range(levels):
+        for axis in range(ndim):
+            held.numbers[k * max_ndim + axis] = factors[k][axis]
+    for axis in range(ndim):
+        starts[axis] = origin[axis]
+    options.method = <Method>method
+    options.rounding = <Rounding>rounding
+    options.ties = <Ties>ties
+    options.has_ignore = ignore_bits is not None
+    options.ignore = 0 if ignore_bits is None else ignore_bits
+    options.origin = starts
+    options.threads = threads
+    options.isa = isa
+    options.keep_going = _keep_going
+    options.context = <void*>signals
+    with nogil:
+        status = c_pyramid(held.views[0], levels, <const int64_t (*)[32]>held.numbers, held.views + 1, options, unproven)
+    if status == Status.interrupted:
+        raise signals.error
+    if status == Status.out_of_memory:
+        raise MemoryError("tinypyr: no scratch memory for one row of footprints")
+    if status == Status.footprint:
+        raise ValueError(f"factor: {factors!r} puts more than 2**31 voxels into one footprint")
+    if status != Status.ok:
+        raise SystemError(f"tinypyr: status {<int>status} after the arguments were checked")
+    for k in range(levels):
+        if unproven[k]:
+            return [unproven[k] for k in range(levels)]
+    return None

@@ -1,0 +1,508 @@
+"""Pooling: what is this block of voxels, as one voxel?
+
+The way of an array through this layer: the functions here check arguments and allocate the levels, ``_core`` (the
+compiled binding) pools, and ``_reference`` (the numpy twin) does the same for dtypes the core has no row for, or when
+the extension is missing.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import sys
+import warnings
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, Literal, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _reference
+
+Array: TypeAlias = npt.NDArray[Any]
+Method: TypeAlias = Literal["mean", "mode", "median", "min", "max", "stride"]
+Rounding: TypeAlias = Literal["half-even", "floor"]
+Ties: TypeAlias = Literal["first", "lowest"]
+Factor: TypeAlias = float | Sequence[float] | npt.NDArray[Any]
+
+METHODS = ("mean", "mode", "median", "min", "max", "stride")
+ROUNDINGS = ("half-even", "floor")
+TIES = ("first", "lowest")
+
+MAX_NDIM = 32
+MAX_LEVELS = 64
+#: Coordinates and cumulative factors stay below this, so that their sums fit 64 bits.
+MAX_COORDINATE = 2**61
+
+
+def _load_core() -> ModuleType | None:
+    try:
+        from . import _core
+    except ImportError:
+        return None
+    return cast(ModuleType, _core)
+
+
+_core = _load_core()
+#: dtype -> (row of the core's dtype table, whether the bytes are in the other order)
+_CODES: dict[np.dtype[Any], tuple[int, bool]] = {}
+for _code, _name in enumerate(_core.dtype_names() if _core else ()):
+    _CODES[np.dtype(_name).newbyteorder("S")] = _code, True
+    _CODES[np.dtype(_name)] = _code, False  # after the swapped one: a single byte has one order
+_missing_core_reported = False
+
+
+def isas() -> list[str]:
+    """Instruction sets that the compiled core can use on this machine, best first.
+
+    The first is used unless the environment variable ``TINYPYR_ISA`` names another; it is read at every call.
+    Every instruction set gives the same bits.
+
+    Returns
+    -------
+    list of str
+        For example ``["avx512", "avx2", "scalar"]``; empty when the compiled extension is missing.
+
+    Examples
+    --------
+    >>> import tinypyr
+    >>> isinstance(tinypyr.isas(), list)
+    True
+    """
+    return list(_core.isas()) if _core else []
+
+
+def downsample(
+    array: npt.ArrayLike,
+    factor: Factor,
+    method: Method = "mean",
+    *,
+    ignore: Any = None,
+    rounding: Rounding = "half-even",
+    ties: Ties = "first",
+    origin: Sequence[int] | None = None,
+    out: Array | None = None,
+    parallel: int = 1,
+) -> Array:
+    """Pool an array by a factor per axis.
+
+    Voxel ``j`` of the answer covers the voxels ``[j * factor, (j + 1) * factor)`` of each axis that exist; extents are
+    rounded up, and blocks at the edges are made from the voxels present.
+
+    Parameters
+    ----------
+    array : array_like of bool, integers, floats or complex numbers, 0 to 32 dimensions
+        Never copied or changed, whatever its strides, byte order or alignment.
+    factor : int or sequence of int
+        Voxels per block: one int for every axis, or one per axis (the axes left out get 1). Integral floats count.
+    method : {"mean", "mode", "median", "min", "max", "stride"}
+        ``mean``: the exact sum divided once; floats are added as doubles, and NaN propagates. ``mode``: the most
+        frequent value. ``median``: the lower middle value. ``min``, ``max``: the extremes; NaN propagates through
+        these three. ``stride``: the block's first voxel.
+    ignore : scalar, optional
+        Voxels equal to this value are left out, with every method; a block of nothing else gives the value itself.
+        ``ignore=nan`` leaves NaN out of float arrays.
+    rounding : {"half-even", "floor"}
+        How the mean of integers is rounded. Means of floats are rounded once to the dtype either way.
+    ties : {"first", "lowest"}
+        Which of several most frequent values ``mode`` takes: the one seen first with axis 0 fastest, or the smallest.
+    origin : sequence of int, optional
+        Global coordinate of the array's first voxel (default all 0; axes left out get 0). Blocks are anchored at
+        global 0: the answer starts at block ``floor(origin / factor)``, and the first block may be partial.
+    out : ndarray, optional
+        Where to write: the answer's shape and the array's dtype, writable, no memory shared with ``array``.
+    parallel : int
+        Threads; 0 for one per core. The answer does not depend on it. The GIL is released.
+
+    Returns
+    -------
+    ndarray
+        ``out``, or a new array with the input's dtype and memory order and
+        ``ceil((origin + n) / factor) - floor(origin / factor)`` voxels along each axis.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument that makes no sense; the message names it. Nothing is written.
+
+    Examples
+    --------
+    >>> import numpy as np, tinypyr
+    >>> tinypyr.downsample(np.array([[1, 2, 9], [3, 4, 9]], np.uint8), (2, 2))
+    array([[2, 9]], dtype=uint8)
+    >>> tinypyr.downsample(np.array([7, 7, 5, 5, 5, 7]), 6, "mode")  # a tie: 7 came first
+    array([7])
+    >>> tinypyr.downsample(np.array([0, 6, 0, 0], np.uint8), 2, ignore=0)
+    array([6, 0], dtype=uint8)
+    """
+    array = _as_array(array)
+    factors = [_one_factor(factor, array.ndim)]
+    return _pool(
+        array, factors, method, ignore, rounding, ties, origin, None if out is None else [out], parallel
+    )[0]
+
+
+def pyramid(
+    array: npt.ArrayLike,
+    factor: Factor | Sequence[Sequence[float]],
+    method: Method = "mean",
+    *,
+    num_mips: int = 1,
+    ignore: Any = None,
+    rounding: Rounding = "half-even",
+    ties: Ties = "first",
+    origin: Sequence[int] | None = None,
+    out: Sequence[Array] | None = None,
+    parallel: int = 1,
+) -> list[Array]:
+    """Pool an array to several levels at once, each of them exact.
+
+    Every level is a function of the voxels of ``array`` in its footprint, never of the rounded values of the level
+    below: sums, extremes and label counts are carried upward instead. Level ``k`` equals :func:`downsample` by the
+    product of the first ``k`` factors.
+
+    Parameters
+    ----------
+    array, method, ignore, rounding, ties, origin, parallel
+        As for :func:`downsample`.
+    factor : int, sequence of int, or list of such sequences
+        The factor from each level to the next, as for :func:`downsample`; or one per level, as a list of sequences.
+    num_mips : int
+        How many levels, 1 to 64. With one factor per level, leave it out.
+    out : sequence of ndarray, optional
+        One array per level, each as for :func:`downsample`.
+
+    Returns
+    -------
+    list of ndarray
+        The levels, finest first, without the input.
+
+    Warns
+    -----
+    RuntimeWarning
+        With ``method="mode"``: when some voxels of a level have more than 1,024 labels below them and their most
+        frequent one is not proven, because only the 1,024 most frequent are carried upward.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument that makes no sense; the message names it. Nothing is written.
+
+    Examples
+    --------
+    >>> import numpy as np, tinypyr
+    >>> levels = tinypyr.pyramid(np.array([0, 1, 1, 1, 1, 1, 1, 1], np.uint8), 2, num_mips=3)
+    >>> [level.tolist() for level in levels]
+    [[0, 1, 1, 1], [1, 1], [1]]
+    >>> [level.shape for level in tinypyr.pyramid(np.zeros((64, 64, 9)), [(2, 2, 1), (2, 2, 2)])]
+    [(32, 32, 9), (16, 16, 5)]
+    """
+    array = _as_array(array)
+    factors = _schedule(factor, num_mips, array.ndim)
+    return _pool(array, factors, method, ignore, rounding, ties, origin, out, parallel)
+
+
+def downsample_with_averaging(
+    img: npt.ArrayLike, factor: Factor, num_mips: int = 1, sparse: bool = False
+) -> list[Array]:
+    """``num_mips`` levels of means, finest first. ``sparse`` leaves zeros out.
+
+    The name and arguments of tinybrain's function with tinypyr's meaning: exact means of the voxels present, rounded
+    half to even, from the full resolution at every level. See :func:`pyramid`.
+
+    Examples
+    --------
+    >>> import numpy as np, tinypyr
+    >>> img = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    >>> tinypyr.downsample_with_averaging(img, (2, 2), num_mips=2)
+    [array([[ 2,  4],
+           [10, 12]], dtype=uint8), array([[8]], dtype=uint8)]
+    """
+    return pyramid(img, factor, "mean", num_mips=num_mips, ignore=_sparse(sparse))
+
+
+def downsample_segmentation(
+    img: npt.ArrayLike, factor: Factor, sparse: bool = False, num_mips: int = 1
+) -> list[Array]:
+    """``num_mips`` levels of most frequent labels, finest first. ``sparse`` leaves background (0) out.
+
+    The name and arguments of tinybrain's function with tinypyr's meaning: the mode of the full resolution at every
+    level, ties to the label seen first with axis 0 fastest. See :func:`pyramid`.
+
+    Examples
+    --------
+    >>> import numpy as np, tinypyr
+    >>> img = np.array([[0, 0], [0, 5]], np.uint64)
+    >>> tinypyr.downsample_segmentation(img, (2, 2))[0].item()
+    0
+    >>> tinypyr.downsample_segmentation(img, (2, 2), sparse=True)[0].item()
+    5
+    """
+    return pyramid(img, factor, "mode", num_mips=num_mips, ignore=_sparse(sparse))
+
+
+def downsample_with_min_pooling(
+    img: npt.ArrayLike, factor: Factor, num_mips: int = 1, sparse: bool = False
+) -> list[Array]:
+    """``num_mips`` levels of minima, finest first. ``sparse`` leaves zeros out. See :func:`pyramid`.
+
+    Examples
+    --------
+    >>> import numpy as np, tinypyr
+    >>> tinypyr.downsample_with_min_pooling(np.array([[4, 0], [3, 2]], np.uint8), 2, sparse=True)
+    [array([[2]], dtype=uint8)]
+    """
+    return pyramid(img, factor, "min", num_mips=num_mips, ignore=_sparse(sparse))
+
+
+def downsample_with_max_pooling(
+    img: npt.ArrayLike, factor: Factor, num_mips: int = 1, sparse: bool = False
+) -> list[Array]:
+    """``num_mips`` levels of maxima, finest first. ``sparse`` leaves zeros out. See :func:`pyramid`.
+
+    Examples
+    --------
+    >>> import numpy as np, tinypyr
+    >>> tinypyr.downsample_with_max_pooling(np.array([[4, 0], [3, 2]], np.uint8), 2)
+    [array([[4]], dtype=uint8)]
+    """
+    return pyramid(img, factor, "max", num_mips=num_mips, ignore=_sparse(sparse))
+
+
+def downsample_with_striding(
+    img: npt.ArrayLike, factor: Factor, num_mips: int = 1, sparse: bool = False
+) -> list[Array]:
+    """``num_mips`` levels of each block's first voxel, finest first. ``sparse`` takes the first that is not 0.
+
+    Examples
+    --------
+    >>> import numpy as np, tinypyr
+    >>> tinypyr.downsample_with_striding(np.arange(8), 2, num_mips=2)
+    [array([0, 2, 4, 6]), array([0, 4])]
+    """
+    return pyramid(img, factor, "stride", num_mips=num_mips, ignore=_sparse(sparse))
+
+
+# --- checks -----------------------------------------------------------------------------------------------------
+
+
+def _sparse(sparse: bool) -> int | None:
+    return 0 if sparse else None
+
+
+def _as_array(array: npt.ArrayLike) -> Array:
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(
+            "array: a masked array's mask would be lost; pass array.filled(value) and ignore=value"
+        )
+    checked = np.asarray(array)
+    if checked.dtype.kind not in "biufc":
+        raise TypeError(
+            f"array: dtype {checked.dtype} cannot be pooled; bool, integer, float and complex arrays can"
+        )
+    if checked.ndim > MAX_NDIM:
+        raise ValueError(f"array: {checked.ndim} dimensions; at most {MAX_NDIM} can be pooled")
+    return checked
+
+
+def _integer(name: str, value: Any) -> int:
+    """An int, a numpy integer or an integral float."""
+    if isinstance(value, (float, np.floating)) and math.isfinite(value) and value == int(value):
+        return int(value)
+    try:
+        return operator.index(value)
+    except TypeError:
+        kind = ValueError if isinstance(value, (float, np.floating)) else TypeError
+        raise kind(f"{name}: {value!r} is not an integer") from None
+
+
+def _one_factor(factor: Any, ndim: int) -> tuple[int, ...]:
+    if np.ndim(factor) == 0:
+        values = (_integer("factor", factor[()] if isinstance(factor, np.ndarray) else factor),) * ndim
+        if ndim == 0:
+            values = (_integer("factor", factor),)
+    else:
+        values = tuple(_integer("factor", value) for value in factor)
+        if len(values) > ndim:
+            raise ValueError(
+                f"factor: {factor!r} has {len(values)} entries for an array of {ndim} dimensions"
+            )
+        values += (1,) * (ndim - len(values))
+    if any(value < 1 for value in values):
+        raise ValueError(f"factor: {factor!r} must be 1 or more on every axis")
+    return tuple(min(value, MAX_COORDINATE) for value in values[:ndim])
+
+
+def _schedule(factor: Any, num_mips: Any, ndim: int) -> list[tuple[int, ...]]:
+    levels = _integer("num_mips", num_mips)
+    per_level = isinstance(factor, (list, tuple)) and any(np.ndim(entry) > 0 for entry in factor)
+    if per_level and levels == 1:
+        levels = len(factor)
+    if not 1 <= levels <= MAX_LEVELS:
+        raise ValueError(f"num_mips: {levels} levels; 1 to {MAX_LEVELS} can be made")
+    if not per_level:
+        return [_one_factor(factor, ndim)] * levels
+    if levels != len(factor):
+        raise ValueError(f"num_mips: {levels} does not match the {len(factor)} factors in factor={factor!r}")
+    return [_one_factor(entry, ndim) for entry in factor]
+
+
+def _choice(name: str, value: Any, choices: tuple[str, ...]) -> int:
+    try:
+        return choices.index(value)
+    except ValueError:
+        raise ValueError(f"{name}: {value!r} is not one of {', '.join(map(repr, choices))}") from None
+
+
+def _checked_origin(origin: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if origin is None:
+        return (0,) * len(shape)
+    if np.ndim(origin) != 1:
+        raise TypeError(f"origin: {origin!r} is not a sequence of one integer per axis")
+    values = tuple(_integer("origin", value) for value in origin)
+    if len(values) > len(shape):
+        raise ValueError(
+            f"origin: {origin!r} has {len(values)} entries for an array of {len(shape)} dimensions"
+        )
+    if any(abs(value) > MAX_COORDINATE for value in values):
+        raise ValueError(f"origin: {origin!r} is beyond {MAX_COORDINATE}")
+    return values + (0,) * (len(shape) - len(values))
+
+
+def _checked_ignore(ignore: Any, dtype: np.dtype[Any]) -> Any:
+    """The value as a scalar of the array's dtype, native byte order; None stays None."""
+    if ignore is None:
+        return None
+    if np.ndim(ignore) != 0 or isinstance(ignore, (str, bytes)):
+        raise TypeError(f"ignore: {ignore!r} is not a single number")
+    native = dtype.newbyteorder("=").type
+    if dtype.kind == "c":
+        return native(ignore)
+    if isinstance(ignore, (complex, np.complexfloating)):
+        raise TypeError(f"ignore: {ignore!r} is complex and the array is {dtype}")
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            value = native(ignore)
+        if np.isinf(value) and not np.isinf(ignore):
+            raise ValueError(f"ignore: {ignore!r} is beyond the range of {dtype}")
+        return value
+    wanted = _integer("ignore", bool(ignore) if isinstance(ignore, np.bool_) else ignore)
+    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    if not low <= wanted <= high:
+        raise ValueError(f"ignore: {ignore!r} never occurs in an array of {dtype}")
+    return native(wanted)
+
+
+def _overlaps_itself(array: Array) -> bool:
+    """Whether two voxels may share memory. Conservative in the way of layouts that nobody allocates."""
+    reach = array.itemsize
+    for stride, n in sorted(
+        (abs(stride), n) for stride, n in zip(array.strides, array.shape, strict=True) if n > 1
+    ):
+        if stride < reach:
+            return True
+        reach += stride * (n - 1)
+    return False
+
+
+def _checked_out(out: Any, array: Array, shapes: list[tuple[int, ...]]) -> list[Array]:
+    if not isinstance(out, (list, tuple)):
+        raise TypeError(f"out: {type(out).__name__} is not a list of arrays, one per level")
+    if len(out) != len(shapes):
+        raise ValueError(f"out: {len(out)} arrays for {len(shapes)} levels")
+    for level, shape in zip(out, shapes, strict=True):
+        if not isinstance(level, np.ndarray):
+            raise TypeError(f"out: {type(level).__name__} is not a numpy array")
+        if level.shape != shape:
+            raise ValueError(f"out: shape {level.shape}, but the level has shape {shape}")
+        if level.dtype != array.dtype:
+            raise ValueError(f"out: dtype {level.dtype}, but the array has dtype {array.dtype}")
+        if not level.flags.writeable:
+            raise ValueError(f"out: the array of shape {level.shape} is read-only")
+        if np.may_share_memory(level, array):
+            raise ValueError(f"out: the array of shape {level.shape} overlaps the input")
+        if _overlaps_itself(level):
+            raise ValueError(
+                f"out: the array of shape {level.shape} and strides {level.strides} overlaps itself"
+            )
+    for i, level in enumerate(out):
+        if any(np.may_share_memory(level, other) for other in out[:i]):
+            raise ValueError(f"out: the array of level {i + 1} overlaps the array of a level before it")
+    return list(out)
+
+
+# --- the one way in ---------------------------------------------------------------------------------------------
+
+
+def _pool(
+    array: Array,
+    factors: list[tuple[int, ...]],
+    method: str,
+    ignore: Any,
+    rounding: str,
+    ties: str,
+    origin: Any,
+    out: Any,
+    parallel: Any,
+) -> list[Array]:
+    """Check what is left to check, allocate, and hand over to the core or to its twin."""
+    codes = (
+        _choice("method", method, METHODS),
+        _choice("rounding", rounding, ROUNDINGS),
+        _choice("ties", ties, TIES),
+    )
+    start = _checked_origin(origin, array.shape)
+    left_out = _checked_ignore(ignore, array.dtype)
+    threads = _integer("parallel", parallel)
+    if threads < 0:
+        raise ValueError(f"parallel: {parallel!r} threads; 1 or more, or 0 for one per core")
+
+    shapes, at, shape = [], start, array.shape
+    for factor in factors:
+        shape = tuple(_reference.extent(n, f, o)[0] for n, f, o in zip(shape, factor, at, strict=True))
+        at = tuple(o // f for o, f in zip(at, factor, strict=True))
+        shapes.append(shape)
+    if out is None:
+        levels = [np.empty_like(array, shape=shape, subok=False) for shape in shapes]
+    else:
+        levels = _checked_out(out, array, shapes)
+
+    code = _CODES.get(array.dtype)
+    if code is None or _core is None:
+        if _core is None:
+            _report_missing_core()
+        answers = _reference.pyramid(
+            array, factors, method=method, ignore=left_out, rounding=rounding, ties=ties, origin=start
+        )
+        for level, answer in zip(levels, answers, strict=True):
+            level[...] = answer
+        return levels
+
+    bits = None if left_out is None else int.from_bytes(left_out.tobytes(), sys.byteorder)
+    unproven = _core.pyramid(array, levels, factors, start, *code, *codes, bits, threads)
+    if unproven:
+        _report_unproven(unproven)
+    return levels
+
+
+def _report_missing_core() -> None:
+    global _missing_core_reported
+    if not _missing_core_reported:
+        _missing_core_reported = True
+        warnings.warn(
+            "tinypyr's compiled extension is missing, so pooling runs on numpy, many times slower; "
+            "reinstall with a C++17 compiler available (pip install --force-reinstall tinypyr)",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+
+def _report_unproven(unproven: Sequence[int]) -> None:
+    levels = ", ".join(f"{count} at level {level}" for level, count in enumerate(unproven, 1) if count)
+    warnings.warn(
+        f"more than 1,024 labels lie below some voxels, whose most frequent label is therefore not proven: {levels}; "
+        "downsample() by the cumulative factor counts them all",
+        RuntimeWarning,
+        stacklevel=4,
+    )
