@@ -106,7 +106,7 @@ class ChooseDriver {
     std::sort(order, order + p.ndim, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
     i64 index[max_ndim] = {};
     for (;;) {
-      visit(in);
+      visit(in, index);
       int i = 0;
       for (; i < p.ndim; ++i) {
         const int axis = order[i];
@@ -122,7 +122,8 @@ class ChooseDriver {
   Choose kernel() const {
     const RowKernels& kernels = problem_->rows();
     if (options_.method == Method::mode) return kernels.mode[options_.ties == Ties::lowest][options_.has_ignore];
-    return options_.method == Method::median ? kernels.median : kernels.first;
+    if (options_.method == Method::median) return kernels.median;
+    return kernels.first[problem_->codec.kind == Kind::floating];
   }
 
   Status rows(const char* in, char* out, int count) {
@@ -144,6 +145,11 @@ class ChooseDriver {
     char* plane_rows = memory_.data();
     char* made = plane_rows + count * round_up(length * width);
     how_.scratch = made + round_up(length * width);
+    // Two neighbours along the fastest axis are read together; their planes lie this far apart.
+    const bool in_pairs = size_[0] == 2 && p.stride[0] == width;
+    int pair_gap = 1;
+    for (int axis = 1; axis < p.ndim; ++axis)
+      if (p.logical[axis] < p.logical[0]) pair_gap *= static_cast<int>(size_[axis]);
 
     each_row(axes - 1, chunk, in, out, [&](const char* from, char* to, const i64* index) {
       i64 extent[max_ndim];
@@ -155,23 +161,28 @@ class ChooseDriver {
       const bool direct = p.codec.is_identity() && is_contiguous(axes, extent, step_, width);
       const void* planes[max_planes];
       int plane = 0;
-      each_voxel(from, [&](const char* voxel) {
-        if (direct && is_aligned(voxel, p.codec.width)) {
-          planes[plane++] = voxel;
-          return;
-        }
+      each_voxel(from, [&](const char* voxel, const i64* place) {
         char* row = plane_rows + plane * n * width;
-        copy_box<true>(p.rows(), p.codec.width, row, const_cast<char*>(voxel), axes, extent, step_);
-        planes[plane++] = row;
+        planes[plane++] = direct && is_aligned(voxel, p.codec.width) ? voxel : row;
+        if (planes[plane - 1] == voxel || (in_pairs && place[0] == 1)) return;
+        if (!in_pairs) return box_to_row(p.rows(), p.codec.width, row, voxel, axes, extent, step_);
+        const i64 ahead = chunk * step_[axes - 1];  // the next chunk
+        char* next = row + pair_gap * n * width;
+        each_run(const_cast<char*>(voxel), axes, extent, step_, [&](const char* run) {
+          prefetch(run + ahead, 2 * extent[0] * width);
+          p.rows().split_pairs(run, row, next, extent[0]);
+          row += extent[0] * width;
+          next += extent[0] * width;
+        });
       });
-      if (!p.codec.is_identity()) p.rows().encode(plane_rows, count * n, p.codec);
+      if (!p.codec.is_identity()) p.rows().encode(plane_rows, plane_rows, count * n, p.codec);
       const bool made_in_place =
           p.codec.is_identity() && is_contiguous(axes, extent, level_->stride, width) && is_aligned(to, p.codec.width);
       char* row = made_in_place ? to : made;
       kernel()(planes, count, n, row, how_);
       if (made_in_place) return;
       p.rows().decode(row, n, p.codec);
-      copy_box<false>(p.rows(), p.codec.width, row, to, axes, extent, level_->stride);
+      row_to_box(p.rows(), p.codec.width, row, to, axes, extent, level_->stride);
     });
     return Status::ok;
   }
@@ -196,8 +207,8 @@ class ChooseDriver {
     U* keys = reinterpret_cast<U*>(memory_.data());
     each_row(0, 1, in, out, [&](const char* from, char* to, const i64*) {
       i64 filled = 0;
-      each_voxel(from, [&](const char* voxel) { std::memcpy(keys + filled++, voxel, sizeof(U)); });
-      p.rows().encode(keys, count, p.codec);
+      each_voxel(from, [&](const char* voxel, const i64*) { std::memcpy(keys + filled++, voxel, sizeof(U)); });
+      p.rows().encode(keys, keys, count, p.codec);
       U chosen = choose_one(keys, keys + count, count);
       p.rows().decode(&chosen, 1, p.codec);
       std::memcpy(to, &chosen, sizeof(U));
@@ -209,7 +220,10 @@ class ChooseDriver {
   U choose_one(const U* keys, U* sorted, i64 count) const {
     const U ignore = static_cast<U>(how_.ignore);
     if (options_.method == Method::stride) {
-      const U* first = std::find_if(keys, keys + count, [&](U key) { return key != ignore; });
+      Codec equality = problem_->codec;  // voxels are here as they are
+      equality.form = Form::canonical;
+      const U* first =
+          std::find_if(keys, keys + count, [&](U voxel) { return static_cast<U>(equality.key(voxel)) != ignore; });
       return first == keys + count ? ignore : *first;
     }
     if (std::all_of(keys + 1, keys + count, [&](U key) { return key == keys[0]; })) return keys[0];

@@ -1,17 +1,19 @@
 // Values to keys and back.
 //
-// A key is an unsigned integer of the voxel's width; keys are ordered as values are, and equal when values are. With
-// keys, min, max, median and mode are each one loop for every dtype:
+// A key is an unsigned integer of the voxel's width. Keys are equal when values are and ordered as values are, so min,
+// max, median and mode are each one loop for every dtype:
 //
 //   boolean    anything but 0 is 1
 //   unsigned   itself
 //   signed     the sign bit flipped
-//   floating   all bits of a negative number flipped, the sign bit of any other; -0.0 becomes 0.0; every NaN becomes
-//   one
-//              key that wins (above all others, and below all others for min, because NaN propagates)
+//   floating   all bits of a negative number flipped, the sign bit of any other; -0.0 becomes 0.0, and every NaN one
+//   key
+//              above all others
 //
-// ignore needs no code in the extremes either: the ignored key is moved to the end that never wins, and the keys
-// between make room by one (a bijection). A block of only ignored voxels then gives the ignored value by itself.
+// Where only equality matters (Form::canonical) signs stay as they are.
+//
+// ignore needs no code in the extremes of keys either: the ignored key is moved to the end that never wins, and the
+// keys between make room by one (a bijection). A block of only ignored voxels then gives the ignored value by itself.
 #pragma once
 
 #include <cstdint>
@@ -22,21 +24,27 @@ namespace tinypyr {
 
 enum class Move : std::uint8_t { none, to_top, to_bottom };
 
+// What kernels see of a voxel: its value as it is (floats; integers as keys), a number equal for equal values, or a
+// key.
+enum class Form : std::uint8_t { value, canonical, key };
+
 struct Codec {
   int width = 1;
   Kind kind = Kind::unsigned_integer;
   bool swapped = false;
-  bool nan_lowest = false;
-  bool values = false;  // floats stay floats (means), and everything else becomes a key
+  Form form = Form::key;
   Move move = Move::none;
   std::uint64_t moved = 0;  // the key that is moved
 
   std::uint64_t top_bit() const { return std::uint64_t{1} << (8 * width - 1); }
   std::uint64_t mask() const { return ~std::uint64_t{0} >> (64 - 8 * width); }
 
-  bool keys_are_bits() const { return kind == Kind::unsigned_integer || (values && kind == Kind::floating); }
+  bool keys_are_bits() const {
+    return kind == Kind::unsigned_integer || (form == Form::value && kind == Kind::floating) ||
+           (form == Form::canonical && kind == Kind::signed_integer);
+  }
   bool is_identity() const { return keys_are_bits() && !swapped && move == Move::none; }
-  std::uint64_t nan_key() const { return nan_lowest ? 0 : mask(); }
+  std::uint64_t nan_key() const { return mask(); }
 
   // One value given as bits in native byte order, before any move.
   std::uint64_t key(std::uint64_t bits) const;
@@ -55,29 +63,33 @@ TINYPYR_INLINE U swap_bytes(U x) {
 template <class U>
 constexpr U top_bit_of = static_cast<U>(U{1} << (8 * sizeof(U) - 1));
 
-template <Kind kind, class U>
-TINYPYR_INLINE U to_key(U bits, U nan_key) {
+template <class U>
+constexpr U infinity_of = sizeof(U) == 4 ? static_cast<U>(0x7f800000u) : static_cast<U>(0x7ff0000000000000u);
+template <class U>
+constexpr U nan_of = sizeof(U) == 4 ? static_cast<U>(0x7fc00000u) : static_cast<U>(0x7ff8000000000000u);
+
+template <Kind kind, Form form, class U>
+TINYPYR_INLINE U to_key(U bits) {
   constexpr U top = top_bit_of<U>;
   if constexpr (kind == Kind::boolean) return bits != 0;
   if constexpr (kind == Kind::signed_integer) return static_cast<U>(bits ^ top);
   if constexpr (kind == Kind::floating) {
-    constexpr U infinity = sizeof(U) == 4 ? static_cast<U>(0x7f800000u) : static_cast<U>(0x7ff0000000000000u);
     const U magnitude = static_cast<U>(bits & ~top);
-    U key = static_cast<U>(bits & top ? ~bits : bits | top);
-    key = magnitude == 0 ? top : key;
-    return magnitude > infinity ? nan_key : key;
+    const U number = magnitude == 0 ? U{0} : bits;
+    if constexpr (form == Form::canonical) return magnitude > infinity_of<U> ? nan_of<U> : number;
+    const U key = static_cast<U>(number & top ? ~number : number | top);
+    return magnitude > infinity_of<U> ? static_cast<U>(~U{0}) : key;
   }
   return bits;
 }
 
 template <Kind kind, class U>
-TINYPYR_INLINE U to_bits(U key, U nan_key) {
+TINYPYR_INLINE U from_key(U key) {
   constexpr U top = top_bit_of<U>;
   if constexpr (kind == Kind::signed_integer) return static_cast<U>(key ^ top);
   if constexpr (kind == Kind::floating) {
-    constexpr U nan = sizeof(U) == 4 ? static_cast<U>(0x7fc00000u) : static_cast<U>(0x7ff8000000000000u);
     const U bits = static_cast<U>(key & top ? key & ~top : ~key);
-    return key == nan_key ? nan : bits;
+    return key == static_cast<U>(~U{0}) ? nan_of<U> : bits;
   }
   return key;
 }
@@ -98,8 +110,10 @@ inline std::uint64_t Codec::key(std::uint64_t bits) const {
   if (keys_are_bits()) return bits;
   if (kind == Kind::boolean) return bits != 0;
   if (kind == Kind::signed_integer) return bits ^ top_bit();
-  return width == 4 ? to_key<Kind::floating>(static_cast<std::uint32_t>(bits), static_cast<std::uint32_t>(nan_key()))
-                    : to_key<Kind::floating>(bits, nan_key());
+  const auto narrow = static_cast<std::uint32_t>(bits);
+  if (form == Form::canonical)
+    return width == 4 ? to_key<Kind::floating, Form::canonical>(narrow) : to_key<Kind::floating, Form::canonical>(bits);
+  return width == 4 ? to_key<Kind::floating, Form::key>(narrow) : to_key<Kind::floating, Form::key>(bits);
 }
 
 }  // namespace tinypyr

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 
 #include "choose.hpp"
 #include "fold.hpp"
@@ -79,37 +80,40 @@ const Isas& usable() {
 // -----------------------------------------------------------------------------
 
 Status pool(Problem& problem, const Options& options, i64* unproven) {
+  const Method method = options.method;
+  const bool extreme = method == Method::min || method == Method::max;
   Codec& codec = problem.codec;
-  const bool raw = options.method == Method::stride && !options.has_ignore;
-  codec.values = options.method == Method::mean || raw;
-  if (raw) codec.kind = Kind::unsigned_integer;
-  codec.nan_lowest = options.method == Method::min;
-  const u64 ignore = options.has_ignore ? codec.key(options.ignore & codec.mask()) : 0;
+  if (method == Method::stride && !options.has_ignore) codec.kind = Kind::unsigned_integer;  // bits, whatever they mean
+  const bool floats = codec.kind == Kind::floating && method != Method::mode && method != Method::median;
+  const bool ordered = method == Method::median || (method == Method::mode && options.ties == Ties::lowest);
+  codec.form = floats || method == Method::mean || extreme ? Form::value : ordered ? Form::key : Form::canonical;
+  Codec of_ignored = codec;
+  if (method == Method::stride)
+    of_ignored.form = Form::canonical;  // compared as values, though voxels stay as they are
+  const u64 ignore = options.has_ignore ? of_ignored.key(options.ignore & codec.mask()) : 0;
+  if (options.has_ignore && ((extreme && !floats) || method == Method::median)) {
+    codec.move = method == Method::max ? Move::to_bottom : Move::to_top;
+    codec.moved = ignore;
+  }
 
-  if (options.method == Method::mean) {
+  if (method == Method::mean || extreme) {
     i64 footprint = 1;
     for (int axis = 0; axis < problem.ndim; ++axis)
       footprint *= std::min(problem.extent[axis], problem.top().total[axis]);
-    const Fold& fold = problem.kernels->mean(codec, options.has_ignore, footprint);
-    const bool exact = codec.kind != Kind::floating;
-    return in_parallel(problem, options, [&](const Problem& part, int) {
-      return FoldDriver(fold, exact, options.rounding == Rounding::half_even, ignore).run(part);
+    const Kernels& kernels = *problem.kernels;
+    const FoldRow* rows = method == Method::mean  ? kernels.means
+                          : method == Method::min ? kernels.minima
+                                                  : kernels.maxima;
+    const Fold& fold = pick(rows, codec, footprint, options.has_ignore);
+    const bool any_order = extreme || !floats;
+    return in_parallel(problem, options, [&](const Problem& part) {
+      return FoldDriver(fold, any_order, options.rounding == Rounding::half_even, ignore).run(part);
     });
-  }
-  if (options.has_ignore &&
-      (options.method == Method::min || options.method == Method::max || options.method == Method::median)) {
-    codec.move = options.method == Method::max ? Move::to_bottom : Move::to_top;
-    codec.moved = ignore;
-  }
-  if (options.method == Method::min || options.method == Method::max) {
-    const Fold& fold = options.method == Method::min ? problem.rows().min : problem.rows().max;
-    return in_parallel(problem, options,
-                       [&](const Problem& part, int) { return FoldDriver(fold, true, false, 0).run(part); });
   }
   if (options.method == Method::mode && problem.levels > 1) {
     std::atomic<i64> total[max_levels];
     for (int k = 0; k < problem.levels; ++k) total[k] = 0;
-    const Status status = in_parallel(problem, options, [&](const Problem& part, int) {
+    const Status status = in_parallel(problem, options, [&](const Problem& part) {
       i64 found[max_levels] = {};
       const Status made = LabelDriver(options, ignore, found).run(part);
       for (int k = 0; k < part.levels; ++k) total[k] += found[k];
@@ -118,8 +122,7 @@ Status pool(Problem& problem, const Options& options, i64* unproven) {
     for (int k = 0; k < problem.levels; ++k) unproven[k] = total[k];
     return status;
   }
-  return in_parallel(problem, options,
-                     [&](const Problem& part, int) { return ChooseDriver(options).run(part, ignore); });
+  return in_parallel(problem, options, [&](const Problem& part) { return ChooseDriver(options).run(part, ignore); });
 }
 
 }  // namespace

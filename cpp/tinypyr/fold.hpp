@@ -12,10 +12,12 @@
 
 namespace tinypyr {
 
+constexpr i64 short_run = 256;  // bytes
+
 class FoldDriver {
  public:
-  FoldDriver(const Fold& fold, bool exact, bool half_even, u64 ignore)
-      : fold_(fold), exact_(exact), half_even_(half_even), ignore_(ignore) {}
+  FoldDriver(const Fold& fold, bool any_order, bool half_even, u64 ignore)
+      : fold_(fold), any_order_(any_order), half_even_(half_even), ignore_(ignore) {}
 
   Status run(const Problem& whole) {
     // as many voxels in a row as keep its carries in the first-level cache
@@ -75,7 +77,7 @@ class FoldDriver {
     auto add_stage = [&](int axis, i64 factor) {
       Stage& stage = stages_[count_++];
       const i64 phase = origin[axis] - floor_div(origin[axis], factor) * factor;
-      stage = {axis, axis < row_axes_, {1, extent[axis], 1, factor, phase}, 0, 0, 0, nullptr};
+      stage = {axis, axis < row_axes_, {1, extent[axis], 1, factor, phase, 0}, 0, 0, 0, nullptr};
       for (int other = 0; other < row_axes_; ++other) {
         if (other < axis) stage.run.span *= extent[other];
         if (other > axis) stage.run.outer *= extent[other];
@@ -86,11 +88,13 @@ class FoldDriver {
       if (stage.along_row) row_length *= extent[axis];
       stage.length = row_length;
     };
-    // Sums of integers, and extremes, are the same in any order: fastest axis first, factors of two one at a time. Sums
-    // of doubles are not: the caller's axis 0 first, then axis 1, ..., whatever the memory order.
+    // Sums of integers, and extremes, are the same in any order: fastest axis first (or, where that leaves runs too
+    // short for a vector, slowest row axis first), factors of two one at a time. Sums of doubles are not: the caller's
+    // axis 0 first, then axis 1, ..., whatever the memory order.
     int order[max_ndim];
     for (int axis = 0; axis < p.ndim; ++axis) order[axis] = axis;
-    if (!exact_) std::sort(order, order + p.ndim, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
+    if (extent[0] * p.codec.width < short_run) std::reverse(order, order + row_axes_);
+    if (!any_order_) std::sort(order, order + p.ndim, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
     for (int k = 0; k < p.levels; ++k) {
       const int before = count_;
       for (int i = 0; i < p.ndim; ++i) {
@@ -100,7 +104,7 @@ class FoldDriver {
           origin[axis] = floor_div(origin[axis], factor);
           continue;
         }
-        for (; exact_ && factor > 2 && factor % 2 == 0 && extent[axis] > 2; factor /= 2) add_stage(axis, 2);
+        for (; any_order_ && factor > 2 && factor % 2 == 0 && extent[axis] > 2; factor /= 2) add_stage(axis, 2);
         add_stage(axis, factor);
       }
       if (count_ == before) add_stage(0, 1);
@@ -134,7 +138,7 @@ class FoldDriver {
                true, 1};
       for (int axis = row_axes_; axis < p.ndim; ++axis)
         shape.direct = shape.direct && level.stride[axis] % p.codec.width == 0;
-      Segment segment[3];
+      Segment segment[3] = {};
       for (int axis = 0; axis < row_axes_; ++axis) {
         shape.uniform = shape.uniform && p.segments(level, axis, segment) == 1;
         shape.count *= segment[0].present;
@@ -146,6 +150,7 @@ class FoldDriver {
   void walk() {
     const Problem& p = problem_;
     std::fill(at_, at_ + p.ndim, 0);
+    last_row_ = p.in;
     for (;;) {
       complete(count_ - 1);
       int axis = row_axes_;
@@ -170,17 +175,17 @@ class FoldDriver {
     const Stage& stage = stages_[s];
     if (stage.along_row) {
       if (s == 0)
-        fold_.first(base_row(), to, plane, stage.run, add, ignore_);
+        pool_base(to, plane, stage.run, add);
       else
         pool_lanes(complete(s - 1), stages_[s - 1].length, to, plane, stage.run, add);
       return;
     }
-    if (add && !exact_) {  // the order of a sum of doubles is fixed: this stage's rows first
+    if (add && !any_order_) {  // the order of a sum of doubles is fixed: this stage's rows first
       make(s, stage.carry, stage.length, false);
-      pool_lanes(stage.carry, stage.length, to, plane, {1, stage.length, 1, 1, 0}, true);
+      pool_lanes(stage.carry, stage.length, to, plane, {1, stage.length, 1, 1, 0, 0}, true);
       return;
     }
-    const Run whole_row = {1, stage.length, 1, 1, 0};
+    const Run whole_row = {1, stage.length, 1, 1, 0, 0};
     const i64 block = at_[stage.axis];
     const i64 first = std::max<i64>(0, block * stage.run.factor - stage.run.phase);
     const i64 end = std::min(stage.run.n, (block + 1) * stage.run.factor - stage.run.phase);
@@ -188,13 +193,23 @@ class FoldDriver {
       at_[stage.axis] = child;
       const bool onto = add || child > first;
       if (s == 0)
-        fold_.first(base_row(), to, plane, whole_row, onto, ignore_);
+        pool_base(to, plane, whole_row, onto);
       else if (stages_[s - 1].end_level > stages_[s - 1].first_level)
         pool_lanes(complete(s - 1), stages_[s - 1].length, to, plane, whole_row, onto);
       else
         make(s - 1, to, plane, onto);
     }
     at_[stage.axis] = block;
+  }
+
+  // Rows of the base are read at a constant distance most of the time, so the next one can be fetched during this one.
+  void pool_base(char* to, i64 plane, Run run, bool add) {
+    const char* from = base_row();
+    if (base_direct_) {
+      run.ahead = from - last_row_;
+      last_row_ = from;
+    }
+    fold_.first(from, to, plane, run, add, ignore_);
   }
 
   void pool_lanes(const char* from, i64 from_plane, char* to, i64 to_plane, const Run& run, bool add) {
@@ -207,11 +222,13 @@ class FoldDriver {
     const char* from = p.in;
     for (int axis = row_axes_; axis < p.ndim; ++axis) from += at_[axis] * p.stride[axis];
     if (base_direct_) return from;
-    // the input is only read: copy_box<true> writes to the row alone
-    copy_box<true>(p.rows(), p.codec.width, base_row_, const_cast<char*>(from), row_axes_, p.extent, p.stride);
     i64 length = 1;
     for (int axis = 0; axis < row_axes_; ++axis) length *= p.extent[axis];
-    p.rows().encode(base_row_, length, p.codec);
+    if (!is_contiguous(row_axes_, p.extent, p.stride, p.codec.width)) {
+      box_to_row(p.rows(), p.codec.width, base_row_, from, row_axes_, p.extent, p.stride);
+      from = base_row_;
+    }
+    p.rows().encode(from, base_row_, length, p.codec);
     return base_row_;
   }
 
@@ -232,7 +249,7 @@ class FoldDriver {
       finish_axis(level, row_axes_ - 1, carry, length, made, 0, length, count);
     if (shape.direct) return;
     p.rows().decode(made, length, p.codec);
-    copy_box<false>(p.rows(), p.codec.width, made, out, row_axes_, level.extent, level.stride);
+    row_to_box(p.rows(), p.codec.width, made, out, row_axes_, level.extent, level.stride);
   }
 
   void finish(const char* carry, i64 plane, char* out, i64 from, i64 length, i64 count) {
@@ -249,9 +266,9 @@ class FoldDriver {
     bool below_uniform = true;
     i64 below = 1;
     for (int other = 0; other < axis; ++other) {
-      Segment ignored[3];
-      below_uniform = below_uniform && problem_.segments(level, other, ignored) == 1;
-      below *= ignored[0].present;
+      Segment lower[3] = {};
+      below_uniform = below_uniform && problem_.segments(level, other, lower) == 1;
+      below *= lower[0].present;
     }
     for (int i = 0; i < found; ++i) {
       const Segment& segment = segments[i];
@@ -265,7 +282,7 @@ class FoldDriver {
   }
 
   const Fold fold_;
-  const bool exact_, half_even_;
+  const bool any_order_, half_even_;
   const u64 ignore_;
 
   Problem problem_;
@@ -274,6 +291,7 @@ class FoldDriver {
   RowShape shapes_[max_levels];
   bool base_direct_ = false;
   char *base_row_ = nullptr, *out_row_ = nullptr;
+  const char* last_row_ = nullptr;
   i64 at_[max_ndim];
   Scratch stage_memory_, row_memory_;
 };

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "codec.hpp"
 #include "view.hpp"
@@ -32,6 +33,10 @@ template <>
 struct Wider<u32> {
   using type = u64;
 };
+template <>
+struct Wider<u64> {
+  using type = u64;  // never read as pairs
+};
 template <class T>
 using wider = typename Wider<T>::type;
 
@@ -42,10 +47,33 @@ TINYPYR_INLINE T from_bits(u64 bits) {
   return value;
 }
 
-// Pool axis n of a contiguous row (outer, n, span); the first block lacks its first `phase` voxels.
+// Before a loop whose iterations touch different memory: no run-time test for overlap is needed.
+#if defined(__clang__)
+#define TINYPYR_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define TINYPYR_INDEPENDENT _Pragma("GCC ivdep")
+#else
+#define TINYPYR_INDEPENDENT
+#endif
+
+#if defined(__GNUC__)
+#define TINYPYR_INLINE_LAMBDA __attribute__((always_inline))
+#else
+#define TINYPYR_INLINE_LAMBDA
+#endif
+
+// Pool axis n of a contiguous row (outer, n, span); the first block lacks its first `phase` voxels. Memory `ahead`
+// bytes further on will be read next: fetch it meanwhile (0: nothing to fetch).
 struct Run {
-  i64 outer, n, span, factor, phase;
+  i64 outer, n, span, factor, phase, ahead;
 };
+
+// Ask for memory that will be read soon; never faults, whatever the address.
+TINYPYR_INLINE void prefetch(const char* from, i64 bytes) {
+#if defined(__GNUC__)
+  for (i64 line = 0; line < bytes; line += 64) __builtin_prefetch(from + line);
+#endif
+}
 
 struct Finish {
   i64 count;       // voxels present in each footprint of the row
@@ -71,14 +99,15 @@ using Choose = void (*)(const void* const* planes, int count, i64 n, void* out, 
 
 struct RowKernels {  // for one width of voxel
   void (*copy)(char* to, i64 to_stride, const char* from, i64 from_stride, i64 n);
-  void (*encode)(void* row, i64 n, const Codec&);
+  void (*split_pairs)(const char* from, void* even, void* odd, i64 n);
+  void (*encode)(const void* from, void* row, i64 n, const Codec&);
   void (*decode)(void* row, i64 n, const Codec&);
-  Fold min, max;
   Choose mode[2][2];  // [ties lowest][has ignore]
-  Choose median, first;
+  Choose median;
+  Choose first[2];  // [floats]
 };
 
-struct MeanRow {
+struct FoldRow {
   int width;
   bool floating;
   i64 largest_footprint;
@@ -87,17 +116,17 @@ struct MeanRow {
 
 struct Kernels {
   RowKernels rows[4];  // widths 1, 2, 4, 8
-  const MeanRow* means;
-  int mean_count;
+  const FoldRow *means, *minima, *maxima;
 
   const RowKernels& of_width(int width) const { return rows[width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3]; }
-  const Fold& mean(const Codec& codec, bool sparse, i64 footprint) const {
-    const MeanRow* at = means;
-    while (at->width != codec.width || at->floating != (codec.kind == Kind::floating) ||
-           at->largest_footprint < footprint)
-      ++at;
-    return at->fold[sparse];
-  }
 };
+
+// The first row of a table for this voxel whose carry holds the footprint.
+inline const Fold& pick(const FoldRow* at, const Codec& codec, i64 footprint, bool has_ignore) {
+  while (at->width != codec.width || at->floating != (codec.kind == Kind::floating) ||
+         at->largest_footprint < footprint)
+    ++at;
+  return at->fold[has_ignore];
+}
 
 }  // namespace tinypyr

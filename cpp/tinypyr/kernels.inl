@@ -1,7 +1,17 @@
 // The loops, in plain C++ that compilers vectorise. Included once per instruction set, inside its namespace and inside
 // a region compiled for it (see dispatch.cpp); `table` at the end is all that leaves. No allocation, no exceptions, and
-// nothing from std:: in here: a library template instantiated in such a region could win at link time and run on a
+// no library function in here: a library template instantiated in such a region could win at link time and run on a
 // machine that lacks the instructions.
+
+// A loop over 0 .. count - 1 written out before the compiler's vectoriser looks, so that small arrays indexed by its
+// counter become registers.
+template <int count, class Visit>
+TINYPYR_INLINE void unrolled(Visit visit) {
+  if constexpr (count > 0) {
+    unrolled<count - 1>(visit);
+    visit(std::integral_constant<int, count - 1>{});
+  }
+}
 
 #include "reductions.inl"
 
@@ -29,6 +39,25 @@ static inline void take(typename M::Lane* carry, typename M::Voxel x, typename M
   for (int lane = 0; lane < M::lanes; ++lane) carry[lane] = M::combine(carry[lane], next[lane]);
 }
 
+// Any factor: `items` neighbours at a time take their steps together. (The loop over steps is not the innermost, so no
+// compiler mistakes it for a sum that may start from +0.0: GCC 12 does.)
+template <class M, bool add>
+static void pool_tiles(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 items, i64 item_stride,
+                       i64 steps, i64 step_stride, typename M::Voxel ignore) {
+  constexpr i64 tile = 64;
+  typename M::Lane carry[tile][M::lanes];
+  for (i64 first = 0; first < items; first += tile) {
+    const i64 count = items - first < tile ? items - first : tile;
+    const typename M::Voxel* at = from + first * item_stride;
+    for (i64 i = 0; i < count; ++i) M::load(at[i * item_stride], ignore, carry[i]);
+    for (i64 step = 1; step < steps; ++step) {
+      at += step_stride;
+      for (i64 i = 0; i < count; ++i) take<M>(carry[i], at[i * item_stride], ignore);
+    }
+    for (i64 i = 0; i < count; ++i) put<M, add>(to, plane, first + i, carry[i]);
+  }
+}
+
 // `blocks` blocks of `factor` steps of `span` voxels each; every step of a block is added in sequence. fixed is the
 // factor where it is worth a loop of its own (0: any).
 template <class M, int fixed, bool add>
@@ -37,6 +66,7 @@ static void pool_blocks(const typename M::Voxel* from, typename M::Lane* to, i64
   using T = typename M::Voxel;
   using A = typename M::Lane;
   if constexpr (fixed == 1) {
+    TINYPYR_INDEPENDENT
     for (i64 i = 0; i < blocks * span; ++i) {
       A carry[M::lanes];
       M::load(from[i], ignore, carry);
@@ -44,6 +74,7 @@ static void pool_blocks(const typename M::Voxel* from, typename M::Lane* to, i64
     }
   } else if constexpr (fixed == 2) {
     if (span == 1) {
+      TINYPYR_INDEPENDENT
       for (i64 i = 0; i < blocks; ++i) {
         A carry[M::lanes];
         if constexpr (is_integer<T> && sizeof(T) < 8) {
@@ -60,21 +91,20 @@ static void pool_blocks(const typename M::Voxel* from, typename M::Lane* to, i64
       }
       return;
     }
-    for (i64 block = 0; block < blocks; ++block, from += 2 * span, to += span)
+    for (i64 block = 0; block < blocks; ++block, from += 2 * span, to += span) {
+      TINYPYR_INDEPENDENT
       for (i64 i = 0; i < span; ++i) {
         A carry[M::lanes];
         M::load(from[i], ignore, carry);
         take<M>(carry, from[span + i], ignore);
         put<M, add>(to, plane, i, carry);
       }
+    }
+  } else if (span == 1) {
+    pool_tiles<M, add>(from, to, plane, blocks, any_factor, any_factor, 1, ignore);
   } else {
     for (i64 block = 0; block < blocks; ++block, from += any_factor * span, to += span)
-      for (i64 i = 0; i < span; ++i) {
-        A carry[M::lanes];
-        M::load(from[i], ignore, carry);
-        for (i64 step = 1; step < any_factor; ++step) take<M>(carry, from[step * span + i], ignore);
-        put<M, add>(to, plane, i, carry);
-      }
+      pool_tiles<M, add>(from, to, plane, span, 1, any_factor, span, ignore);
   }
 }
 
@@ -98,10 +128,18 @@ static void pool_run(const typename M::Voxel* from, typename M::Lane* to, i64 pl
     const typename M::Voxel* at = from;
     i64 left = n;
     auto blocks = [&](i64 count, i64 factor) {
-      if (count > 0) pool_any<M, add>(at, to, plane, count, run.span, factor, ignore);
-      at += count * factor * run.span;
-      to += count * run.span;
-      left -= count * factor;
+      // whole blocks, about a kilobyte at a time where memory is fetched meanwhile
+      const i64 length = factor * run.span, width = sizeof(*at);
+      const i64 most = run.ahead == 0 ? count : 1 + 1024 / (length * width);
+      while (count > 0) {
+        const i64 some = count < most ? count : most;
+        if (run.ahead != 0) prefetch(reinterpret_cast<const char*>(at) + run.ahead, some * length * width);
+        pool_any<M, add>(at, to, plane, some, run.span, factor, ignore);
+        at += some * length;
+        to += some * run.span;
+        left -= some * factor;
+        count -= some;
+      }
     };
     if (run.phase > 0) blocks(1, left < run.factor - run.phase ? left : run.factor - run.phase);
     blocks(left / run.factor, run.factor);
@@ -147,11 +185,13 @@ static void copy_strided(char* to, i64 to_stride, const char* from, i64 from_str
   constexpr i64 width = sizeof(U);
   if (to_stride == width && from_stride == width) {
     __builtin_memcpy(to, from, static_cast<size_t>(n * width));
-  } else if (to_stride == width && from_stride == 2 * width) {
-    for (i64 i = 0; i < n; ++i) {
-      const U x = load_at<U>(from + i * 2 * width);
+  } else if (sizeof(U) < 8 && to_stride == width && from_stride == 2 * width) {
+    // the low half of a pair; the last voxel alone, because its neighbour may not exist
+    for (i64 i = 0; i < n - 1; ++i) {
+      const U x = static_cast<U>(load_at<wider<U>>(from + i * 2 * width));
       __builtin_memcpy(to + i * width, &x, sizeof(U));
     }
+    __builtin_memcpy(to + (n - 1) * width, from + (n - 1) * 2 * width, sizeof(U));
   } else {
     for (i64 i = 0; i < n; ++i) {
       const U x = load_at<U>(from + i * from_stride);
@@ -160,24 +200,52 @@ static void copy_strided(char* to, i64 to_stride, const char* from, i64 from_str
   }
 }
 
-template <class U, Kind kind>
-static void encode_as(U* row, i64 n, U nan_key) {
-  for (i64 i = 0; i < n; ++i) row[i] = to_key<kind>(row[i], nan_key);
+// Voxels 0, 2, 4, ... and 1, 3, 5, ... of a contiguous run.
+template <class U>
+static void split_pairs(const char* from, void* even, void* odd, i64 n) {
+  U* first = static_cast<U*>(even);
+  U* second = static_cast<U*>(odd);
+  if constexpr (sizeof(U) < 8) {
+    for (i64 i = 0; i < n; ++i) {
+      const wider<U> pair = load_at<wider<U>>(from + i * 2 * static_cast<i64>(sizeof(U)));
+      first[i] = static_cast<U>(pair);
+      second[i] = static_cast<U>(pair >> 8 * sizeof(U));
+    }
+  } else {
+    for (i64 i = 0; i < n; ++i) {
+      first[i] = load_at<U>(from + i * 16);
+      second[i] = load_at<U>(from + i * 16 + 8);
+    }
+  }
 }
 
+template <Kind kind, Form form, class U>
+static void encode_as(const char* from, U* row, i64 n) {
+  TINYPYR_INDEPENDENT
+  for (i64 i = 0; i < n; ++i) row[i] = to_key<kind, form>(load_at<U>(from + i * static_cast<i64>(sizeof(U))));
+}
+
+// From a contiguous run of voxels, which may be the row itself.
 template <class U>
-static void encode(void* start, i64 n, const Codec& codec) {
+static void encode(const void* source, void* start, i64 n, const Codec& codec) {
+  const char* from = static_cast<const char*>(source);
   U* row = static_cast<U*>(start);
-  if (codec.swapped)
-    for (i64 i = 0; i < n; ++i) row[i] = swap_bytes(row[i]);
-  const U nan_key = static_cast<U>(codec.nan_key()), moved = static_cast<U>(codec.moved);
+  if (codec.swapped) {
+    for (i64 i = 0; i < n; ++i) row[i] = swap_bytes(load_at<U>(from + i * static_cast<i64>(sizeof(U))));
+    from = static_cast<const char*>(start);
+  }
+  const U moved = static_cast<U>(codec.moved);
   if (codec.keys_are_bits()) {
+    if (from != start) __builtin_memcpy(row, from, static_cast<size_t>(n) * sizeof(U));
   } else if (codec.kind == Kind::boolean) {
-    encode_as<U, Kind::boolean>(row, n, nan_key);
+    encode_as<Kind::boolean, Form::key>(from, row, n);
   } else if (codec.kind == Kind::signed_integer) {
-    encode_as<U, Kind::signed_integer>(row, n, nan_key);
+    encode_as<Kind::signed_integer, Form::key>(from, row, n);
   } else if constexpr (sizeof(U) >= 4) {
-    encode_as<U, Kind::floating>(row, n, nan_key);
+    if (codec.form == Form::canonical)
+      encode_as<Kind::floating, Form::canonical>(from, row, n);
+    else
+      encode_as<Kind::floating, Form::key>(from, row, n);
   }
   if (codec.move == Move::to_top)
     for (i64 i = 0; i < n; ++i) row[i] = move_key(row[i], Move::to_top, moved);
@@ -188,16 +256,16 @@ static void encode(void* start, i64 n, const Codec& codec) {
 template <class U>
 static void decode(void* start, i64 n, const Codec& codec) {
   U* row = static_cast<U*>(start);
-  const U nan_key = static_cast<U>(codec.nan_key()), moved = static_cast<U>(codec.moved);
+  const U moved = static_cast<U>(codec.moved);
   if (codec.move == Move::to_top)
     for (i64 i = 0; i < n; ++i) row[i] = move_back(row[i], Move::to_top, moved);
   if (codec.move == Move::to_bottom)
     for (i64 i = 0; i < n; ++i) row[i] = move_back(row[i], Move::to_bottom, moved);
   if (!codec.keys_are_bits() && codec.kind == Kind::signed_integer)
-    for (i64 i = 0; i < n; ++i) row[i] = to_bits<Kind::signed_integer>(row[i], nan_key);
+    for (i64 i = 0; i < n; ++i) row[i] = from_key<Kind::signed_integer>(row[i]);
   if constexpr (sizeof(U) >= 4)
-    if (!codec.keys_are_bits() && codec.kind == Kind::floating)
-      for (i64 i = 0; i < n; ++i) row[i] = to_bits<Kind::floating>(row[i], nan_key);
+    if (codec.form == Form::key && codec.kind == Kind::floating)
+      for (i64 i = 0; i < n; ++i) row[i] = from_key<Kind::floating>(row[i]);
   if (codec.swapped)
     for (i64 i = 0; i < n; ++i) row[i] = swap_bytes(row[i]);
 }
@@ -207,19 +275,18 @@ static void decode(void* start, i64 n, const Codec& codec) {
 template <class U>
 constexpr RowKernels rows_of() {
   return {copy_strided<U>,
+          split_pairs<U>,
           encode<U>,
           decode<U>,
-          fold_of<Extreme<U, false>>(),
-          fold_of<Extreme<U, true>>(),
           {{choose<Mode<U, false, false>, U>, choose<Mode<U, false, true>, U>},
            {choose<Mode<U, true, false>, U>, choose<Mode<U, true, true>, U>}},
           choose<Median<U>, U>,
-          choose<First<U>, U>};
+          {choose<First<U, false>, U>, choose<First<U, true>, U>}};
 }
 
-// Means, narrowest sums first; the first whose sums hold the largest footprint is taken.
-static constexpr MeanRow means[] = {
-    {1, false, i64{257}, {fold_of<Mean<u8, u16>>(), fold_of<SparseMean<u8, u16>>()}},
+// {width, floating, largest footprint, {plain, with ignore}}; the narrowest carry that holds the footprint comes first.
+static constexpr FoldRow means[] = {
+    {1, false, 257, {fold_of<Mean<u8, u16>>(), fold_of<SparseMean<u8, u16>>()}},
     {1, false, i64{1} << 24, {fold_of<Mean<u8, u32>>(), fold_of<SparseMean<u8, u32>>()}},
     {1, false, max_footprint, {fold_of<Mean<u8, u64>>(), fold_of<SparseMean<u8, u64>>()}},
     {2, false, i64{1} << 16, {fold_of<Mean<u16, u32>>(), fold_of<SparseMean<u16, u32>>()}},
@@ -230,6 +297,22 @@ static constexpr MeanRow means[] = {
     {8, true, max_footprint, {fold_of<FloatMean<double, false>>(), fold_of<FloatMean<double, true>>()}},
 };
 
-static constexpr Kernels table = {{rows_of<u8>(), rows_of<u16>(), rows_of<u32>(), rows_of<u64>()},
-                                  means,
-                                  static_cast<int>(sizeof(means) / sizeof(means[0]))};
+// Keys know what is ignored by their order (codec.hpp); floats do not.
+template <bool largest>
+constexpr FoldRow extremes[] = {
+    {1, false, max_footprint, {fold_of<Extreme<u8, largest>>(), fold_of<Extreme<u8, largest>>()}},
+    {2, false, max_footprint, {fold_of<Extreme<u16, largest>>(), fold_of<Extreme<u16, largest>>()}},
+    {4, false, max_footprint, {fold_of<Extreme<u32, largest>>(), fold_of<Extreme<u32, largest>>()}},
+    {8, false, max_footprint, {fold_of<Extreme<u64, largest>>(), fold_of<Extreme<u64, largest>>()}},
+    {4,
+     true,
+     max_footprint,
+     {fold_of<FloatExtreme<float, largest, false>>(), fold_of<FloatExtreme<float, largest, true>>()}},
+    {8,
+     true,
+     max_footprint,
+     {fold_of<FloatExtreme<double, largest, false>>(), fold_of<FloatExtreme<double, largest, true>>()}},
+};
+
+static constexpr Kernels table = {
+    {rows_of<u8>(), rows_of<u16>(), rows_of<u32>(), rows_of<u64>()}, means, extremes<false>, extremes<true>};

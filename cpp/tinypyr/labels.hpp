@@ -222,7 +222,7 @@ class LabelDriver {
   u64 key_at(const char* voxel) const {
     u64 key = 0;
     std::memcpy(&key, voxel, static_cast<std::size_t>(problem_->codec.width));
-    if (!problem_->codec.is_identity()) problem_->rows().encode(&key, 1, problem_->codec);
+    if (!problem_->codec.is_identity()) problem_->rows().encode(&key, &key, 1, problem_->codec);
     return key;
   }
 

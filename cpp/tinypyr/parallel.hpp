@@ -16,13 +16,13 @@ namespace tinypyr {
 constexpr i64 bytes_worth_a_thread = i64{1} << 18;
 constexpr i64 bytes_of_a_slab = i64{1} << 26;
 
-// work(part, worker) is called for every part, from up to `threads` workers numbered from 0.
+// work(part) is called for every part.
 template <class Work>
 Status in_parallel(const Problem& whole, const Options& options, Work work) {
   i64 threads = options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
   threads = std::min(threads, std::max<i64>(1, whole.bytes() / bytes_worth_a_thread));
   const bool one_part = threads == 1 && (options.keep_going == nullptr || whole.bytes() <= bytes_of_a_slab);
-  if (one_part) return work(whole, 0);
+  if (one_part) return work(whole);
 
   int axis = whole.ndim - 1;
   const auto blocks_along = [&](int candidate) { return whole.top().extent[candidate]; };
@@ -39,7 +39,7 @@ Status in_parallel(const Problem& whole, const Options& options, Work work) {
     for (i64 first = blocks * number / threads; first < end && still_ok(); first += slab) {
       Problem part = whole;
       part.restrict_to(axis, first, std::min(slab, end - first));
-      Status status = work(part, static_cast<int>(number));
+      Status status = work(part);
       if (number == 0 && status == Status::ok && options.keep_going != nullptr && !options.keep_going(options.context))
         status = Status::interrupted;
       int ok = static_cast<int>(Status::ok);

@@ -204,17 +204,12 @@ inline bool is_contiguous(int axes, const i64* extent, const i64* stride, i64 wi
   return true;
 }
 
-// Copy a box of voxels between strided memory and a contiguous row, axis 0 fastest in the row.
-template <bool to_row>
-inline void copy_box(const RowKernels& kernels, int width, char* row, char* box, int axes, const i64* extent,
-                     const i64* stride) {
+// Visit the runs along axis 0 of a box of voxels in strided memory, in order.
+template <class Visit>
+inline void each_run(char* box, int axes, const i64* extent, const i64* stride, Visit visit) {
   i64 index[max_ndim] = {};
   for (;;) {
-    if (to_row)
-      kernels.copy(row, width, box, stride[0], extent[0]);
-    else
-      kernels.copy(box, stride[0], row, width, extent[0]);
-    row += extent[0] * width;
+    visit(box);
     int axis = 1;
     for (; axis < axes; ++axis) {
       box += stride[axis];
@@ -224,6 +219,24 @@ inline void copy_box(const RowKernels& kernels, int width, char* row, char* box,
     }
     if (axis >= axes) return;
   }
+}
+
+// Copy a box of voxels to a contiguous row, axis 0 fastest in the row.
+inline void box_to_row(const RowKernels& kernels, int width, char* row, const char* box, int axes, const i64* extent,
+                       const i64* stride) {
+  // each_run only hands the pointer through; the box is read
+  each_run(const_cast<char*>(box), axes, extent, stride, [&](const char* run) {
+    kernels.copy(row, width, run, stride[0], extent[0]);
+    row += extent[0] * width;
+  });
+}
+
+inline void row_to_box(const RowKernels& kernels, int width, const char* row, char* box, int axes, const i64* extent,
+                       const i64* stride) {
+  each_run(box, axes, extent, stride, [&](char* run) {
+    kernels.copy(run, stride[0], row, width, extent[0]);
+    row += extent[0] * width;
+  });
 }
 
 // Memory for one thread's rows; freed with it.

@@ -30,6 +30,7 @@ static void divide_by_one_count(const A* sums, T* out, i64 n, i64 count, bool ha
     while ((i64{1} << shift) < count) ++shift;
     const A bias = half_even && count > 1 ? static_cast<A>(count / 2 - 1) : A{0};
     const A odd = half_even && count > 1 ? A{1} : A{0};
+    TINYPYR_INDEPENDENT
     for (i64 i = 0; i < n; ++i)
       out[i] = static_cast<T>(static_cast<A>(sums[i] + bias + (static_cast<A>(sums[i] >> shift) & odd)) >> shift);
     return;
@@ -38,6 +39,7 @@ static void divide_by_one_count(const A* sums, T* out, i64 n, i64 count, bool ha
   if constexpr (sizeof(A) == 2) {
     // 2^32 / count rounded up is exact for every 16-bit sum: its error times the sum stays below 2^32
     const u64 reciprocal = ((u64{1} << 32) + static_cast<u64>(count) - 1) / static_cast<u64>(count);
+    TINYPYR_INDEPENDENT
     for (i64 i = 0; i < n; ++i) {
       const A quotient = static_cast<A>(static_cast<u64>(sums[i]) * reciprocal >> 32);
       const A twice = static_cast<A>(2 * (sums[i] - quotient * divisor));
@@ -45,6 +47,7 @@ static void divide_by_one_count(const A* sums, T* out, i64 n, i64 count, bool ha
       out[i] = static_cast<T>(quotient + (up & half_even));
     }
   } else {
+    TINYPYR_INDEPENDENT
     for (i64 i = 0; i < n; ++i) {
       const A quotient = sums[i] / divisor;
       const A twice = 2 * (sums[i] - quotient * divisor);
@@ -84,6 +87,7 @@ struct SparseMean {
   static A combine(A a, A b) { return static_cast<A>(a + b); }
   static void finish(const A* sums, i64 plane, T* out, i64 n, const Finish& how) {
     const A* counts = sums + plane;
+    TINYPYR_INDEPENDENT
     for (i64 i = 0; i < n; ++i)
       out[i] = counts[i] == 0 ? static_cast<T>(how.ignore) : divide_one<T, A>(sums[i], counts[i], how.half_even);
   }
@@ -110,6 +114,7 @@ struct WideMean {
       int shift = 0;
       while ((u64{1} << shift) < count) ++shift;
       const u64 rounds = how.half_even && count > 1;
+      TINYPYR_INDEPENDENT
       for (i64 i = 0; i < n; ++i) {
         // quotient and rest of the 96-bit sum high * 2^32 + low; shift is at most 31
         const u64 upper = high[i] + (low[i] >> 32), lower = low[i] & 0xffffffffu;
@@ -155,18 +160,20 @@ struct FloatMean {
     if constexpr (sparse) {
       const double* counts = sums + plane;
       const T ignore = from_bits<T>(how.ignore);
+      TINYPYR_INDEPENDENT
       for (i64 i = 0; i < n; ++i) {
         const T mean = static_cast<T>(sums[i] / (counts[i] == 0 ? 1.0 : counts[i]));
         out[i] = counts[i] == 0 ? ignore : mean;
       }
     } else {
       const double count = static_cast<double>(how.count);
+      TINYPYR_INDEPENDENT
       for (i64 i = 0; i < n; ++i) out[i] = static_cast<T>(sums[i] / count);
     }
   }
 };
 
-// --- extremes of keys -------------------------------------------------------------------------------------------
+// --- extremes -------------------------------------------------------------------------------------------
 
 template <class U, bool largest>
 struct Extreme {
@@ -177,7 +184,40 @@ struct Extreme {
   static void load(U x, U, U* lane) { lane[0] = x; }
   static U combine(U a, U b) { return largest ? (a > b ? a : b) : (a < b ? a : b); }
   static void finish(const U* extremes, i64, U* out, i64 n, const Finish&) {
+    TINYPYR_INDEPENDENT
     for (i64 i = 0; i < n; ++i) out[i] = extremes[i];
+  }
+};
+
+// Floats as they are: NaN propagates, and a zero of either sign counts as 0.0. The second lane says whether anything
+// was counted: it folds like the first, so for min the lower number means yes.
+template <class T, bool largest, bool sparse>
+struct FloatExtreme {
+  using Voxel = T;
+  using Lane = T;
+  using Part = FloatExtreme<T, largest, false>;
+  static constexpr int lanes = sparse ? 2 : 1;
+  static void load(T x, T ignore, T* lane) {
+    constexpr T worst = largest ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::infinity();
+    lane[0] = x + T{0};
+    if constexpr (sparse) {
+      const bool left_out = (x == ignore) | ((x != x) & (ignore != ignore));
+      lane[0] = left_out ? worst : lane[0];
+      lane[1] = left_out ? T(!largest) : T(largest);
+    }
+  }
+  static T combine(T a, T b) {
+    const bool ahead = largest ? a > b : a < b;
+    return ahead ? a : (a != a ? a : b);  // NaN wins
+  }
+  static void finish(const T* extremes, i64 plane, T* out, i64 n, const Finish& how) {
+    const T ignore = from_bits<T>(how.ignore);
+    TINYPYR_INDEPENDENT
+    for (i64 i = 0; i < n; ++i) {
+      T extreme = extremes[i];
+      if constexpr (sparse) extreme = extremes[plane + i] == (largest ? T{0} : T{1}) ? ignore : extreme;
+      out[i] = extreme != extreme ? std::numeric_limits<T>::quiet_NaN() : extreme;
+    }
   }
 };
 
@@ -189,26 +229,31 @@ template <class U, bool lowest, bool sparse>
 struct Mode {
   template <int count>
   static void few(const U* const* planes, i64 n, U* out, U ignore) {
+    const U* plane[count];
+    for (int p = 0; p < count; ++p) plane[p] = planes[p];
+    TINYPYR_INDEPENDENT
     for (i64 i = 0; i < n; ++i) {
       U voxel[count], votes[count];
-      for (int p = 0; p < count; ++p) {
-        voxel[p] = planes[p][i];
+      unrolled<count>([&](auto p) TINYPYR_INLINE_LAMBDA {
+        voxel[p] = plane[p][i];
         votes[p] = 1;
-      }
-      for (int p = 0; p < count; ++p)
-        for (int q = 0; q < p; ++q) {
+      });
+      unrolled<count>([&](auto p) TINYPYR_INLINE_LAMBDA {
+        unrolled<p>([&](auto q) TINYPYR_INLINE_LAMBDA {
           const U equal = voxel[p] == voxel[q];
           votes[p] = static_cast<U>(votes[p] + equal);
           votes[q] = static_cast<U>(votes[q] + equal);
-        }
+        });
+      });
       if constexpr (sparse)
-        for (int p = 0; p < count; ++p) votes[p] = voxel[p] == ignore ? U{0} : votes[p];
+        unrolled<count>([&](auto p) TINYPYR_INLINE_LAMBDA { votes[p] = voxel[p] == ignore ? U{0} : votes[p]; });
       U best = voxel[0], most = votes[0];
-      for (int p = 1; p < count; ++p) {
-        const bool better = (votes[p] > most) | (lowest & (votes[p] == most) & (voxel[p] < best));
+      unrolled<count>([&](auto p) TINYPYR_INLINE_LAMBDA {
+        bool better = votes[p] > most;
+        if constexpr (lowest) better |= (votes[p] == most) & (voxel[p] < best);
         best = better ? voxel[p] : best;
         most = better ? votes[p] : most;
-      }
+      });
       out[i] = best;
     }
   }
@@ -275,6 +320,7 @@ struct Median {
     }
   }
   static void exchange(U* low, U* high, i64 n) {
+    TINYPYR_INDEPENDENT
     for (i64 i = 0; i < n; ++i) {
       const U a = low[i], b = high[i];
       low[i] = a < b ? a : b;
@@ -283,13 +329,17 @@ struct Median {
   }
 };
 
-// stride with ignore: the first voxel that is not left out.
-template <class U>
+// stride with ignore: the first voxel that is not left out, as it is. how.ignore is in canonical form (codec.hpp).
+template <class U, bool floats>
 struct First {
+  static bool left_out(U voxel, U ignore) {
+    if constexpr (floats && sizeof(U) >= 4) return to_key<Kind::floating, Form::canonical>(voxel) == ignore;
+    return voxel == ignore;
+  }
   static void choose(const U* const* planes, int count, i64 n, U* out, const Choice& how) {
     const U ignore = static_cast<U>(how.ignore);
-    for (i64 i = 0; i < n; ++i) out[i] = planes[count - 1][i];
+    for (i64 i = 0; i < n; ++i) out[i] = left_out(planes[count - 1][i], ignore) ? ignore : planes[count - 1][i];
     for (int p = count - 2; p >= 0; --p)
-      for (i64 i = 0; i < n; ++i) out[i] = planes[p][i] == ignore ? out[i] : planes[p][i];
+      for (i64 i = 0; i < n; ++i) out[i] = left_out(planes[p][i], ignore) ? out[i] : planes[p][i];
   }
 };

@@ -54,6 +54,7 @@ def pyramid(
         )
         return [level.reshape(()) for level in lone]
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    ignore = None if ignore is None else _canonical_zero(np.asarray(ignore))[()]
     with np.errstate(all="ignore"):  # inf - inf and overflow are answers here, not accidents
         if method in ("mean", "min", "max"):
             return _fold_levels(array, factors, method, ignore, rounding, origin)
@@ -62,8 +63,8 @@ def pyramid(
         cumulative = (1,) * array.ndim
         for factor in factors:
             cumulative = tuple(min(c * f, 2**62) for c, f in zip(cumulative, factor, strict=True))
-            # method "stride" copies voxels bit for bit; the others compare values
-            level = array if method == "stride" else _canonical_zero(array)
+            # "stride" alone copies bits; whatever compares voxels compares values
+            level = array if method == "stride" and ignore is None else _canonical_zero(array)
             planes, valid = _planes(level, cumulative, origin)
             if ignore is not None:
                 valid = valid & ~_same(planes, ignore)
@@ -94,7 +95,7 @@ def _same(a: Array, b: Any) -> Array:
 
 def _canonical_zero(array: Array) -> Array:
     """-0.0 and 0.0 are one value wherever values are compared; the answer is then 0.0."""
-    return array + array.dtype.type(0) if array.dtype.kind in "fc" else array
+    return np.asarray(array + array.dtype.type(0)) if array.dtype.kind in "fc" else array
 
 
 # --- fold: mean, min, max ---------------------------------------------------------------------------------------

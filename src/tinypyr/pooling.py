@@ -8,12 +8,13 @@ the extension is missing.
 from __future__ import annotations
 
 import math
+import numbers
 import operator
 import sys
 import warnings
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -41,7 +42,7 @@ def _load_core() -> ModuleType | None:
         from . import _core
     except ImportError:
         return None
-    return cast(ModuleType, _core)
+    return _core
 
 
 _core = _load_core()
@@ -374,19 +375,19 @@ def _checked_ignore(ignore: Any, dtype: np.dtype[Any]) -> Any:
     """The value as a scalar of the array's dtype, native byte order; None stays None."""
     if ignore is None:
         return None
-    if np.ndim(ignore) != 0 or isinstance(ignore, (str, bytes)):
-        raise TypeError(f"ignore: {ignore!r} is not a single number")
+    if isinstance(ignore, np.ndarray) and ignore.ndim == 0:
+        ignore = ignore[()]
     native = dtype.newbyteorder("=").type
-    if dtype.kind == "c":
-        return native(ignore)
-    if isinstance(ignore, (complex, np.complexfloating)):
+    if not isinstance(ignore, (numbers.Number, np.bool_)):
+        raise TypeError(f"ignore: {ignore!r} is not a single number")
+    if isinstance(ignore, (complex, np.complexfloating)) and dtype.kind != "c":
         raise TypeError(f"ignore: {ignore!r} is complex and the array is {dtype}")
-    if dtype.kind == "f":
+    if dtype.kind in "fc":
         with np.errstate(over="ignore"):
             value = native(ignore)
         if np.isinf(value) and not np.isinf(ignore):
             raise ValueError(f"ignore: {ignore!r} is beyond the range of {dtype}")
-        return value
+        return value + native(0)  # -0.0 is 0.0
     wanted = _integer("ignore", bool(ignore) if isinstance(ignore, np.bool_) else ignore)
     low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     if not low <= wanted <= high:
@@ -397,6 +398,8 @@ def _checked_ignore(ignore: Any, dtype: np.dtype[Any]) -> Any:
 def _overlaps_itself(array: Array) -> bool:
     """Whether two voxels may share memory. Conservative in the way of layouts that nobody allocates."""
     reach = array.itemsize
+    if array.size == 0:
+        return False
     for stride, n in sorted(
         (abs(stride), n) for stride, n in zip(array.strides, array.shape, strict=True) if n > 1
     ):

@@ -1,0 +1,141 @@
+"""What the answers should be, by numpy alone and by other means than the package's own.
+
+Peers mean different things by the same word; a `rule` names what one means:
+
+==============  =====================================================================================
+exact           tinypyr's: means rounded once, half to even; mode with ties to the value seen first
+floor           means rounded down
+half-up         means rounded to nearest, halves up
+unrounded       means in floating point, not rounded back to the integer type
+near            means of floats up to a few units in the last place
+within 1        means of integers that differ by no more than 1
+a mode          some most frequent value: as often in the footprint as tinypyr's
+lowest mode     the lowest of the most frequent values
+==============  =====================================================================================
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workloads import Row
+
+Array = NDArray[Any]
+
+
+def slab(shape: tuple[int, ...], factor: tuple[int, ...], axis: int, voxels: int) -> int:
+    """How many layers along `axis`, whole blocks, hold about so many voxels."""
+    per_layer = max(1, math.prod(shape) // max(1, shape[axis]))
+    blocks = max(1, voxels // (per_layer * factor[axis]))
+    return min(shape[axis], blocks * factor[axis])
+
+
+def wrong(answer: Array, block: Array, row: Row, rule: str, level: int = 1) -> str:
+    """Why `answer` is not the pooled `block` under the rule; empty when it is."""
+    factor = tuple(f**level for f in row.factor)
+    shape = tuple(-(-n // f) for n, f in zip(block.shape, factor, strict=True))
+    if answer.shape != shape:
+        return f"shape {answer.shape} instead of {shape}"
+    if rule != "unrounded" and answer.dtype != block.dtype:
+        return f"dtype {answer.dtype} instead of {block.dtype}"
+    if row.method == "mode" and row.ignore is None and math.prod(factor) <= 8:
+        bad = _mode_errors(answer, block, factor, rule)
+    elif row.ignore is not None or (row.method not in ("mean", "min", "max", "stride")):
+        bad = answer != _by_reference(block, row, factor, rule)
+    elif row.method == "mean":
+        bad = _mean_errors(answer, block, factor, rule)
+    elif row.method == "stride":
+        bad = answer != block[tuple(slice(None, None, f) for f in factor)]
+    else:
+        expected = block
+        for axis, f in enumerate(factor):
+            ufunc = np.minimum if row.method == "min" else np.maximum
+            expected = ufunc.reduceat(expected, np.arange(0, block.shape[axis], f), axis=axis)
+        bad = answer != expected
+    count = int(np.count_nonzero(bad))
+    if not count:
+        return ""
+    first = tuple(int(i[0]) for i in np.nonzero(bad))
+    return f"{count} of {bad.size} voxels checked are not {rule!r}, the first at {first}: {answer[first]}"
+
+
+def _by_reference(block: Array, row: Row, factor: tuple[int, ...], rule: str) -> Array:
+    from tinypyr import _reference
+
+    ignore = None if row.ignore is None else block.dtype.type(row.ignore)
+    levels = _reference.pyramid(
+        block,
+        [factor],
+        method=row.method,
+        ignore=ignore,
+        rounding="floor" if rule == "floor" else "half-even",
+        ties="lowest" if rule == "lowest mode" else "first",
+        origin=(0,) * block.ndim,
+    )
+    return levels[0]
+
+
+def _sums(block: Array, factor: tuple[int, ...]) -> Array:
+    for axis, f in enumerate(factor):
+        block = np.add.reduceat(block, np.arange(0, block.shape[axis], f), axis=axis)
+    return block
+
+
+def _mean_errors(answer: Array, block: Array, factor: tuple[int, ...], rule: str) -> Array:
+    count = _sums(np.ones(block.shape, np.int64), factor)
+    if block.dtype.kind == "f":
+        mean = _sums(block.astype(np.float64), factor) / count
+        if rule == "exact":
+            return np.asarray(answer != mean.astype(block.dtype))
+        return np.asarray(
+            np.abs(answer - mean) > 8 * np.finfo(block.dtype).eps * np.maximum(np.abs(mean), 1e-30)
+        )
+    largest = max(abs(int(block.max())), abs(int(block.min())))
+    if largest * math.prod(factor) >= 2**62:
+        raise OverflowError("the sums of this check do not fit 64 bits: give the row smaller values")
+    total = _sums(block.astype(np.int64), factor)
+    below, rest = np.divmod(total, count)
+    if rule == "unrounded":
+        return np.asarray(np.abs(answer - total / count) > 1e-6 * np.maximum(1, np.abs(below)))
+    if rule == "floor":
+        mean = below
+    elif rule == "half-up":
+        mean = below + (2 * rest >= count)
+    else:
+        mean = below + ((2 * rest > count) | ((2 * rest == count) & (below % 2 == 1)))
+    return np.asarray(np.abs(answer.astype(np.int64) - mean) > (1 if rule == "within 1" else 0))
+
+
+def _mode_errors(answer: Array, block: Array, factor: tuple[int, ...], rule: str) -> Array:
+    planes, inside = [], []
+    padding = [(0, -n % f) for n, f in zip(block.shape, factor, strict=True)]
+    padded = np.pad(block, padding)
+    present = np.pad(np.ones(block.shape, bool), padding)
+    # axis 0 fastest: the order in which the footprint is seen
+    for offset in np.ndindex(*reversed(factor)):
+        at = tuple(slice(o, None, f) for o, f in zip(reversed(offset), factor, strict=True))
+        planes.append(padded[at])
+        inside.append(present[at])
+
+    def frequency(value: Array) -> NDArray[np.int8]:
+        total = np.zeros(answer.shape, np.int8)
+        for plane, here in zip(planes, inside, strict=True):
+            total += (plane == value) & here
+        return total
+
+    counts = [np.where(here, frequency(plane), 0) for plane, here in zip(planes, inside, strict=True)]
+    best = np.max(counts, axis=0)
+    if rule == "a mode":
+        return np.asarray(frequency(answer) != best)
+    expected = np.zeros_like(answer)
+    known = np.zeros(answer.shape, bool)
+    for plane, count in zip(planes, counts, strict=True):
+        winner = count == best
+        take = winner & (~known | (plane < expected)) if rule == "lowest mode" else winner & ~known
+        expected[take] = plane[take]
+        known |= winner
+    return np.asarray(answer != expected)

@@ -1,0 +1,168 @@
+"""Measure what tinypyr costs before any voxel is pooled: its import, its size, one call on a small tile.
+
+- import: `import tinypyr` beyond `import numpy`, in fresh interpreters, taken in turn, difference of medians
+- size: the compiled extension, stripped
+- call: a 64 x 64 uint8 mean by 2 x 2, beyond an empty Python function that allocates its output
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import report
+import timing
+
+timing.one_thread()
+
+import numpy as np  # noqa: E402
+
+IMPORT_GOAL_MS = 15.0
+SIZE_GOAL_MB = 3.0
+CALL_GOAL_US = 8.0
+
+STOPWATCH = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
+
+
+def import_cost(interpreters: int) -> dict[str, Any]:
+    """Milliseconds of `import tinypyr` (numpy included) less those of `import numpy`."""
+    seconds: dict[str, list[float]] = {"numpy": [], "tinypyr": []}
+    for turn in range(interpreters + 1):
+        for module in seconds:
+            done = subprocess.run(
+                [sys.executable, "-c", STOPWATCH.format(module)], check=True, capture_output=True, text=True
+            )
+            if turn:  # the first fills the disk cache
+                seconds[module].append(float(done.stdout.split()[-1]))
+    base, whole = (statistics.median(seconds[module]) * 1e3 for module in ("numpy", "tinypyr"))
+    note = f"numpy {base:.1f} ms, tinypyr with numpy {whole:.1f} ms; {interpreters} interpreters each"
+    if any("editable" in type(finder).__module__ for finder in sys.meta_path):
+        note += "; an editable install, whose import hook looks for changes: measure a plain one"
+    return {
+        "what": "import beyond numpy",
+        "value": whole - base,
+        "unit": "ms",
+        "goal": IMPORT_GOAL_MS,
+        "note": note,
+    }
+
+
+def extension_size() -> dict[str, Any]:
+    """Megabytes (1e6 bytes) of the extension after `strip`."""
+    result: dict[str, Any] = {"what": "extension, stripped", "unit": "MB", "goal": SIZE_GOAL_MB}
+    try:
+        from tinypyr import _core
+    except ImportError:
+        return result | {"value": None, "note": "the compiled extension is missing"}
+    path = Path(str(_core.__file__))
+    strip = shutil.which("strip")
+    if strip is None:
+        return result | {"value": path.stat().st_size / 1e6, "note": "as built: no program `strip` here"}
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(shutil.copy(path, folder))
+        subprocess.run([strip, *(["-x"] if sys.platform == "darwin" else []), str(copy)], check=True)
+        size = copy.stat().st_size / 1e6
+    return result | {"value": size, "note": f"{path.stat().st_size / 1e6:.2f} MB as built"}
+
+
+def call_cost(rounds: int, calls: int) -> dict[str, Any]:
+    """Microseconds of one small call less those of an empty function that allocates."""
+    import tinypyr
+
+    tile = np.random.default_rng(1).integers(0, 256, (64, 64), dtype=np.uint8)
+
+    def empty(array: object, factor: object) -> object:
+        return np.empty((32, 32), np.uint8)
+
+    def per_call(function: Callable[[Any, Any], object]) -> float:
+        start = time.perf_counter()
+        for _ in range(calls):
+            function(tile, (2, 2))
+        return (time.perf_counter() - start) / calls * 1e6
+
+    expected = np.rint(tile.reshape(32, 2, 32, 2).mean(axis=(1, 3))).astype(np.uint8)
+    if not np.array_equal(tinypyr.downsample(tile, (2, 2)), expected):
+        raise AssertionError("the small call gives a wrong answer")
+    base, whole = [], []
+    for _ in range(rounds):
+        base.append(per_call(empty))
+        whole.append(per_call(tinypyr.downsample))
+    extra = statistics.median(whole) - statistics.median(base)
+    note = f"whole call {statistics.median(whole):.2f} µs, empty function {statistics.median(base):.2f} µs"
+    what = "64x64 u8 mean 2x2, beyond an empty function"
+    return {"what": what, "value": extra, "unit": "µs", "goal": CALL_GOAL_US, "note": note}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="bench/overhead.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--interpreters", type=int, default=40, help="fresh interpreters per import (default: 40)"
+    )
+    parser.add_argument("--quick", action="store_true", help="few repetitions: shows that it works")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="also write overhead.md and overhead.json there"
+    )
+    arguments = parser.parse_args(argv)
+    if arguments.interpreters < 1:
+        parser.error("argument --interpreters: at least 1")
+    try:
+        pinned = timing.pin()
+        measured = [
+            import_cost(3 if arguments.quick else arguments.interpreters),
+            extension_size(),
+            call_cost(3, 50) if arguments.quick else call_cost(15, 2000),
+        ]
+    except KeyboardInterrupt:
+        print("interrupted: nothing written", file=sys.stderr)
+        return 130
+    for entry in measured:
+        entry["verdict"] = (
+            "-" if entry["value"] is None else "pass" if entry["value"] <= entry["goal"] else "miss"
+        )
+    machine = timing.machine()
+    import tinypyr
+
+    versions = {"Python": platform.python_version(), "numpy": np.__version__, "tinypyr": tinypyr.__version__}
+    results = {
+        "format": 1,
+        "machine": machine,
+        "versions": versions,
+        "quick": arguments.quick,
+        "pinned": pinned,
+        "instruction_sets": tinypyr.isas(),
+        "measured": measured,
+    }
+    lines = [
+        f"{report.machine_line(machine)}; "
+        + ", ".join(f"{name} {version}" for name, version in versions.items())
+        + (" (quick: no measure)" if arguments.quick else ""),
+        "",
+        "| what | measured | goal | | how |",
+        "|---|--:|--:|---|---|",
+    ]
+    for entry in measured:
+        value = "-" if entry["value"] is None else f"{entry['value']:.2f} {entry['unit']}"
+        goal = f"{entry['goal']:g} {entry['unit']}"
+        lines.append(f"| {entry['what']} | {value} | {goal} | {entry['verdict']} | {entry['note']} |")
+    text, table = json.dumps(results, indent=1) + "\n", "\n".join(lines) + "\n"
+    if arguments.out:
+        report.write_files(arguments.out, {"overhead.json": text.encode(), "overhead.md": table.encode()})
+    print(text if arguments.json else table, end="")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,242 @@
+"""Other packages that do the same work. To add one: write a `make_...` function and a line in `PEERS`.
+
+``make(array, row)`` returns a `Job`, or raises `Skip` with the reason when the package cannot do the row.
+A job says by which rule (see expected.py) its answers are to be checked. Packages are imported when first
+needed, and skipped with that reason when they are not installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workloads import Row
+
+Array = NDArray[Any]
+
+
+class Skip(Exception):
+    """The package does not do this row; the message says why."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A call to time, and how to read and judge its answer."""
+
+    run: Callable[[], Any]
+    levels: Callable[[Any], list[Array]]  # from what run returned to the levels, axes as in the input
+    rule: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Peer:
+    name: str
+    distribution: str  # for its version
+    make: Callable[[Array, Row], Job]
+    only_where_named: bool = False  # not in rows that leave the choice open
+
+
+def _load(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise Skip(f"not installed ({error})") from None
+
+
+def _one_level(row: Row) -> None:
+    if row.num_mips > 1:
+        raise Skip("one level at a time")
+
+
+def _no_ignore(row: Row) -> None:
+    if row.ignore is not None:
+        raise Skip("leaves no value out")
+
+
+# --- tinybrain: Fortran order, several levels, floor rounding, ties by position ---
+def make_tinybrain(array: Array, row: Row) -> Job:
+    tinybrain = _load("tinybrain")
+    module = _load("tinybrain.downsample")
+    if row.ignore not in (None, 0):
+        raise Skip("leaves only 0 out")
+    sparse = row.ignore == 0
+    if sparse and row.method not in ("mean", "mode"):
+        raise Skip("leaves nothing out in this method")
+    if row.num_mips > 1 and row.method == "mode":
+        raise Skip("recursive: not the mode of the base")
+    fortran = array.flags.f_contiguous
+    note = ""
+    if row.method == "mean":
+        rule = "near" if array.dtype.kind == "f" else "floor"
+        note = "rounds down" if rule == "floor" else ""
+        if not fortran:
+            note += "; copies to Fortran order"
+
+        def run() -> Any:
+            return tinybrain.downsample_with_averaging(
+                array, row.factor, num_mips=row.num_mips, sparse=sparse
+            )
+
+    elif row.method == "mode":
+        rule, note = "a mode", "ties by position in the block"
+        if array.dtype.kind == "f" and row.factor not in ((2, 2, 1), (2, 2, 2)):
+            raise Skip("strides instead, silently: floats with this factor")
+        if row.factor == (2, 2, 2) and not fortran:
+            raise Skip("wrong labels, silently: takes every 2x2x2 input for Fortran order")
+
+        def run() -> Any:
+            return tinybrain.downsample_segmentation(array, row.factor, num_mips=row.num_mips, sparse=sparse)
+
+    elif row.method in ("min", "max"):
+        rule = "exact"
+        pool = getattr(module, f"downsample_with_{row.method}_pooling")
+
+        def run() -> Any:
+            return pool(array, row.factor, num_mips=row.num_mips)
+
+    elif row.method == "stride":
+        rule, note = "exact", "returns a view, which is copied here"
+
+        def run() -> Any:
+            return [level.copy(order="K") for level in tinybrain.downsample_with_striding(array, row.factor)]
+
+        _one_level(row)
+    else:
+        raise Skip(f"has no {row.method}")
+    return Job(run, lambda answer: list(answer), rule, note.lstrip("; "))
+
+
+# --- packages for pictures: one slice at a time ---
+def _slices(array: Array, row: Row) -> tuple[list[Array], Array, list[Array], bool]:
+    """The 2-D slices to halve, an output, its slices, and whether the input's slices are C-contiguous."""
+    _one_level(row)
+    _no_ignore(row)
+    if sorted(row.factor) != [1, 2, 2]:
+        raise Skip("two dimensions only")
+    axis = row.factor.index(1)
+    shape = tuple(-(-n // f) for n, f in zip(array.shape, row.factor, strict=True))
+    if any(n % f for n, f in zip(array.shape, row.factor, strict=True)):
+        raise Skip("odd extents: blocks of other sizes")
+    out = np.empty_like(array, shape=shape)
+
+    flip = array.flags.f_contiguous  # the axis with the short strides goes last
+
+    def planes(volume: Array) -> list[Array]:
+        return [plane.T if flip else plane for plane in np.moveaxis(volume, axis, 0)]
+
+    inputs, outputs = planes(array), planes(out)
+    return inputs, out, outputs, all(plane.flags.c_contiguous for plane in inputs)
+
+
+def make_opencv(array: Array, row: Row) -> Job:
+    cv2 = _load("cv2")
+    if row.method not in ("mean", "stride"):
+        raise Skip(f"has no {row.method} pooling")
+    if array.dtype.name not in ("uint8", "uint16", "int16", "float32", "float64"):
+        raise Skip(f"INTER_AREA does not take {array.dtype}")
+    inputs, out, outputs, contiguous = _slices(array, row)
+    cv2.setNumThreads(1)
+    how = cv2.INTER_AREA if row.method == "mean" else cv2.INTER_NEAREST
+
+    def run() -> Any:
+        for source, target in zip(inputs, outputs, strict=True):
+            if contiguous:
+                cv2.resize(source, target.shape[::-1], dst=target, interpolation=how)
+            else:
+                target[...] = cv2.resize(np.ascontiguousarray(source), target.shape[::-1], interpolation=how)
+        return out
+
+    rule = "exact" if row.method == "stride" else "near" if array.dtype.kind == "f" else "half-up"
+    note = (
+        "slice by slice into a ready output" if contiguous else "slice by slice, each copied: not contiguous"
+    )
+    return Job(run, lambda answer: [answer], rule, note)
+
+
+def _pillow(array: Array, row: Row, box: bool) -> Job:
+    Image = _load("PIL.Image")
+    if row.method != "mean":
+        raise Skip(f"has no {row.method} pooling")
+    if array.dtype.name not in ("uint8", "int32", "uint32", "float32"):
+        raise Skip(f"has no mode for {array.dtype}")
+    if array.dtype.name == "uint32" and int(array.max()) >= 2**31:
+        raise Skip("holds 32 bits as signed")
+    inputs, out, outputs, contiguous = _slices(array, row)
+
+    def run() -> Any:
+        for source, target in zip(inputs, outputs, strict=True):
+            image = Image.fromarray(source if contiguous else np.ascontiguousarray(source))
+            target[...] = image.resize(target.shape[::-1], Image.Resampling.BOX) if box else image.reduce(2)
+        return out
+
+    rule = "near" if array.dtype.kind == "f" else "within 1" if box else "half-up"
+    note = "slice by slice" + ("" if contiguous else ", each copied: not contiguous")
+    return Job(run, lambda answer: [answer], rule, note)
+
+
+def make_pillow(array: Array, row: Row) -> Job:
+    return _pillow(array, row, box=False)
+
+
+def make_pillow_box(array: Array, row: Row) -> Job:
+    return _pillow(array, row, box=True)
+
+
+# --- scikit-image: any dimension, means in floating point ---
+def make_skimage(array: Array, row: Row) -> Job:
+    measure = _load("skimage.measure")
+    transform = _load("skimage.transform")
+    _one_level(row)
+    _no_ignore(row)
+    if any(n % f for n, f in zip(array.shape, row.factor, strict=True)):
+        raise Skip("odd extents: pads with zeros")
+    if row.method == "mean":
+        rule = "near" if array.dtype.kind == "f" else "unrounded"
+
+        def run() -> Any:
+            return transform.downscale_local_mean(array, row.factor)
+
+    elif row.method in ("min", "max"):
+        rule, function = "exact", np.min if row.method == "min" else np.max
+
+        def run() -> Any:
+            return measure.block_reduce(array, row.factor, function)
+
+    else:
+        raise Skip(f"has no {row.method}")
+    return Job(run, lambda answer: [answer], rule, "answers in float64" if rule == "unrounded" else "")
+
+
+# --- TensorStore: any factor and dtype; lazy, so it is read ---
+def make_tensorstore(array: Array, row: Row) -> Job:
+    ts = _load("tensorstore")
+    _one_level(row)
+    _no_ignore(row)
+    context = ts.Context({"data_copy_concurrency": {"limit": 1}})
+    view = ts.downsample(ts.array(array, context=context), list(row.factor), row.method)
+    order = "F" if array.flags.f_contiguous else "C"
+
+    def run() -> Any:
+        return view.read(order=order).result()
+
+    if row.method == "mode":
+        return Job(run, lambda answer: [answer], "lowest mode", "ties to the lowest")
+    return Job(
+        run, lambda answer: [answer], "near" if array.dtype.kind == "f" and row.method == "mean" else "exact"
+    )
+
+
+PEERS = [
+    Peer("tinybrain", "tinybrain", make_tinybrain),
+    Peer("OpenCV", "opencv-python-headless", make_opencv),
+    Peer("Pillow", "pillow", make_pillow),
+    Peer("Pillow BOX", "pillow", make_pillow_box, only_where_named=True),
+    Peer("scikit-image", "scikit-image", make_skimage),
+    Peer("TensorStore", "tensorstore", make_tensorstore),
+]

@@ -1,0 +1,225 @@
+"""Results as a Markdown table, as JSON, and as a bar chart. Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Results = dict[str, Any]
+
+# colours that stay apart for colour-blind readers
+OURS = "#0072B2"
+COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#8C6D1F", "#56B4E9", "#999999", "#000000")
+MARKERS = "osD^vPX*"
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write all files beside their places, then move them in, so that none is ever half-written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    beside = {name: folder / f".{name}.{os.getpid()}.tmp" for name in files}
+    try:
+        for name, data in files.items():
+            beside[name].write_bytes(data)
+        for name, path in beside.items():
+            os.replace(path, folder / name)
+    finally:
+        for path in beside.values():
+            path.unlink(missing_ok=True)
+
+
+def as_json(results: Results) -> str:
+    return json.dumps(_rounded(results), indent=1, allow_nan=False) + "\n"
+
+
+def _rounded(value: Any) -> Any:
+    """Floats with four digits: no measurement here has more."""
+    if isinstance(value, dict):
+        return {key: _rounded(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_rounded(entry) for entry in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def machine_line(machine: Mapping[str, Any]) -> str:
+    line = f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB memory"
+    if machine["last_level_cache_mib"]:
+        line += f", {machine['last_level_cache_mib']} MiB last-level cache"
+    return line
+
+
+def _ratio(entry: Mapping[str, Any]) -> str:
+    if "wrong" in entry:
+        return "WRONG"
+    if "ratio" not in entry:
+        return "-"
+    ratio = entry["ratio"]
+    return ("~" if entry["scaled"] else "") + (f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}")
+
+
+def _some(names: Sequence[str], most: int) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def markdown(results: Results) -> str:
+    """The whole report."""
+    settings, summary = results["settings"], results["summary"]
+    peers = list(results["peers"])
+    lines = ["# tinypyr beside other packages", ""]
+    if settings["quick"]:
+        lines += [
+            "**A quick run on small inputs that fit the caches: it shows that the runner works, not speed.**",
+            "",
+        ]
+    if not results["instruction_sets"]:
+        lines += ["**The compiled extension is missing: tinypyr's figures are those of plain numpy.**", ""]
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    lines += [
+        "Ratios of time to `numpy.copyto` of the same input into a warm array, in the same process and run; "
+        f"below 1 is faster than copying. One thread, {settings['pinned']}; median of {settings['rounds']} "
+        "interleaved rounds (*worst*: the slowest round). tinypyr writes into a ready output (`out=`); "
+        "*allocating* is the same call without. Every answer was checked before its time was taken.",
+        "",
+        f"`~`: slower than {settings['peer_cap_s']:g} s per call, so measured on a part of the input and "
+        "scaled up. `-`: does not apply, see below. `WRONG`: the answer was not what the package promises.",
+        "",
+        f"- machine: {machine_line(results['machine'])}",
+        f"- software: {versions}",
+        f"- instruction sets: {', '.join(results['instruction_sets']) or 'none'}; used: {settings['isa']}",
+    ]
+    lines += [f"- data, {kind}: {source}" for kind, source in results["data"].items()]
+    lines += [
+        "",
+        f"**{summary['passed']} of {summary['rows']} rows reach their goal"
+        + (f"; misses: {_some(summary['missed'], 12)}" if summary["missed"] else "")
+        + (f"; wrong: {_some(summary['wrong'], 12)}" if summary["wrong"] else "")
+        + ".**",
+        "",
+    ]
+    header = ["row", "input", "copy, ms", "tinypyr", "worst", "allocating", "goal", "", *peers]
+    lines += ["| " + " | ".join(header) + " |", "|---|---|" + "--:|" * 5 + "---|" + "--:|" * len(peers)]
+    for row in results["rows"]:
+        ours = row["tinypyr"]
+        timed = "ratio" in ours
+        cells = [
+            row["name"],
+            f"{' x '.join(map(str, row['shape']))}, {row['megabytes']:.3g} MB",
+            f"{row['copy_ms']:.2f}" if "copy_ms" in row else "-",
+            _ratio(ours),
+            f"{ours['worst']:.2f}" if timed else "-",
+            f"{ours['allocating']:.2f}" if timed else "-",
+            "" if row["goal"] is None else f"{row['goal']:g}",
+            row["verdict"],
+            *(_ratio(row["peers"].get(peer, {})) for peer in peers),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+
+    reasons: dict[str, dict[str, list[str]]] = {}
+    notes: dict[str, set[str]] = {}
+    for row in results["rows"]:
+        for peer, entry in row["peers"].items():
+            if "skipped" in entry or "wrong" in entry:
+                why = entry.get("skipped") or "WRONG: " + entry["wrong"]
+                reasons.setdefault(peer, {}).setdefault(why, []).append(row["name"])
+            elif entry["note"] or entry["rule"] != "exact":
+                said = f"{row['method']}: checked as {entry['rule']!r}"
+                notes.setdefault(peer, set()).add(said + (f" ({entry['note']})" if entry["note"] else ""))
+    if notes:
+        lines += ["", "How the answers of others differ (rules: `bench/expected.py`):", ""]
+        lines += [f"- {peer}: {'; '.join(sorted(said))}" for peer, said in notes.items()]
+    if reasons:
+        lines += ["", "Not measured:", ""]
+        for peer, whys in reasons.items():
+            for why, names in whys.items():
+                lines.append(f"- {peer}: {why} ({_some(names, 3)})")
+    return "\n".join(lines) + "\n"
+
+
+def chart(results: Results) -> bytes | str:
+    """A PNG with one panel per method, or the reason why there is none."""
+    try:
+        matplotlib = importlib.import_module("matplotlib")
+    except ImportError:
+        return "no chart: matplotlib is not installed"
+    matplotlib.use("Agg")
+    plt = importlib.import_module("matplotlib.pyplot")
+    rows = [row for row in results["rows"] if "ratio" in row["tinypyr"]]
+    if not rows:
+        return "no chart: no row was timed"
+    panels: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        panels.setdefault(row["name"].split("-")[0] if row["title"] else row["method"], []).append(row)
+    columns = min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    heights = [max(map(len, list(panels.values())[i * columns : (i + 1) * columns])) for i in range(lines)]
+    figure, grid = plt.subplots(
+        lines,
+        columns,
+        figsize=(0.5 + 4.5 * columns, 1.2 + 0.6 * lines + 0.19 * sum(heights)),
+        height_ratios=[0.4 + 0.19 * height for height in heights],
+        sharex=True,
+        squeeze=False,
+    )
+    axes = grid.ravel()
+    for spare in axes[len(panels) :]:
+        spare.set_visible(False)
+    styles = {
+        peer: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
+        for i, peer in enumerate(results["peers"])
+    }
+    shown: set[str] = set()
+    for number, (method, members) in enumerate(panels.items()):
+        axis = axes[number]
+        axis.set_title(method, fontsize=10)
+        axis.set_xscale("log")
+        at = range(len(members))
+        axis.barh(at, [row["tinypyr"]["ratio"] for row in members], color=OURS, height=0.7, left=0, zorder=2)
+        for i, row in enumerate(members):
+            for peer, entry in row["peers"].items():
+                if "ratio" in entry:
+                    colour, marker = styles[peer]
+                    shown.add(peer)
+                    axis.plot(entry["ratio"], i, marker, color=colour, markersize=4, zorder=3)
+            if row["goal"] is not None:
+                axis.plot(
+                    [row["goal"]] * 2, [i - 0.5, i + 0.5], "--", color="#E69F00", linewidth=1.2, zorder=4
+                )
+        axis.axvline(1, color="black", linewidth=1, zorder=4)
+        prefix = method + "-"
+        axis.set_yticks(at, [row["name"].removeprefix(prefix) for row in members], fontsize=7)
+        axis.set_ylim(heights[number // columns] - 0.4, -0.6)
+        axis.grid(axis="x", which="major", color="#dddddd", zorder=0)
+        axis.tick_params(axis="x", labelsize=7, labelbottom=True)
+        axis.spines[["top", "right"]].set_visible(False)
+    lowest = min(row["tinypyr"]["ratio"] for row in rows)
+    axes[0].set_xlim(left=min(0.3, lowest * 0.7))
+    lines2d = importlib.import_module("matplotlib.lines").Line2D
+    patch = importlib.import_module("matplotlib.patches").Patch
+    legend = [patch(color=OURS, label="tinypyr")]
+    legend += [
+        lines2d([], [], color=colour, marker=marker, linestyle="", markersize=5, label=peer)
+        for peer, (colour, marker) in styles.items()
+        if peer in shown
+    ]
+    legend += [
+        lines2d([], [], color="black", linewidth=1, label="numpy.copyto"),
+        lines2d([], [], color="#E69F00", linestyle="--", linewidth=1.2, label="goal"),
+    ]
+    figure.supxlabel(
+        "time over numpy.copyto of the same input, one thread (log scale; left is faster)", fontsize=9
+    )
+    title = "quick run on small inputs: no measure of speed\n" if results["settings"]["quick"] else ""
+    figure.suptitle(title + machine_line(results["machine"]), fontsize=9)
+    figure.legend(
+        handles=legend, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=5, fontsize=8, frameon=False
+    )
+    figure.tight_layout()
+    stream = io.BytesIO()
+    figure.savefig(stream, dpi=100, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    return stream.getvalue()

@@ -1,0 +1,365 @@
+"""Measure tinypyr beside other packages: one process, one thread, everything a ratio to copying.
+
+Per row: make the input, let every contender answer, check the answers, and only then time them, in
+interleaved rounds with numpy.copyto of the same input. Writes results.md, results.json and results.png. All
+rows take about twenty minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import importlib.util
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import timing
+
+timing.one_thread()  # before numpy and the peers are imported
+
+import numpy as np  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
+
+import expected  # noqa: E402
+import peers as peer_module  # noqa: E402
+import report  # noqa: E402
+import workloads  # noqa: E402
+from workloads import Row  # noqa: E402
+
+Array = NDArray[Any]
+
+MIB = 2**20
+CHECKED_VOXELS = 1_000_000  # per end of the volume
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="bench/run.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="Exit status: 0 measured (goals reached or not); 1 some answer was wrong; 2 bad arguments; "
+        "130 interrupted, nothing written.\nReal data is looked for in the folder named by TINYPYR_DATA.",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small inputs, few rounds: shows that it works, not speed"
+    )
+    parser.add_argument(
+        "--suite", action="append", choices=list(workloads.SUITES), help="which rows (default: all suites)"
+    )
+    parser.add_argument(
+        "--method", action="append", help="only rows of this method; may be given several times"
+    )
+    parser.add_argument(
+        "--rows", nargs="+", metavar="PATTERN", help="only rows whose name matches, as mean-*-u8-F"
+    )
+    parser.add_argument("--list", action="store_true", help="print the names of the rows and stop")
+    parser.add_argument(
+        "--peers", nargs="*", metavar="NAME", help="only these packages; none at all without a name"
+    )
+    parser.add_argument(
+        "--peers-file", type=Path, metavar="FILE", help="Python file whose PEERS are measured as well"
+    )
+    parser.add_argument("--rounds", type=int, help="interleaved rounds (default: 7; 3 with --quick)")
+    parser.add_argument(
+        "--peer-cap",
+        type=float,
+        default=0.2,
+        metavar="SECONDS",
+        help="a package that takes longer per call gets a part of the input (default: 0.2)",
+    )
+    parser.add_argument(
+        "--megabytes", type=float, help="size of the inputs (default: 4 last-level caches, at least 134)"
+    )
+    results = Path(__file__).resolve().parent / "results"
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=results,
+        metavar="DIR",
+        help="where the results go (default: bench/results)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the JSON instead of the Markdown")
+    arguments = parser.parse_args(argv)
+    if arguments.rounds is None:
+        arguments.rounds = 3 if arguments.quick else 7
+    if arguments.rounds < 1:
+        parser.error("argument --rounds: at least 1")
+    if not arguments.peer_cap > 0:
+        parser.error("argument --peer-cap: more than 0 seconds")
+    if arguments.megabytes is not None and not 0 < arguments.megabytes <= 65536:
+        parser.error("argument --megabytes: between 0 and 65536")
+    arguments.chosen = [
+        row
+        for row in workloads.rows(arguments.suite or list(workloads.SUITES))
+        if (not arguments.method or row.method in arguments.method)
+        and (not arguments.rows or any(fnmatch.fnmatchcase(row.name, p) for p in arguments.rows))
+    ]
+    if not arguments.chosen:
+        parser.error("no row has such a name (see --list)")
+    arguments.contenders = list(peer_module.PEERS)
+    if arguments.peers is not None:
+        unknown = set(arguments.peers) - {peer.name for peer in peer_module.PEERS}
+        if unknown:
+            parser.error(f"argument --peers: no adapter for {', '.join(sorted(unknown))}")
+        arguments.contenders = [peer for peer in peer_module.PEERS if peer.name in arguments.peers]
+    if arguments.peers_file:
+        spec = importlib.util.spec_from_file_location("more_peers", arguments.peers_file)
+        if spec is None or spec.loader is None or not arguments.peers_file.is_file():
+            parser.error(f"argument --peers-file: {str(arguments.peers_file)!r} is not a Python file")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        arguments.contenders += module.PEERS
+    return arguments
+
+
+# --- checking ---
+def _slow_axis(array: Array) -> int:
+    return int(np.argmax([abs(stride) for stride in array.strides]))
+
+
+def check(levels: list[Array], array: Array, row: Row, rule: str) -> str:
+    """Why these levels are wrong, judged at both ends of the volume; empty when they are right."""
+    if len(levels) != row.num_mips:
+        return f"{len(levels)} levels instead of {row.num_mips}"
+    for number, level in enumerate(levels, 1):
+        factor = tuple(f**number for f in row.factor)
+        shape = tuple(-(-n // f) for n, f in zip(array.shape, factor, strict=True))
+        if level.shape != shape:
+            return f"level {number}: shape {level.shape} instead of {shape}"
+        axis = _slow_axis(array)
+        thick = expected.slab(array.shape, factor, axis, CHECKED_VOXELS)
+        last = max(0, (array.shape[axis] - thick) // factor[axis] * factor[axis])
+        for start, stop in {(0, thick), (last, array.shape[axis])}:
+            inside = tuple(slice(start, stop) if i == axis else slice(None) for i in range(array.ndim))
+            f = factor[axis]
+            answer = tuple(
+                slice(start // f, -(-stop // f)) if i == axis else slice(None) for i in range(array.ndim)
+            )
+            why = expected.wrong(level[answer], array[inside], row, rule, number)
+            if why:
+                return f"level {number}: {why}"
+    return ""
+
+
+# --- one row ---
+def _ours(array: Array, row: Row) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    """The two calls: into a ready output, and allocating."""
+    import tinypyr
+
+    out = tinypyr.pyramid(array, row.factor, row.method, num_mips=row.num_mips, ignore=row.ignore)
+    if row.num_mips > 1:
+        return (
+            lambda: tinypyr.pyramid(
+                array, row.factor, row.method, num_mips=row.num_mips, ignore=row.ignore, out=out
+            ),
+            lambda: tinypyr.pyramid(array, row.factor, row.method, num_mips=row.num_mips, ignore=row.ignore),
+        )
+    return (
+        lambda: [tinypyr.downsample(array, row.factor, row.method, ignore=row.ignore, out=out[0])],
+        lambda: [tinypyr.downsample(array, row.factor, row.method, ignore=row.ignore)],
+    )
+
+
+def _part(array: Array, row: Row, fraction: float) -> Array:
+    """The first layers of the array along its slowest axis, at least one block of the coarsest level."""
+    axis = _slow_axis(array)
+    factor = tuple(f**row.num_mips for f in row.factor)
+    thick = expected.slab(array.shape, factor, axis, max(1, int(array.size * fraction)))
+    return array[tuple(slice(0, thick) if i == axis else slice(None) for i in range(array.ndim))]
+
+
+def _prepare(peer: peer_module.Peer, array: Array, row: Row, cap: float) -> tuple[peer_module.Job, float]:
+    """The peer's job and the share of the input it runs on, so that a call stays within the cap."""
+    small = _part(array, row, 1 / 64)
+    trial = peer.make(small, row)
+    trial.run()  # first calls import, compile, start threads
+    seconds = timing.interleaved({"trial": trial.run}, 1)["trial"].median
+    whole = seconds * array.size / small.size
+    if whole <= cap:
+        return peer.make(array, row), 1.0
+    part = _part(array, row, cap / whole)
+    return peer.make(part, row), part.size / array.size
+
+
+def measure(row: Row, array: Array, copy: Array, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Answer, check, time."""
+    into, allocating = _ours(array, row)
+    result: dict[str, Any] = {
+        "name": row.name,
+        "title": row.title,
+        "method": row.method,
+        "factor": list(row.factor),
+        "dtype": row.dtype,
+        "order": row.order,
+        "data": row.data,
+        "num_mips": row.num_mips,
+        "ignore": row.ignore,
+        "shape": list(array.shape),
+        "megabytes": array.nbytes / 1e6,
+        "goal": row.goal,
+        "peers": {},
+    }
+    ours = into()
+    why = check(ours, array, row, "exact")
+    if not why and any(not np.array_equal(a, b) for a, b in zip(ours, allocating(), strict=True)):
+        why = "the call with out= and the call without differ"
+    calls: dict[str, Callable[[], object]] = {"copy": lambda: np.copyto(copy, array)}
+    if not why:
+        calls |= {"tinypyr": into, "allocating": allocating}
+
+    shares: dict[str, tuple[float, peer_module.Job]] = {}
+    for peer in arguments.contenders:
+        named = row.peers is not None and peer.name in row.peers
+        if peer in peer_module.PEERS and not named and (row.peers is not None or peer.only_where_named):
+            continue
+        try:
+            job, share = _prepare(peer, array, row, arguments.peer_cap)
+            answer = job.levels(job.run())
+        except peer_module.Skip as skip:
+            result["peers"][peer.name] = {"skipped": str(skip)}
+            continue
+        except Exception as error:  # whatever another package throws at this input is its answer
+            text = " ".join(str(error).split())[:120]
+            result["peers"][peer.name] = {"skipped": f"fails with {type(error).__name__}: {text}"}
+            continue
+        seen = array if share == 1 else _part(array, row, share)
+        wrong = check(answer, seen, row, job.rule)
+        # the checks look at both ends of the volume; where two mean the same, compare them everywhere
+        comparable = not wrong and not why and job.rule == "exact" and share == 1
+        if comparable and any(not np.array_equal(a, b) for a, b in zip(ours, answer, strict=True)):
+            wrong = "differs from tinypyr's answer inside the volume"
+        if wrong:
+            result["peers"][peer.name] = {"wrong": wrong}
+        else:
+            shares[peer.name] = (share, job)
+            calls[peer.name] = job.run
+        del answer
+
+    times = timing.interleaved(calls, arguments.rounds)
+    base = times["copy"].median
+    result["copy_ms"] = base * 1e3
+    for name, (share, job) in shares.items():
+        result["peers"][name] = {
+            "ratio": times[name].median / share / base,
+            "worst": times[name].worst / share / base,
+            "scaled": share < 1,
+            "rule": job.rule,
+            "note": job.note,
+        }
+    if why:
+        result["tinypyr"] = {"wrong": why}
+        result["verdict"] = "WRONG"
+        return result
+    ratio = times["tinypyr"].median / base
+    result["tinypyr"] = {
+        "ratio": ratio,
+        "worst": times["tinypyr"].worst / base,
+        "allocating": times["allocating"].median / base,
+        "scaled": False,
+    }
+    result["verdict"] = "" if row.goal is None else "pass" if ratio <= row.goal else "miss"
+    return result
+
+
+def _settings(arguments: argparse.Namespace, isas: list[str], pinned: str) -> dict[str, Any]:
+    return {
+        "quick": arguments.quick,
+        "rounds": arguments.rounds,
+        "peer_cap_s": arguments.peer_cap,
+        "pinned": pinned,
+        "isa": os.environ.get("TINYPYR_ISA") or (isas[0] if isas else "numpy"),
+    }
+
+
+def _say(result: dict[str, Any], number: int, total: int) -> None:
+    ours = result["tinypyr"]
+    line = f"[{number:3}/{total}] {result['name']:<28} "
+    line += f"{ours['ratio']:7.2f} {result['verdict']:<5}" if "ratio" in ours else f"WRONG: {ours['wrong']}"
+    for name, entry in result["peers"].items():
+        if "ratio" in entry:
+            line += f"  {name} {'~' if entry['scaled'] else ''}{entry['ratio']:.3g}"
+        elif "wrong" in entry:
+            line += f"  {name} WRONG: {entry['wrong']}"
+    print(line, file=sys.stderr, flush=True)
+
+
+def campaign(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Every chosen row, in order."""
+    import tinypyr
+
+    pinned = timing.pin()
+    megabytes = arguments.megabytes or max(128 * MIB, min(4 * timing.last_level_cache(), 1024 * MIB)) / 1e6
+    data = workloads.Data(int(megabytes * 1e6), arguments.quick)
+    results = []
+    array: Array | None = None
+    copy = np.empty(0)
+    for number, row in enumerate(arguments.chosen, 1):
+        fresh = data.array(row)
+        if fresh is not array:
+            array = fresh
+            del copy
+            copy = np.empty_like(array)
+            copy.fill(1)  # warm: every page has been written
+        result = measure(row, array, copy, arguments)
+        _say(result, number, len(arguments.chosen))
+        results.append(result)
+    versions = {"Python": platform.python_version(), "numpy": np.__version__, "tinypyr": tinypyr.__version__}
+    for peer in arguments.contenders:
+        found = timing.version(peer.distribution)
+        if found:
+            versions[peer.distribution] = found
+    timed = [row for row in results if row["verdict"] in ("pass", "miss")]
+    named = [peer.name for peer in arguments.contenders if any(peer.name in row["peers"] for row in results)]
+    wrong = [row["name"] for row in results if "wrong" in row["tinypyr"]]
+    wrong += [
+        f"{peer} in {row['name']}" for row in results for peer, e in row["peers"].items() if "wrong" in e
+    ]
+    return {
+        "format": 1,
+        "machine": timing.machine(),
+        "versions": versions,
+        "instruction_sets": tinypyr.isas(),
+        "settings": _settings(arguments, tinypyr.isas(), pinned),
+        "data": data.sources,
+        "summary": {
+            "rows": len(results),
+            "passed": sum(row["verdict"] == "pass" for row in timed),
+            "missed": [row["name"] for row in timed if row["verdict"] == "miss"],
+            "wrong": wrong,
+        },
+        "peers": named,
+        "rows": results,
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _arguments(argv)
+    if arguments.list:
+        print("\n".join(row.name for row in arguments.chosen))
+        return 0
+    try:
+        results = campaign(arguments)
+        text, table = report.as_json(results), report.markdown(results)
+        files = {"results.md": table.encode(), "results.json": text.encode()}
+        picture = report.chart(results)
+        if isinstance(picture, bytes):
+            files["results.png"] = picture
+        else:
+            print(picture, file=sys.stderr)
+        report.write_files(arguments.out, files)
+    except KeyboardInterrupt:
+        print("interrupted: nothing written", file=sys.stderr)
+        return 130
+    print(text if arguments.json else table, end="")
+    print("written: " + ", ".join(str(arguments.out / name) for name in files), file=sys.stderr)
+    return 1 if results["summary"]["wrong"] else 0
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("default")
+    raise SystemExit(main())

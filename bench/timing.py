@@ -1,0 +1,116 @@
+"""Time on one thread: pinning, interleaved rounds, and what machine this is."""
+
+from __future__ import annotations
+
+import gc
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ONE_THREAD = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+
+
+def one_thread() -> None:
+    """Ask libraries for one thread, where the environment decides. Call before importing them."""
+    for name in ONE_THREAD:
+        os.environ[name] = "1"
+
+
+def pin() -> str:
+    """Keep this process on one core, where the system allows it; say what was done."""
+    if not hasattr(os, "sched_setaffinity"):
+        return "not pinned (the system has no sched_setaffinity)"
+    allowed = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {allowed[-1]})  # the first core serves most interrupts
+    return "pinned to one core"
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of one contender, one per round."""
+
+    seconds: list[float]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.seconds)
+
+    @property
+    def worst(self) -> float:
+        return max(self.seconds)
+
+
+def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
+    """Call everything once per round, each round starting at another contender, and time every call.
+
+    Whoever is slow for a while (a busy neighbour, a clock change) is slow for all.
+    """
+    names = list(calls)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        for turn in range(rounds):
+            for k in range(len(names)):
+                name = names[(turn + k) % len(names)]
+                call = calls[name]
+                start = time.perf_counter()
+                answer = call()
+                seconds[name].append(time.perf_counter() - start)
+                del answer  # giving memory back is not timed
+    finally:
+        if collecting:
+            gc.enable()
+    return {name: Times(values) for name, values in seconds.items()}
+
+
+def last_level_cache() -> int:
+    """Bytes of the largest cache of the first core; 0 when the system does not say."""
+    largest = 0
+    for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
+        text = file.read_text().strip()
+        unit = {"K": 2**10, "M": 2**20, "G": 2**30}.get(text[-1:], 1)
+        digits = text.rstrip("KMG")
+        if digits.isdigit():
+            largest = max(largest, int(digits) * unit)
+    return largest
+
+
+def machine() -> dict[str, Any]:
+    """The machine: processor, cores, memory, and nothing else."""
+    model = ""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.lower().startswith(("model name", "cpu model")):
+                model = line.partition(":")[2].strip()
+                break
+    memory = 0
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "processor": model or platform.processor() or platform.machine(),
+        "cores": os.cpu_count() or 0,
+        "memory_gib": round(memory / 2**30),
+        "last_level_cache_mib": round(last_level_cache() / 2**20),
+    }
+
+
+def version(distribution: str) -> str:
+    """The installed version, empty when there is none."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""

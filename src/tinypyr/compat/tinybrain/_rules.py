@@ -1,0 +1,266 @@
+"""tinybrain's rules on tinypyr's kernels: means whose carry starts again, COUNTLESS, repeated halving."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ... import pooling
+from ...pooling import Array, Method
+
+Shape = tuple[int, ...]
+
+#: Temporaries are made for pieces of about this many bytes, which stay in the cache.
+PIECE = 1 << 21
+
+
+def checked(img: Any, factor: Any, num_mips: Any) -> tuple[Array, Shape, int]:
+    """The array, a factor for each of its axes, and the number of levels."""
+    image = pooling._as_array(img)
+    if np.ndim(factor) == 1 and all(extra == 1 for extra in factor[image.ndim :]):
+        factor = factor[: image.ndim]  # (2, 2, 1, 1) for an array of three axes
+    levels = pooling._integer("num_mips", num_mips)
+    if not 0 <= levels <= pooling.MAX_LEVELS:
+        raise ValueError(f"num_mips: {levels} levels; 0 to {pooling.MAX_LEVELS} can be made")
+    return image, pooling._one_factor(factor, image.ndim), levels
+
+
+def leading(axes: int, ndim: int) -> Shape:
+    """The factor that halves the first ``axes`` axes, as far as the array has them."""
+    return (2,) * min(axes, ndim)
+
+
+def pool(image: Array, factor: Shape, method: Method, num_mips: int, **options: Any) -> list[Array]:
+    """:func:`tinypyr.pyramid` in Fortran order.
+
+    Turning small levels costs less than pooling across the grain, so the kernels write in the image's order.
+    """
+    if num_mips == 0:
+        return []
+    levels = pooling.pyramid(image, factor, method, num_mips=num_mips, **options)
+    return [_fortran(level) for level in levels]
+
+
+def _fortran(level: Array) -> Array:
+    """np.asfortranarray in tiles, which takes half the time or less."""
+    if level.flags.f_contiguous or level.size == 0:
+        return np.asfortranarray(level)
+    turned = np.empty(level.shape, level.dtype, order="F")
+    tile = 32
+    for first in range(0, level.shape[0], tile):
+        for last in range(0, level.shape[-1], tile):
+            part = (slice(first, first + tile), ..., slice(last, last + tile))
+            turned[part] = level[part]
+    return turned
+
+
+def _pooled_axes(factor: Shape) -> list[int]:
+    return [axis for axis, f in enumerate(factor) if f > 1]
+
+
+# --- means --------------------------------------------------------------------------------------------------
+
+
+def mean(image: Array, factor: Shape, num_mips: int, sparse: bool) -> list[Array]:
+    ignore = 0 if sparse else None
+    if image.dtype.kind not in "iu":
+        return pool(image, factor, "mean", num_mips, ignore=ignore)
+    narrow = image.dtype.itemsize <= 2
+    carried = _carried_levels(image.dtype, factor, num_mips)
+    levels: list[Array] = []
+    base = image
+    while len(levels) < num_mips:
+        count = min(carried, num_mips - len(levels))
+        part = pool(base, factor, "mean", count, ignore=ignore, rounding="floor")
+        last = part[-1]
+        if image.dtype.kind == "i":
+            if narrow and len(levels) + count < num_mips:
+                last = last.copy(order="F")  # the carry starts again from the floor, not from what is returned
+            _round_towards_zero(base, factor, part, sparse)
+        levels += part
+        base = last
+    return levels
+
+
+def _carried_levels(dtype: np.dtype[Any], factor: Shape, num_mips: int) -> int:
+    """How many levels are made from one carry."""
+    if dtype.itemsize > 2:
+        return 1
+    axes = _pooled_axes(factor)
+    if all(factor[axis] == 2 for axis in axes):
+        if axes == [0, 1]:
+            return 4
+        if axes == [0, 1, 2]:
+            return 8 if dtype.itemsize == 1 else 5
+    return num_mips
+
+
+def _round_towards_zero(base: Array, factor: Shape, levels: list[Array], sparse: bool) -> None:
+    """Turn floors of negative means into ceilings, in place.
+
+    The complement ~v = -v - 1 fits every dtype, and the floor of the mean of complements is the complement of
+    the ceiling of the mean.
+    """
+    for source, targets in _pieces(base, factor, levels):
+        if not any((target < 0).any() for target in targets):
+            continue
+        ceilings = pooling.pyramid(
+            ~source, factor, num_mips=len(targets), rounding="floor", ignore=-1 if sparse else None
+        )
+        for target, ceiling in zip(targets, ceilings, strict=True):
+            target[...] = _select(target < 0, ~ceiling, target)
+
+
+def _pieces(base: Array, factor: Shape, levels: Sequence[Array]) -> Iterator[tuple[Array, list[Array]]]:
+    """Views of whole blocks of the base, with the views of the levels that are made from them."""
+    if base.size == 0:
+        return
+    axis = max(range(base.ndim), key=lambda a: (base.shape[a] > 1, abs(base.strides[a])))
+    n = base.shape[axis]
+    block = min(factor[axis] ** len(levels), n)
+    step = max(1, PIECE * n // (base.nbytes * block)) * block
+    for start in range(0, n, step):
+        before = (slice(None),) * axis
+        targets = []
+        for k, level in enumerate(levels, 1):
+            # pieces start at multiples of the coarsest block, or the only piece starts at 0
+            f = factor[axis] ** k
+            targets.append(level[(*before, slice(start // f, -(-(start + step) // f)))])
+        yield base[(*before, slice(start, start + step))], targets
+
+
+# --- modes --------------------------------------------------------------------------------------------------
+
+
+def mode(image: Array, factor: Shape, num_mips: int, sparse: bool) -> list[Array]:
+    axes = _pooled_axes(factor)
+    accelerated = axes in ([0, 1], [0, 1, 2]) and all(factor[axis] == 2 for axis in axes)
+    power_of_two = all(f & (f - 1) == 0 for f in factor)
+    if not power_of_two or (image.dtype.kind not in "iu" and not accelerated and not sparse):
+        return pool(image, factor, "stride", num_mips)
+    if not axes:
+        return pool(image, factor, "mode", num_mips)
+    # COUNTLESS 3D is what tinybrain repeats for (4, 4, 4); its (2, 2, 2) counts
+    count_3d = not accelerated and not sparse
+    levels = []
+    for _ in range(num_mips):
+        rest = factor
+        while any(f > 1 for f in rest):
+            step = tuple(min(f, 2) for f in rest)
+            image = mode_step(image, step, sparse, count_3d)
+            rest = tuple(max(f // 2, 1) for f in rest)
+        levels.append(image)
+    return levels
+
+
+def mode_step(image: Array, step: Shape, sparse: bool, count_3d: bool) -> Array:
+    """One level of modes, in Fortran order."""
+    axes = _pooled_axes(step)
+    if len(axes) == 2:
+        first, second = reversed(axes) if axes == [1, 2] else axes
+        return countless_2x2(image, first, second, sparse)
+    if axes == [0, 1, 2] and count_3d:
+        return countless(image, step)
+    return pool(image, step, "mode", 1, ignore=0 if sparse else None)[0]
+
+
+def countless_2x2(image: Array, first: int, second: int, sparse: bool) -> Array:
+    """COUNTLESS on blocks of 2 x 2 voxels a, b (next to a on the first axis), c (on the second) and d.
+
+    The compiled mode does the work, because it is COUNTLESS but for its ties. Where b or c is the mode,
+    COUNTLESS agrees; where neither is, the mode is a, no pair but (a, d) can hold it, and COUNTLESS wants b
+    if b == c, else d. Blocks cut off by the edge have two voxels or one, and there both rules take the first.
+    """
+    step = tuple(2 if axis in (first, second) else 1 for axis in range(image.ndim))
+    level = _empty_level(image, step)
+    for source, (target,) in _pieces(image, step, [level]):
+        pooling.downsample(source, step, "mode", ignore=0 if sparse else None, out=target)
+        (a, b, c, d), answer = _aligned(source, target, step, (first, second))
+        if sparse:
+            open_ = (b != answer) | (c != answer) | (d != answer)
+            _replace(answer, open_, _sparse_countless, a, b, c, d)
+        else:
+            open_ = (b != answer) & (c != answer)
+            _replace(answer, open_, _middle_or_last, b, c, d)
+    return _fortran(level)
+
+
+def _middle_or_last(b: Array, c: Array, d: Array) -> Array:
+    return _select(b == c, b, d)
+
+
+def _sparse_countless(a: Array, b: Array, c: Array, d: Array) -> Array:
+    single = _select(d != 0, d, _select(a != 0, a, _select(c != 0, c, b)))
+    pair = _select((b == c) & (b != 0), b, single)
+    return _select(((a == b) | (a == c)) & (a != 0), a, pair)
+
+
+def _replace(answer: Array, mask: Array, rule: Callable[..., Array], *parts: Array) -> None:
+    """Apply a rule where the mask is set: to those voxels if they are few, else to all of them without branches."""
+    count = np.count_nonzero(mask)
+    if count * 16 < mask.size:
+        few = _indices(mask)
+        answer[few] = rule(*(part[few] for part in parts))
+    else:
+        answer[...] = _select(mask, rule(*map(np.ascontiguousarray, parts)), answer)
+
+
+def _indices(mask: Array) -> tuple[Array, ...]:
+    """np.nonzero, which takes ten times as long for more than one axis."""
+    return np.unravel_index(np.flatnonzero(mask), mask.shape)
+
+
+def _select(mask: Array, yes: Array, no: Array) -> Array:
+    """np.where; for integers in bit operations, which a mask without a pattern does not slow down."""
+    if no.dtype.kind not in "iu":
+        return np.where(mask, yes, no)
+    return np.asarray(no ^ ((no ^ yes) & np.negative(mask.astype(no.dtype))))
+
+
+def countless(image: Array, factor: Shape) -> Array:
+    """COUNTLESS on blocks of any shape, the last axis fastest.
+
+    The most frequent label, ties to the first. But when no label occurs three times, a pair among all voxels
+    but the last wins, else the last voxel. Blocks cut off by the edge give their most frequent label.
+    """
+    level = _empty_level(image, factor)
+    for source, (target,) in _pieces(image, factor, [level]):
+        pooling.downsample(source.T, factor[::-1], "mode", out=target.T)
+        parts, answer = _aligned(source, target, factor, _pooled_axes(factor)[::-1])
+        # The rules part where the mode's pair needs the last voxel, or where there is no pair:
+        # in both cases the mode occurs once among the other voxels.
+        seen = np.zeros(answer.shape, np.int32)
+        for part in parts[:-1]:
+            seen += part == answer
+        once = _indices(seen == 1)
+        voxels = np.stack([part[once] for part in parts])
+        chosen = voxels[-1]
+        for i, j in reversed(list(itertools.combinations(range(len(parts) - 1), 2))):
+            chosen = np.where(voxels[i] == voxels[j], voxels[i], chosen)
+        answer[once] = chosen
+    return _fortran(level)
+
+
+def _empty_level(image: Array, factor: Shape) -> Array:
+    shape = tuple(-(-n // f) for n, f in zip(image.shape, factor, strict=True))
+    return np.empty_like(image, shape=shape, subok=False)
+
+
+def _aligned(source: Array, target: Array, factor: Shape, axes: Sequence[int]) -> tuple[list[Array], Array]:
+    """The voxels at each position of the whole blocks, the first of ``axes`` fastest, and the voxels they make.
+
+    All are views, their axes in the order of the target's memory.
+    """
+    order = sorted(range(target.ndim), key=lambda axis: -abs(target.strides[axis]))
+    views = []
+    for offset in itertools.product(*(range(factor[axis]) for axis in reversed(axes))):
+        cut = [slice(None)] * source.ndim
+        for axis, o in zip(reversed(axes), offset, strict=True):
+            f = factor[axis]
+            cut[axis] = slice(o, source.shape[axis] // f * f, f)
+        views.append(source[tuple(cut)].transpose(order))
+    whole = tuple(slice(n // f) for n, f in zip(source.shape, factor, strict=True))
+    return views, target[whole].transpose(order)
