@@ -91,9 +91,7 @@ def _mean_errors(answer: Array, block: Array, factor: tuple[int, ...], rule: str
         mean = _sums(block.astype(np.float64), factor) / count
         if rule == "exact":
             return np.asarray(answer != mean.astype(block.dtype))
-        return np.asarray(
-            np.abs(answer - mean) > 8 * np.finfo(block.dtype).eps * np.maximum(np.abs(mean), 1e-30)
-        )
+        return np.asarray(np.abs(answer - mean) > 8 * np.finfo(block.dtype).eps * np.maximum(np.abs(mean), 1e-30))
     largest = max(abs(int(block.max())), abs(int(block.min())))
     if largest * math.prod(factor) >= 2**62:
         raise OverflowError("the sums of this check do not fit 64 bits: give the row smaller values")

@@ -107,14 +107,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="bench/overhead.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "--interpreters", type=int, default=40, help="fresh interpreters per import (default: 40)"
-    )
+    parser.add_argument("--interpreters", type=int, default=40, help="fresh interpreters per import (default: 40)")
     parser.add_argument("--quick", action="store_true", help="few repetitions: shows that it works")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="also write overhead.md and overhead.json there"
-    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="also write overhead.md and overhead.json there")
     arguments = parser.parse_args(argv)
     if arguments.interpreters < 1:
         parser.error("argument --interpreters: at least 1")
@@ -129,9 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted: nothing written", file=sys.stderr)
         return 130
     for entry in measured:
-        entry["verdict"] = (
-            "-" if entry["value"] is None else "pass" if entry["value"] <= entry["goal"] else "miss"
-        )
+        entry["verdict"] = "-" if entry["value"] is None else "pass" if entry["value"] <= entry["goal"] else "miss"
     machine = timing.machine()
     import tinypyr
 

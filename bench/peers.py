@@ -79,9 +79,7 @@ def make_tinybrain(array: Array, row: Row) -> Job:
             note += "; copies to Fortran order"
 
         def run() -> Any:
-            return tinybrain.downsample_with_averaging(
-                array, row.factor, num_mips=row.num_mips, sparse=sparse
-            )
+            return tinybrain.downsample_with_averaging(array, row.factor, num_mips=row.num_mips, sparse=sparse)
 
     elif row.method == "mode":
         rule, note = "a mode", "ties by position in the block"
@@ -153,9 +151,7 @@ def make_opencv(array: Array, row: Row) -> Job:
         return out
 
     rule = "exact" if row.method == "stride" else "near" if array.dtype.kind == "f" else "half-up"
-    note = (
-        "slice by slice into a ready output" if contiguous else "slice by slice, each copied: not contiguous"
-    )
+    note = "slice by slice into a ready output" if contiguous else "slice by slice, each copied: not contiguous"
     return Job(run, lambda answer: [answer], rule, note)
 
 
@@ -227,9 +223,7 @@ def make_tensorstore(array: Array, row: Row) -> Job:
 
     if row.method == "mode":
         return Job(run, lambda answer: [answer], "lowest mode", "ties to the lowest")
-    return Job(
-        run, lambda answer: [answer], "near" if array.dtype.kind == "f" and row.method == "mean" else "exact"
-    )
+    return Job(run, lambda answer: [answer], "near" if array.dtype.kind == "f" and row.method == "mean" else "exact")
 
 
 PEERS = [

@@ -168,10 +168,7 @@ def chart(results: Results) -> bytes | str:
     axes = grid.ravel()
     for spare in axes[len(panels) :]:
         spare.set_visible(False)
-    styles = {
-        peer: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
-        for i, peer in enumerate(results["peers"])
-    }
+    styles = {peer: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, peer in enumerate(results["peers"])}
     shown: set[str] = set()
     for number, (method, members) in enumerate(panels.items()):
         axis = axes[number]
@@ -186,9 +183,7 @@ def chart(results: Results) -> bytes | str:
                     shown.add(peer)
                     axis.plot(entry["ratio"], i, marker, color=colour, markersize=4, zorder=3)
             if row["goal"] is not None:
-                axis.plot(
-                    [row["goal"]] * 2, [i - 0.5, i + 0.5], "--", color="#E69F00", linewidth=1.2, zorder=4
-                )
+                axis.plot([row["goal"]] * 2, [i - 0.5, i + 0.5], "--", color="#E69F00", linewidth=1.2, zorder=4)
         axis.axvline(1, color="black", linewidth=1, zorder=4)
         prefix = method + "-"
         axis.set_yticks(at, [row["name"].removeprefix(prefix) for row in members], fontsize=7)
@@ -210,14 +205,10 @@ def chart(results: Results) -> bytes | str:
         lines2d([], [], color="black", linewidth=1, label="numpy.copyto"),
         lines2d([], [], color="#E69F00", linestyle="--", linewidth=1.2, label="goal"),
     ]
-    figure.supxlabel(
-        "time over numpy.copyto of the same input, one thread (log scale; left is faster)", fontsize=9
-    )
+    figure.supxlabel("time over numpy.copyto of the same input, one thread (log scale; left is faster)", fontsize=9)
     title = "quick run on small inputs: no measure of speed\n" if results["settings"]["quick"] else ""
     figure.suptitle(title + machine_line(results["machine"]), fontsize=9)
-    figure.legend(
-        handles=legend, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=5, fontsize=8, frameon=False
-    )
+    figure.legend(handles=legend, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=5, fontsize=8, frameon=False)
     figure.tight_layout()
     stream = io.BytesIO()
     figure.savefig(stream, dpi=100, bbox_inches="tight", metadata={"Software": None})

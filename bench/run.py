@@ -45,25 +45,15 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         epilog="Exit status: 0 measured (goals reached or not); 1 some answer was wrong; 2 bad arguments; "
         "130 interrupted, nothing written.\nReal data is looked for in the folder named by TINYPYR_DATA.",
     )
-    parser.add_argument(
-        "--quick", action="store_true", help="small inputs, few rounds: shows that it works, not speed"
-    )
+    parser.add_argument("--quick", action="store_true", help="small inputs, few rounds: shows that it works, not speed")
     parser.add_argument(
         "--suite", action="append", choices=list(workloads.SUITES), help="which rows (default: all suites)"
     )
-    parser.add_argument(
-        "--method", action="append", help="only rows of this method; may be given several times"
-    )
-    parser.add_argument(
-        "--rows", nargs="+", metavar="PATTERN", help="only rows whose name matches, as mean-*-u8-F"
-    )
+    parser.add_argument("--method", action="append", help="only rows of this method; may be given several times")
+    parser.add_argument("--rows", nargs="+", metavar="PATTERN", help="only rows whose name matches, as mean-*-u8-F")
     parser.add_argument("--list", action="store_true", help="print the names of the rows and stop")
-    parser.add_argument(
-        "--peers", nargs="*", metavar="NAME", help="only these packages; none at all without a name"
-    )
-    parser.add_argument(
-        "--peers-file", type=Path, metavar="FILE", help="Python file whose PEERS are measured as well"
-    )
+    parser.add_argument("--peers", nargs="*", metavar="NAME", help="only these packages; none at all without a name")
+    parser.add_argument("--peers-file", type=Path, metavar="FILE", help="Python file whose PEERS are measured as well")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (default: 7; 3 with --quick)")
     parser.add_argument(
         "--peer-cap",
@@ -137,9 +127,7 @@ def check(levels: list[Array], array: Array, row: Row, rule: str) -> str:
         for start, stop in {(0, thick), (last, array.shape[axis])}:
             inside = tuple(slice(start, stop) if i == axis else slice(None) for i in range(array.ndim))
             f = factor[axis]
-            answer = tuple(
-                slice(start // f, -(-stop // f)) if i == axis else slice(None) for i in range(array.ndim)
-            )
+            answer = tuple(slice(start // f, -(-stop // f)) if i == axis else slice(None) for i in range(array.ndim))
             why = expected.wrong(level[answer], array[inside], row, rule, number)
             if why:
                 return f"level {number}: {why}"
@@ -154,9 +142,7 @@ def _ours(array: Array, row: Row) -> tuple[Callable[[], Any], Callable[[], Any]]
     out = tinypyr.pyramid(array, row.factor, row.method, num_mips=row.num_mips, ignore=row.ignore)
     if row.num_mips > 1:
         return (
-            lambda: tinypyr.pyramid(
-                array, row.factor, row.method, num_mips=row.num_mips, ignore=row.ignore, out=out
-            ),
+            lambda: tinypyr.pyramid(array, row.factor, row.method, num_mips=row.num_mips, ignore=row.ignore, out=out),
             lambda: tinypyr.pyramid(array, row.factor, row.method, num_mips=row.num_mips, ignore=row.ignore),
         )
     return (
@@ -316,9 +302,7 @@ def campaign(arguments: argparse.Namespace) -> dict[str, Any]:
     timed = [row for row in results if row["verdict"] in ("pass", "miss")]
     named = [peer.name for peer in arguments.contenders if any(peer.name in row["peers"] for row in results)]
     wrong = [row["name"] for row in results if "wrong" in row["tinypyr"]]
-    wrong += [
-        f"{peer} in {row['name']}" for row in results for peer, e in row["peers"].items() if "wrong" in e
-    ]
+    wrong += [f"{peer} in {row['name']}" for row in results for peer, e in row["peers"].items() if "wrong" in e]
     return {
         "format": 1,
         "machine": timing.machine(),

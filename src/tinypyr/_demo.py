@@ -364,10 +364,7 @@ def table(built: Sequence[Built]) -> str:
             rows.append(row)
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     sides = "<<<><>>>"
-    lines = [
-        "  ".join(f"{cell:{side}{w}}" for cell, side, w in zip(row, sides, widths, strict=True))
-        for row in rows
-    ]
+    lines = ["  ".join(f"{cell:{side}{w}}" for cell, side, w in zip(row, sides, widths, strict=True)) for row in rows]
     lines.insert(1, "  ".join("-" * w for w in widths))
     return "\n".join(line.rstrip() for line in lines)
 
@@ -509,9 +506,7 @@ def run(shape: tuple[int, int, int] | None, levels: int, out: Path, parallel: in
     print()
     print(table(built))
     print()
-    print(
-        f"time: one call that makes all these levels from the volume, each of them exact; median of {rounds}"
-    )
+    print(f"time: one call that makes all these levels from the volume, each of them exact; median of {rounds}")
     print("throughput: bytes of the volume per second")
     print("copies: the time over that of numpy.copyto of the volume, in the same run")
     print()

@@ -152,9 +152,7 @@ class _Extreme:
     def __init__(self, array: Array, counted: Array, method: str) -> None:
         self.combine: Callable[..., Array] = np.minimum if method == "min" else np.maximum  # NaN propagates
         self.dtype = array.dtype
-        self.carry = [
-            np.where(counted, _canonical_zero(array), _worst(array.dtype, method)).astype(array.dtype)
-        ]
+        self.carry = [np.where(counted, _canonical_zero(array), _worst(array.dtype, method)).astype(array.dtype)]
 
     def finish(self, counts: Array) -> Array:
         return self.carry[0].copy()
@@ -164,9 +162,7 @@ def _worst(dtype: np.dtype[Any], method: str) -> Any:
     if dtype.kind == "b":
         return method == "min"
     if dtype.kind in "fc":
-        return dtype.type(complex(np.inf, np.inf) if dtype.kind == "c" else np.inf) * (
-            1 if method == "min" else -1
-        )
+        return dtype.type(complex(np.inf, np.inf) if dtype.kind == "c" else np.inf) * (1 if method == "min" else -1)
     return np.iinfo(dtype).max if method == "min" else np.iinfo(dtype).min
 
 
@@ -236,7 +232,8 @@ def _planes(array: Array, factor: Factor, origin: Factor) -> tuple[Array, Array]
     def split(values: Array) -> Array:
         padded = np.zeros(padded_shape, values.dtype)
         padded[inside] = values
-        return padded.reshape(split_shape).transpose(order).reshape(-1, *(count for count, _, _ in blocks))
+        by_position: Array = padded.reshape(split_shape).transpose(order)
+        return by_position.reshape(-1, *(count for count, _, _ in blocks))
 
     if 0 in array.shape:
         empty = (1, *(count for count, _, _ in blocks))
@@ -249,7 +246,8 @@ def _first_valid(planes: Array, valid: Array, *, dtype: np.dtype[Any], ties: str
 
 
 def _pick(planes: Array, index: Array) -> Array:
-    return np.take_along_axis(planes, index[np.newaxis], axis=0)[0]
+    picked: Array = np.take_along_axis(planes, index[np.newaxis], axis=0)
+    return picked[0, ...]
 
 
 def _lower_middle(planes: Array, valid: Array, *, dtype: np.dtype[Any], ties: str) -> Array:
@@ -257,9 +255,7 @@ def _lower_middle(planes: Array, valid: Array, *, dtype: np.dtype[Any], ties: st
         return _lower_middle(planes.view(np.uint8), valid, dtype=np.dtype(np.uint8), ties=ties).astype(bool)
     order = np.argsort(planes, axis=0, kind="stable")
     # left-out voxels after all others, the rest still sorted
-    order = np.take_along_axis(
-        order, np.argsort(~np.take_along_axis(valid, order, 0), axis=0, kind="stable"), 0
-    )
+    order = np.take_along_axis(order, np.argsort(~np.take_along_axis(valid, order, 0), axis=0, kind="stable"), 0)
     count = valid.sum(axis=0)
     middle = _pick(np.take_along_axis(planes, order, 0), np.maximum(count - 1, 0) // 2)
     if dtype.kind in "fc":
@@ -324,7 +320,8 @@ def _integer_unique() -> Callable[..., Any]:
         import fastremap
     except ImportError:
         return np.unique
-    return fastremap.unique  # type: ignore[no-any-return]
+    unique: Callable[..., Any] = fastremap.unique
+    return unique
 
 
 _CHOOSE: dict[str, Callable[..., Array]] = {

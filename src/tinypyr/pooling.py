@@ -8,7 +8,6 @@ the extension is missing.
 from __future__ import annotations
 
 import math
-import numbers
 import operator
 import sys
 import warnings
@@ -139,9 +138,7 @@ def downsample(
     """
     array = _as_array(array)
     factors = [_one_factor(factor, array.ndim)]
-    return _pool(
-        array, factors, method, ignore, rounding, ties, origin, None if out is None else [out], parallel
-    )[0]
+    return _pool(array, factors, method, ignore, rounding, ties, origin, None if out is None else [out], parallel)[0]
 
 
 def pyramid(
@@ -223,9 +220,7 @@ def downsample_with_averaging(
     return pyramid(img, factor, "mean", num_mips=num_mips, ignore=_sparse(sparse))
 
 
-def downsample_segmentation(
-    img: npt.ArrayLike, factor: Factor, sparse: bool = False, num_mips: int = 1
-) -> list[Array]:
+def downsample_segmentation(img: npt.ArrayLike, factor: Factor, sparse: bool = False, num_mips: int = 1) -> list[Array]:
     """``num_mips`` levels of most frequent labels, finest first. ``sparse`` leaves background (0) out.
 
     The name and arguments of tinybrain's function with tinypyr's meaning: the mode of the full resolution at every
@@ -294,14 +289,10 @@ def _sparse(sparse: bool) -> int | None:
 
 def _as_array(array: npt.ArrayLike) -> Array:
     if isinstance(array, np.ma.MaskedArray):
-        raise TypeError(
-            "array: a masked array's mask would be lost; pass array.filled(value) and ignore=value"
-        )
+        raise TypeError("array: a masked array's mask would be lost; pass array.filled(value) and ignore=value")
     checked = np.asarray(array)
     if checked.dtype.kind not in "biufc":
-        raise TypeError(
-            f"array: dtype {checked.dtype} cannot be pooled; bool, integer, float and complex arrays can"
-        )
+        raise TypeError(f"array: dtype {checked.dtype} cannot be pooled; bool, integer, float and complex arrays can")
     if checked.ndim > MAX_NDIM:
         raise ValueError(f"array: {checked.ndim} dimensions; at most {MAX_NDIM} can be pooled")
     return checked
@@ -309,6 +300,8 @@ def _as_array(array: npt.ArrayLike) -> Array:
 
 def _integer(name: str, value: Any) -> int:
     """An int, a numpy integer or an integral float."""
+    if type(value) is int:
+        return value
     if isinstance(value, (float, np.floating)) and math.isfinite(value) and value == int(value):
         return int(value)
     try:
@@ -318,35 +311,44 @@ def _integer(name: str, value: Any) -> int:
         raise kind(f"{name}: {value!r} is not an integer") from None
 
 
+def _entries(factor: Any) -> tuple[Any, ...] | None:
+    """The entries of a sequence, None for a single number."""
+    if isinstance(factor, np.ndarray):
+        factor = factor.tolist()
+    if isinstance(factor, (str, bytes)) or not hasattr(factor, "__iter__"):
+        return None
+    return tuple(factor)
+
+
 def _one_factor(factor: Any, ndim: int) -> tuple[int, ...]:
-    if np.ndim(factor) == 0:
-        values = (_integer("factor", factor[()] if isinstance(factor, np.ndarray) else factor),) * ndim
-        if ndim == 0:
-            values = (_integer("factor", factor),)
+    entries = _entries(factor)
+    if entries is None:
+        values = (_integer("factor", factor),) * max(ndim, 1)
     else:
-        values = tuple(_integer("factor", value) for value in factor)
+        values = tuple([_integer("factor", entry) for entry in entries])
         if len(values) > ndim:
-            raise ValueError(
-                f"factor: {factor!r} has {len(values)} entries for an array of {ndim} dimensions"
-            )
+            raise ValueError(f"factor: {factor!r} has {len(values)} entries for an array of {ndim} dimensions")
         values += (1,) * (ndim - len(values))
-    if any(value < 1 for value in values):
+    if min(values, default=1) < 1:
         raise ValueError(f"factor: {factor!r} must be 1 or more on every axis")
-    return tuple(min(value, MAX_COORDINATE) for value in values[:ndim])
+    if max(values, default=1) > MAX_COORDINATE:
+        values = tuple(min(value, MAX_COORDINATE) for value in values)
+    return values[:ndim]
 
 
 def _schedule(factor: Any, num_mips: Any, ndim: int) -> list[tuple[int, ...]]:
     levels = _integer("num_mips", num_mips)
-    per_level = isinstance(factor, (list, tuple)) and any(np.ndim(entry) > 0 for entry in factor)
-    if per_level and levels == 1:
-        levels = len(factor)
+    entries = _entries(factor)
+    per_level = entries is not None and any(_entries(entry) is not None for entry in entries)
+    if entries is not None and per_level and levels == 1:
+        levels = len(entries)
     if not 1 <= levels <= MAX_LEVELS:
         raise ValueError(f"num_mips: {levels} levels; 1 to {MAX_LEVELS} can be made")
-    if not per_level:
+    if entries is None or not per_level:
         return [_one_factor(factor, ndim)] * levels
-    if levels != len(factor):
-        raise ValueError(f"num_mips: {levels} does not match the {len(factor)} factors in factor={factor!r}")
-    return [_one_factor(entry, ndim) for entry in factor]
+    if levels != len(entries):
+        raise ValueError(f"num_mips: {levels} does not match the {len(entries)} factors in factor={factor!r}")
+    return [_one_factor(entry, ndim) for entry in entries]
 
 
 def _choice(name: str, value: Any, choices: tuple[str, ...]) -> int:
@@ -363,9 +365,7 @@ def _checked_origin(origin: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
         raise TypeError(f"origin: {origin!r} is not a sequence of one integer per axis")
     values = tuple(_integer("origin", value) for value in origin)
     if len(values) > len(shape):
-        raise ValueError(
-            f"origin: {origin!r} has {len(values)} entries for an array of {len(shape)} dimensions"
-        )
+        raise ValueError(f"origin: {origin!r} has {len(values)} entries for an array of {len(shape)} dimensions")
     if any(abs(value) > MAX_COORDINATE for value in values):
         raise ValueError(f"origin: {origin!r} is beyond {MAX_COORDINATE}")
     return values + (0,) * (len(shape) - len(values))
@@ -378,7 +378,7 @@ def _checked_ignore(ignore: Any, dtype: np.dtype[Any]) -> Any:
     if isinstance(ignore, np.ndarray) and ignore.ndim == 0:
         ignore = ignore[()]
     native = dtype.newbyteorder("=").type
-    if not isinstance(ignore, (numbers.Number, np.bool_)):
+    if not isinstance(ignore, (int, float, complex, np.number, np.bool_)):
         raise TypeError(f"ignore: {ignore!r} is not a single number")
     if isinstance(ignore, (complex, np.complexfloating)) and dtype.kind != "c":
         raise TypeError(f"ignore: {ignore!r} is complex and the array is {dtype}")
@@ -400,9 +400,7 @@ def _overlaps_itself(array: Array) -> bool:
     reach = array.itemsize
     if array.size == 0:
         return False
-    for stride, n in sorted(
-        (abs(stride), n) for stride, n in zip(array.strides, array.shape, strict=True) if n > 1
-    ):
+    for stride, n in sorted((abs(stride), n) for stride, n in zip(array.strides, array.shape, strict=True) if n > 1):
         if stride < reach:
             return True
         reach += stride * (n - 1)
@@ -426,13 +424,23 @@ def _checked_out(out: Any, array: Array, shapes: list[tuple[int, ...]]) -> list[
         if np.may_share_memory(level, array):
             raise ValueError(f"out: the array of shape {level.shape} overlaps the input")
         if _overlaps_itself(level):
-            raise ValueError(
-                f"out: the array of shape {level.shape} and strides {level.strides} overlaps itself"
-            )
+            raise ValueError(f"out: the array of shape {level.shape} and strides {level.strides} overlaps itself")
     for i, level in enumerate(out):
         if any(np.may_share_memory(level, other) for other in out[:i]):
             raise ValueError(f"out: the array of level {i + 1} overlaps the array of a level before it")
     return list(out)
+
+
+def _level_shapes(
+    shape: tuple[int, ...], factors: list[tuple[int, ...]], origin: tuple[int, ...]
+) -> list[tuple[int, ...]]:
+    shapes = []
+    for factor in factors:
+        # lists, not generators: this is half of what a small tile costs
+        shape = tuple([_reference.extent(n, f, o)[0] for n, f, o in zip(shape, factor, origin, strict=True)])
+        origin = tuple([o // f for o, f in zip(origin, factor, strict=True)])
+        shapes.append(shape)
+    return shapes
 
 
 # --- the one way in ---------------------------------------------------------------------------------------------
@@ -461,11 +469,7 @@ def _pool(
     if threads < 0:
         raise ValueError(f"parallel: {parallel!r} threads; 1 or more, or 0 for one per core")
 
-    shapes, at, shape = [], start, array.shape
-    for factor in factors:
-        shape = tuple(_reference.extent(n, f, o)[0] for n, f, o in zip(shape, factor, at, strict=True))
-        at = tuple(o // f for o, f in zip(at, factor, strict=True))
-        shapes.append(shape)
+    shapes = _level_shapes(array.shape, factors, start)
     if out is None:
         levels = [np.empty_like(array, shape=shape, subok=False) for shape in shapes]
     else:

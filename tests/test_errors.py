@@ -1,0 +1,233 @@
+"""Arguments that make no sense: ValueError or TypeError, naming the argument and the value, and nothing is written."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinypyr
+
+VOLUME = np.arange(4 * 6 * 5, dtype=np.uint8).reshape(4, 6, 5)
+FLOATS = VOLUME.astype(np.float32)
+SHAPE = (2, 3, 3)  # of the answer by 2
+
+
+def case(error: Any, name: str, value: str, array: Any = VOLUME, factor: Any = 2, **arguments: Any) -> Any:
+    return pytest.param(error, name, value, array, factor, arguments, id=f"{name}-{value}"[:60])
+
+
+def bad_factors() -> list[Any]:
+    return [
+        case(ValueError, "factor", "0", factor=0),
+        case(ValueError, "factor", "-2", factor=-2),
+        case(ValueError, "factor", "(2, 0, 2)", factor=(2, 0, 2)),
+        case(ValueError, "factor", "(2, -1)", factor=(2, -1)),
+        case(ValueError, "factor", "1.5", factor=1.5),
+        case(ValueError, "factor", "1.5", factor=(2, 1.5)),
+        case(ValueError, "factor", "0.5", factor=np.float32(0.5)),
+        case(ValueError, "factor", "nan", factor=float("nan")),
+        case(ValueError, "factor", "inf", factor=(2, float("inf"))),
+        case(ValueError, "factor", "(2, 2, 2, 2)", factor=(2, 2, 2, 2)),
+        case(ValueError, "factor", "[1, 1, 1, 1]", factor=[1, 1, 1, 1]),
+        case(TypeError, "factor", "'2'", factor="2"),
+        case(TypeError, "factor", "None", factor=None),
+        case(TypeError, "factor", "None", factor=(2, None)),
+        case(TypeError, "factor", "'x'", factor=(2, "x")),
+        case(TypeError, "factor", "2j", factor=2j),
+        case(TypeError, "factor", "<object", factor=object()),
+        case(ValueError, "factor", "0", array=np.zeros(()), factor=0),
+        case(ValueError, "factor", "(2,)", array=np.zeros(()), factor=(2,)),
+    ]
+
+
+def bad_rules() -> list[Any]:
+    return [
+        case(ValueError, "method", "'average'", method="average"),
+        case(ValueError, "method", "''", method=""),
+        case(ValueError, "method", "'Mean'", method="Mean"),
+        case((ValueError, TypeError), "method", "None", method=None),
+        case((ValueError, TypeError), "method", "2", method=2),
+        case(ValueError, "rounding", "'up'", rounding="up"),
+        case((ValueError, TypeError), "rounding", "None", rounding=None),
+        case(ValueError, "ties", "'last'", ties="last"),
+        case((ValueError, TypeError), "ties", "True", ties=True),
+        case(ValueError, "ignore", "nan", ignore=float("nan")),
+        case(ValueError, "ignore", "nan", ignore=np.float32("nan")),
+        case(ValueError, "ignore", "inf", ignore=float("inf")),
+        case(ValueError, "ignore", "0.5", ignore=0.5),
+        case(ValueError, "ignore", "256", ignore=256),
+        case(ValueError, "ignore", "-1", ignore=-1),
+        case(ValueError, "ignore", "2", array=VOLUME > 3, ignore=2),
+        case(ValueError, "ignore", "18446744073709551616", array=VOLUME.astype(np.uint64), ignore=2**64),
+        case(ValueError, "ignore", "-9223372036854775809", array=VOLUME.astype(np.int64), ignore=-(2**63) - 1),
+        case(ValueError, "ignore", "1e+39", array=FLOATS, ignore=1e39),
+        case(TypeError, "ignore", "'0'", ignore="0"),
+        case(TypeError, "ignore", "'0'", array=FLOATS, ignore="0"),
+        case(TypeError, "ignore", "[0, 1]", ignore=[0, 1]),
+        case(TypeError, "ignore", "1j", array=FLOATS, ignore=1j),
+        case(TypeError, "ignore", "<object", array=FLOATS, ignore=object()),
+        case(ValueError, "parallel", "-1", parallel=-1),
+        case(ValueError, "parallel", "1.5", parallel=1.5),
+        case(TypeError, "parallel", "'all'", parallel="all"),
+        case(TypeError, "parallel", "None", parallel=None),
+        case(ValueError, "origin", "(1, 2, 3, 4)", origin=(1, 2, 3, 4)),
+        case(ValueError, "origin", "0.5", origin=(0.5, 0, 0)),
+        case(ValueError, "origin", "nan", origin=(0, float("nan"), 0)),
+        case(TypeError, "origin", "'a'", origin=("a", 0, 0)),
+        case(TypeError, "origin", "5", origin=5),
+        case(ValueError, "origin", str(2**63), origin=(2**63, 0, 0)),
+        case(ValueError, "origin", str(-(2**70)), origin=(0, -(2**70), 0)),
+    ]
+
+
+def bad_arrays() -> list[Any]:
+    return [
+        case(TypeError, "array", "object", array=VOLUME.astype(object)),
+        case(TypeError, "array", "object", array=[1, None]),
+        case(TypeError, "array", "<U", array=VOLUME.astype(str)),
+        case(TypeError, "array", "S", array=VOLUME.astype(bytes)),
+        case(TypeError, "array", "datetime64", array=np.zeros((4, 4), "M8[s]")),
+        case(TypeError, "array", "timedelta64", array=np.zeros((4, 4), "m8[s]")),
+        case(TypeError, "array", "V4", array=np.zeros((4, 4), "V4")),
+        case(TypeError, "array", "('a', ", array=np.zeros((4, 4), [("a", "u1")])),
+        case(TypeError, "array", "masked", array=np.ma.masked_equal(VOLUME, 3)),
+        case(TypeError, "array", "object", array=None),
+        case(TypeError, "array", "<U", array="volume"),
+    ]
+
+
+def bad_outs() -> list[Any]:
+    read_only = np.zeros(SHAPE, np.uint8)
+    read_only.flags.writeable = False
+    repeated = np.lib.stride_tricks.as_strided(np.zeros(3, np.uint8), SHAPE, (0, 0, 1))
+    sliding = np.lib.stride_tricks.as_strided(np.zeros(99, np.uint8), SHAPE, (1, 1, 1))
+    return [
+        case(ValueError, "out", "(2, 3, 2)", out=np.zeros((2, 3, 2), np.uint8)),
+        case(ValueError, "out", "(2, 3)", out=np.zeros((2, 3), np.uint8)),
+        case(ValueError, "out", "(3, 3, 2)", out=np.zeros((3, 3, 2), np.uint8)),
+        case((ValueError, TypeError), "out", "int8", out=np.zeros(SHAPE, np.int8)),
+        case((ValueError, TypeError), "out", "float64", out=np.zeros(SHAPE)),
+        case((ValueError, TypeError), "out", ">f4", array=FLOATS, out=np.zeros(SHAPE, ">f4")),
+        case(ValueError, "out", "read-only", out=read_only),
+        case(ValueError, "out", "(0, 0, 1)", out=repeated),
+        case(ValueError, "out", "(1, 1, 1)", out=sliding),
+        case(TypeError, "out", "list", out=[[[0] * 3] * 3] * 2),
+        case(TypeError, "out", "bytearray", out=bytearray(18)),
+        case(TypeError, "out", "str", out="out"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "value", "array", "factor", "arguments"),
+    [*bad_factors(), *bad_rules(), *bad_arrays(), *bad_outs()],
+)
+def test_bad_arguments(error: Any, name: str, value: str, array: Any, factor: Any, arguments: Any, isa: str) -> None:
+    """`downsample` and `pyramid` refuse alike; an `out` that is itself fine is not written to."""
+    message = rf"\A{name}\b[\s\S]*{re.escape(value)}"
+    before = array.tobytes() if isinstance(array, np.ndarray) and array.dtype != object else None
+    written = arguments.get("out")
+    for function in (tinypyr.downsample, tinypyr.pyramid):
+        if written is None:
+            outs = [np.full(SHAPE, 77, array.dtype)] if before is not None and array.dtype.kind != "V" else []
+            outs = outs if isinstance(array, np.ndarray) and array.shape == VOLUME.shape else []
+            given = {"out": outs[0] if function is tinypyr.downsample else outs} if outs else {}
+        else:
+            outs = [written] if isinstance(written, np.ndarray) else []
+            given = {"out": written if function is tinypyr.downsample else [written]}
+        contents = [out.tobytes() for out in outs]
+        with pytest.raises(error, match=message):
+            function(array, factor, **{**arguments, **given})
+        assert [out.tobytes() for out in outs] == contents
+    assert before is None or array.tobytes() == before
+
+
+@pytest.mark.parametrize(
+    ("error", "name", "value", "factor", "arguments"),
+    [
+        (ValueError, "num_mips", "0", 2, {"num_mips": 0}),
+        (ValueError, "num_mips", "-1", 2, {"num_mips": -1}),
+        (ValueError, "num_mips", "65", 2, {"num_mips": 65}),
+        (ValueError, "num_mips", "1.5", 2, {"num_mips": 1.5}),
+        (ValueError, "num_mips", "nan", 2, {"num_mips": float("nan")}),
+        (TypeError, "num_mips", "'2'", 2, {"num_mips": "2"}),
+        (TypeError, "num_mips", "None", 2, {"num_mips": None}),
+        (ValueError, "num_mips", "3", [(2, 2), (2, 2)], {"num_mips": 3}),
+        (ValueError, "num_mips", "0", [(2, 2), (2, 2)], {"num_mips": 0}),
+        (ValueError, "num_mips", "65", [(1,)] * 65, {}),
+        (ValueError, "factor", "(2, 0)", [(2, 2), (2, 0)], {}),
+        (ValueError, "factor", "1.5", [(2, 2), (1.5, 2)], {}),
+        (ValueError, "factor", "(2, 2, 2, 2)", [(2,), (2, 2, 2, 2)], {}),
+        (ValueError, "out", "1", 2, {"num_mips": 2, "out": [np.zeros(SHAPE, np.uint8)]}),
+        (ValueError, "out", "0", 2, {"out": []}),
+        (ValueError, "out", "(2, 3, 3)", 2, {"num_mips": 2, "out": [np.zeros(SHAPE, np.uint8)] * 2}),
+        (TypeError, "out", "ndarray", 2, {"out": np.zeros(SHAPE, np.uint8)}),
+        (TypeError, "out", "NoneType", 2, {"num_mips": 2, "out": [np.zeros(SHAPE, np.uint8), None]}),
+        (TypeError, "out", "int", 2, {"out": 7}),
+    ],
+)
+def test_bad_levels(error: Any, name: str, value: str, factor: Any, arguments: Any) -> None:
+    given = arguments.get("out")
+    outs = [out for out in given if isinstance(out, np.ndarray)] if isinstance(given, list) else []
+    with pytest.raises(error, match=rf"\A{name}\b[\s\S]*{re.escape(value)}"):
+        tinypyr.pyramid(VOLUME, factor, **arguments)
+    assert all((out == 0).all() for out in outs)
+
+
+def test_out_that_shares_memory() -> None:
+    memory = np.arange(4 * 6 * 5 * 2, dtype=np.uint8)
+    array = memory[:120].reshape(4, 6, 5)
+    before = memory.copy()
+    for out in (array[:2, :3, :3], memory[110:128].reshape(SHAPE), memory[:18].reshape(SHAPE)[::-1]):
+        with pytest.raises(ValueError, match=r"\Aout\b[\s\S]*overlap"):
+            tinypyr.downsample(array, 2, out=out)
+        with pytest.raises(ValueError, match=r"\Aout\b[\s\S]*overlap"):
+            tinypyr.pyramid(array, 2, out=[out])
+    free = memory[120:138].reshape(SHAPE)
+    with pytest.raises(ValueError, match=r"\Aout\b[\s\S]*overlap"):  # one level over another
+        tinypyr.pyramid(array, 2, num_mips=2, out=[free, memory[130:134].reshape(1, 2, 2)])
+    np.testing.assert_array_equal(memory, before)
+    # neighbours in one buffer are no overlap
+    tinypyr.pyramid(array, 2, num_mips=2, out=[free, memory[138:142].reshape(1, 2, 2)])
+    np.testing.assert_array_equal(memory[:120], before[:120])
+    np.testing.assert_array_equal(free, tinypyr.downsample(array, 2))
+    np.testing.assert_array_equal(memory[142:], before[142:])
+
+
+def test_too_many_dimensions() -> None:
+    try:
+        array = np.zeros((1,) * 33)
+    except ValueError:
+        pytest.skip("this numpy has no arrays of more than 32 dimensions")
+    with pytest.raises(ValueError, match=r"\Aarray\b[\s\S]*33"):
+        tinypyr.downsample(array, 2)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        tinypyr.downsample_with_averaging,
+        tinypyr.downsample_segmentation,
+        tinypyr.downsample_with_min_pooling,
+        tinypyr.downsample_with_max_pooling,
+        tinypyr.downsample_with_striding,
+    ],
+)
+def test_named_functions_refuse_alike(function: Any) -> None:
+    with pytest.raises(ValueError, match=r"\Afactor\b.*0"):
+        function(VOLUME, (2, 0))
+    with pytest.raises(ValueError, match=r"\Anum_mips\b.*0"):
+        function(VOLUME, 2, num_mips=0)
+    with pytest.raises(TypeError, match=r"\Aarray\b.*object"):
+        function(VOLUME.astype(object), 2)
+
+
+def test_arguments_after_the_star_need_their_names() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        tinypyr.downsample(VOLUME, 2, "mean", 0)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="positional"):
+        tinypyr.pyramid(VOLUME, 2, "mean", 3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="sparse"):
+        tinypyr.downsample(VOLUME, 2, sparse=True)  # type: ignore[call-arg]
