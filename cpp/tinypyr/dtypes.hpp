@@ -9,8 +9,16 @@
 
 #if defined(__GNUC__)
 #define TINYPYR_INLINE inline __attribute__((always_inline))
+#define TINYPYR_NOINLINE __attribute__((noinline))
+#if defined(__clang__)
+#define TINYPYR_SCALAR TINYPYR_NOINLINE
+#else
+#define TINYPYR_SCALAR __attribute__((noinline, optimize("no-tree-vectorize")))
+#endif
 #else
 #define TINYPYR_INLINE inline
+#define TINYPYR_NOINLINE
+#define TINYPYR_SCALAR
 #endif
 
 namespace tinypyr {

@@ -39,22 +39,38 @@ static inline void take(typename M::Lane* carry, typename M::Voxel x, typename M
   for (int lane = 0; lane < M::lanes; ++lane) carry[lane] = M::combine(carry[lane], next[lane]);
 }
 
-// Any factor: `items` neighbours at a time take their steps together. (The loop over steps is not the innermost, so no
-// compiler mistakes it for a sum that may start from +0.0: GCC 12 does.)
+// Any factor along the fastest axis, one block after the other. Never vectorised: GCC 12 would start a sum of doubles
+// with left-out voxels from +0.0, and lose the sign of a zero.
 template <class M, bool add>
-static void pool_tiles(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 items, i64 item_stride,
-                       i64 steps, i64 step_stride, typename M::Voxel ignore) {
-  constexpr i64 tile = 64;
-  typename M::Lane carry[tile][M::lanes];
-  for (i64 first = 0; first < items; first += tile) {
-    const i64 count = items - first < tile ? items - first : tile;
-    const typename M::Voxel* at = from + first * item_stride;
-    for (i64 i = 0; i < count; ++i) M::load(at[i * item_stride], ignore, carry[i]);
-    for (i64 step = 1; step < steps; ++step) {
-      at += step_stride;
-      for (i64 i = 0; i < count; ++i) take<M>(carry[i], at[i * item_stride], ignore);
-    }
-    for (i64 i = 0; i < count; ++i) put<M, add>(to, plane, first + i, carry[i]);
+TINYPYR_SCALAR static void pool_along(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 blocks,
+                                      i64 factor, typename M::Voxel ignore) {
+  for (i64 block = 0; block < blocks; ++block, from += factor) {
+    typename M::Lane carry[M::lanes];
+    M::load(from[0], ignore, carry);
+    for (i64 step = 1; step < factor; ++step) take<M>(carry, from[step], ignore);
+    put<M, add>(to, plane, block, carry);
+  }
+}
+
+// Any factor along another axis: neighbours take their steps together, a cache line or two at a time.
+template <class M, bool add>
+TINYPYR_NOINLINE static void pool_across(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 span,
+                                         i64 factor, typename M::Voxel ignore) {
+  constexpr i64 tile = 128;
+  typename M::Lane carry[M::lanes][tile], one[M::lanes];
+  for (i64 first = 0; first < span; first += tile) {
+    const i64 count = span - first < tile ? span - first : tile;
+    for (i64 step = 0; step < factor; ++step)
+      for (i64 i = 0; i < count; ++i) {
+        M::load(from[step * span + first + i], ignore, one);
+        for (int lane = 0; lane < M::lanes; ++lane)
+          carry[lane][i] = step == 0 ? one[lane] : M::combine(carry[lane][i], one[lane]);
+      }
+    for (int lane = 0; lane < M::lanes; ++lane)
+      for (i64 i = 0; i < count; ++i) {
+        typename M::Lane& slot = to[lane * plane + first + i];
+        slot = add ? M::combine(slot, carry[lane][i]) : carry[lane][i];
+      }
   }
 }
 
@@ -101,16 +117,17 @@ static void pool_blocks(const typename M::Voxel* from, typename M::Lane* to, i64
       }
     }
   } else if (span == 1) {
-    pool_tiles<M, add>(from, to, plane, blocks, any_factor, any_factor, 1, ignore);
+    pool_along<M, add>(from, to, plane, blocks, any_factor, ignore);
   } else {
     for (i64 block = 0; block < blocks; ++block, from += any_factor * span, to += span)
-      pool_tiles<M, add>(from, to, plane, span, 1, any_factor, span, ignore);
+      pool_across<M, add>(from, to, plane, span, any_factor, ignore);
   }
 }
 
+// One copy of each loop is enough: inlined into every kind of block, they make the library four times as large.
 template <class M, bool add>
-static void pool_any(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 blocks, i64 span, i64 factor,
-                     typename M::Voxel ignore) {
+TINYPYR_NOINLINE static void pool_any(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 blocks,
+                                      i64 span, i64 factor, typename M::Voxel ignore) {
   if (factor == 1) return pool_blocks<M, 1, add>(from, to, plane, blocks, span, factor, ignore);
   if (factor == 2) return pool_blocks<M, 2, add>(from, to, plane, blocks, span, factor, ignore);
   pool_blocks<M, 0, add>(from, to, plane, blocks, span, factor, ignore);
@@ -128,6 +145,7 @@ static void pool_run(const typename M::Voxel* from, typename M::Lane* to, i64 pl
     const typename M::Voxel* at = from;
     i64 left = n;
     auto blocks = [&](i64 count, i64 factor) {
+      if (count == 0) return;  // a factor far beyond the row: nothing below may be multiplied by it
       // whole blocks, about a kilobyte at a time where memory is fetched meanwhile
       const i64 length = factor * run.span, width = sizeof(*at);
       const i64 most = run.ahead == 0 ? count : 1 + 1024 / (length * width);

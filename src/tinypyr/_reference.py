@@ -63,8 +63,8 @@ def pyramid(
         cumulative = (1,) * array.ndim
         for factor in factors:
             cumulative = tuple(min(c * f, 2**62) for c, f in zip(cumulative, factor, strict=True))
-            # "stride" alone copies bits; whatever compares voxels compares values
-            level = array if method == "stride" and ignore is None else _canonical_zero(array)
+            # "stride" hands on a voxel as it is; the others make a value
+            level = array if method == "stride" else _canonical_zero(array)
             planes, valid = _planes(level, cumulative, origin)
             if ignore is not None:
                 valid = valid & ~_same(planes, ignore)
