@@ -159,7 +159,9 @@ Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const
   }
   if (status != Status::ok) return status;
 
-  Problem problem;
+  const std::unique_ptr<Problem> held(new (std::nothrow) Problem);
+  if (!held) return Status::out_of_memory;
+  Problem& problem = *held;
   problem.kernels = usable().kernels[isa];
   status = make_problem(in, levels, factors, outs, options.origin, problem);
   if (status != Status::ok || is_empty(in)) return status;

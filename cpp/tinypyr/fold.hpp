@@ -34,9 +34,12 @@ class FoldDriver {
     row_axes_ = axes;
     const i64 blocks = whole.top().extent[axes - 1];
     if (chunk == 0) chunk = blocks;
+    const std::unique_ptr<Problem> part = Problem::copy(whole);
+    if (!part) return Status::out_of_memory;
+    problem_ = part.get();
     for (i64 first = 0; first < blocks; first += chunk) {
-      problem_ = whole;
-      if (chunk < blocks) problem_.restrict_to(axes - 1, first, std::min(chunk, blocks - first));
+      *part = whole;
+      if (chunk < blocks) part->restrict_to(axes - 1, first, std::min(chunk, blocks - first));
       if (!plan()) return Status::out_of_memory;
       walk();
     }
@@ -61,7 +64,7 @@ class FoldDriver {
   };
 
   bool plan() {
-    const Problem& p = problem_;
+    const Problem& p = *problem_;
     const i64 most = i64{p.levels} * (p.ndim + 1) + 62 * p.ndim;
     if (!stage_memory_.reserve(most * static_cast<i64>(sizeof(Stage)))) return false;
     stages_ = reinterpret_cast<Stage*>(stage_memory_.data());
@@ -104,7 +107,9 @@ class FoldDriver {
           origin[axis] = floor_div(origin[axis], factor);
           continue;
         }
-        for (; any_order_ && factor > 2 && factor % 2 == 0 && extent[axis] > 2; factor /= 2) add_stage(axis, 2);
+        // (large ones in one go: their carries would be as long as the row)
+        for (; any_order_ && factor > 2 && factor <= 64 && factor % 2 == 0 && extent[axis] > 2; factor /= 2)
+          add_stage(axis, 2);
         add_stage(axis, factor);
       }
       if (count_ == before) add_stage(0, 1);
@@ -148,7 +153,7 @@ class FoldDriver {
   }
 
   void walk() {
-    const Problem& p = problem_;
+    const Problem& p = *problem_;
     std::fill(at_, at_ + p.ndim, 0);
     last_row_ = p.in;
     for (;;) {
@@ -218,7 +223,7 @@ class FoldDriver {
   }
 
   const char* base_row() {
-    const Problem& p = problem_;
+    const Problem& p = *problem_;
     const char* from = p.in;
     for (int axis = row_axes_; axis < p.ndim; ++axis) from += at_[axis] * p.stride[axis];
     if (base_direct_) return from;
@@ -233,7 +238,7 @@ class FoldDriver {
   }
 
   void write(int k, const char* carry, i64 length) {
-    const Problem& p = problem_;
+    const Problem& p = *problem_;
     const Level& level = p.level[k];
     char* out = level.out;
     i64 count = 1;
@@ -253,7 +258,7 @@ class FoldDriver {
   }
 
   void finish(const char* carry, i64 plane, char* out, i64 from, i64 length, i64 count) {
-    fold_.finish(carry + from * fold_.lane_bytes, plane, out + from * problem_.codec.width, length,
+    fold_.finish(carry + from * fold_.lane_bytes, plane, out + from * problem_->codec.width, length,
                  {count, half_even_, ignore_});
   }
 
@@ -261,13 +266,13 @@ class FoldDriver {
   void finish_axis(const Level& level, int axis, const char* carry, i64 plane, char* out, i64 from, i64 length,
                    i64 count) {
     Segment segments[3];
-    const int found = problem_.segments(level, axis, segments);
+    const int found = problem_->segments(level, axis, segments);
     const i64 step = length / level.extent[axis];
     bool below_uniform = true;
     i64 below = 1;
     for (int other = 0; other < axis; ++other) {
       Segment lower[3] = {};
-      below_uniform = below_uniform && problem_.segments(level, other, lower) == 1;
+      below_uniform = below_uniform && problem_->segments(level, other, lower) == 1;
       below *= lower[0].present;
     }
     for (int i = 0; i < found; ++i) {
@@ -285,7 +290,7 @@ class FoldDriver {
   const bool any_order_, half_even_;
   const u64 ignore_;
 
-  Problem problem_;
+  const Problem* problem_ = nullptr;
   int row_axes_ = 1, count_ = 0;
   Stage* stages_ = nullptr;
   RowShape shapes_[max_levels];

@@ -36,10 +36,14 @@ Status in_parallel(const Problem& whole, const Options& options, Work work) {
   const auto still_ok = [&] { return result.load(std::memory_order_relaxed) == static_cast<int>(Status::ok); };
   const auto worker = [&](i64 number) {
     const i64 end = blocks * (number + 1) / threads;
+    const std::unique_ptr<Problem> part = Problem::copy(whole);
     for (i64 first = blocks * number / threads; first < end && still_ok(); first += slab) {
-      Problem part = whole;
-      part.restrict_to(axis, first, std::min(slab, end - first));
-      Status status = work(part);
+      Status status = Status::out_of_memory;
+      if (part) {
+        *part = whole;
+        part->restrict_to(axis, first, std::min(slab, end - first));
+        status = work(*part);
+      }
       if (number == 0 && status == Status::ok && options.keep_going != nullptr && !options.keep_going(options.context))
         status = Status::interrupted;
       int ok = static_cast<int>(Status::ok);

@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
+#include <new>
 
 #include "kernels.hpp"
 #include "tinypyr.hpp"
@@ -39,11 +41,18 @@ struct Problem {
   Level level[max_levels];
 
   Problem() = default;
-  Problem(const Problem& other) { *this = other; }
+  Problem(const Problem&) = delete;
   Problem& operator=(const Problem& other) {
     std::memcpy(static_cast<void*>(this), &other, offsetof(Problem, level));
     std::copy(other.level, other.level + other.levels, level);
     return *this;
+  }
+
+  // Too large for the stacks that some threads have (128 KiB with musl): problems live on the heap. Null: no memory.
+  static std::unique_ptr<Problem> copy(const Problem& other) {
+    std::unique_ptr<Problem> made(new (std::nothrow) Problem);
+    if (made) *made = other;
+    return made;
   }
 
   const Level& top() const { return level[levels - 1]; }

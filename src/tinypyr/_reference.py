@@ -54,6 +54,8 @@ def pyramid(
         )
         return [level.reshape(()) for level in lone]
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if array.dtype.kind == "b" and method != "stride":
+        array = array.view(np.uint8) != 0  # any byte but 0 is True, though numpy itself only writes 1
     ignore = None if ignore is None else _canonical_zero(np.asarray(ignore))[()]
     with np.errstate(all="ignore"):  # inf - inf and overflow are answers here, not accidents
         if method in ("mean", "min", "max"):
@@ -162,7 +164,8 @@ def _worst(dtype: np.dtype[Any], method: str) -> Any:
     if dtype.kind == "b":
         return method == "min"
     if dtype.kind in "fc":
-        return dtype.type(complex(np.inf, np.inf) if dtype.kind == "c" else np.inf) * (1 if method == "min" else -1)
+        worst = np.inf if method == "min" else -np.inf
+        return dtype.type(complex(worst, worst) if dtype.kind == "c" else worst)
     return np.iinfo(dtype).max if method == "min" else np.iinfo(dtype).min
 
 

@@ -32,8 +32,11 @@ TIES = ("first", "lowest")
 
 MAX_NDIM = 32
 MAX_LEVELS = 64
-#: Coordinates and cumulative factors stay below this, so that their sums fit 64 bits.
-MAX_COORDINATE = 2**61
+#: Extents and coordinates stay within this, so that sums of them fit 64 bits.
+MAX_COORDINATE = 2**60
+#: A factor beyond every extent and coordinate; larger ones mean the same.
+MAX_FACTOR = 2 * MAX_COORDINATE
+MAX_THREADS = 1024
 
 
 def _load_core() -> ModuleType | None:
@@ -295,6 +298,8 @@ def _as_array(array: npt.ArrayLike) -> Array:
         raise TypeError(f"array: dtype {checked.dtype} cannot be pooled; bool, integer, float and complex arrays can")
     if checked.ndim > MAX_NDIM:
         raise ValueError(f"array: {checked.ndim} dimensions; at most {MAX_NDIM} can be pooled")
+    if max(checked.shape, default=0) > MAX_COORDINATE:
+        raise ValueError(f"array: shape {checked.shape} has an axis of more than {MAX_COORDINATE} voxels")
     return checked
 
 
@@ -331,14 +336,16 @@ def _one_factor(factor: Any, ndim: int) -> tuple[int, ...]:
         values += (1,) * (ndim - len(values))
     if min(values, default=1) < 1:
         raise ValueError(f"factor: {factor!r} must be 1 or more on every axis")
-    if max(values, default=1) > MAX_COORDINATE:
-        values = tuple(min(value, MAX_COORDINATE) for value in values)
+    if max(values, default=1) > MAX_FACTOR:
+        values = tuple(min(value, MAX_FACTOR) for value in values)
     return values[:ndim]
 
 
 def _schedule(factor: Any, num_mips: Any, ndim: int) -> list[tuple[int, ...]]:
     levels = _integer("num_mips", num_mips)
     entries = _entries(factor)
+    if entries is not None and not isinstance(factor, (list, tuple, np.ndarray)):
+        factor = entries  # an iterator can be read only once
     per_level = entries is not None and any(_entries(entry) is not None for entry in entries)
     if entries is not None and per_level and levels == 1:
         levels = len(entries)
@@ -361,9 +368,10 @@ def _choice(name: str, value: Any, choices: tuple[str, ...]) -> int:
 def _checked_origin(origin: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     if origin is None:
         return (0,) * len(shape)
-    if np.ndim(origin) != 1:
+    entries = _entries(origin)
+    if entries is None:
         raise TypeError(f"origin: {origin!r} is not a sequence of one integer per axis")
-    values = tuple(_integer("origin", value) for value in origin)
+    values = tuple(_integer("origin", value) for value in entries)
     if len(values) > len(shape):
         raise ValueError(f"origin: {origin!r} has {len(values)} entries for an array of {len(shape)} dimensions")
     if any(abs(value) > MAX_COORDINATE for value in values):
@@ -383,9 +391,13 @@ def _checked_ignore(ignore: Any, dtype: np.dtype[Any]) -> Any:
     if isinstance(ignore, (complex, np.complexfloating)) and dtype.kind != "c":
         raise TypeError(f"ignore: {ignore!r} is complex and the array is {dtype}")
     if dtype.kind in "fc":
-        with np.errstate(over="ignore"):
-            value = native(ignore)
-        if np.isinf(value) and not np.isinf(ignore):
+        try:
+            with np.errstate(over="ignore"):
+                value = native(ignore)
+            beyond = bool(np.isinf(value)) and not np.isinf(complex(ignore))
+        except OverflowError:  # an int that not even a double holds
+            beyond = True
+        if beyond:
             raise ValueError(f"ignore: {ignore!r} is beyond the range of {dtype}")
         return value + native(0)  # -0.0 is 0.0
     wanted = _integer("ignore", bool(ignore) if isinstance(ignore, np.bool_) else ignore)
@@ -487,7 +499,7 @@ def _pool(
         return levels
 
     bits = None if left_out is None else int.from_bytes(left_out.tobytes(), sys.byteorder)
-    unproven = _core.pyramid(array, levels, factors, start, *code, *codes, bits, threads)
+    unproven = _core.pyramid(array, levels, factors, start, *code, *codes, bits, min(threads, MAX_THREADS))
     if unproven:
         _report_unproven(unproven)
     return levels

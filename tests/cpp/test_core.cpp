@@ -6,7 +6,9 @@
 // with the library but its view and its dtype table. Every array lies against a page that cannot be touched, below it
 // or above it, and inputs lie in pages that cannot be written, so a stray access ends the program at once.
 //
-// The one argument, a number n, runs every n-th case of the grid only (sanitizers are slow); 1 is the default.
+//   tinypyr_cpp_tests [n [test...]]
+//
+// runs every n-th case of the large tests only (sanitizers are slow; 1 is the default), or the named tests alone.
 
 #include <signal.h>
 #include <sys/mman.h>
@@ -588,6 +590,11 @@ u64 random_ignore(const Volume& volume, Random& random) {
   return canonical(volume.dtype, random.of(volume.voxels));
 }
 
+// One case in `every`, and not in step with what the cases take turns in.
+bool chosen(int number, int every) {
+  return static_cast<std::uint32_t>(number) * 2654435761u / 65536 % static_cast<std::uint32_t>(every) == 0;
+}
+
 // --- the grid ------------------------------------------------------------------------------------------------------
 
 void compare_everywhere(const Arenas& arenas, const Volume& volume, const Work& work, const char* what, int number,
@@ -651,7 +658,7 @@ void test_grid(const Arenas& arenas, int every) {
         work.origin.assign(shape.size(), 0);
         if (random.below(2) == 0)
           for (i64& start : work.origin) start = random.of(origins);
-        if (++number % every == 0) compare_everywhere(arenas, volume, work, "grid", number, all_layouts(), {1});
+        if (chosen(++number, every)) compare_everywhere(arenas, volume, work, "grid", number, all_layouts(), {1});
       }
     }
   }
@@ -678,7 +685,7 @@ void test_long_rows(const Arenas& arenas, int every) {
         work.has_ignore = number % 5 == 0;
         ++number;
         // a share of what is long already; a small share where the program is slowed down by a sanitizer
-        if (number % (2 * every) == 0)
+        if (chosen(number, 2 * every))
           compare_everywhere(arenas, volume, work, "long rows", number, {Layout::c, Layout::fortran, Layout::gapped},
                              {1, 3});
       }
@@ -705,6 +712,35 @@ void test_largest_sums(const Arenas& arenas) {
         for (int isa = 0; isa < isa_count(); ++isa) {
           describe("largest sums", volume, work, Layout::c, isa, 1);
           compare(arenas, in, want, work, Layout::c, true, isa, 1);
+        }
+      }
+    }
+  }
+}
+
+// A factor far beyond the array, where several rows are read in place: no size may be made of the factor alone.
+void test_huge_factors(const Arenas& arenas) {
+  Random random(17);
+  for (Dtype dtype : {Dtype::uint8, Dtype::uint16, Dtype::float32, Dtype::uint64}) {
+    for (i64 factor : {i64{1} << 57, i64{1} << 58, i64{1} << 59, i64{1} << 60, i64{1} << 61, INT64_MAX}) {
+      const i64 width = row(dtype).width;
+      const Shape shape = {2, 3000, 3};
+      Work work;
+      work.origin = {0, 0, 0};
+      work.factors = {{factor, 1, 1}, {2, 2, factor}};
+      const Volume volume = random_volume(dtype, shape, Flavour::labels, random);
+      // rows of one axis in memory as they are needed, with a gap after each plane
+      arenas.in.writable(true);
+      const Placed in = place(arenas.in, dtype, shape, {width, 2 * width, 2 * 3001 * width}, false, factor % 3 == 0);
+      for (std::size_t i = 0; i < in.offsets.size(); ++i)
+        put_bits(in.view.data + in.offsets[i], volume.voxels[i], static_cast<int>(width), false);
+      arenas.in.writable(false);
+      for (Method method : methods) {
+        work.method = method;
+        const std::vector<Volume> want = expected(volume, work);
+        for (int isa = 0; isa < isa_count(); ++isa) {
+          describe("huge factors", volume, work, Layout::fortran, isa, 1);
+          compare(arenas, in, want, work, Layout::fortran, true, isa, 1);
         }
       }
     }
@@ -765,7 +801,7 @@ void test_threads(int every) {
   for (const Case& one : cases) {
     for (Method method : methods) {
       for (Layout layout : {Layout::c, Layout::fortran}) {
-        if (++number % every != 0) continue;
+        if (!chosen(++number, every)) continue;
         Buffer in = make_buffer(one.dtype, one.shape, layout);
         const int width = row(one.dtype).width;
         const Flavour flavour = number % 3 == 0 ? Flavour::special : Flavour::labels;
@@ -818,7 +854,7 @@ void test_keep_going() {
   const std::vector<Shape> factors = {{16, 16, 32}};
   const Geometry base{{0, 0, 0}, {256, 256, 4096}};
   Options options;
-  options.method = Method::max;
+  options.method = Method::stride;  // the least work per slab
   std::vector<Buffer> undisturbed = make_levels(Dtype::uint8, base, factors, Layout::c);
   std::snprintf(where, sizeof where, "keep_going: null");
   CHECK(run(in, factors, undisturbed, options) == Status::ok);
@@ -1170,15 +1206,25 @@ int main(int argc, char** argv) {
   unsetenv("TINYPYR_ISA");
   static_assert(std::is_trivially_copyable<View>::value, "a view is plain data");
   const Arenas arenas;
-  test_isa_names();
-  test_huge_footprints();
-  test_hostile_views(arenas);
-  test_grid(arenas, every);
-  test_largest_sums(arenas);
-  test_long_rows(arenas, every);
-  test_label_rule();
-  test_keep_going();
-  test_threads(every);
+  const auto run_test = [&](const char* name, auto test) {
+    bool wanted = argc <= 2;
+    for (int i = 2; i < argc; ++i) wanted = wanted || std::strcmp(argv[i], name) == 0;
+    if (wanted) test();
+  };
+  run_test("isa_names", [&] { test_isa_names(); });
+  run_test("huge_footprints", [&] { test_huge_footprints(); });
+  run_test("huge_factors", [&] { test_huge_factors(arenas); });
+  run_test("hostile_views", [&] { test_hostile_views(arenas); });
+  run_test("grid", [&] { test_grid(arenas, every); });
+  run_test("largest_sums", [&] { test_largest_sums(arenas); });
+  run_test("long_rows", [&] { test_long_rows(arenas, every); });
+  run_test("label_rule", [&] { test_label_rule(); });
+  run_test("keep_going", [&] { test_keep_going(); });
+  run_test("threads", [&] { test_threads(every); });
+  if (checks == 0) {
+    std::printf("no such test\n");
+    return 2;
+  }
   if (failures > 0) {
     std::printf("%lld of %lld checks failed\n", failures, checks);
     return 1;
