@@ -6,9 +6,8 @@
 //   boolean    anything but 0 is 1
 //   unsigned   itself
 //   signed     the sign bit flipped
-//   floating   all bits of a negative number flipped, the sign bit of any other; -0.0 becomes 0.0, and every NaN one
-//   key
-//              above all others
+//   floating   all bits of a negative number flipped, the sign bit of any other; -0.0 becomes 0.0, and every
+//              NaN is one key above all others
 //
 // Where only equality matters (Form::canonical) signs stay as they are.
 //

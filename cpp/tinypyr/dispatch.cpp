@@ -28,13 +28,13 @@ namespace base {
 TINYPYR_BASE_REGION_END
 
 #if TINYPYR_X86
-TINYPYR_REGION("avx2,bmi,bmi2,lzcnt,popcnt")
+TINYPYR_REGION(TINYPYR_AVX2)
 namespace avx2 {
 #include "kernels.inl"
 }  // namespace avx2
 TINYPYR_REGION_END
 
-TINYPYR_REGION("avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,bmi,bmi2,lzcnt,popcnt,prefer-vector-width=512")
+TINYPYR_REGION(TINYPYR_AVX512)
 namespace avx512 {
 #include "kernels.inl"
 }  // namespace avx512
@@ -76,8 +76,7 @@ const Isas& usable() {
   return isas;
 }
 
-// --- from a checked problem to its driver
-// -----------------------------------------------------------------------------
+// --- from a checked problem to its driver -------------------------------------------------------------------------
 
 Status pool(Problem& problem, const Options& options, i64* unproven) {
   const Method method = options.method;
@@ -127,8 +126,7 @@ Status pool(Problem& problem, const Options& options, i64* unproven) {
 
 }  // namespace
 
-// --- the interface
-// ----------------------------------------------------------------------------------------------------
+// --- the interface ------------------------------------------------------------------------------------------------
 
 const char* const* isa_names(int* count) noexcept {
   *count = usable().count;

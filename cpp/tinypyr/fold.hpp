@@ -50,9 +50,9 @@ class FoldDriver {
   struct Stage {
     int axis;
     bool along_row;
-    Run run;                     // along the row; elsewhere only n (extent before), factor and phase
-    i64 length;                  // voxels of the row after it
-    int first_level, end_level;  // levels written from its row
+    Run run;     // along the row; elsewhere only n (extent before), factor and phase
+    i64 length;  // voxels of the row after it
+    int level;   // that is written from its row, or -1
     char* carry;
   };
 
@@ -80,7 +80,7 @@ class FoldDriver {
     auto add_stage = [&](int axis, i64 factor) {
       Stage& stage = stages_[count_++];
       const i64 phase = origin[axis] - floor_div(origin[axis], factor) * factor;
-      stage = {axis, axis < row_axes_, {1, extent[axis], 1, factor, phase, 0}, 0, 0, 0, nullptr};
+      stage = {axis, axis < row_axes_, {1, extent[axis], 1, factor, phase, 0}, 0, -1, nullptr};
       for (int other = 0; other < row_axes_; ++other) {
         if (other < axis) stage.run.span *= extent[other];
         if (other > axis) stage.run.outer *= extent[other];
@@ -113,8 +113,7 @@ class FoldDriver {
         add_stage(axis, factor);
       }
       if (count_ == before) add_stage(0, 1);
-      stages_[count_ - 1].first_level = k;
-      stages_[count_ - 1].end_level = k + 1;
+      stages_[count_ - 1].level = k;
     }
 
     const i64 carry_bytes = i64{fold_.lanes} * fold_.lane_bytes;
@@ -171,7 +170,7 @@ class FoldDriver {
   const char* complete(int s) {
     const Stage& stage = stages_[s];
     make(s, stage.carry, stage.length, false);
-    for (int k = stage.first_level; k < stage.end_level; ++k) write(k, stage.carry, stage.length);
+    if (stage.level >= 0) write(stage.level, stage.carry, stage.length);
     return stage.carry;
   }
 
@@ -199,7 +198,7 @@ class FoldDriver {
       const bool onto = add || child > first;
       if (s == 0)
         pool_base(to, plane, whole_row, onto);
-      else if (stages_[s - 1].end_level > stages_[s - 1].first_level)
+      else if (stages_[s - 1].level >= 0)
         pool_lanes(complete(s - 1), stages_[s - 1].length, to, plane, whole_row, onto);
       else
         make(s - 1, to, plane, onto);

@@ -18,7 +18,18 @@
 // Everything between TINYPYR_REGION and TINYPYR_REGION_END is compiled for the named target, optimised whatever the
 // flags of the file, and without contraction of a * b + c, which would change floats from one instruction set to
 // another.
+#define TINYPYR_AVX2 "avx2,bmi,bmi2,lzcnt,popcnt"
+#define TINYPYR_AVX512_PARTS "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,bmi,bmi2,lzcnt,popcnt"
 #if defined(__clang__)
+#define TINYPYR_AVX512 TINYPYR_AVX512_PARTS
+#else
+#define TINYPYR_AVX512 TINYPYR_AVX512_PARTS ",prefer-vector-width=512"
+#endif
+
+#if defined(__clang__)
+// kernels say & and | of comparisons on purpose: no branches
+#pragma clang diagnostic ignored "-Wunknown-warning-option"
+#pragma clang diagnostic ignored "-Wbitwise-instead-of-logical"
 #define TINYPYR_REGION(target_name) \
   TINYPYR_PRAGMA(clang attribute push(__attribute__((target(target_name))), apply_to = function))
 #define TINYPYR_REGION_END TINYPYR_PRAGMA(clang attribute pop)

@@ -54,7 +54,7 @@ def pyramid(
         )
         return [level.reshape(()) for level in lone]
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if array.dtype.kind == "b" and method != "stride":
+    if array.dtype.kind == "b" and (method != "stride" or ignore is not None):
         array = array.view(np.uint8) != 0  # any byte but 0 is True, though numpy itself only writes 1
     ignore = None if ignore is None else _canonical_zero(np.asarray(ignore))[()]
     with np.errstate(all="ignore"):  # inf - inf and overflow are answers here, not accidents

@@ -161,7 +161,8 @@ def pyramid(
 
     Every level is a function of the voxels of ``array`` in its footprint, never of the rounded values of the level
     below: sums, extremes and label counts are carried upward instead. Level ``k`` equals :func:`downsample` by the
-    product of the first ``k`` factors.
+    product of the first ``k`` factors (means of floats up to the order of addition: their doubles are added level
+    upon level).
 
     Parameters
     ----------
@@ -419,6 +420,14 @@ def _overlaps_itself(array: Array) -> bool:
     return False
 
 
+def _share_memory(a: Array, b: Array) -> bool:
+    try:
+        # numpy's stub knows two of the values that max_work takes
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
+    except np.exceptions.TooHardError:
+        return True
+
+
 def _checked_out(out: Any, array: Array, shapes: list[tuple[int, ...]]) -> list[Array]:
     if not isinstance(out, (list, tuple)):
         raise TypeError(f"out: {type(out).__name__} is not a list of arrays, one per level")
@@ -433,12 +442,14 @@ def _checked_out(out: Any, array: Array, shapes: list[tuple[int, ...]]) -> list[
             raise ValueError(f"out: dtype {level.dtype}, but the array has dtype {array.dtype}")
         if not level.flags.writeable:
             raise ValueError(f"out: the array of shape {level.shape} is read-only")
-        if np.may_share_memory(level, array):
+        if isinstance(level, np.ma.MaskedArray):
+            raise TypeError("out: a masked array's mask would hide what is written; pass its data")
+        if _share_memory(level, array):
             raise ValueError(f"out: the array of shape {level.shape} overlaps the input")
         if _overlaps_itself(level):
             raise ValueError(f"out: the array of shape {level.shape} and strides {level.strides} overlaps itself")
     for i, level in enumerate(out):
-        if any(np.may_share_memory(level, other) for other in out[:i]):
+        if any(_share_memory(level, other) for other in out[:i]):
             raise ValueError(f"out: the array of level {i + 1} overlaps the array of a level before it")
     return list(out)
 
