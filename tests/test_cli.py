@@ -183,10 +183,20 @@ def test_an_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
         "1024",
         "200",
     ]  # half a minute of work
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell's background job, and so its children, may have been told to ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
         time.sleep(2)
         process.send_signal(signal.SIGINT)
-        errors = process.communicate(timeout=60)[1]
+        try:
+            errors = process.communicate(timeout=120)[1]
+        finally:
+            process.kill()
     # a slow machine may still be importing, where Python itself reports the interruption
     assert process.returncode == 130 or "KeyboardInterrupt" in errors
     assert not list(tmp_path.iterdir())

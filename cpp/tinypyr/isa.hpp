@@ -15,8 +15,8 @@
 
 #define TINYPYR_PRAGMA(text) _Pragma(#text)
 
-// Everything between TINYPYR_REGION and TINYPYR_REGION_END is compiled for the named target, optimised whatever the
-// flags of the file, and without contraction of a * b + c, which would change floats from one instruction set to
+// Everything between TINYPYR_REGION and TINYPYR_REGION_END is compiled for the named target, with GCC also vectorised at
+// every optimisation level but -O0 (which inlines nothing), and without contraction of a * b + c, which would change floats from one instruction set to
 // another.
 #define TINYPYR_AVX2 "avx2,bmi,bmi2,lzcnt,popcnt"
 #define TINYPYR_AVX512_PARTS "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,bmi,bmi2,lzcnt,popcnt"

@@ -1,15 +1,21 @@
 // tinypyr: image pyramids of arrays in memory. The whole C++ interface.
 //
-// Add dispatch.cpp to your sources, include this file, link the thread library. C++17, no other dependency.
+// Add dispatch.cpp to your sources (or add_subdirectory this folder and link `tinypyr`), include this file, optimise, and
+// link the thread library. C++17, no other dependency.
 //
-//   tinypyr::View in = ..., out = ...;
-//   const std::int64_t factor[tinypyr::max_ndim] = {2, 2, 1};
-//   tinypyr::Options options;                      // mean, rounded half to even, one thread
-//   tinypyr::Status status = tinypyr::pyramid(in, 1, &factor, &out, options);
+//   std::uint8_t voxels[4 * 6] = {...}, half[2 * 3];          // C order: the last axis is contiguous
+//   tinypyr::View in, out;
+//   in.data = reinterpret_cast<char*>(voxels);
+//   out.data = reinterpret_cast<char*>(half);
+//   in.ndim = out.ndim = 2;
+//   in.shape[0] = 4, in.shape[1] = 6, in.strides[0] = 6, in.strides[1] = 1;      // strides in bytes
+//   out.shape[0] = 2, out.shape[1] = 3, out.strides[0] = 3, out.strides[1] = 1;
+//   const std::int64_t factor[1][tinypyr::max_ndim] = {{2, 2}};                  // one row per level
+//   tinypyr::Options options;                                                    // mean, half to even, one thread
+//   tinypyr::Status status = tinypyr::pyramid(in, 1, factor, &out, options);
 //
-// Nothing here throws. What every value of a level means is described in README.md of the Python package; in short:
-// voxel j of a level covers the voxels [j*F, (j+1)*F) of the input that exist, F the product of the factors up to that
-// level, and every level is exact, as if it had been made from the input alone.
+// Nothing here throws. Voxel j of a level covers the voxels [j*F, (j+1)*F) of the input that exist, F being the product
+// of the factors up to that level, and every level is exact, as if it had been made from the input alone.
 #pragma once
 
 #include <cstdint>

@@ -522,7 +522,7 @@ def _report_missing_core() -> None:
         _missing_core_reported = True
         warnings.warn(
             "tinypyr's compiled extension is missing, so pooling runs on numpy, many times slower; "
-            "reinstall with a C++17 compiler available (pip install --force-reinstall tinypyr)",
+            "install it with a C++17 compiler at hand, or build _core.pyx beside a copied package",
             RuntimeWarning,
             stacklevel=4,
         )
