@@ -43,11 +43,6 @@ TINYPYR_REGION_END
 
 namespace {
 
-struct Isa {
-  const char* name;
-  const Kernels* kernels;
-};
-
 struct Isas {
   int count = 0;
   const char* names[4];
@@ -157,7 +152,7 @@ Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const
   }
   if (status != Status::ok) return status;
 
-  const std::unique_ptr<Problem> held(new (std::nothrow) Problem);
+  const std::unique_ptr<Problem> held = Problem::allocate();
   if (!held) return Status::out_of_memory;
   Problem& problem = *held;
   problem.kernels = usable().kernels[isa];

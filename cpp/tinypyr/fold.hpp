@@ -34,7 +34,7 @@ class FoldDriver {
     row_axes_ = axes;
     const i64 blocks = whole.top().extent[axes - 1];
     if (chunk == 0) chunk = blocks;
-    const std::unique_ptr<Problem> part = Problem::copy(whole);
+    const std::unique_ptr<Problem> part = Problem::allocate();
     if (!part) return Status::out_of_memory;
     problem_ = part.get();
     for (i64 first = 0; first < blocks; first += chunk) {

@@ -16,8 +16,9 @@
 #define TINYPYR_PRAGMA(text) _Pragma(#text)
 
 // Everything between TINYPYR_REGION and TINYPYR_REGION_END is compiled for the named target, with GCC also vectorised at
-// every optimisation level but -O0 (which inlines nothing), and without contraction of a * b + c, which would change floats from one instruction set to
-// another.
+// every optimisation level but -O0 (which inlines nothing), and without contraction of a * b + c, which would change
+// floats from one instruction set to another. no-trapping-math changes no value: it lets comparisons of floats become
+// blends although nobody reads the flags.
 #define TINYPYR_AVX2 "avx2,bmi,bmi2,lzcnt,popcnt"
 #define TINYPYR_AVX512_PARTS "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,bmi,bmi2,lzcnt,popcnt"
 #if defined(__clang__)

@@ -113,8 +113,6 @@ class LabelDriver {
 
   Status run(const Problem& problem) {
     problem_ = &problem;
-    for (int axis = 0; axis < problem.ndim; ++axis) order_[axis] = axis;
-    std::sort(order_, order_ + problem.ndim, [&](int a, int b) { return problem.logical[a] < problem.logical[b]; });
     const int top = problem.levels - 1;
     i64* at = at_[top];
     std::fill(at, at + problem.ndim, 0);
@@ -252,7 +250,6 @@ class LabelDriver {
   const u64 ignore_;
   i64* unproven_;
   const Problem* problem_ = nullptr;
-  int order_[max_ndim];
   i64 at_[max_levels][max_ndim];
   LabelList lists_[max_levels];
 };

@@ -36,7 +36,7 @@ Status in_parallel(const Problem& whole, const Options& options, Work work) {
   const auto still_ok = [&] { return result.load(std::memory_order_relaxed) == static_cast<int>(Status::ok); };
   const auto worker = [&](i64 number) {
     const i64 end = blocks * (number + 1) / threads;
-    const std::unique_ptr<Problem> part = Problem::copy(whole);
+    const std::unique_ptr<Problem> part = Problem::allocate();
     for (i64 first = blocks * number / threads; first < end && still_ok(); first += slab) {
       Status status = Status::out_of_memory;
       if (part) {

@@ -49,11 +49,7 @@ struct Problem {
   }
 
   // Too large for the stacks that some threads have (128 KiB with musl): problems live on the heap. Null: no memory.
-  static std::unique_ptr<Problem> copy(const Problem& other) {
-    std::unique_ptr<Problem> made(new (std::nothrow) Problem);
-    if (made) *made = other;
-    return made;
-  }
+  static std::unique_ptr<Problem> allocate() { return std::unique_ptr<Problem>(new (std::nothrow) Problem); }
 
   const Level& top() const { return level[levels - 1]; }
   const RowKernels& rows() const { return kernels->of_width(codec.width); }
