@@ -33,7 +33,7 @@ class Row:
     dtype: str  # a key of DTYPES
     order: str  # "C" or "F"
     goal: float | None  # the ratio to numpy.copyto to stay below
-    data: str = "em"  # "em" or "labels"
+    data: str = "em"  # "em", "labels" or "random" (255 labels, every voxel by itself)
     num_mips: int = 1
     ignore: int | None = None
     shape: tuple[int, int, int] | None = None  # None: as large as the run asks for
@@ -46,15 +46,37 @@ class Row:
         parts += [self.method, "x".join(map(str, self.factor)), self.dtype, self.order]
         parts += [f"{self.num_mips}levels"] * (self.num_mips > 1)
         parts += [f"ignore{self.ignore}"] * (self.ignore is not None)
+        parts += ["random"] * (self.data == "random")
         return "-".join(parts)
 
 
-def _core() -> Iterator[Row]:
-    factors = ((2, 2, 1), (2, 2, 2), (1, 2, 2))
-    methods: tuple[Method, ...] = ("mean", "min", "max", "stride", "mode")
-    for method in methods:
-        for factor, dtype, order in itertools.product(factors, ("u8", "u16", "u32", "u64", "f32"), "FC"):
-            yield Row(method, factor, dtype, order, 2.0, data="labels" if method == "mode" else "em")
+def _rows(method: Method, factors: str, dtypes: str, goal: float, **more: Any) -> Iterator[Row]:
+    """Every factor with every dtype, in Fortran and in C order."""
+    for factor, dtype, order in itertools.product(factors.split(), dtypes.split(), "FC"):
+        x, y, z = map(int, factor.split("x"))
+        yield Row(method, (x, y, z), dtype, order, goal, **more)
+
+
+def _memory() -> Iterator[Row]:
+    """What should cost less than copying, or little more."""
+    halves, both = "2x2x1 2x2x2 1x2x2", "2x2x1 2x2x2"
+    common = "u8 u16 u32 u64 f32"
+    yield from _rows("mean", halves, "u8 u16 f32", 0.75)
+    yield from _rows("mean", halves, "i8 i16 u32 i32 u64 i64 f64", 1.1)
+    yield from _rows("min", halves, common, 0.75)
+    yield from _rows("max", halves, common, 0.75)
+    yield from _rows("stride", halves, common, 0.6)
+    yield from _rows("median", both, "u8 u16", 1.5)
+    for data, goal in (("labels", 0.9), ("random", 1.0)):
+        yield from _rows("mode", both, "u8 u16 u32 u64", goal, data=data)
+        yield from _rows("mode", both, "u8 u16 u32 u64", 1.0, data=data, ignore=0)
+    yield from _rows("mode", "1x2x2", "u8 u16 u32 u64", 0.9, data="labels")
+    yield from _rows("mode", halves, "f32", 1.0, data="labels")
+    yield from _rows("mean", both, "u8 u16", 1.0, ignore=0)
+    yield from _rows("mean", both, "u8 u16 f32", 1.0, num_mips=4)
+    yield from _rows("mode", both, "u32 u64", 2.0, data="labels", num_mips=4)
+    yield from _rows("mean", "3x3x1 4x4x1 3x2x2 5x5x5", "u8", 1.2)
+    yield from _rows("mode", "3x3x1 4x4x4", "u64", 3.0, data="labels")
 
 
 def _original() -> Iterator[Row]:
@@ -64,7 +86,7 @@ def _original() -> Iterator[Row]:
             yield Row("mean", (2, 2, 1), "u8", order, 2.0, shape=(1024, 1024, 100), peers=peers, title=title)
 
 
-SUITES = {"core": _core, "original": _original}
+SUITES = {"memory": _memory, "original": _original}
 
 
 def rows(suites: list[str]) -> list[Row]:
@@ -116,6 +138,11 @@ class Data:
                 turn, at = divmod(z, labels.shape[2])
                 source = labels[: shape[0], : shape[1], -1 - at if turn % 2 else at]
                 array[:, :, z] = source.astype(dtype)  # narrow integers wrap: labels modulo 256
+        elif row.data == "random":
+            generator = np.random.default_rng(0)
+            for z in range(shape[2]):
+                array[:, :, z] = generator.integers(0, 255, shape[:2], dtype)
+            self.sources["random"] = "255 labels, every voxel drawn by itself"
         else:
             scale = np.float64(1 / 255) if dtype.kind == "f" else None
             for z in range(shape[2]):

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "halves.hpp"
 #include "problem.hpp"
 
 namespace tinypyr {
@@ -26,9 +27,14 @@ class ChooseDriver {
       how_.has_nan = !(options_.has_ignore && codec.moved == codec.nan_key());
       how_.nan = codec.nan_key() - (codec.move == Move::to_top ? 1 : 0);
     }
+    small_footprints_ =
+        options_.method == Method::mode || (options_.method == Method::median && !how_.has_ignore && !how_.has_nan);
+    Halves halves(kernel().small, true, ignore, false);
     for (int k = 0; k < problem.levels; ++k) {
       level_ = &problem.level[k];
-      const Status status = boxes(problem.ndim - 1, problem.in, level_->out);
+      const Status status = k == 0 && small_footprints_ && halves.fits(problem)
+                                ? halves.run(problem)
+                                : boxes(problem.ndim - 1, problem.in, level_->out);
       if (status != Status::ok) return status;
     }
     return Status::ok;
@@ -122,7 +128,7 @@ class ChooseDriver {
     }
   }
 
-  Choose kernel() const {
+  const Choose& kernel() const {
     const RowKernels& kernels = problem_->rows();
     if (options_.method == Method::mode) return kernels.mode[options_.ties == Ties::lowest][options_.has_ignore];
     if (options_.method == Method::median) return kernels.median;
@@ -148,12 +154,7 @@ class ChooseDriver {
     char* plane_rows = memory_.data();
     char* made = plane_rows + count * round_up(length * width);
     how_.scratch = made + round_up(length * width);
-    // Two neighbours along the fastest axis are read together; their planes lie this far apart.
-    const bool in_pairs = size_[0] == 2 && p.stride[0] == width;
-    int pair_gap = 1;
-    for (int axis = 1; axis < p.ndim; ++axis)
-      if (p.logical[axis] < p.logical[0]) pair_gap *= static_cast<int>(size_[axis]);
-
+    const PoolFootprints small = small_footprints_ ? kernel().small.of(count, -1) : nullptr;
     each_row(axes - 1, chunk, in, out, [&](const char* from, char* to, const i64* index) {
       i64 extent[max_ndim];
       i64 n = 1;
@@ -164,25 +165,19 @@ class ChooseDriver {
       const bool direct = p.codec.is_identity() && is_contiguous(axes, extent, step_, width);
       const void* planes[max_planes];
       int plane = 0;
-      each_voxel(from, [&](const char* voxel, const i64* place) {
+      each_voxel(from, [&](const char* voxel, const i64*) {
         char* row = plane_rows + plane * n * width;
         planes[plane++] = direct && is_aligned(voxel, p.codec.width) ? voxel : row;
-        if (planes[plane - 1] == voxel || (in_pairs && place[0] == 1)) return;
-        if (!in_pairs) return box_to_row(p.rows(), p.codec.width, row, voxel, axes, extent, step_);
-        const i64 ahead = chunk * step_[axes - 1];  // the next chunk
-        char* next = row + pair_gap * n * width;
-        each_run(const_cast<char*>(voxel), axes, extent, step_, [&](const char* run) {
-          prefetch(run + ahead, 2 * extent[0] * width);
-          p.rows().split_pairs(run, row, next, extent[0]);
-          row += extent[0] * width;
-          next += extent[0] * width;
-        });
+        if (planes[plane - 1] != voxel) box_to_row(p.rows(), p.codec.width, row, voxel, axes, extent, step_);
       });
       if (!p.codec.is_identity()) p.rows().encode(plane_rows, plane_rows, count * n, p.codec);
       const bool made_in_place =
           p.codec.is_identity() && is_contiguous(axes, extent, level_->stride, width) && is_aligned(to, p.codec.width);
       char* row = made_in_place ? to : made;
-      kernel()(planes, count, n, row, how_);
+      if (small)
+        small({planes, n, row, nullptr, 0, how_.ignore, 0, 0, false});
+      else
+        kernel().planes(planes, count, n, row, how_);
       if (made_in_place) return;
       p.rows().decode(row, n, p.codec);
       row_to_box(p.rows(), p.codec.width, row, to, axes, extent, level_->stride);
@@ -274,6 +269,7 @@ class ChooseDriver {
   const Problem* problem_ = nullptr;
   const Level* level_ = nullptr;
   Choice how_ = {};
+  bool small_footprints_ = false;  // a loop for few voxels gives the answer, whatever is left out
   i64 blocks_[max_ndim], size_[max_ndim], step_[max_ndim];
   Scratch memory_;
 };

@@ -8,6 +8,7 @@
 
 #include <cstdlib>
 
+#include "halves.hpp"
 #include "problem.hpp"
 
 namespace tinypyr {
@@ -17,9 +18,16 @@ constexpr i64 short_run = 256;  // bytes
 class FoldDriver {
  public:
   FoldDriver(const Fold& fold, bool any_order, bool half_even, u64 ignore)
-      : fold_(fold), any_order_(any_order), half_even_(half_even), ignore_(ignore) {}
+      : fold_(fold),
+        any_order_(any_order),
+        half_even_(half_even),
+        ignore_(ignore),
+        halves_(fold.small, !any_order, ignore, half_even) {}
 
   Status run(const Problem& whole) {
+    halved_ = halves_.fits(whole);
+    if (halved_ && whole.levels == 1) return halves_.run(whole);
+    halves_.lanes_of(fold_.lane_bytes);
     // as many voxels in a row as keep its carries in the first-level cache
     const i64 longest = std::max<i64>(512, 32768 / (fold_.lanes * fold_.lane_bytes));
     int axes = 0;
@@ -65,7 +73,7 @@ class FoldDriver {
 
   bool plan() {
     const Problem& p = *problem_;
-    const i64 most = i64{p.levels} * (p.ndim + 1) + 62 * p.ndim;
+    const i64 most = i64{p.levels} * (p.ndim + 1) + 62 * p.ndim + 1;
     if (!stage_memory_.reserve(most * static_cast<i64>(sizeof(Stage)))) return false;
     stages_ = reinterpret_cast<Stage*>(stage_memory_.data());
     count_ = 0;
@@ -98,7 +106,17 @@ class FoldDriver {
     for (int axis = 0; axis < p.ndim; ++axis) order[axis] = axis;
     if (extent[0] * p.codec.width < short_run) std::reverse(order, order + row_axes_);
     if (!any_order_) std::sort(order, order + p.ndim, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
-    for (int k = 0; k < p.levels; ++k) {
+    if (halved_) {
+      if (!halves_.plan(p)) return false;
+      row_length = 1;
+      for (int axis = 0; axis < p.ndim; ++axis) {
+        extent[axis] = p.level[0].extent[axis];
+        origin[axis] = p.level[0].origin[axis];
+        if (axis < row_axes_) row_length *= extent[axis];
+      }
+      stages_[count_++] = {0, true, {}, row_length, 0, nullptr};
+    }
+    for (int k = halved_; k < p.levels; ++k) {
       const int before = count_;
       for (int i = 0; i < p.ndim; ++i) {
         const int axis = order[i];
@@ -177,6 +195,7 @@ class FoldDriver {
   // The row of stage s into (or, with add, onto) `to`, whose lanes lie `plane` elements apart.
   void make(int s, char* to, i64 plane, bool add) {
     const Stage& stage = stages_[s];
+    if (halved_ && s == 0) return make_halves(to, plane);
     if (stage.along_row) {
       if (s == 0)
         pool_base(to, plane, stage.run, add);
@@ -204,6 +223,26 @@ class FoldDriver {
         make(s - 1, to, plane, onto);
     }
     at_[stage.axis] = block;
+  }
+
+  // The first level's row, straight from the base: once for every row of memory that belongs to it.
+  void make_halves(char* to, i64 plane) {
+    const Problem& p = *problem_;
+    const Level& level = p.level[0];
+    i64 at[max_ndim];
+    std::copy(at_, at_ + p.ndim, at);
+    std::fill(at, at + row_axes_, 0);
+    const i64 ahead = halves_.ahead_along(1);
+    for (;;) {
+      halves_.make(at, ahead, nullptr, to, plane);
+      to += level.extent[0] * fold_.lane_bytes;
+      int axis = 1;
+      for (; axis < row_axes_; ++axis) {
+        if (++at[axis] < level.extent[axis]) break;
+        at[axis] = 0;
+      }
+      if (axis >= row_axes_) return;
+    }
   }
 
   // Rows of the base are read at a constant distance most of the time, so the next one can be fetched during this one.
@@ -293,7 +332,8 @@ class FoldDriver {
   int row_axes_ = 1, count_ = 0;
   Stage* stages_ = nullptr;
   RowShape shapes_[max_levels];
-  bool base_direct_ = false;
+  bool base_direct_ = false, halved_ = false;
+  Halves halves_;
   char *base_row_ = nullptr, *out_row_ = nullptr;
   const char* last_row_ = nullptr;
   i64 at_[max_ndim];

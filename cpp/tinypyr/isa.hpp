@@ -38,8 +38,9 @@
 #define TINYPYR_BASE_REGION_END
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__GNUC__)
-#define TINYPYR_BASE_REGION \
-  TINYPYR_PRAGMA(GCC push_options) TINYPYR_PRAGMA(GCC optimize("O3", "fp-contract=off", "no-trapping-math"))
+#define TINYPYR_BASE_REGION        \
+  TINYPYR_PRAGMA(GCC push_options) \
+  TINYPYR_PRAGMA(GCC optimize("O3", "fp-contract=off", "no-trapping-math", "no-thread-jumps", "no-split-paths"))
 #define TINYPYR_BASE_REGION_END TINYPYR_PRAGMA(GCC pop_options)
 #define TINYPYR_REGION(target_name) TINYPYR_BASE_REGION TINYPYR_PRAGMA(GCC target(target_name))
 #define TINYPYR_REGION_END TINYPYR_PRAGMA(GCC pop_options)

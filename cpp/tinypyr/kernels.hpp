@@ -40,6 +40,27 @@ struct Wider<u64> {
 template <class T>
 using wider = typename Wider<T>::type;
 
+template <int width>
+struct KeyOf;
+template <>
+struct KeyOf<1> {
+  using type = u8;
+};
+template <>
+struct KeyOf<2> {
+  using type = u16;
+};
+template <>
+struct KeyOf<4> {
+  using type = u32;
+};
+template <>
+struct KeyOf<8> {
+  using type = u64;
+};
+template <class T>
+using key_of = typename KeyOf<sizeof(T)>::type;
+
 template <class T>
 TINYPYR_INLINE T from_bits(u64 bits) {
   T value;
@@ -87,19 +108,49 @@ struct Choice {
   void* scratch;    // (count + 2) rows of keys
 };
 
+// A row of footprints of 1, 2, 4 or 8 voxels (footprints.inl), into voxels (out) or, where carry is not null, into
+// lanes of a fold that lie `plane` elements apart.
+struct Footprints {
+  const void* const* rows;
+  i64 n;
+  void *out, *carry;
+  i64 plane;
+  u64 ignore, flip, unflip;  // bits; those that are flipped in what is read (its key) and in what is written
+  bool half_even;
+};
+
+using PoolFootprints = void (*)(const Footprints&);
+
+// One loop per way that a footprint can lie in memory.
+struct Shapes {
+  PoolFootprints across[4];          // 1, 2, 4, 8 rows
+  PoolFootprints first[3], last[3];  // 1, 2, 4 rows of pairs: neighbours in a row first or last in raster order
+
+  // pair: the bit of a voxel's number in raster order in which neighbours differ; below 0: none. Null: no such loop.
+  PoolFootprints of(int rows, int pair) const {
+    int bits = 0;
+    while (1 << bits < rows) ++bits;
+    if (1 << bits != rows || bits > (pair < 0 ? 3 : 2)) return nullptr;
+    return pair < 0 ? across[bits] : pair == 0 ? first[bits] : pair == bits ? last[bits] : nullptr;
+  }
+};
+
 struct Fold {
   int lanes, lane_bytes;
   // from voxels or from carries; add: onto what is there; plane: distance between lanes, in elements of the target
   void (*first)(const void* from, void* to, i64 plane, const Run&, bool add, u64 ignore);
   void (*part)(const void* from, void* to, i64 plane, const Run&, bool add, u64 ignore);  // one lane
   void (*finish)(const void* carry, i64 plane, void* out, i64 n, const Finish&);
+  Shapes small;
 };
 
-using Choose = void (*)(const void* const* planes, int count, i64 n, void* out, const Choice&);
+struct Choose {
+  void (*planes)(const void* const* planes, int count, i64 n, void* out, const Choice&);
+  Shapes small;
+};
 
 struct RowKernels {  // for one width of voxel
   void (*copy)(char* to, i64 to_stride, const char* from, i64 from_stride, i64 n);
-  void (*split_pairs)(const char* from, void* even, void* odd, i64 n);
   void (*encode)(const void* from, void* row, i64 n, const Codec&);
   void (*decode)(void* row, i64 n, const Codec&);
   Choose mode[2][2];  // [ties lowest][has ignore]

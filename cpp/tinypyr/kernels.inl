@@ -15,14 +15,16 @@ TINYPYR_INLINE void unrolled(Visit visit) {
 
 #include "reductions.inl"
 
-// --- pooling one axis of a contiguous (outer, n, span) row ---------------------------------------------------------
-
 template <class W, class T>
 static inline W read_pair(const T* pair) {
   W wide;
   __builtin_memcpy(&wide, pair, sizeof(W));
   return wide;
 }
+
+#include "footprints.inl"
+
+// --- pooling one axis of a contiguous (outer, n, span) row ---------------------------------------------------------
 
 template <class M, bool add>
 static inline void put(typename M::Lane* to, i64 plane, i64 i, const typename M::Lane* carry) {
@@ -181,12 +183,21 @@ static void finish(const void* carry, i64 plane, void* out, i64 n, const Finish&
 
 template <class M>
 constexpr Fold fold_of() {
-  return {M::lanes, sizeof(typename M::Lane), pool<M>, pool<typename M::Part>, finish<M>};
+  Fold fold = {M::lanes, sizeof(typename M::Lane), pool<M>, pool<typename M::Part>, finish<M>, {}};
+  if constexpr (M::has_few) fold.small = shapes_of<PoolFold<M>, M::ordered, false>();
+  return fold;
 }
 
 template <class M, class U>
 static void choose(const void* const* planes, int count, i64 n, void* out, const Choice& how) {
   M::choose(reinterpret_cast<const U* const*>(planes), count, n, static_cast<U*>(out), how);
+}
+
+template <class M, class U>
+constexpr Choose choice_of() {
+  Choose choice = {choose<M, U>, {}};
+  if constexpr (M::has_few) choice.small = shapes_of<PoolChoice<M, U>, M::ordered, true>();
+  return choice;
 }
 
 // --- moving voxels between strided memory and rows ----------------------------------------------------------------
@@ -214,25 +225,6 @@ static void copy_strided(char* to, i64 to_stride, const char* from, i64 from_str
     for (i64 i = 0; i < n; ++i) {
       const U x = load_at<U>(from + i * from_stride);
       __builtin_memcpy(to + i * to_stride, &x, sizeof(U));
-    }
-  }
-}
-
-// Voxels 0, 2, 4, ... and 1, 3, 5, ... of a contiguous run.
-template <class U>
-static void split_pairs(const char* from, void* even, void* odd, i64 n) {
-  U* first = static_cast<U*>(even);
-  U* second = static_cast<U*>(odd);
-  if constexpr (sizeof(U) < 8) {
-    for (i64 i = 0; i < n; ++i) {
-      const wider<U> pair = load_at<wider<U>>(from + i * 2 * static_cast<i64>(sizeof(U)));
-      first[i] = static_cast<U>(pair);
-      second[i] = static_cast<U>(pair >> 8 * sizeof(U));
-    }
-  } else {
-    for (i64 i = 0; i < n; ++i) {
-      first[i] = load_at<U>(from + i * 16);
-      second[i] = load_at<U>(from + i * 16 + 8);
     }
   }
 }
@@ -293,13 +285,12 @@ static void decode(void* start, i64 n, const Codec& codec) {
 template <class U>
 constexpr RowKernels rows_of() {
   return {copy_strided<U>,
-          split_pairs<U>,
           encode<U>,
           decode<U>,
-          {{choose<Mode<U, false, false>, U>, choose<Mode<U, false, true>, U>},
-           {choose<Mode<U, true, false>, U>, choose<Mode<U, true, true>, U>}},
-          choose<Median<U>, U>,
-          {choose<First<U, false>, U>, choose<First<U, true>, U>}};
+          {{choice_of<Mode<U, false, false>, U>(), choice_of<Mode<U, false, true>, U>()},
+           {choice_of<Mode<U, true, false>, U>(), choice_of<Mode<U, true, true>, U>()}},
+          choice_of<Median<U>, U>(),
+          {choice_of<First<U, false>, U>(), choice_of<First<U, true>, U>()}};
 }
 
 // {width, floating, largest footprint, {plain, with ignore}}; the narrowest carry that holds the footprint comes first.

@@ -5,9 +5,13 @@
 //
 //   Voxel   what is read and written          Lane    what one lane of the carry is
 //   lanes   how many lanes a carry has        Part    the fold of one lane alone, from carry to carry
+//   few     the voxel made of the carry of a whole footprint of 1, 2, 4 or 8 voxels
 //
-// Choices (mode, median, first) see all voxels of a footprint at once: planes[p][i] is the p-th voxel, in raster order
-// with axis 0 fastest, of the i-th footprint.
+//   ordered   the order of voxels matters to the answer
+//   has_few   small footprints have loops of their own (footprints.inl); narrow: no narrower lane holds their carries
+//
+// Choices (mode, median, first) see all voxels of a footprint at once, in raster order with axis 0 fastest: few<count>
+// those of one footprint (where has_few), choose those of a row, planes[p][i] being the p-th voxel of the i-th footprint.
 
 // --- sums -------------------------------------------------------------------------------------------------------
 
@@ -17,6 +21,7 @@ struct Sum {
   using Lane = A;
   using Part = Sum<A, A>;
   static constexpr int lanes = 1;
+  static constexpr bool ordered = false, has_few = true, narrow = 2 * sizeof(T) == sizeof(A);
   static void load(T x, T, A* lane) { lane[0] = static_cast<A>(x); }
   static A combine(A a, A b) { return static_cast<A>(a + b); }
 };
@@ -67,10 +72,27 @@ static T divide_one(A sum, A count, bool half_even) {
 
 template <class T, class A>
 struct Mean : Sum<T, A> {
+  template <int count>
+  static T few(const A* sum, T, bool half_even) {
+    constexpr int shift = count == 8 ? 3 : count / 2;
+    const A bias = static_cast<A>(half_even ? (count - 1) / 2 : 0), odd = static_cast<A>(half_even && count > 1);
+    return static_cast<T>(static_cast<A>(sum[0] + bias + (static_cast<A>(sum[0] >> shift) & odd)) >> shift);
+  }
   static void finish(const A* sums, i64, T* out, i64 n, const Finish& how) {
     divide_by_one_count(sums, out, n, how.count, how.half_even);
   }
 };
+
+// The rounded quotient of two exact integers by one division of floats: count is at most 8, and the sum has at most half
+// as many bits as F holds, so a quotient that is no half-integer stays clear of all of them. Adding 2^(bits - 1) leaves no
+// room for a fraction, which rounds halves to even.
+template <class T, class F, class A>
+static inline T divide_by_few(A sum, A count, bool half_even) {
+  using I = std::conditional_t<sizeof(F) == 4, std::int32_t, std::int64_t>;  // signed: what every processor converts
+  const F no_fraction = half_even ? (sizeof(F) == 4 ? F(8388608) : F(4503599627370496)) : F(0);
+  const F quotient = static_cast<F>(static_cast<I>(sum)) / static_cast<F>(static_cast<I>(count));
+  return static_cast<T>(static_cast<I>((quotient + no_fraction) - no_fraction));
+}
 
 // Left-out voxels add nothing to the sum and nothing to the count, which is a lane of its own.
 template <class T, class A>
@@ -79,12 +101,19 @@ struct SparseMean {
   using Lane = A;
   using Part = Sum<A, A>;
   static constexpr int lanes = 2;
+  static constexpr bool ordered = false, has_few = true, narrow = 2 * sizeof(T) == sizeof(A);
   static void load(T x, T ignore, A* lane) {
     const bool kept = x != ignore;
     lane[0] = kept ? static_cast<A>(x) : A{0};
     lane[1] = static_cast<A>(kept);
   }
   static A combine(A a, A b) { return static_cast<A>(a + b); }
+  template <int>
+  static T few(const A* lane, T ignore, bool half_even) {
+    using F = std::conditional_t<sizeof(T) < 4, float, double>;
+    const T mean = divide_by_few<T, F>(lane[0], static_cast<A>(lane[1] + (lane[1] == 0)), half_even);
+    return lane[1] == 0 ? ignore : mean;
+  }
   static void finish(const A* sums, i64 plane, T* out, i64 n, const Finish& how) {
     const A* counts = sums + plane;
     TINYPYR_INDEPENDENT
@@ -100,6 +129,7 @@ struct WideMean {
   using Lane = u64;
   using Part = Sum<u64, u64>;
   static constexpr int lanes = sparse ? 3 : 2;
+  static constexpr bool ordered = false, has_few = true, narrow = true;
   static void load(u64 x, u64 ignore, u64* lane) {
     const u64 keep = sparse ? u64{0} - static_cast<u64>(x != ignore) : ~u64{0};
     lane[0] = x & keep & 0xffffffffu;
@@ -107,21 +137,33 @@ struct WideMean {
     if constexpr (sparse) lane[2] = keep & 1;
   }
   static u64 combine(u64 a, u64 b) { return a + b; }
+  // The 96-bit sum high * 2^32 + low by 2^shift, at most 2^31, rounded as in divide_by_one_count.
+  static u64 divide_by_power(u64 low, u64 high, int shift, u64 bias, u64 odd) {
+    const u64 upper = high + (low >> 32), lower = low & 0xffffffffu;
+    return (upper << (32 - shift)) + ((lower + bias + (lower >> shift & odd)) >> shift);
+  }
+  // Long division in base 2^32: the divisor is at most 2^31, so each remainder leaves room for the next digit.
+  static u64 divide(u64 low, u64 high, u64 divisor, bool half_even) {
+    const u64 upper = high + (low >> 32), lower = low & 0xffffffffu;
+    const u64 digit = upper / divisor;
+    return (digit << 32) + divide_one<u64, u64>((upper - digit * divisor) << 32 | lower, divisor, half_even);
+  }
+  template <int count>
+  static u64 few(const u64* lane, u64 ignore, bool half_even) {
+    constexpr int shift = count == 8 ? 3 : count / 2;
+    if constexpr (!sparse)
+      return divide_by_power(lane[0], lane[1], shift, half_even ? (count - 1) / 2 : 0, half_even && count > 1);
+    if constexpr (sparse) return lane[2] == 0 ? ignore : divide(lane[0], lane[1], lane[2], half_even);
+  }
   static void finish(const u64* low, i64 plane, u64* out, i64 n, const Finish& how) {
     const u64* high = low + plane;
     const u64 count = static_cast<u64>(how.count);
     if (!sparse && (count & (count - 1)) == 0) {
       int shift = 0;
       while ((u64{1} << shift) < count) ++shift;
-      const u64 rounds = how.half_even && count > 1;
+      const u64 odd = how.half_even && count > 1, bias = odd ? count / 2 - 1 : 0;
       TINYPYR_INDEPENDENT
-      for (i64 i = 0; i < n; ++i) {
-        // quotient and rest of the 96-bit sum high * 2^32 + low; shift is at most 31
-        const u64 upper = high[i] + (low[i] >> 32), lower = low[i] & 0xffffffffu;
-        const u64 quotient = (upper << (32 - shift)) + (lower >> shift);
-        const u64 twice = 2 * (lower & (count - 1));
-        out[i] = quotient + (rounds & ((twice > count) | ((twice == count) & quotient & 1)));
-      }
+      for (i64 i = 0; i < n; ++i) out[i] = divide_by_power(low[i], high[i], shift, bias, odd);
       return;
     }
     for (i64 i = 0; i < n; ++i) {
@@ -131,10 +173,7 @@ struct WideMean {
         out[i] = how.ignore;
         continue;
       }
-      // long division in base 2^32: the divisor is at most 2^31, so each remainder leaves room for the next digit
-      const u64 upper = high[i] + (low[i] >> 32), lower = low[i] & 0xffffffffu;
-      const u64 digit = upper / divisor;
-      out[i] = (digit << 32) + divide_one<u64, u64>((upper - digit * divisor) << 32 | lower, divisor, how.half_even);
+      out[i] = divide(low[i], high[i], divisor, how.half_even);
     }
   }
 };
@@ -145,6 +184,7 @@ struct FloatMean {
   using Lane = double;
   using Part = Sum<double, double>;
   static constexpr int lanes = sparse ? 2 : 1;
+  static constexpr bool ordered = true, has_few = true, narrow = true;
   static void load(T x, T ignore, double* lane) {
     if constexpr (sparse) {
       const bool left_out = (x == ignore) | ((x != x) & (ignore != ignore));
@@ -156,6 +196,14 @@ struct FloatMean {
     }
   }
   static double combine(double a, double b) { return a + b; }
+  template <int count>
+  static T few(const double* lane, T ignore, bool) {
+    if constexpr (!sparse) return static_cast<T>(lane[0] / count);
+    if constexpr (sparse) {
+      const T mean = static_cast<T>(lane[0] / (lane[1] == 0 ? 1.0 : lane[1]));
+      return lane[1] == 0 ? ignore : mean;
+    }
+  }
   static void finish(const double* sums, i64 plane, T* out, i64 n, const Finish& how) {
     if constexpr (sparse) {
       const double* counts = sums + plane;
@@ -181,8 +229,13 @@ struct Extreme {
   using Lane = U;
   using Part = Extreme;
   static constexpr int lanes = 1;
+  static constexpr bool ordered = false, has_few = true, narrow = true;
   static void load(U x, U, U* lane) { lane[0] = x; }
   static U combine(U a, U b) { return largest ? (a > b ? a : b) : (a < b ? a : b); }
+  template <int>
+  static U few(const U* extreme, U, bool) {
+    return extreme[0];
+  }
   static void finish(const U* extremes, i64, U* out, i64 n, const Finish&) {
     TINYPYR_INDEPENDENT
     for (i64 i = 0; i < n; ++i) out[i] = extremes[i];
@@ -197,6 +250,7 @@ struct FloatExtreme {
   using Lane = T;
   using Part = FloatExtreme<T, largest, false>;
   static constexpr int lanes = sparse ? 2 : 1;
+  static constexpr bool ordered = false, has_few = !sparse, narrow = true;
   static void load(T x, T ignore, T* lane) {
     constexpr T worst = largest ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::infinity();
     lane[0] = x + T{0};
@@ -206,63 +260,63 @@ struct FloatExtreme {
       lane[1] = left_out ? T(!largest) : T(largest);
     }
   }
+  // NaN wins. Two ways to say so: GCC 12 fails on the one where voxels are left out, and leaves the other scalar in loops
+  // over small footprints.
   static T combine(T a, T b) {
     const bool ahead = largest ? a > b : a < b;
-    return ahead ? a : (a != a ? a : b);  // NaN wins
+    if constexpr (sparse) return ahead ? a : (a != a ? a : b);
+    const T extreme = ahead ? a : b;
+    return a == a ? extreme : a;
+  }
+  template <int>
+  static T few(const T* lane, T ignore, bool) {
+    const T extreme = lane[0] == lane[0] ? lane[0] : std::numeric_limits<T>::quiet_NaN();
+    if constexpr (sparse) return lane[1] == (largest ? T{0} : T{1}) ? ignore : extreme;
+    return extreme;
   }
   static void finish(const T* extremes, i64 plane, T* out, i64 n, const Finish& how) {
     const T ignore = from_bits<T>(how.ignore);
     TINYPYR_INDEPENDENT
     for (i64 i = 0; i < n; ++i) {
-      T extreme = extremes[i];
-      if constexpr (sparse) extreme = extremes[plane + i] == (largest ? T{0} : T{1}) ? ignore : extreme;
-      out[i] = extreme != extreme ? std::numeric_limits<T>::quiet_NaN() : extreme;
+      T lane[lanes] = {extremes[i]};
+      if constexpr (sparse) lane[1] = extremes[plane + i];
+      out[i] = few<0>(lane, ignore, false);
     }
   }
 };
 
 // --- choices among keys -----------------------------------------------------------------------------------------
 
-// Counting equal pairs without a branch: every voxel's count is how many voxels of its footprint equal it, and the
-// first voxel with the largest count is the mode (with ties="lowest": the smallest such voxel).
+// Counting equal pairs without a branch. A voxel's votes are the voxels after it that equal it, so of all voxels with one
+// label the first has the most: the first voxel with the most votes is the mode (with ties="lowest": the smallest such
+// voxel).
 template <class U, bool lowest, bool sparse>
 struct Mode {
+  static constexpr bool ordered = !lowest, has_few = true;
+
   template <int count>
-  static void few(const U* const* planes, i64 n, U* out, U ignore) {
-    const U* plane[count];
-    for (int p = 0; p < count; ++p) plane[p] = planes[p];
-    TINYPYR_INDEPENDENT
-    for (i64 i = 0; i < n; ++i) {
-      U voxel[count], votes[count];
-      unrolled<count>([&](auto p) TINYPYR_INLINE_LAMBDA {
-        voxel[p] = plane[p][i];
-        votes[p] = 1;
+  static U few(const U* voxel, U ignore) {
+    // counted down from 0, because a comparison of vectors gives all bits, which is -1
+    using Votes = std::make_signed_t<U>;
+    U best = voxel[0];
+    Votes most = 0;
+    unrolled<count - !sparse>([&](auto p) TINYPYR_INLINE_LAMBDA {
+      Votes votes = sparse ? -1 : 0;
+      unrolled<count - 1 - p>([&](auto q) TINYPYR_INLINE_LAMBDA {
+        votes = static_cast<Votes>(votes + (voxel[p] == voxel[p + 1 + q] ? Votes(-1) : Votes(0)));
       });
-      unrolled<count>([&](auto p) TINYPYR_INLINE_LAMBDA {
-        unrolled<p>([&](auto q) TINYPYR_INLINE_LAMBDA {
-          const U equal = voxel[p] == voxel[q];
-          votes[p] = static_cast<U>(votes[p] + equal);
-          votes[q] = static_cast<U>(votes[q] + equal);
-        });
-      });
-      if constexpr (sparse)
-        unrolled<count>([&](auto p) TINYPYR_INLINE_LAMBDA { votes[p] = voxel[p] == ignore ? U{0} : votes[p]; });
-      U best = voxel[0], most = votes[0];
-      unrolled<count>([&](auto p) TINYPYR_INLINE_LAMBDA {
-        bool better = votes[p] > most;
-        if constexpr (lowest) better |= (votes[p] == most) & (voxel[p] < best);
-        best = better ? voxel[p] : best;
-        most = better ? votes[p] : most;
-      });
-      out[i] = best;
-    }
+      if constexpr (sparse) votes = static_cast<Votes>(votes & (voxel[p] == ignore ? Votes(0) : Votes(-1)));
+      bool better = votes < most;
+      if constexpr (lowest) better |= (votes == most) & (voxel[p] < best);
+      best = better ? voxel[p] : best;
+      most = better ? votes : most;
+    });
+    if constexpr (lowest && !sparse) best = (most == 0) & (voxel[count - 1] < best) ? voxel[count - 1] : best;
+    return best;
   }
 
   static void choose(const U* const* planes, int count, i64 n, U* out, const Choice& how) {
     const U ignore = static_cast<U>(how.ignore);
-    if (count == 4) return few<4>(planes, n, out, ignore);
-    if (count == 8) return few<8>(planes, n, out, ignore);
-    if (count == 2) return few<2>(planes, n, out, ignore);
     U* most = reinterpret_cast<U*>(how.scratch);
     U* votes = most + n;
     for (int p = 0; p < count; ++p) {
@@ -279,11 +333,44 @@ struct Mode {
   }
 };
 
-// A sorting network over whole rows (Batcher's merge exchange: Knuth, The Art of Computer Programming, volume 3,
-// algorithm 5.2.2M, good for any count). Left-out keys have been moved to the top, so the lower middle of the rest is
+// Sorting networks: Batcher's odd-even merge of few voxels in registers, and his merge exchange over whole rows (Knuth, The
+// Art of Computer Programming, volume 3, algorithm 5.2.2M, good for any count). Left-out keys have been moved to the top, so the lower middle of the rest is
 // found by counting them.
 template <class U>
 struct Median {
+  static constexpr bool ordered = false, has_few = true;
+
+  template <int count>
+  static U few(U* voxel, U) {
+    sort<count>(voxel);
+    return voxel[(count - 1) / 2];
+  }
+  template <int count>
+  static TINYPYR_INLINE void sort(U* voxel) {
+    if constexpr (count > 1) {
+      sort<count / 2>(voxel);
+      sort<count / 2>(voxel + count / 2);
+      merge<count, 1>(voxel);
+    }
+  }
+  // Two sorted halves; every `step`-th of `span` voxels.
+  template <int span, int step>
+  static TINYPYR_INLINE void merge(U* voxel) {
+    if constexpr (2 * step < span) {
+      merge<span, 2 * step>(voxel);
+      merge<span, 2 * step>(voxel + step);
+      unrolled<span / (2 * step) - 1>(
+          [&](auto i) TINYPYR_INLINE_LAMBDA { exchange(voxel[step + 2 * step * i], voxel[2 * step + 2 * step * i]); });
+    } else {
+      exchange(voxel[0], voxel[step]);
+    }
+  }
+  static TINYPYR_INLINE void exchange(U& low, U& high) {
+    const U a = low, b = high;
+    low = a < b ? a : b;
+    high = a < b ? b : a;
+  }
+
   static void choose(const U* const* planes, int count, i64 n, U* out, const Choice& how) {
     U* sorted = reinterpret_cast<U*>(how.scratch);
     for (int p = 0; p < count; ++p)
@@ -321,17 +408,15 @@ struct Median {
   }
   static void exchange(U* low, U* high, i64 n) {
     TINYPYR_INDEPENDENT
-    for (i64 i = 0; i < n; ++i) {
-      const U a = low[i], b = high[i];
-      low[i] = a < b ? a : b;
-      high[i] = a < b ? b : a;
-    }
+    for (i64 i = 0; i < n; ++i) exchange(low[i], high[i]);
   }
 };
 
 // stride with ignore: the first voxel that is not left out, as it is. how.ignore is in canonical form (codec.hpp).
 template <class U, bool floats>
 struct First {
+  static constexpr bool ordered = true, has_few = false;
+
   static bool left_out(U voxel, U ignore) {
     if constexpr (floats && sizeof(U) >= 4) return to_key<Kind::floating, Form::canonical>(voxel) == ignore;
     return voxel == ignore;

@@ -1,0 +1,129 @@
+// Footprints of 1, 2, 4 or 8 voxels, pooled in registers: one read of the input, one write of the output, nothing
+// between. Included once per instruction set, inside its namespace (see kernels.inl).
+//
+// Voxel p of a footprint, p counting in raster order with the caller's axis 0 fastest, lies in one of `rows` rows. With
+// pair >= 0, two neighbours of every row belong to the footprint: they differ in bit `pair` of p.
+
+template <int rows_, int pair_>
+struct Shape {
+  static constexpr int rows = rows_, pair = pair_, count = pair < 0 ? rows : 2 * rows;
+  static constexpr int below(int p) { return pair < 0 ? p : p & ((1 << pair) - 1); }
+  static constexpr int row(int p) { return pair < 0 ? p : below(p) | (p >> (pair + 1)) << pair; }
+  static constexpr int half(int p) { return pair < 0 ? 0 : p >> pair & 1; }
+};
+
+// The i-th footprint of the rows. Two narrow neighbours are read as one number of twice the width: low part, high part,
+// and no shuffles. flip is added to every integer without carry: the sign bit, where keys are wanted of signed numbers.
+template <class S, class T>
+TINYPYR_INLINE void read_footprint(const T* const* row, i64 i, T flip, T* voxel) {
+  if constexpr (S::pair >= 0 && is_integer<T> && sizeof(T) < 8) {
+    using W = wider<T>;
+    const W flips = static_cast<W>(flip | static_cast<W>(static_cast<W>(flip) << 8 * sizeof(T)));
+    unrolled<S::rows>([&](auto r) TINYPYR_INLINE_LAMBDA {
+      const W pair = static_cast<W>(read_pair<W>(row[r] + 2 * i) ^ flips);
+      constexpr int first = Shape<S::rows, S::pair>::below(r) | (r >> S::pair) << (S::pair + 1);
+      voxel[first] = static_cast<T>(pair);
+      voxel[first | 1 << S::pair] = static_cast<T>(pair >> 8 * sizeof(T));
+    });
+  } else {
+    unrolled<S::count>([&](auto p) TINYPYR_INLINE_LAMBDA {
+      const T x = row[S::row(p)][S::pair < 0 ? i : 2 * i + S::half(p)];
+      if constexpr (is_integer<T>)
+        voxel[p] = static_cast<T>(x ^ flip);
+      else
+        voxel[p] = x;
+    });
+  }
+}
+
+template <class S, class T, class Visit>
+TINYPYR_INLINE void each_footprint(const Footprints& these, Visit visit) {
+  const T* row[S::rows];
+  for (int r = 0; r < S::rows; ++r) row[r] = static_cast<const T*>(these.rows[r]);
+  T flip{};
+  if constexpr (is_integer<T>) flip = static_cast<T>(these.flip);
+  const i64 n = these.n;
+  TINYPYR_INDEPENDENT
+  for (i64 i = 0; i < n; ++i) {
+    T voxel[S::count];
+    read_footprint<S>(row, i, flip, voxel);
+    visit(i, voxel);
+  }
+}
+
+// Carries are combined as a tree, axis 0 first, then axis 1, ...: the order of sums of doubles is part of the contract.
+template <class M, int count>
+TINYPYR_INLINE void combine_all(typename M::Lane (*carry)[M::lanes]) {
+  if constexpr (count > 1) {
+    combine_all<M, count / 2>(carry);
+    combine_all<M, count / 2>(carry + count / 2);
+    unrolled<M::lanes>(
+        [&](auto lane) TINYPYR_INLINE_LAMBDA { carry[0][lane] = M::combine(carry[0][lane], carry[count / 2][lane]); });
+  }
+}
+
+// Carries are asked for where there are more levels to come, which a narrow one (few footprints are that small) never is.
+template <class M>
+struct PoolFold {
+  using T = typename M::Voxel;
+  static constexpr bool carries_are_voxels = is_integer<T> && sizeof(T) == sizeof(typename M::Lane) && M::lanes == 1;
+
+  template <class S>
+  static void run(const Footprints& these) {
+    if constexpr (carries_are_voxels) {
+      Footprints same = these;
+      if (these.carry != nullptr) same.out = these.carry, same.unflip = 0;
+      to<S, false>(same);
+    } else if constexpr (!M::narrow) {
+      to<S, true>(these);
+    } else {
+      these.carry != nullptr ? to<S, true>(these) : to<S, false>(these);
+    }
+  }
+
+  template <class S, bool to_carry>
+  TINYPYR_NOINLINE static void to(const Footprints& these) {
+    typename M::Lane* lanes = static_cast<typename M::Lane*>(these.carry);
+    T* out = static_cast<T*>(these.out);
+    const i64 plane = these.plane;
+    const T ignore = from_bits<T>(these.ignore);
+    const bool half_even = these.half_even;
+    [[maybe_unused]] const auto unflip = static_cast<key_of<T>>(these.unflip);
+    each_footprint<S, T>(these, [&](i64 i, const T* voxel) TINYPYR_INLINE_LAMBDA {
+      typename M::Lane carry[S::count][M::lanes];
+      unrolled<S::count>([&](auto p) TINYPYR_INLINE_LAMBDA { M::load(voxel[p], ignore, carry[p]); });
+      combine_all<M, S::count>(carry);
+      if constexpr (to_carry) {
+        unrolled<M::lanes>([&](auto lane) TINYPYR_INLINE_LAMBDA { lanes[lane * plane + i] = carry[0][lane]; });
+      } else if constexpr (is_integer<T>) {
+        out[i] = static_cast<T>(M::template few<S::count>(carry[0], ignore, half_even) ^ unflip);
+      } else {
+        out[i] = M::template few<S::count>(carry[0], ignore, half_even);
+      }
+    });
+  }
+};
+
+template <class M, class U>
+struct PoolChoice {
+  template <class S>
+  TINYPYR_NOINLINE static void run(const Footprints& these) {
+    U* out = static_cast<U*>(these.out);
+    const U ignore = static_cast<U>(these.ignore), unflip = static_cast<U>(these.unflip);
+    each_footprint<S, U>(these, [&](i64 i, U* voxel) TINYPYR_INLINE_LAMBDA {
+      out[i] = static_cast<U>(M::template few<S::count>(voxel, ignore) ^ unflip);
+    });
+  }
+};
+
+// ordered: the order of voxels in the footprint matters to the answer. eight: rows may be as many.
+template <class Kernel, bool ordered, bool eight>
+constexpr Shapes shapes_of() {
+  PoolFootprints most = nullptr;
+  if constexpr (eight) most = Kernel::template run<Shape<8, -1>>;
+  return {{Kernel::template run<Shape<1, -1>>, Kernel::template run<Shape<2, -1>>, Kernel::template run<Shape<4, -1>>,
+           most},
+          {Kernel::template run<Shape<1, 0>>, Kernel::template run<Shape<2, 0>>, Kernel::template run<Shape<4, 0>>},
+          {Kernel::template run<Shape<1, 0>>, Kernel::template run<Shape<2, ordered ? 1 : 0>>,
+           Kernel::template run<Shape<4, ordered ? 2 : 0>>}};
+}

@@ -1,0 +1,189 @@
+// Rows of small footprints: what is pooled by no more than two along any axis goes from the input to a row of voxels or
+// carries in one step, each footprint in registers (footprints.inl).
+//
+// The rows that a row of output needs are read side by side, so rows soon to be read are asked for in one go, well before:
+// hardware prefetchers lose a handful of short streams, and time doubles.
+#pragma once
+
+#include "problem.hpp"
+
+namespace tinypyr {
+
+class Halves {
+ public:
+  // Loops of a fold or a choice; how a voxel is left out, and how integer means are rounded.
+  Halves(const Shapes& shapes, bool ordered, u64 ignore, bool half_even)
+      : shapes_(shapes), ordered_(ordered), ignore_(ignore), half_even_(half_even) {}
+
+  // Whether the first level of this problem can be made so.
+  bool fits(const Problem& p) const {
+    const Level& level = p.level[0];
+    int pooled = 0, earlier = 0;  // axes pooled besides axis 0, and those of them that come earlier in raster order
+    for (int axis = 0; axis < p.ndim; ++axis) {
+      if (is_pooled(p, axis) && level.total[axis] != 2) return false;
+      if (axis > 0 && is_pooled(p, axis)) {
+        ++pooled;
+        earlier += p.logical[axis] < p.logical[0];
+      }
+    }
+    if (p.extent[0] * p.codec.width < shortest_row) return false;
+    return pooled <= 3 && shapes_.of(1 << pooled, is_pooled(p, 0) ? (ordered_ ? earlier : 0) : -1) != nullptr;
+  }
+
+  // The whole first level, which is not a fold's carry.
+  Status run(const Problem& whole) {
+    const std::unique_ptr<Problem> part = Problem::allocate();
+    if (!part) return Status::out_of_memory;
+    const i64 blocks = whole.level[0].extent[0];
+    const i64 chunk = std::min(blocks, longest_copied_row / whole.codec.width);
+    for (i64 first = 0; first < blocks;) {
+      *part = whole;
+      part->levels = 1;
+      if (!plan(*part)) return Status::out_of_memory;
+      if (!read_as_is_ && chunk < blocks) {
+        part->restrict_to(0, first, std::min(chunk, blocks - first));
+        if (!plan(*part)) return Status::out_of_memory;
+      }
+      if (!walk()) return Status::out_of_memory;
+      first += part->level[0].extent[0];
+    }
+    return Status::ok;
+  }
+
+  // Get ready for rows of this problem, which must outlive them.
+  bool plan(const Problem& p) {
+    problem_ = &p;
+    const Level& level = p.level[0];
+    // The sign bit of integers is flipped on the way; anything else that an encoder does needs a row of its own.
+    Codec flipped = p.codec;
+    flipped.kind = Kind::unsigned_integer;
+    const bool flips = p.codec.kind == Kind::signed_integer && !p.codec.keys_are_bits();
+    read_as_is_ = (p.codec.is_identity() || (flips && flipped.is_identity())) && p.stride[0] == p.codec.width &&
+                  is_aligned(p.in, p.codec.width);
+    for (int axis = 1; axis < p.ndim; ++axis) read_as_is_ = read_as_is_ && p.stride[axis] % p.codec.width == 0;
+    flip_ = flips && read_as_is_ ? p.codec.top_bit() : 0;
+    segment_count_ = p.segments(level, 0, segments_);
+
+    order_count_ = 0;
+    for (int axis = 1; axis < p.ndim; ++axis)
+      if (is_pooled(p, axis)) order_[order_count_++] = axis;
+    std::sort(order_, order_ + order_count_, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
+    pair_ = 0;
+    for (int i = 0; i < order_count_; ++i) pair_ += ordered_ && p.logical[order_[i]] < p.logical[0];
+    if (read_as_is_) return true;
+    row_bytes_ = round_up(p.extent[0] * p.codec.width);
+    return rows_.reserve(row_bytes_ << order_count_);
+  }
+
+  // How far on in the input, in bytes, to ask for memory, where rows along an axis are made one after the other.
+  i64 ahead_along(int axis) const {
+    const Problem& p = *problem_;
+    if (axis >= p.ndim || p.extent[0] * p.codec.width > longest_fetched_row) return 0;
+    const i64 step = p.level[0].total[axis] * p.stride[axis];
+    return step * ceil_div(fetch_distance, std::max<i64>(1, std::abs(step)));
+  }
+
+  // The row at these coordinates (axes 1, 2, ... of the first level) into voxels or lanes; `ahead` bytes further on in
+  // the input comes what will be read soon.
+  void make(const i64* at, i64 ahead, void* out, void* carry, i64 plane) {
+    const Problem& p = *problem_;
+    const Level& level = p.level[0];
+    const char* start = p.in;
+    for (int axis = 1; axis < p.ndim; ++axis)
+      start += p.base_index(axis, (level.origin[axis] + at[axis]) * level.total[axis]) * p.stride[axis];
+    const char* row[8] = {start};
+    int rows = 1, bits = 0, pair = 0;
+    for (int i = 0; i < order_count_; ++i) {
+      const int axis = order_[i];
+      if (p.present(level, axis, at[axis]) == 1) continue;
+      for (int r = 0; r < rows; ++r) row[rows + r] = row[r] + p.stride[axis];
+      rows *= 2;
+      pair += i < pair_;
+      ++bits;
+    }
+    const i64 width = p.codec.width;
+    for (int r = 0; r < rows; ++r) {
+      if (!read_as_is_) {
+        row[r] = read(row[r], rows_.data() + r * row_bytes_);
+      } else if (ahead != 0) {
+        prefetch(row[r] + ahead, p.extent[0] * width);
+      }
+    }
+    const i64 lane_bytes = carry == nullptr ? 0 : carry_bytes_;
+    i64 first = 0;
+    for (int s = 0; s < segment_count_; ++s) {
+      const Segment& segment = segments_[s];
+      const void* from[8];
+      for (int r = 0; r < rows; ++r) from[r] = row[r] + first * width;
+      const PoolFootprints pool = shapes_.of(rows, segment.present == 2 ? pair : -1);
+      pool({from, segment.count, static_cast<char*>(out) + segment.first * width,
+            carry == nullptr ? nullptr : static_cast<char*>(carry) + segment.first * lane_bytes, plane, ignore_, flip_,
+            flip_, half_even_});
+      first += segment.count * segment.present;
+    }
+  }
+
+  void lanes_of(i64 bytes) { carry_bytes_ = bytes; }
+
+ private:
+  bool walk() {
+    const Problem& p = *problem_;
+    const Level& level = p.level[0];
+    const i64 width = p.codec.width, length = level.extent[0];
+    const bool voxels = read_as_is_ || p.codec.is_identity();  // as the kernels make them
+    bool direct = voxels && (length == 1 || level.stride[0] == width) && is_aligned(level.out, p.codec.width);
+    for (int axis = 1; axis < p.ndim; ++axis) direct = direct && level.stride[axis] % width == 0;
+    if (!direct && !made_.reserve(length * width)) return false;
+    i64 at[max_ndim] = {};
+    char* out = level.out;
+    const i64 ahead = ahead_along(1);
+    for (;;) {
+      char* made = direct ? out : made_.data();
+      make(at, ahead, made, nullptr, 0);
+      if (!direct) {
+        if (!voxels) p.rows().decode(made, length, p.codec);
+        p.rows().copy(out, level.stride[0], made, width, length);
+      }
+      int axis = 1;
+      for (; axis < p.ndim; ++axis) {
+        out += level.stride[axis];
+        if (++at[axis] < level.extent[axis]) break;
+        out -= at[axis] * level.stride[axis];
+        at[axis] = 0;
+      }
+      if (axis >= p.ndim) return true;
+    }
+  }
+
+  static bool is_pooled(const Problem& p, int axis) { return p.level[0].total[axis] > 1; }
+
+  const char* read(const char* from, char* to) const {
+    const Problem& p = *problem_;
+    if (p.stride[0] != p.codec.width) {
+      p.rows().copy(to, p.codec.width, from, p.stride[0], p.extent[0]);
+      from = to;
+    }
+    p.rows().encode(from, to, p.extent[0], p.codec);
+    return to;
+  }
+
+  static constexpr i64 shortest_row = 32, longest_fetched_row = 16384, longest_copied_row = 16384;  // bytes
+  static constexpr i64 fetch_distance = 2048;                                                       // bytes
+
+  const Shapes& shapes_;
+  const bool ordered_;
+  const u64 ignore_;
+  const bool half_even_;
+
+  const Problem* problem_ = nullptr;
+  bool read_as_is_ = false;
+  u64 flip_ = 0;
+  Segment segments_[3];
+  int segment_count_ = 0;
+  int order_[max_ndim];  // pooled axes besides axis 0, in raster order
+  int order_count_ = 0, pair_ = 0;
+  i64 row_bytes_ = 0, carry_bytes_ = 0;
+  Scratch rows_, made_;
+};
+
+}  // namespace tinypyr
