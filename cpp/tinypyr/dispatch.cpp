@@ -109,7 +109,9 @@ Status pool(Problem& problem, const Options& options, i64* unproven) {
     for (int k = 0; k < problem.levels; ++k) total[k] = 0;
     const Status status = in_parallel(problem, options, [&](const Problem& part) {
       i64 found[max_levels] = {};
-      const Status made = LabelDriver(options, ignore, found).run(part);
+      // (on the heap, as problems are)
+      const std::unique_ptr<LabelDriver> driver(new (std::nothrow) LabelDriver(options, ignore, found));
+      const Status made = driver ? driver->run(part) : Status::out_of_memory;
       for (int k = 0; k < part.levels; ++k) total[k] += found[k];
       return made;
     });

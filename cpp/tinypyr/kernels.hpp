@@ -153,6 +153,9 @@ struct RowKernels {  // for one width of voxel
   void (*copy)(char* to, i64 to_stride, const char* from, i64 from_stride, i64 n);
   void (*encode)(const void* from, void* row, i64 n, const Codec&);
   void (*decode)(void* row, i64 n, const Codec&);
+  // The distinct keys of n voxels, none of them seen before, in keys, and one row of marks for each: how many there are, or
+  // more than `most`. ignore: a key that is none; may be null.
+  int (*rank)(const void* voxels, i64 n, u8* seen, const u64* ignore, int most, u64* keys, u8* marks);
   Choose mode[2][2];  // [ties lowest][has ignore]
   Choose median;
   Choose first[2];  // [floats]
@@ -168,6 +171,10 @@ struct FoldRow {
 struct Kernels {
   RowKernels rows[4];  // widths 1, 2, 4, 8
   const FoldRow *means, *minima, *maxima;
+  // Of rows of votes, one row per rank: the most votes and who has them; true where that is several, or nobody.
+  bool (*most_votes)(const u16* votes, i64 ranks, i64 n, u16* most, u16* winner);
+  // The smallest place of a marked voxel.
+  int (*first_mark)(const u8* marks, const u16* place, i64 n);
 
   const RowKernels& of_width(int width) const { return rows[width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3]; }
 };

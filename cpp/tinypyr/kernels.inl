@@ -280,6 +280,8 @@ static void decode(void* start, i64 n, const Codec& codec) {
     for (i64 i = 0; i < n; ++i) row[i] = swap_bytes(row[i]);
 }
 
+#include "marks.inl"
+
 // --- what leaves --------------------------------------------------------------------------------------------------
 
 template <class U>
@@ -287,6 +289,7 @@ constexpr RowKernels rows_of() {
   return {copy_strided<U>,
           encode<U>,
           decode<U>,
+          rank<U>,
           {{choice_of<Mode<U, false, false>, U>(), choice_of<Mode<U, false, true>, U>()},
            {choice_of<Mode<U, true, false>, U>(), choice_of<Mode<U, true, true>, U>()}},
           choice_of<Median<U>, U>(),
@@ -323,5 +326,9 @@ constexpr FoldRow extremes[] = {
      {fold_of<FloatExtreme<double, largest, false>>(), fold_of<FloatExtreme<double, largest, true>>()}},
 };
 
-static constexpr Kernels table = {
-    {rows_of<u8>(), rows_of<u16>(), rows_of<u32>(), rows_of<u64>()}, means, extremes<false>, extremes<true>};
+static constexpr Kernels table = {{rows_of<u8>(), rows_of<u16>(), rows_of<u32>(), rows_of<u64>()},
+                                  means,
+                                  extremes<false>,
+                                  extremes<true>,
+                                  most_votes,
+                                  first_mark};

@@ -4,20 +4,19 @@
 // its children's lists merged: votes add, first positions take the smaller, so the mode of every level is that of the
 // base, ties included. A list of more than 1,024 labels keeps the 1,024 with the most votes on its way up, and
 // remembers how many votes any one label may have lost; a winner that this could have changed is counted as not proven.
+//
+// The levels of small footprints are made a block at a time (blocks.hpp), which leaves one list per block; lists start
+// from single voxels only where a block holds many labels.
 #pragma once
 
 #include <algorithm>
 
+#include "blocks.hpp"
 #include "problem.hpp"
 
 namespace tinypyr {
 
 constexpr i64 max_labels = 1024;
-
-struct Label {
-  u64 key;
-  i64 votes, position;
-};
 
 class LabelList {
  public:
@@ -35,6 +34,10 @@ class LabelList {
     if (!room(size_ + 1)) return false;
     labels()[size_++] = label;
     return true;
+  }
+
+  void sort() {
+    std::sort(labels(), labels() + size_, [](const Label& a, const Label& b) { return a.key < b.key; });
   }
 
   // Sort labels by key, equal keys by position, and make one of equal keys.
@@ -109,29 +112,143 @@ class LabelList {
 class LabelDriver {
  public:
   LabelDriver(const Options& options, u64 ignore_key, i64* unproven)
-      : options_(options), ignore_(ignore_key), unproven_(unproven) {}
+      : options_(options), ignore_(ignore_key), unproven_(unproven), blocks_(options, ignore_key) {}
 
+  // A tile of last-level voxels at a time: first all its blocks, then, above them, lists.
   Status run(const Problem& problem) {
     problem_ = &problem;
-    const int top = problem.levels - 1;
-    i64* at = at_[top];
-    std::fill(at, at + problem.ndim, 0);
+    const Level& top = problem.level[problem.levels - 1];
+    block_levels_ = blocks_.plan(problem);
+    if (block_levels_ > 0 && !blocks_.allocate()) return Status::out_of_memory;
+    i64 tile[max_ndim], first[max_ndim] = {}, blocks_per_voxel = 1, room = max_blocks;
+    for (int axis = 0; axis < problem.ndim && block_levels_ > 0; ++axis)
+      blocks_per_voxel *= std::min(top.total[axis] / problem.level[block_levels_ - 1].total[axis] + 1,
+                                   problem.level[block_levels_ - 1].extent[axis]);
+    if (blocks_per_voxel > max_blocks) block_levels_ = 0;
+    room = std::max<i64>(1, max_blocks / blocks_per_voxel);
+    for (int axis = 0; axis < problem.ndim; ++axis) {
+      tile[axis] = std::min(room, top.extent[axis]);
+      room /= tile[axis];
+    }
     for (;;) {
-      if (!list(top)) return Status::out_of_memory;
+      i64 count[max_ndim];
+      for (int axis = 0; axis < problem.ndim; ++axis)
+        count[axis] = std::min(tile[axis], top.extent[axis] - first[axis]);
+      if (!make(first, count)) return Status::out_of_memory;
       int axis = 0;
       for (; axis < problem.ndim; ++axis) {
-        if (++at[axis] < problem.level[top].extent[axis]) break;
-        at[axis] = 0;
+        if ((first[axis] += tile[axis]) < top.extent[axis]) break;
+        first[axis] = 0;
       }
       if (axis >= problem.ndim) return Status::ok;
     }
   }
 
  private:
+  // The tile of `count` voxels of the last level from `first` on.
+  bool make(const i64* first, const i64* count) {
+    const Problem& p = *problem_;
+    const int top = p.levels - 1;
+    i64 end[max_ndim];
+    if (block_levels_ > 0) {
+      const Level &last = p.level[top], &level = p.level[block_levels_ - 1];
+      i64 blocks = 1;
+      for (int axis = 0; axis < p.ndim; ++axis) {
+        const i64 ratio = last.total[axis] / level.total[axis];
+        const i64 start = (last.origin[axis] + first[axis]) * ratio - level.origin[axis];
+        tile_first_[axis] = std::max<i64>(0, start);
+        end[axis] = std::min(level.extent[axis], start + count[axis] * ratio);
+        tile_count_[axis] = end[axis] - tile_first_[axis];
+        blocks *= tile_count_[axis];
+      }
+      if (!found_.start(blocks)) return false;
+      bool enough = true;
+      const auto done = [&](i64 slot, const Label* labels, int labels_found) {
+        enough = enough && found_.keep(slot, labels, labels_found);
+      };
+      i64 slot = 0;
+      each(tile_first_, end, at_[block_levels_ - 1], [&] {
+        if (!blocks_.add(at_[block_levels_ - 1], slot, done)) enough = found_.many(slot) && enough;
+        ++slot;
+        return enough;
+      });
+      blocks_.flush(done);
+      if (!enough) return false;
+    }
+    for (int axis = 0; axis < p.ndim; ++axis) end[axis] = first[axis] + count[axis];
+    return each(first, end, at_[top], [&] { return list(top); });
+  }
+
+  // Visit all coordinates of a box, axis 0 fastest, until visit says no.
+  template <class Visit>
+  bool each(const i64* first, const i64* end, i64* at, Visit visit) const {
+    const int ndim = problem_->ndim;
+    std::copy(first, first + ndim, at);
+    for (;;) {
+      if (!visit()) return false;
+      int axis = 0;
+      for (; axis < ndim; ++axis) {
+        if (++at[axis] < end[axis]) break;
+        at[axis] = first[axis];
+      }
+      if (axis >= ndim) return true;
+    }
+  }
+
+  // Labels of the tile's blocks, by slot.
+  class Found {
+   public:
+    bool start(i64 blocks) {
+      labels_ = 0;
+      return at_.reserve(blocks * static_cast<i64>(sizeof(Slot)));
+    }
+    bool keep(i64 slot, const Label* labels, int count) {
+      const i64 bytes = (labels_ + count) * static_cast<i64>(sizeof(Label));
+      if (bytes > memory_.size()) {
+        Scratch larger;
+        if (!larger.reserve(2 * bytes)) return false;
+        std::copy(all(), all() + labels_, reinterpret_cast<Label*>(larger.data()));
+        memory_.swap(larger);
+      }
+      std::copy(labels, labels + count, all() + labels_);
+      slots()[slot] = {labels_, count};
+      labels_ += count;
+      return true;
+    }
+    bool many(i64 slot) {
+      slots()[slot] = {0, -1};
+      return true;
+    }
+    bool is_many(i64 slot) const { return slots()[slot].count < 0; }
+    const Label* begin(i64 slot) const { return all() + slots()[slot].first; }
+    const Label* end(i64 slot) const { return begin(slot) + slots()[slot].count; }
+
+   private:
+    struct Slot {
+      i64 first;
+      int count;
+    };
+    Slot* slots() const { return reinterpret_cast<Slot*>(at_.data()); }
+    Label* all() const { return reinterpret_cast<Label*>(memory_.data()); }
+    Scratch at_, memory_;
+    i64 labels_ = 0;
+  };
+
   // Fill lists_[k] for the voxel at_[k] of level k, writing that voxel and all below it.
   bool list(int k) {
     LabelList& list = lists_[k];
     list.clear();
+    if (k == block_levels_ - 1) {
+      i64 slot = 0;
+      for (int axis = problem_->ndim - 1; axis >= 0; --axis)
+        slot = slot * tile_count_[axis] + at_[k][axis] - tile_first_[axis];
+      if (!found_.is_many(slot)) {  // written, and its labels are known
+        for (const Label* label = found_.begin(slot); label != found_.end(slot); ++label)
+          if (!list.append(*label)) return false;
+        list.sort();
+        return true;
+      }
+    }
     if (k == 0 ? !leaf(list) : !merge_children(k, list)) return false;
     write(k, list);
     list.truncate();
@@ -252,6 +369,11 @@ class LabelDriver {
   const Problem* problem_ = nullptr;
   i64 at_[max_levels][max_ndim];
   LabelList lists_[max_levels];
+  Blocks blocks_;
+  int block_levels_ = 0;                             // levels that blocks make
+  i64 tile_first_[max_ndim], tile_count_[max_ndim];  // blocks of the tile at hand
+  Found found_;
+  static constexpr i64 max_blocks = 4096;  // of a tile
 };
 
 }  // namespace tinypyr
