@@ -99,12 +99,17 @@ Status pool(Problem& problem, const Options& options, i64* unproven) {
                           : method == Method::min ? kernels.minima
                                                   : kernels.maxima;
     const Fold& fold = pick(rows, codec, footprint, options.has_ignore);
+    const Fold& small = pick(rows, codec, max_small_footprint, options.has_ignore);
+    const Fold* widen = pick_widening(kernels.means, small, fold);
     const bool any_order = extreme || !floats;
     return in_parallel(problem, options, [&](const Problem& part) {
-      return FoldDriver(fold, any_order, options.rounding == Rounding::half_even, ignore).run(part);
+      return FoldDriver(fold, small, widen, any_order, options.rounding == Rounding::half_even, ignore).run(part);
     });
   }
-  if (options.method == Method::mode && problem.levels > 1) {
+  i64 first_footprint = 1;
+  for (int axis = 0; axis < problem.ndim; ++axis)
+    first_footprint *= std::min(problem.extent[axis], problem.level[0].total[axis]);
+  if (options.method == Method::mode && (problem.levels > 1 || first_footprint > max_planes)) {
     std::atomic<i64> total[max_levels];
     for (int k = 0; k < problem.levels; ++k) total[k] = 0;
     const Status status = in_parallel(problem, options, [&](const Problem& part) {

@@ -17,19 +17,24 @@ constexpr i64 short_run = 256;  // bytes
 
 class FoldDriver {
  public:
-  FoldDriver(const Fold& fold, bool any_order, bool half_even, u64 ignore)
+  // small: the fold whose carries hold small footprints; widen: from its lanes to those of `fold` (the same: null).
+  FoldDriver(const Fold& fold, const Fold& small, const Fold* widen, bool any_order, bool half_even, u64 ignore)
       : fold_(fold),
+        small_(small),
+        widen_(widen),
         any_order_(any_order),
         half_even_(half_even),
         ignore_(ignore),
-        halves_(fold.small, !any_order, ignore, half_even) {}
+        halves_(small.small, !any_order, ignore, half_even) {}
 
   Status run(const Problem& whole) {
     halved_ = halves_.fits(whole);
     if (halved_ && whole.levels == 1) return halves_.run(whole);
-    halves_.lanes_of(fold_.lane_bytes);
+    halves_.lanes_of(small_.lane_bytes);
     // as many voxels in a row as keep its carries in the first-level cache
-    const i64 longest = std::max<i64>(512, 32768 / (fold_.lanes * fold_.lane_bytes));
+    i64 longest = std::max<i64>(512, 16384 / (fold_.lanes * fold_.lane_bytes));
+    if (halved_)  // the first of them has fewer
+      for (int axis = 0; axis < whole.ndim; ++axis) longest *= whole.level[0].total[axis];
     int axes = 0;
     i64 length = 1, chunk = 0;  // chunk: blocks of the last level along the last row axis; 0: all of them
     for (; axes < whole.ndim && chunk == 0; ++axes) {
@@ -99,12 +104,13 @@ class FoldDriver {
       if (stage.along_row) row_length *= extent[axis];
       stage.length = row_length;
     };
-    // Sums of integers, and extremes, are the same in any order: fastest axis first (or, where that leaves runs too
-    // short for a vector, slowest row axis first), factors of two one at a time. Sums of doubles are not: the caller's
-    // axis 0 first, then axis 1, ..., whatever the memory order.
+    // Sums of integers, and extremes, are the same in any order: slowest axis first, so that all long runs are added to
+    // each other and only what is left is pooled within the run; factors of two one at a time. Above a halved level,
+    // fastest axis first: pairs are as good, and leave less to the others (unless runs get too short for a vector). Sums of
+    // doubles are not: the caller's axis 0 first, then axis 1, ..., whatever the memory order.
     int order[max_ndim];
     for (int axis = 0; axis < p.ndim; ++axis) order[axis] = axis;
-    if (extent[0] * p.codec.width < short_run) std::reverse(order, order + row_axes_);
+    if (!halved_ || extent[0] * p.codec.width < short_run) std::reverse(order, order + (halved_ ? row_axes_ : p.ndim));
     if (!any_order_) std::sort(order, order + p.ndim, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
     if (halved_) {
       if (!halves_.plan(p)) return false;
@@ -200,7 +206,7 @@ class FoldDriver {
       if (s == 0)
         pool_base(to, plane, stage.run, add);
       else
-        pool_lanes(complete(s - 1), stages_[s - 1].length, to, plane, stage.run, add);
+        pool_lanes(complete(s - 1), stages_[s - 1].length, to, plane, stage.run, add, s == 1);
       return;
     }
     if (add && !any_order_) {  // the order of a sum of doubles is fixed: this stage's rows first
@@ -218,7 +224,7 @@ class FoldDriver {
       if (s == 0)
         pool_base(to, plane, whole_row, onto);
       else if (stages_[s - 1].level >= 0)
-        pool_lanes(complete(s - 1), stages_[s - 1].length, to, plane, whole_row, onto);
+        pool_lanes(complete(s - 1), stages_[s - 1].length, to, plane, whole_row, onto, s == 1);
       else
         make(s - 1, to, plane, onto);
     }
@@ -235,7 +241,7 @@ class FoldDriver {
     const i64 ahead = halves_.ahead_along(1);
     for (;;) {
       halves_.make(at, ahead, nullptr, to, plane);
-      to += level.extent[0] * fold_.lane_bytes;
+      to += level.extent[0] * small_.lane_bytes;
       int axis = 1;
       for (; axis < row_axes_; ++axis) {
         if (++at[axis] < level.extent[axis]) break;
@@ -255,9 +261,13 @@ class FoldDriver {
     fold_.first(from, to, plane, run, add, ignore_);
   }
 
-  void pool_lanes(const char* from, i64 from_plane, char* to, i64 to_plane, const Run& run, bool add) {
+  void pool_lanes(const char* from, i64 from_plane, char* to, i64 to_plane, const Run& run, bool add,
+                  bool from_first = false) {
+    const bool widens = from_first && halved_ && widen_ != nullptr;
+    const i64 from_bytes = widens ? small_.lane_bytes : fold_.lane_bytes;
     for (int lane = 0; lane < fold_.lanes; ++lane)
-      fold_.part(from + lane * from_plane * fold_.lane_bytes, to + lane * to_plane * fold_.lane_bytes, 0, run, add, 0);
+      (widens ? widen_->first : fold_.part)(from + lane * from_plane * from_bytes,
+                                            to + lane * to_plane * fold_.lane_bytes, 0, run, add, 0);
   }
 
   const char* base_row() {
@@ -285,24 +295,25 @@ class FoldDriver {
       count *= p.present(level, axis, at_[axis]);
     }
     const RowShape& shape = shapes_[k];
+    const Fold& fold = halved_ && k == 0 ? small_ : fold_;
     char* made = shape.direct ? out : out_row_;
     if (shape.uniform)
-      finish(carry, length, made, 0, length, count * shape.count);
+      finish(fold, carry, length, made, 0, length, count * shape.count);
     else
-      finish_axis(level, row_axes_ - 1, carry, length, made, 0, length, count);
+      finish_axis(fold, level, row_axes_ - 1, carry, length, made, 0, length, count);
     if (shape.direct) return;
     p.rows().decode(made, length, p.codec);
     row_to_box(p.rows(), p.codec.width, made, out, row_axes_, level.extent, level.stride);
   }
 
-  void finish(const char* carry, i64 plane, char* out, i64 from, i64 length, i64 count) {
-    fold_.finish(carry + from * fold_.lane_bytes, plane, out + from * problem_->codec.width, length,
-                 {count, half_even_, ignore_});
+  void finish(const Fold& fold, const char* carry, i64 plane, char* out, i64 from, i64 length, i64 count) {
+    fold.finish(carry + from * fold.lane_bytes, plane, out + from * problem_->codec.width, length,
+                {count, half_even_, ignore_});
   }
 
   // Footprints at the edges hold fewer voxels: finish runs of equal counts.
-  void finish_axis(const Level& level, int axis, const char* carry, i64 plane, char* out, i64 from, i64 length,
-                   i64 count) {
+  void finish_axis(const Fold& fold, const Level& level, int axis, const char* carry, i64 plane, char* out, i64 from,
+                   i64 length, i64 count) {
     Segment segments[3];
     const int found = problem_->segments(level, axis, segments);
     const i64 step = length / level.extent[axis];
@@ -316,15 +327,17 @@ class FoldDriver {
     for (int i = 0; i < found; ++i) {
       const Segment& segment = segments[i];
       if (below_uniform) {
-        finish(carry, plane, out, from + segment.first * step, segment.count * step, count * segment.present * below);
+        finish(fold, carry, plane, out, from + segment.first * step, segment.count * step,
+               count * segment.present * below);
         continue;
       }
       for (i64 j = segment.first; j < segment.first + segment.count; ++j)
-        finish_axis(level, axis - 1, carry, plane, out, from + j * step, step, count * segment.present);
+        finish_axis(fold, level, axis - 1, carry, plane, out, from + j * step, step, count * segment.present);
     }
   }
 
-  const Fold fold_;
+  const Fold &fold_, &small_;
+  const Fold* widen_;
   const bool any_order_, half_even_;
   const u64 ignore_;
 

@@ -62,7 +62,7 @@ TINYPYR_INLINE void combine_all(typename M::Lane (*carry)[M::lanes]) {
   }
 }
 
-// Carries are asked for where there are more levels to come, which a narrow one (few footprints are that small) never is.
+// Carries are asked for where there are more levels to come.
 template <class M>
 struct PoolFold {
   using T = typename M::Voxel;
@@ -74,8 +74,6 @@ struct PoolFold {
       Footprints same = these;
       if (these.carry != nullptr) same.out = these.carry, same.unflip = 0;
       to<S, false>(same);
-    } else if constexpr (!M::narrow) {
-      to<S, true>(these);
     } else {
       these.carry != nullptr ? to<S, true>(these) : to<S, false>(these);
     }
@@ -116,14 +114,20 @@ struct PoolChoice {
   }
 };
 
-// ordered: the order of voxels in the footprint matters to the answer. eight: rows may be as many.
-template <class Kernel, bool ordered, bool eight>
+// ordered: the order of voxels in the footprint matters to the answer. pairs, eight: those loops are worth having.
+template <class Kernel, bool ordered, bool pairs, bool eight>
 constexpr Shapes shapes_of() {
-  PoolFootprints most = nullptr;
-  if constexpr (eight) most = Kernel::template run<Shape<8, -1>>;
-  return {{Kernel::template run<Shape<1, -1>>, Kernel::template run<Shape<2, -1>>, Kernel::template run<Shape<4, -1>>,
-           most},
-          {Kernel::template run<Shape<1, 0>>, Kernel::template run<Shape<2, 0>>, Kernel::template run<Shape<4, 0>>},
-          {Kernel::template run<Shape<1, 0>>, Kernel::template run<Shape<2, ordered ? 1 : 0>>,
-           Kernel::template run<Shape<4, ordered ? 2 : 0>>}};
+  Shapes shapes = {{Kernel::template run<Shape<1, -1>>, Kernel::template run<Shape<2, -1>>,
+                    Kernel::template run<Shape<4, -1>>, nullptr},
+                   {},
+                   {}};
+  if constexpr (eight) shapes.across[3] = Kernel::template run<Shape<8, -1>>;
+  if constexpr (pairs) {
+    shapes.first[0] = shapes.last[0] = Kernel::template run<Shape<1, 0>>;
+    shapes.first[1] = Kernel::template run<Shape<2, 0>>;
+    shapes.first[2] = Kernel::template run<Shape<4, 0>>;
+    shapes.last[1] = Kernel::template run<Shape<2, ordered ? 1 : 0>>;
+    shapes.last[2] = Kernel::template run<Shape<4, ordered ? 2 : 0>>;
+  }
+  return shapes;
 }

@@ -96,6 +96,13 @@ TINYPYR_INLINE void prefetch(const char* from, i64 bytes) {
 #endif
 }
 
+// The same of one line, into the second-level cache, for what is read a little later.
+TINYPYR_INLINE void prefetch_to_second(const char* from) {
+#if defined(__GNUC__)
+  __builtin_prefetch(from, 0, 2);
+#endif
+}
+
 struct Finish {
   i64 count;       // voxels present in each footprint of the row
   bool half_even;  // else floor
@@ -107,6 +114,8 @@ struct Choice {
   u64 ignore, nan;  // keys
   void* scratch;    // (count + 2) rows of keys
 };
+
+constexpr i64 max_small_footprint = 8;
 
 // A row of footprints of 1, 2, 4 or 8 voxels (footprints.inl), into voxels (out) or, where carry is not null, into
 // lanes of a fold that lie `plane` elements apart.
@@ -149,6 +158,8 @@ struct Choose {
   Shapes small;
 };
 
+constexpr u16 contested = 0x8000;
+
 struct RowKernels {  // for one width of voxel
   void (*copy)(char* to, i64 to_stride, const char* from, i64 from_stride, i64 n);
   void (*encode)(const void* from, void* row, i64 n, const Codec&);
@@ -171,7 +182,8 @@ struct FoldRow {
 struct Kernels {
   RowKernels rows[4];  // widths 1, 2, 4, 8
   const FoldRow *means, *minima, *maxima;
-  // Of rows of votes, one row per rank: the most votes and who has them; true where that is several, or nobody.
+  // Of rows of votes, one row per rank: the most votes and who has them first, marked `contested` where others have as many
+  // or nobody has any; true if any is.
   bool (*most_votes)(const u16* votes, i64 ranks, i64 n, u16* most, u16* winner);
   // The smallest place of a marked voxel.
   int (*first_mark)(const u8* marks, const u16* place, i64 n);
@@ -185,6 +197,13 @@ inline const Fold& pick(const FoldRow* at, const Codec& codec, i64 footprint, bo
          at->largest_footprint < footprint)
     ++at;
   return at->fold[has_ignore];
+}
+
+// How lanes of one mean's carry become the wider lanes of another's; null where they are no wider.
+inline const Fold* pick_widening(const FoldRow* at, const Fold& from, const Fold& to) {
+  if (from.lane_bytes == to.lane_bytes) return nullptr;
+  while (at->width != from.lane_bytes || at->floating || at->fold[0].lane_bytes != to.lane_bytes) ++at;
+  return &at->fold[0];
 }
 
 }  // namespace tinypyr

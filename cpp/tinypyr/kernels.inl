@@ -118,6 +118,15 @@ static void pool_blocks(const typename M::Voxel* from, typename M::Lane* to, i64
         put<M, add>(to, plane, i, carry);
       }
     }
+  } else if constexpr (fixed == 3) {  // along the fastest axis only
+    TINYPYR_INDEPENDENT
+    for (i64 i = 0; i < blocks; ++i) {
+      A carry[M::lanes];
+      M::load(from[3 * i], ignore, carry);
+      take<M>(carry, from[3 * i + 1], ignore);
+      take<M>(carry, from[3 * i + 2], ignore);
+      put<M, add>(to, plane, i, carry);
+    }
   } else if (span == 1) {
     pool_along<M, add>(from, to, plane, blocks, any_factor, ignore);
   } else {
@@ -132,6 +141,7 @@ TINYPYR_NOINLINE static void pool_any(const typename M::Voxel* from, typename M:
                                       i64 span, i64 factor, typename M::Voxel ignore) {
   if (factor == 1) return pool_blocks<M, 1, add>(from, to, plane, blocks, span, factor, ignore);
   if (factor == 2) return pool_blocks<M, 2, add>(from, to, plane, blocks, span, factor, ignore);
+  if (factor == 3 && span == 1) return pool_blocks<M, 3, add>(from, to, plane, blocks, span, factor, ignore);
   pool_blocks<M, 0, add>(from, to, plane, blocks, span, factor, ignore);
 }
 
@@ -184,7 +194,7 @@ static void finish(const void* carry, i64 plane, void* out, i64 n, const Finish&
 template <class M>
 constexpr Fold fold_of() {
   Fold fold = {M::lanes, sizeof(typename M::Lane), pool<M>, pool<typename M::Part>, finish<M>, {}};
-  if constexpr (M::has_few) fold.small = shapes_of<PoolFold<M>, M::ordered, false>();
+  if constexpr (M::has_few) fold.small = shapes_of<PoolFold<M>, M::ordered, true, false>();
   return fold;
 }
 
@@ -196,7 +206,7 @@ static void choose(const void* const* planes, int count, i64 n, void* out, const
 template <class M, class U>
 constexpr Choose choice_of() {
   Choose choice = {choose<M, U>, {}};
-  if constexpr (M::has_few) choice.small = shapes_of<PoolChoice<M, U>, M::ordered, true>();
+  if constexpr (M::has_few) choice.small = shapes_of<PoolChoice<M, U>, M::ordered, M::has_pairs, true>();
   return choice;
 }
 

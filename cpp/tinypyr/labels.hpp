@@ -12,6 +12,8 @@
 #include <algorithm>
 
 #include "blocks.hpp"
+#include "choose.hpp"
+#include "halves.hpp"
 #include "problem.hpp"
 
 namespace tinypyr {
@@ -112,28 +114,42 @@ class LabelList {
 class LabelDriver {
  public:
   LabelDriver(const Options& options, u64 ignore_key, i64* unproven)
-      : options_(options), ignore_(ignore_key), unproven_(unproven), blocks_(options, ignore_key) {}
+      : options_(options), ignore_(ignore_key), unproven_(unproven), blocks_(options, ignore_key), choose_(options) {}
 
   // A tile of last-level voxels at a time: first all its blocks, then, above them, lists.
   Status run(const Problem& problem) {
     problem_ = &problem;
     const Level& top = problem.level[problem.levels - 1];
-    block_levels_ = blocks_.plan(problem);
+    // The first level has loops of its own where its footprints are small; the tile is still in the cache afterwards.
+    Halves halves(problem.rows().mode[options_.ties == Ties::lowest][options_.has_ignore].small, true, ignore_, false);
+    halved_ = halves.fits(problem);
+    block_levels_ = blocks_.plan(problem, halved_);
     if (block_levels_ > 0 && !blocks_.allocate()) return Status::out_of_memory;
-    i64 tile[max_ndim], first[max_ndim] = {}, blocks_per_voxel = 1, room = max_blocks;
+    i64 tile[max_ndim], first[max_ndim] = {}, blocks_per_voxel = 1;
     for (int axis = 0; axis < problem.ndim && block_levels_ > 0; ++axis)
       blocks_per_voxel *= std::min(top.total[axis] / problem.level[block_levels_ - 1].total[axis] + 1,
                                    problem.level[block_levels_ - 1].extent[axis]);
     if (blocks_per_voxel > max_blocks) block_levels_ = 0;
-    room = std::max<i64>(1, max_blocks / blocks_per_voxel);
+    if (block_levels_ == 0) halved_ = false;
+    if (block_levels_ == 0 && problem.levels == 1) return choose_.run(problem, ignore_);
+    const i64 voxels = block_levels_ == 0 ? 1 : blocks_per_voxel * blocks_.voxels();
+    i64 room = std::max<i64>(1, tile_bytes / (voxels * problem.codec.width));
     for (int axis = 0; axis < problem.ndim; ++axis) {
-      tile[axis] = std::min(room, top.extent[axis]);
-      room /= tile[axis];
+      const i64 group = block_levels_ == problem.levels ? blocks_.group(axis) : 1;
+      tile[axis] = std::min(room * group, top.extent[axis]);
+      room = std::max<i64>(1, room / ceil_div(tile[axis], group));
     }
+    part_ = Problem::allocate();
+    if (!part_) return Status::out_of_memory;
     for (;;) {
       i64 count[max_ndim];
       for (int axis = 0; axis < problem.ndim; ++axis)
         count[axis] = std::min(tile[axis], top.extent[axis] - first[axis]);
+      if (halved_) {
+        restrict_part(first, count);
+        const Status status = halves.run(*part_);
+        if (status != Status::ok) return status;
+      }
       if (!make(first, count)) return Status::out_of_memory;
       int axis = 0;
       for (; axis < problem.ndim; ++axis) {
@@ -149,16 +165,27 @@ class LabelDriver {
   bool make(const i64* first, const i64* count) {
     const Problem& p = *problem_;
     const int top = p.levels - 1;
-    i64 end[max_ndim];
+    i64 end[max_ndim], step[max_ndim];
+    std::fill(step, step + p.ndim, i64{1});
+    for (int axis = 0; axis < p.ndim; ++axis) end[axis] = first[axis] + count[axis];
+    if (block_levels_ == p.levels) {
+      for (int axis = 0; axis < p.ndim; ++axis) step[axis] = blocks_.group(axis);
+      const auto nobody_asks = [](i64, const Label*, int) {};
+      const bool enough = each(first, end, step, at_[top], [&] {
+        return blocks_.add(at_[top], 0, nobody_asks) || one_by_one(at_[top], end, step);
+      });
+      blocks_.flush(nobody_asks);
+      return enough;
+    }
     if (block_levels_ > 0) {
       const Level &last = p.level[top], &level = p.level[block_levels_ - 1];
-      i64 blocks = 1;
+      i64 blocks = 1, tile_end[max_ndim];
       for (int axis = 0; axis < p.ndim; ++axis) {
         const i64 ratio = last.total[axis] / level.total[axis];
         const i64 start = (last.origin[axis] + first[axis]) * ratio - level.origin[axis];
         tile_first_[axis] = std::max<i64>(0, start);
-        end[axis] = std::min(level.extent[axis], start + count[axis] * ratio);
-        tile_count_[axis] = end[axis] - tile_first_[axis];
+        tile_end[axis] = std::min(level.extent[axis], start + count[axis] * ratio);
+        tile_count_[axis] = tile_end[axis] - tile_first_[axis];
         blocks *= tile_count_[axis];
       }
       if (!found_.start(blocks)) return false;
@@ -167,28 +194,53 @@ class LabelDriver {
         enough = enough && found_.keep(slot, labels, labels_found);
       };
       i64 slot = 0;
-      each(tile_first_, end, at_[block_levels_ - 1], [&] {
-        if (!blocks_.add(at_[block_levels_ - 1], slot, done)) enough = found_.many(slot) && enough;
+      each(tile_first_, tile_end, step, at_[block_levels_ - 1], [&] {
+        if (!blocks_.add(at_[block_levels_ - 1], slot, done)) found_.many(slot);
         ++slot;
         return enough;
       });
       blocks_.flush(done);
       if (!enough) return false;
     }
-    for (int axis = 0; axis < p.ndim; ++axis) end[axis] = first[axis] + count[axis];
-    return each(first, end, at_[top], [&] { return list(top); });
+    return each(first, end, step, at_[top], [&] { return list(top); });
   }
 
-  // Visit all coordinates of a box, axis 0 fastest, until visit says no.
+  // The voxels of a block of many labels, which starts at this one of the last level.
+  bool one_by_one(const i64* block, const i64* end, const i64* size) {
+    const Problem& p = *problem_;
+    const int top = p.levels - 1;
+    i64 first[max_ndim], last[max_ndim], step[max_ndim];
+    for (int axis = 0; axis < p.ndim; ++axis) {
+      first[axis] = block[axis];
+      last[axis] = std::min(end[axis], block[axis] + size[axis]);
+      step[axis] = 1;
+    }
+    if (p.levels == 1) {
+      for (int axis = 0; axis < p.ndim; ++axis) last[axis] -= first[axis];
+      restrict_part(first, last);
+      return choose_.run(*part_, ignore_) == Status::ok;
+    }
+    const bool enough = each(first, last, step, at_[top], [&] { return list(top); });
+    std::copy(first, first + p.ndim, at_[top]);
+    return enough;
+  }
+
+  // part_: `count` voxels of the last level from `first` on.
+  void restrict_part(const i64* first, const i64* count) {
+    *part_ = *problem_;
+    for (int axis = 0; axis < problem_->ndim; ++axis) part_->restrict_to(axis, first[axis], count[axis]);
+  }
+
+  // Visit coordinates of a box in steps, axis 0 fastest, until visit says no.
   template <class Visit>
-  bool each(const i64* first, const i64* end, i64* at, Visit visit) const {
+  bool each(const i64* first, const i64* end, const i64* step, i64* at, Visit visit) const {
     const int ndim = problem_->ndim;
     std::copy(first, first + ndim, at);
     for (;;) {
       if (!visit()) return false;
       int axis = 0;
       for (; axis < ndim; ++axis) {
-        if (++at[axis] < end[axis]) break;
+        if ((at[axis] += step[axis]) < end[axis]) break;
         at[axis] = first[axis];
       }
       if (axis >= ndim) return true;
@@ -215,10 +267,7 @@ class LabelDriver {
       labels_ += count;
       return true;
     }
-    bool many(i64 slot) {
-      slots()[slot] = {0, -1};
-      return true;
-    }
+    void many(i64 slot) { slots()[slot] = {0, -1}; }
     bool is_many(i64 slot) const { return slots()[slot].count < 0; }
     const Label* begin(i64 slot) const { return all() + slots()[slot].first; }
     const Label* end(i64 slot) const { return begin(slot) + slots()[slot].count; }
@@ -238,7 +287,7 @@ class LabelDriver {
   bool list(int k) {
     LabelList& list = lists_[k];
     list.clear();
-    if (k == block_levels_ - 1) {
+    if (k == block_levels_ - 1 && block_levels_ < problem_->levels) {
       i64 slot = 0;
       for (int axis = problem_->ndim - 1; axis >= 0; --axis)
         slot = slot * tile_count_[axis] + at_[k][axis] - tile_first_[axis];
@@ -370,10 +419,13 @@ class LabelDriver {
   i64 at_[max_levels][max_ndim];
   LabelList lists_[max_levels];
   Blocks blocks_;
+  ChooseDriver choose_;
+  std::unique_ptr<Problem> part_;
   int block_levels_ = 0;                             // levels that blocks make
   i64 tile_first_[max_ndim], tile_count_[max_ndim];  // blocks of the tile at hand
   Found found_;
-  static constexpr i64 max_blocks = 4096;  // of a tile
+  bool halved_ = false;
+  static constexpr i64 max_blocks = 4096, tile_bytes = i64{1} << 18;
 };
 
 }  // namespace tinypyr

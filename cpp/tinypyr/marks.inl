@@ -26,29 +26,40 @@ static int rank(const void* from, i64 n, u8* seen, const u64* ignore, int most, 
   }
 }
 
-static bool most_votes(const u16* votes, i64 ranks, i64 n, u16* most, u16* winner) {
+template <int some>  // ranks; 0: any number
+static bool most_votes_of(const u16* votes, i64 any_number, i64 n, u16* most, u16* winner) {
+  u16 any = 0;
+  TINYPYR_INDEPENDENT
   for (i64 i = 0; i < n; ++i) {
-    most[i] = votes[i];
-    winner[i] = 0;
-  }
-  for (i64 r = 1; r < ranks; ++r)
-    for (i64 i = 0; i < n; ++i) {
+    u16 best = votes[i], who = best == 0 ? contested : u16{0};
+    const auto next = [&](i64 r) TINYPYR_INLINE_LAMBDA {
       const u16 count = votes[r * n + i];
-      winner[i] = count > most[i] ? static_cast<u16>(r) : winner[i];
-      most[i] = count > most[i] ? count : most[i];
-    }
-  u16 contested = 0;
-  for (i64 i = 0; i < n; ++i) contested = static_cast<u16>(contested | (most[i] == 0));
-  for (i64 r = 0; r < ranks; ++r)
-    for (i64 i = 0; i < n; ++i)
-      contested = static_cast<u16>(contested | ((votes[r * n + i] == most[i]) & (winner[i] != r)));
-  return contested != 0;
+      const u16 as_many = static_cast<u16>(count == best ? who | contested : who);
+      who = count > best ? static_cast<u16>(r) : as_many;
+      best = count > best ? count : best;
+    };
+    unrolled<some == 0 ? 0 : some - 1>([&](auto r) TINYPYR_INLINE_LAMBDA { next(r + 1); });
+    if constexpr (some == 0)
+      for (i64 r = 1; r < any_number; ++r) next(r);
+    most[i] = best;
+    winner[i] = who;
+    any = static_cast<u16>(any | who);
+  }
+  return (any & contested) != 0;
+}
+
+static bool most_votes(const u16* votes, i64 ranks, i64 n, u16* most, u16* winner) {
+  constexpr decltype(&most_votes_of<0>) of[] = {
+      most_votes_of<0>, most_votes_of<1>, most_votes_of<2>, most_votes_of<3>, most_votes_of<4>,
+      most_votes_of<5>, most_votes_of<6>, most_votes_of<7>, most_votes_of<8>,
+  };
+  return of[ranks <= 8 ? ranks : 0](votes, ranks, n, most, winner);
 }
 
 static int first_mark(const u8* marks, const u16* place, i64 n) {
   u16 first = 0xffff;
   for (i64 i = 0; i < n; ++i) {
-    const u16 here = marks[i] != 0 ? place[i] : u16{0xffff};
+    const u16 here = static_cast<u16>(place[i] | (marks[i] - 1));  // 0xffff where there is no mark
     first = here < first ? here : first;
   }
   return first;

@@ -8,7 +8,7 @@
 //   few     the voxel made of the carry of a whole footprint of 1, 2, 4 or 8 voxels
 //
 //   ordered   the order of voxels matters to the answer
-//   has_few   small footprints have loops of their own (footprints.inl); narrow: no narrower lane holds their carries
+//   has_few   small footprints have loops of their own (footprints.inl)
 //
 // Choices (mode, median, first) see all voxels of a footprint at once, in raster order with axis 0 fastest: few<count>
 // those of one footprint (where has_few), choose those of a row, planes[p][i] being the p-th voxel of the i-th footprint.
@@ -21,36 +21,60 @@ struct Sum {
   using Lane = A;
   using Part = Sum<A, A>;
   static constexpr int lanes = 1;
-  static constexpr bool ordered = false, has_few = true, narrow = 2 * sizeof(T) == sizeof(A);
+  static constexpr bool ordered = false, has_few = 2 * sizeof(T) == sizeof(A);
   static void load(T x, T, A* lane) { lane[0] = static_cast<A>(x); }
   static A combine(A a, A b) { return static_cast<A>(a + b); }
 };
 
-// Dividing a row of exact integer sums by one count. The rounded quotient needs one addition before the shift when the
-// count is a power of two: half of it less one, plus one if the quotient is odd.
+// Dividing exact integer sums by a power of two. The rounded quotient needs one addition before the shift: half of the
+// count less one, plus one if the quotient is odd.
+template <class T, class A>
+TINYPYR_INLINE T divide_by_power(A sum, int shift, A bias, A odd) {
+  return static_cast<T>(static_cast<A>(sum + bias + (static_cast<A>(sum >> shift) & odd)) >> shift);
+}
+
+template <class T, class A, int known>  // known: the shift, where it is worth a loop of its own; 0: any
+static void divide_by_power(const A* sums, T* out, i64 n, int any_shift, bool half_even) {
+  const int shift = known > 0 ? known : any_shift;
+  const A odd = static_cast<A>(half_even && shift > 0);
+  const A bias = odd ? static_cast<A>((A{1} << shift) / 2 - 1) : A{0};
+  TINYPYR_INDEPENDENT
+  for (i64 i = 0; i < n; ++i) out[i] = divide_by_power<T, A>(sums[i], shift, bias, odd);
+}
+
+// The rounded quotient of two integers by one division of floats. It is exact where the quotient times the count stays
+// well below 2^bits, F having that many: a quotient that is no half-integer then stays clear of all of them. So it is for
+// sums of up to 257 bytes as floats, and of up to 8 voxels of 16 bits; of 32 bits as doubles. Adding 2^(bits - 1) leaves no
+// room for a fraction, which rounds halves to even.
+template <class T, class F, class A>
+static inline T divide_as_floats(A sum, A count, bool half_even) {
+  using I = std::conditional_t<sizeof(F) == 4, std::int32_t, std::int64_t>;  // signed: what every processor converts
+  const F no_fraction = half_even ? (sizeof(F) == 4 ? F(8388608) : F(4503599627370496)) : F(0);
+  const F quotient = static_cast<F>(static_cast<I>(sum)) / static_cast<F>(static_cast<I>(count));
+  return static_cast<T>(static_cast<I>((quotient + no_fraction) - no_fraction));
+}
+
+// Dividing a row of exact integer sums by one count.
 template <class T, class A>
 static void divide_by_one_count(const A* sums, T* out, i64 n, i64 count, bool half_even) {
   if ((count & (count - 1)) == 0) {
     int shift = 0;
     while ((i64{1} << shift) < count) ++shift;
-    const A bias = half_even && count > 1 ? static_cast<A>(count / 2 - 1) : A{0};
-    const A odd = half_even && count > 1 ? A{1} : A{0};
-    TINYPYR_INDEPENDENT
-    for (i64 i = 0; i < n; ++i)
-      out[i] = static_cast<T>(static_cast<A>(sums[i] + bias + (static_cast<A>(sums[i] >> shift) & odd)) >> shift);
-    return;
+    if constexpr (sizeof(A) == 2) {
+      // no processor shifts 16-bit lanes by a number known at run time without widening them
+      constexpr decltype(&divide_by_power<T, A, 0>) known[] = {
+          divide_by_power<T, A, 0>, divide_by_power<T, A, 1>, divide_by_power<T, A, 2>,
+          divide_by_power<T, A, 3>, divide_by_power<T, A, 4>, divide_by_power<T, A, 5>,
+          divide_by_power<T, A, 6>, divide_by_power<T, A, 7>, divide_by_power<T, A, 8>,
+      };
+      return known[shift](sums, out, n, shift, half_even);
+    }
+    return divide_by_power<T, A, 0>(sums, out, n, shift, half_even);
   }
   const A divisor = static_cast<A>(count);
   if constexpr (sizeof(A) == 2) {
-    // 2^32 / count rounded up is exact for every 16-bit sum: its error times the sum stays below 2^32
-    const u64 reciprocal = ((u64{1} << 32) + static_cast<u64>(count) - 1) / static_cast<u64>(count);
     TINYPYR_INDEPENDENT
-    for (i64 i = 0; i < n; ++i) {
-      const A quotient = static_cast<A>(static_cast<u64>(sums[i]) * reciprocal >> 32);
-      const A twice = static_cast<A>(2 * (sums[i] - quotient * divisor));
-      const bool up = (twice > divisor) | ((twice == divisor) & (quotient & 1));
-      out[i] = static_cast<T>(quotient + (up & half_even));
-    }
+    for (i64 i = 0; i < n; ++i) out[i] = divide_as_floats<T, float>(sums[i], divisor, half_even);
   } else {
     TINYPYR_INDEPENDENT
     for (i64 i = 0; i < n; ++i) {
@@ -76,23 +100,12 @@ struct Mean : Sum<T, A> {
   static T few(const A* sum, T, bool half_even) {
     constexpr int shift = count == 8 ? 3 : count / 2;
     const A bias = static_cast<A>(half_even ? (count - 1) / 2 : 0), odd = static_cast<A>(half_even && count > 1);
-    return static_cast<T>(static_cast<A>(sum[0] + bias + (static_cast<A>(sum[0] >> shift) & odd)) >> shift);
+    return divide_by_power<T, A>(sum[0], shift, bias, odd);
   }
   static void finish(const A* sums, i64, T* out, i64 n, const Finish& how) {
     divide_by_one_count(sums, out, n, how.count, how.half_even);
   }
 };
-
-// The rounded quotient of two exact integers by one division of floats: count is at most 8, and the sum has at most half
-// as many bits as F holds, so a quotient that is no half-integer stays clear of all of them. Adding 2^(bits - 1) leaves no
-// room for a fraction, which rounds halves to even.
-template <class T, class F, class A>
-static inline T divide_by_few(A sum, A count, bool half_even) {
-  using I = std::conditional_t<sizeof(F) == 4, std::int32_t, std::int64_t>;  // signed: what every processor converts
-  const F no_fraction = half_even ? (sizeof(F) == 4 ? F(8388608) : F(4503599627370496)) : F(0);
-  const F quotient = static_cast<F>(static_cast<I>(sum)) / static_cast<F>(static_cast<I>(count));
-  return static_cast<T>(static_cast<I>((quotient + no_fraction) - no_fraction));
-}
 
 // Left-out voxels add nothing to the sum and nothing to the count, which is a lane of its own.
 template <class T, class A>
@@ -101,7 +114,7 @@ struct SparseMean {
   using Lane = A;
   using Part = Sum<A, A>;
   static constexpr int lanes = 2;
-  static constexpr bool ordered = false, has_few = true, narrow = 2 * sizeof(T) == sizeof(A);
+  static constexpr bool ordered = false, has_few = 2 * sizeof(T) == sizeof(A) && sizeof(T) <= 2;
   static void load(T x, T ignore, A* lane) {
     const bool kept = x != ignore;
     lane[0] = kept ? static_cast<A>(x) : A{0};
@@ -110,8 +123,7 @@ struct SparseMean {
   static A combine(A a, A b) { return static_cast<A>(a + b); }
   template <int>
   static T few(const A* lane, T ignore, bool half_even) {
-    using F = std::conditional_t<sizeof(T) < 4, float, double>;
-    const T mean = divide_by_few<T, F>(lane[0], static_cast<A>(lane[1] + (lane[1] == 0)), half_even);
+    const T mean = divide_as_floats<T, float>(lane[0], static_cast<A>(lane[1] + (lane[1] == 0)), half_even);
     return lane[1] == 0 ? ignore : mean;
   }
   static void finish(const A* sums, i64 plane, T* out, i64 n, const Finish& how) {
@@ -129,7 +141,7 @@ struct WideMean {
   using Lane = u64;
   using Part = Sum<u64, u64>;
   static constexpr int lanes = sparse ? 3 : 2;
-  static constexpr bool ordered = false, has_few = true, narrow = true;
+  static constexpr bool ordered = false, has_few = !sparse;
   static void load(u64 x, u64 ignore, u64* lane) {
     const u64 keep = sparse ? u64{0} - static_cast<u64>(x != ignore) : ~u64{0};
     lane[0] = x & keep & 0xffffffffu;
@@ -137,7 +149,7 @@ struct WideMean {
     if constexpr (sparse) lane[2] = keep & 1;
   }
   static u64 combine(u64 a, u64 b) { return a + b; }
-  // The 96-bit sum high * 2^32 + low by 2^shift, at most 2^31, rounded as in divide_by_one_count.
+  // The 96-bit sum high * 2^32 + low by 2^shift, at most 2^31, rounded as above.
   static u64 divide_by_power(u64 low, u64 high, int shift, u64 bias, u64 odd) {
     const u64 upper = high + (low >> 32), lower = low & 0xffffffffu;
     return (upper << (32 - shift)) + ((lower + bias + (lower >> shift & odd)) >> shift);
@@ -149,11 +161,9 @@ struct WideMean {
     return (digit << 32) + divide_one<u64, u64>((upper - digit * divisor) << 32 | lower, divisor, half_even);
   }
   template <int count>
-  static u64 few(const u64* lane, u64 ignore, bool half_even) {
+  static u64 few(const u64* lane, u64, bool half_even) {
     constexpr int shift = count == 8 ? 3 : count / 2;
-    if constexpr (!sparse)
-      return divide_by_power(lane[0], lane[1], shift, half_even ? (count - 1) / 2 : 0, half_even && count > 1);
-    if constexpr (sparse) return lane[2] == 0 ? ignore : divide(lane[0], lane[1], lane[2], half_even);
+    return divide_by_power(lane[0], lane[1], shift, half_even ? (count - 1) / 2 : 0, half_even && count > 1);
   }
   static void finish(const u64* low, i64 plane, u64* out, i64 n, const Finish& how) {
     const u64* high = low + plane;
@@ -184,7 +194,7 @@ struct FloatMean {
   using Lane = double;
   using Part = Sum<double, double>;
   static constexpr int lanes = sparse ? 2 : 1;
-  static constexpr bool ordered = true, has_few = true, narrow = true;
+  static constexpr bool ordered = true, has_few = !sparse;
   static void load(T x, T ignore, double* lane) {
     if constexpr (sparse) {
       const bool left_out = (x == ignore) | ((x != x) & (ignore != ignore));
@@ -197,12 +207,8 @@ struct FloatMean {
   }
   static double combine(double a, double b) { return a + b; }
   template <int count>
-  static T few(const double* lane, T ignore, bool) {
-    if constexpr (!sparse) return static_cast<T>(lane[0] / count);
-    if constexpr (sparse) {
-      const T mean = static_cast<T>(lane[0] / (lane[1] == 0 ? 1.0 : lane[1]));
-      return lane[1] == 0 ? ignore : mean;
-    }
+  static T few(const double* lane, T, bool) {
+    return static_cast<T>(lane[0] / count);
   }
   static void finish(const double* sums, i64 plane, T* out, i64 n, const Finish& how) {
     if constexpr (sparse) {
@@ -229,7 +235,7 @@ struct Extreme {
   using Lane = U;
   using Part = Extreme;
   static constexpr int lanes = 1;
-  static constexpr bool ordered = false, has_few = true, narrow = true;
+  static constexpr bool ordered = false, has_few = true;
   static void load(U x, U, U* lane) { lane[0] = x; }
   static U combine(U a, U b) { return largest ? (a > b ? a : b) : (a < b ? a : b); }
   template <int>
@@ -250,7 +256,7 @@ struct FloatExtreme {
   using Lane = T;
   using Part = FloatExtreme<T, largest, false>;
   static constexpr int lanes = sparse ? 2 : 1;
-  static constexpr bool ordered = false, has_few = !sparse, narrow = true;
+  static constexpr bool ordered = false, has_few = !sparse;
   static void load(T x, T ignore, T* lane) {
     constexpr T worst = largest ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::infinity();
     lane[0] = x + T{0};
@@ -292,7 +298,7 @@ struct FloatExtreme {
 // voxel).
 template <class U, bool lowest, bool sparse>
 struct Mode {
-  static constexpr bool ordered = !lowest, has_few = true;
+  static constexpr bool ordered = !lowest, has_few = true, has_pairs = !lowest;
 
   template <int count>
   static U few(const U* voxel, U ignore) {
@@ -320,8 +326,8 @@ struct Mode {
     U* most = reinterpret_cast<U*>(how.scratch);
     U* votes = most + n;
     for (int p = 0; p < count; ++p) {
-      for (i64 i = 0; i < n; ++i) votes[i] = 0;
-      for (int q = 0; q < count; ++q)
+      for (i64 i = 0; i < n; ++i) votes[i] = 1;
+      for (int q = p + 1; q < count; ++q)
         for (i64 i = 0; i < n; ++i) votes[i] = static_cast<U>(votes[i] + (planes[p][i] == planes[q][i]));
       for (i64 i = 0; i < n; ++i) {
         const U counted = sparse && planes[p][i] == ignore ? U{0} : votes[i];
@@ -338,7 +344,7 @@ struct Mode {
 // found by counting them.
 template <class U>
 struct Median {
-  static constexpr bool ordered = false, has_few = true;
+  static constexpr bool ordered = false, has_few = true, has_pairs = true;
 
   template <int count>
   static U few(U* voxel, U) {
