@@ -214,3 +214,52 @@ def chart(results: Results) -> bytes | str:
     figure.savefig(stream, dpi=100, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
     return stream.getvalue()
+
+
+def roofline(results: Results) -> bytes | str:
+    """A PNG of bytes moved per second (input read once, output written once), or the reason why there is none.
+
+    The roofs are what this machine reached in the same rounds when it copied the input, and when it only read it.
+    """
+    try:
+        matplotlib = importlib.import_module("matplotlib")
+    except ImportError:
+        return "no roofline: matplotlib is not installed"
+    matplotlib.use("Agg")
+    plt = importlib.import_module("matplotlib.pyplot")
+    rows = [row for row in results["rows"] if "ratio" in row["tinypyr"]]
+    if not rows:
+        return "no roofline: no row was timed"
+
+    def speed(row: dict[str, Any]) -> float:
+        moved = row["megabytes"] + row["out_megabytes"]
+        return float(moved / (row["tinypyr"]["ratio"] * row["copy_ms"]))  # MB per ms is GB per s
+
+    names = list(dict.fromkeys(row["method"] for row in rows))
+    figure, axis = plt.subplots(figsize=(8, 4.5))
+    for i, name in enumerate(names):
+        of_name = [row for row in rows if row["method"] == name]
+        for levels, marker in ((False, "o"), (True, "^")):
+            members = [row for row in of_name if (row["num_mips"] > 1) == levels]
+            spread = [i + 0.6 * ((k + 0.5) / max(1, len(members)) - 0.5) for k in range(len(members))]
+            axis.plot(spread, [speed(row) for row in members], marker, color=OURS, markersize=3.5)
+    for label, colour, values in (
+        ("numpy.copyto (read and written)", "black", [2 * row["megabytes"] / row["copy_ms"] for row in rows]),
+        ("reading alone", "#E69F00", [row["megabytes"] / (row["read"] * row["copy_ms"]) for row in rows]),
+    ):
+        middle = sorted(values)[len(values) // 2]
+        axis.axhline(middle, color=colour, linewidth=1.2, label=f"{label}: {middle:.1f} GB/s")
+    axis.plot([], [], "o", color=OURS, markersize=3.5, label="tinypyr, one level")
+    axis.plot([], [], "^", color=OURS, markersize=3.5, label="tinypyr, several levels")
+    axis.set_xticks(range(len(names)), names)
+    axis.set_ylim(bottom=0)
+    axis.set_ylabel("GB per second, input and output, one thread")
+    title = "quick run on small inputs: no measure of speed\n" if results["settings"]["quick"] else ""
+    axis.set_title(title + machine_line(results["machine"]), fontsize=9)
+    axis.legend(fontsize=8, frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    stream = io.BytesIO()
+    figure.savefig(stream, dpi=100, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    return stream.getvalue()

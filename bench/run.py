@@ -1,8 +1,8 @@
 """Measure tinypyr beside other packages: one process, one thread, everything a ratio to copying.
 
 Per row: make the input, let every contender answer, check the answers, and only then time them, in
-interleaved rounds with numpy.copyto of the same input. Writes results.md, results.json and results.png. All
-rows take about twenty minutes.
+interleaved rounds with numpy.copyto of the same input. Writes results.md, results.json, results.png and
+roofline.png (bytes moved per second beside those of copying and reading). All rows take about half an hour.
 """
 
 from __future__ import annotations
@@ -194,7 +194,12 @@ def measure(row: Row, array: Array, copy: Array, arguments: argparse.Namespace) 
     why = check(ours, array, row, "exact")
     if not why and any(not np.array_equal(a, b) for a, b in zip(ours, allocating(), strict=True)):
         why = "the call with out= and the call without differ"
-    calls: dict[str, Callable[[], object]] = {"copy": lambda: np.copyto(copy, array)}
+    flat = array.reshape(-1, order="A").view(np.uint8)
+    words = flat[: flat.size // 8 * 8].view(np.uint64)
+    calls: dict[str, Callable[[], object]] = {
+        "copy": lambda: np.copyto(copy, array),
+        "read": lambda: np.bitwise_or.reduce(words),  # the least that can be done with every byte
+    }
     if not why:
         calls |= {"tinypyr": into, "allocating": allocating}
 
@@ -229,6 +234,8 @@ def measure(row: Row, array: Array, copy: Array, arguments: argparse.Namespace) 
     times = timing.interleaved(calls, arguments.rounds)
     base = times["copy"].median
     result["copy_ms"] = base * 1e3
+    result["read"] = times["read"].median / base
+    result["out_megabytes"] = sum(level.nbytes for level in ours) / 1e6
     for name, (share, job) in shares.items():
         result["peers"][name] = {
             "ratio": times[name].median / share / base,
@@ -330,11 +337,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         results = campaign(arguments)
         text, table = report.as_json(results), report.markdown(results)
         files = {"results.md": table.encode(), "results.json": text.encode()}
-        picture = report.chart(results)
-        if isinstance(picture, bytes):
-            files["results.png"] = picture
-        else:
-            print(picture, file=sys.stderr)
+        for name, draw in (("results.png", report.chart), ("roofline.png", report.roofline)):
+            picture = draw(results)
+            if isinstance(picture, bytes):
+                files[name] = picture
+            else:
+                print(picture, file=sys.stderr)
         report.write_files(arguments.out, files)
     except KeyboardInterrupt:
         print("interrupted: nothing written", file=sys.stderr)

@@ -62,16 +62,18 @@ def _memory() -> Iterator[Row]:
     halves, both = "2x2x1 2x2x2 1x2x2", "2x2x1 2x2x2"
     common = "u8 u16 u32 u64 f32"
     yield from _rows("mean", halves, "u8 u16 f32", 0.75)
-    yield from _rows("mean", halves, "i8 i16 u32 i32 u64 i64 f64", 1.1)
-    yield from _rows("min", halves, common, 0.75)
+    yield from _rows("mean", halves, "u32 u64", 1.1)
+    yield from _rows("mean", halves, "i8 i16 i32 i64 f64", 1.1, peers=())
+    yield from _rows("min", halves, common, 0.75, peers=())
     yield from _rows("max", halves, common, 0.75)
     yield from _rows("stride", halves, common, 0.6)
     yield from _rows("median", both, "u8 u16", 1.5)
-    for data, goal in (("labels", 0.9), ("random", 1.0)):
-        yield from _rows("mode", both, "u8 u16 u32 u64", goal, data=data)
-        yield from _rows("mode", both, "u8 u16 u32 u64", 1.0, data=data, ignore=0)
-    yield from _rows("mode", "1x2x2", "u8 u16 u32 u64", 0.9, data="labels")
-    yield from _rows("mode", halves, "f32", 1.0, data="labels")
+    yield from _rows("mode", both, "u8 u16 u32 u64", 0.9, data="labels")
+    yield from _rows("mode", both, "u8 u16 u32 u64", 1.0, data="labels", ignore=0)
+    yield from _rows("mode", both, "u8 u16 u32 u64", 1.0, data="random", peers=())
+    yield from _rows("mode", both, "u8 u16 u32 u64", 1.0, data="random", ignore=0, peers=())
+    yield from _rows("mode", "1x2x2", "u8 u16 u32 u64 f32", 2.0, data="labels")
+    yield from _rows("mode", both, "f32", 2.0, data="labels")
     yield from _rows("mean", both, "u8 u16", 1.0, ignore=0)
     yield from _rows("mean", both, "u8 u16 f32", 1.0, num_mips=4)
     yield from _rows("mode", both, "u32 u64", 2.0, data="labels", num_mips=4)
@@ -86,7 +88,18 @@ def _original() -> Iterator[Row]:
             yield Row("mean", (2, 2, 1), "u8", order, 2.0, shape=(1024, 1024, 100), peers=peers, title=title)
 
 
-SUITES = {"memory": _memory, "original": _original}
+def _widths() -> Iterator[Row]:
+    """Rows of memory of many lengths: no ratio may hang on how they lie in pages and caches."""
+    for width, order in itertools.product((100, 512, 1000, 1024, 1025, 2048, 4096), "FC"):
+        depth = 2 * math.ceil(2**26 / (width * 512))
+        shape = (width, 512, depth) if order == "F" else (depth, 512, width)
+        factor = (2, 2, 1) if order == "F" else (1, 2, 2)
+        for method, goal in (("mean", 0.75), ("mode", 1.0)):
+            more = {"data": "random", "shape": shape, "peers": (), "title": f"width-{width}"}
+            yield Row(method, factor, "u8", order, goal, **more)  # type: ignore[arg-type]
+
+
+SUITES = {"memory": _memory, "widths": _widths, "original": _original}
 
 
 def rows(suites: list[str]) -> list[Row]:

@@ -38,9 +38,14 @@
 #define TINYPYR_BASE_REGION_END
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__GNUC__)
-#define TINYPYR_BASE_REGION        \
-  TINYPYR_PRAGMA(GCC push_options) \
+// no-thread-jumps, no-split-paths: selections stay selections, or loops full of them become branches and no vectors.
+#if defined(TINYPYR_SANITIZED)  // sanitizers look at what the source says, and take minutes over vectors
+#define TINYPYR_OPTIMIZE TINYPYR_PRAGMA(GCC optimize("O1", "fp-contract=off", "no-trapping-math"))
+#else
+#define TINYPYR_OPTIMIZE \
   TINYPYR_PRAGMA(GCC optimize("O3", "fp-contract=off", "no-trapping-math", "no-thread-jumps", "no-split-paths"))
+#endif
+#define TINYPYR_BASE_REGION TINYPYR_PRAGMA(GCC push_options) TINYPYR_OPTIMIZE
 #define TINYPYR_BASE_REGION_END TINYPYR_PRAGMA(GCC pop_options)
 #define TINYPYR_REGION(target_name) TINYPYR_BASE_REGION TINYPYR_PRAGMA(GCC target(target_name))
 #define TINYPYR_REGION_END TINYPYR_PRAGMA(GCC pop_options)
