@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,9 @@ def patches(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, side: 
     return coarse.astype(dtype)
 
 
-def check(array: NDArray[Any], factors: list[tuple[int, ...]], layouts: tuple[str, ...] = ("C",), **call: Any) -> None:
+def check(
+    array: NDArray[Any], factors: Sequence[tuple[int, ...]], layouts: tuple[str, ...] = ("C",), **call: Any
+) -> None:
     """The compiled levels are those of the reference, bit for bit, however the array lies in memory."""
     given = {"ignore": None, "ties": "first", "origin": (0,) * array.ndim, **call}
     given.pop("parallel", None)

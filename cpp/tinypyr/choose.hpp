@@ -175,7 +175,7 @@ class ChooseDriver {
           p.codec.is_identity() && is_contiguous(axes, extent, level_->stride, width) && is_aligned(to, p.codec.width);
       char* row = made_in_place ? to : made;
       if (small)
-        small({planes, n, row, nullptr, 0, how_.ignore, 0, 0, false});
+        small({planes, n, 1, 0, 0, row, nullptr, 0, how_.ignore, 0, 0, false});
       else
         kernel().planes(planes, count, n, row, how_);
       if (made_in_place) return;

@@ -240,11 +240,13 @@ class FoldDriver {
     std::fill(at, at + row_axes_, 0);
     const i64 ahead = halves_.ahead_along(1);
     for (;;) {
-      halves_.make(at, ahead, nullptr, to, plane);
-      to += level.extent[0] * small_.lane_bytes;
+      const i64 count = row_axes_ > 1 ? halves_.alike(at) : 1;
+      halves_.make(at, count, ahead, nullptr, to, level.extent[0], plane);
+      to += count * level.extent[0] * small_.lane_bytes;
+      i64 move = count;
       int axis = 1;
-      for (; axis < row_axes_; ++axis) {
-        if (++at[axis] < level.extent[axis]) break;
+      for (; axis < row_axes_; ++axis, move = 1) {
+        if ((at[axis] += move) < level.extent[axis]) break;
         at[axis] = 0;
       }
       if (axis >= row_axes_) return;

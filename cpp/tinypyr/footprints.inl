@@ -43,11 +43,14 @@ TINYPYR_INLINE void each_footprint(const Footprints& these, Visit visit) {
   T flip{};
   if constexpr (is_integer<T>) flip = static_cast<T>(these.flip);
   const i64 n = these.n;
-  TINYPYR_INDEPENDENT
-  for (i64 i = 0; i < n; ++i) {
-    T voxel[S::count];
-    read_footprint<S>(row, i, flip, voxel);
-    visit(i, voxel);
+  for (i64 turn = 0, at = 0; turn < these.repeat; ++turn, at += these.out_step) {
+    TINYPYR_INDEPENDENT
+    for (i64 i = 0; i < n; ++i) {
+      T voxel[S::count];
+      read_footprint<S>(row, i, flip, voxel);
+      visit(at + i, voxel);
+    }
+    for (int r = 0; r < S::rows; ++r) row[r] += these.step;
   }
 }
 

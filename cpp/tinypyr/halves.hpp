@@ -32,8 +32,9 @@ class Halves {
 
   // The whole first level, which is not a fold's carry.
   Status run(const Problem& whole) {
-    const std::unique_ptr<Problem> part = Problem::allocate();
-    if (!part) return Status::out_of_memory;
+    if (!part_) part_ = Problem::allocate();
+    if (!part_) return Status::out_of_memory;
+    Problem* const part = part_.get();
     const i64 blocks = whole.level[0].extent[0];
     const i64 chunk = std::min(blocks, longest_copied_row / whole.codec.width);
     for (i64 first = 0; first < blocks;) {
@@ -83,9 +84,20 @@ class Halves {
     return step * ceil_div(fetch_distance, std::max<i64>(1, std::abs(step)));
   }
 
-  // The row at these coordinates (axes 1, 2, ... of the first level) into voxels or lanes; `ahead` bytes further on in
-  // the input comes what will be read soon.
-  void make(const i64* at, i64 ahead, void* out, void* carry, i64 plane) {
+  // How many rows from these coordinates on, along axis 1, are made alike, and best at once: a few where they are short.
+  i64 alike(const i64* at) const {
+    const Problem& p = *problem_;
+    if (p.ndim == 1 || !read_as_is_) return 1;
+    const Level& level = p.level[0];
+    i64 rows = level.extent[1] - at[1];
+    if (rows > 1 && p.present(level, 1, level.extent[1] - 1) != level.total[1]) --rows;
+    if (p.present(level, 1, at[1]) != level.total[1]) rows = 1;
+    return std::min(rows, std::max<i64>(1, fetch_distance / (p.extent[0] * p.codec.width)));
+  }
+
+  // `count` alike rows from these coordinates (axes 1, 2, ... of the first level) on into voxels or lanes, `out_step` of
+  // them apart; `ahead` bytes further on in the input comes what will be read soon.
+  void make(const i64* at, i64 count, i64 ahead, void* out, void* carry, i64 out_step, i64 plane) {
     const Problem& p = *problem_;
     const Level& level = p.level[0];
     const char* start = p.in;
@@ -106,17 +118,19 @@ class Halves {
       if (!read_as_is_) {
         row[r] = read(row[r], rows_.data() + r * row_bytes_);
       } else if (ahead != 0 && (rows < 4 || p.extent[0] * width < longest_fetched_of_four)) {
-        prefetch(row[r] + ahead, p.extent[0] * width);
+        for (i64 turn = 0; turn < count; ++turn)
+          prefetch(row[r] + turn * level.total[1] * p.stride[1] + ahead, p.extent[0] * width);
       }
     }
     const i64 lane_bytes = carry == nullptr ? 0 : carry_bytes_;
+    const i64 step = count > 1 ? level.total[1] * p.stride[1] / width : 0;
     i64 first = 0;
     for (int s = 0; s < segment_count_; ++s) {
       const Segment& segment = segments_[s];
       const void* from[8];
       for (int r = 0; r < rows; ++r) from[r] = row[r] + first * width;
       const PoolFootprints pool = shapes_.of(rows, segment.present == 2 ? pair : -1);
-      pool({from, segment.count, static_cast<char*>(out) + segment.first * width,
+      pool({from, segment.count, count, step, out_step, static_cast<char*>(out) + segment.first * width,
             carry == nullptr ? nullptr : static_cast<char*>(carry) + segment.first * lane_bytes, plane, ignore_, flip_,
             flip_, half_even_});
       first += segment.count * segment.present;
@@ -137,17 +151,20 @@ class Halves {
     i64 at[max_ndim] = {};
     char* out = level.out;
     const i64 ahead = ahead_along(1);
+    const i64 out_step = p.ndim > 1 ? level.stride[1] / width : 0;
     for (;;) {
       char* made = direct ? out : made_.data();
-      make(at, ahead, made, nullptr, 0);
+      const i64 count = direct ? alike(at) : 1;
+      make(at, count, ahead, made, nullptr, out_step, 0);
       if (!direct) {
         if (!voxels) p.rows().decode(made, length, p.codec);
         p.rows().copy(out, level.stride[0], made, width, length);
       }
+      i64 move = count;
       int axis = 1;
-      for (; axis < p.ndim; ++axis) {
-        out += level.stride[axis];
-        if (++at[axis] < level.extent[axis]) break;
+      for (; axis < p.ndim; ++axis, move = 1) {
+        out += move * level.stride[axis];
+        if ((at[axis] += move) < level.extent[axis]) break;
         out -= at[axis] * level.stride[axis];
         at[axis] = 0;
       }
@@ -184,6 +201,7 @@ class Halves {
   int order_count_ = 0, pair_ = 0;
   i64 row_bytes_ = 0, carry_bytes_ = 0;
   Scratch rows_, made_;
+  std::unique_ptr<Problem> part_;
 };
 
 }  // namespace tinypyr

@@ -122,6 +122,7 @@ constexpr i64 max_small_footprint = 8;
 struct Footprints {
   const void* const* rows;
   i64 n;
+  i64 repeat, step, out_step;  // as often, all rows `step` voxels further on, and what is written `out_step`
   void *out, *carry;
   i64 plane;
   u64 ignore, flip, unflip;  // bits; those that are flipped in what is read (its key) and in what is written
