@@ -92,7 +92,8 @@ class Halves {
     i64 rows = level.extent[1] - at[1];
     if (rows > 1 && p.present(level, 1, level.extent[1] - 1) != level.total[1]) --rows;
     if (p.present(level, 1, at[1]) != level.total[1]) rows = 1;
-    return std::min(rows, std::max<i64>(1, fetch_distance / (p.extent[0] * p.codec.width)));
+    // (fewer than are fetched ahead, or they would be read before they came)
+    return std::min(rows, std::max<i64>(1, fetch_distance / (4 * p.extent[0] * p.codec.width)));
   }
 
   // `count` alike rows from these coordinates (axes 1, 2, ... of the first level) on into voxels or lanes, `out_step` of
