@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import functools
 import math
 
 import timing
@@ -32,12 +33,11 @@ def main() -> None:
         array = data.array(row)
         out = tinypyr.pyramid(array, row.factor, row.method, num_mips=row.num_mips, ignore=row.ignore)
 
-        def call(threads: int, row: workloads.Row = row, array: workloads.Array = array, out: object = out) -> object:
-            return tinypyr.pyramid(
-                array, row.factor, row.method, num_mips=row.num_mips, ignore=row.ignore, out=out, parallel=threads
-            )
-
-        times = timing.interleaved({"1": lambda: call(1), "n": lambda: call(arguments.threads)}, arguments.rounds)
+        call = functools.partial(
+            tinypyr.pyramid, array, row.factor, row.method, num_mips=row.num_mips, ignore=row.ignore, out=out
+        )
+        calls = {"1": functools.partial(call, parallel=1), "n": functools.partial(call, parallel=arguments.threads)}
+        times = timing.interleaved(calls, arguments.rounds)
         one, many = times["1"].median, times["n"].median
         faster.append(one / many)
         print(f"| {row.name} | {one * 1e3:.2f} | {many * 1e3:.2f} | {one / many:.2f} |", flush=True)
