@@ -11,6 +11,7 @@ near            means of floats up to a few units in the last place
 within 1        means of integers that differ by no more than 1
 a mode          some most frequent value: as often in the footprint as tinypyr's
 lowest mode     the lowest of the most frequent values
+middle mean     medians of an even count: the mean of the middle two, rounded down
 ==============  =====================================================================================
 """
 
@@ -42,8 +43,10 @@ def wrong(answer: Array, block: Array, row: Row, rule: str, level: int = 1) -> s
         return f"shape {answer.shape} instead of {shape}"
     if rule != "unrounded" and answer.dtype != block.dtype:
         return f"dtype {answer.dtype} instead of {block.dtype}"
-    if row.method == "mode" and row.ignore is None and math.prod(factor) <= 8:
-        bad = _mode_errors(answer, block, factor, rule)
+    if row.method == "mode" and math.prod(factor) <= 64:
+        bad = _mode_errors(answer, block, factor, rule, row.ignore)
+    elif rule == "middle mean":
+        bad = _median_errors(answer, block, factor)
     elif row.ignore is not None or (row.method not in ("mean", "min", "max", "stride")):
         bad = answer != _by_reference(block, row, factor, rule)
     elif row.method == "mean":
@@ -108,16 +111,26 @@ def _mean_errors(answer: Array, block: Array, factor: tuple[int, ...], rule: str
     return np.asarray(np.abs(answer.astype(np.int64) - mean) > (1 if rule == "within 1" else 0))
 
 
-def _mode_errors(answer: Array, block: Array, factor: tuple[int, ...], rule: str) -> Array:
-    planes, inside = [], []
+def _planes(block: Array, factor: tuple[int, ...]) -> list[Array]:
+    """One array per place in the footprint, axis 0 fastest: the order in which the footprint is seen."""
+    return [
+        block[tuple(slice(o, None, f) for o, f in zip(reversed(offset), factor, strict=True))]
+        for offset in np.ndindex(*reversed(factor))
+    ]
+
+
+def _median_errors(answer: Array, block: Array, factor: tuple[int, ...]) -> Array:
+    ordered = np.sort(np.stack(_planes(block, factor)), axis=0)
+    middle = (len(ordered) - 1) // 2
+    low, high = ordered[middle], ordered[-1 - middle]
+    return np.asarray(answer != low + (high - low) // 2)
+
+
+def _mode_errors(answer: Array, block: Array, factor: tuple[int, ...], rule: str, ignore: int | None) -> Array:
     padding = [(0, -n % f) for n, f in zip(block.shape, factor, strict=True)]
-    padded = np.pad(block, padding)
-    present = np.pad(np.ones(block.shape, bool), padding)
-    # axis 0 fastest: the order in which the footprint is seen
-    for offset in np.ndindex(*reversed(factor)):
-        at = tuple(slice(o, None, f) for o, f in zip(reversed(offset), factor, strict=True))
-        planes.append(padded[at])
-        inside.append(present[at])
+    planes = _planes(np.pad(block, padding), factor)
+    present = np.ones(block.shape, bool) if ignore is None else block != ignore
+    inside = _planes(np.pad(present, padding), factor)
 
     def frequency(value: Array) -> NDArray[np.int8]:
         total = np.zeros(answer.shape, np.int8)
@@ -127,12 +140,15 @@ def _mode_errors(answer: Array, block: Array, factor: tuple[int, ...], rule: str
 
     counts = [np.where(here, frequency(plane), 0) for plane, here in zip(planes, inside, strict=True)]
     best = np.max(counts, axis=0)
+    nobody = best == 0  # everything was left out
     if rule == "a mode":
-        return np.asarray(frequency(answer) != best)
+        return np.asarray(np.where(nobody, answer != ignore, frequency(answer) != best))
     expected = np.zeros_like(answer)
-    known = np.zeros(answer.shape, bool)
+    known = nobody.copy()
+    if ignore is not None:
+        expected[nobody] = ignore
     for plane, count in zip(planes, counts, strict=True):
-        winner = count == best
+        winner = (count == best) & ~nobody
         take = winner & (~known | (plane < expected)) if rule == "lowest mode" else winner & ~known
         expected[take] = plane[take]
         known |= winner

@@ -68,7 +68,7 @@ def make_tinybrain(array: Array, row: Row) -> Job:
     sparse = row.ignore == 0
     if sparse and row.method not in ("mean", "mode"):
         raise Skip("leaves nothing out in this method")
-    if row.num_mips > 1 and row.method == "mode":
+    if row.method == "mode" and (row.num_mips > 1 or any(f > 2 and not f & (f - 1) for f in row.factor)):
         raise Skip("recursive: not the mode of the base")
     fortran = array.flags.f_contiguous
     note = ""
@@ -83,6 +83,8 @@ def make_tinybrain(array: Array, row: Row) -> Job:
 
     elif row.method == "mode":
         rule, note = "a mode", "ties by position in the block"
+        if any(f & (f - 1) for f in row.factor):
+            raise Skip("strides instead, silently: factors that are no powers of two")
         if array.dtype.kind == "f" and row.factor not in ((2, 2, 1), (2, 2, 2)):
             raise Skip("strides instead, silently: floats with this factor")
         if row.factor == (2, 2, 2) and not fortran:
@@ -226,6 +228,26 @@ def make_tensorstore(array: Array, row: Row) -> Job:
     return Job(run, lambda answer: [answer], "near" if array.dtype.kind == "f" and row.method == "mean" else "exact")
 
 
+# --- webknossos: modes and medians compiled by numba; whole blocks only ---
+def make_webknossos(array: Array, row: Row) -> Job:
+    if row.method not in ("mode", "median"):
+        raise Skip(f"has no {row.method} of its own: NumPy's or SciPy's")
+    _one_level(row)
+    _no_ignore(row)
+    if any(n % f for n, f in zip(array.shape, row.factor, strict=True)):
+        raise Skip("odd extents: refuses them")
+    module = _load("webknossos.dataset.layer._downsampling_utils")
+    if module._downsampling_numba is None or (row.method == "median" and array.dtype.kind not in "iu"):
+        raise Skip("not through numba")
+    how = module.InterpolationModes[row.method.upper()]
+
+    def run() -> Any:
+        return module.downsample_cube(array, list(row.factor), how)
+
+    rule = "middle mean" if row.method == "median" else "exact"
+    return Job(run, lambda answer: [answer], rule, "answers in Fortran order")
+
+
 PEERS = [
     Peer("tinybrain", "tinybrain", make_tinybrain),
     Peer("OpenCV", "opencv-python-headless", make_opencv),
@@ -233,4 +255,5 @@ PEERS = [
     Peer("Pillow BOX", "pillow", make_pillow_box, only_where_named=True),
     Peer("scikit-image", "scikit-image", make_skimage),
     Peer("TensorStore", "tensorstore", make_tensorstore),
+    Peer("webknossos", "webknossos", make_webknossos),
 ]

@@ -6,7 +6,7 @@ import importlib
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,8 @@ def markdown(results: Results) -> str:
     lines += [
         "Ratios of time to `numpy.copyto` of the same input into a warm array, in the same process and run; "
         f"below 1 is faster than copying. One thread, {settings['pinned']}; median of {settings['rounds']} "
-        "interleaved rounds (*worst*: the slowest round). tinypyr writes into a ready output (`out=`); "
+        f"interleaved rounds. Of {settings['arrays']} arrays in different places of memory *tinypyr* is the median and "
+        "*worst* the slowest; peers have the first. tinypyr writes into a ready output (`out=`); "
         "*allocating* is the same call without. Every answer was checked before its time was taken.",
         "",
         f"`~`: slower than {settings['peer_cap_s']:g} s per call, so measured on a part of the input and "
@@ -142,15 +143,36 @@ def markdown(results: Results) -> str:
 
 def chart(results: Results) -> bytes | str:
     """A PNG with one panel per method, or the reason why there is none."""
+    return _picture("chart", results, _draw_chart)
+
+
+def roofline(results: Results) -> bytes | str:
+    """A PNG of bytes moved per second (input read once, output written once), or the reason why there is none.
+
+    The roofs are what this machine reached in the same rounds when it copied the input, and when it only read it.
+    """
+    return _picture("roofline", results, _draw_roofline)
+
+
+def _picture(what: str, results: Results, draw: Callable[[Any, Results, list[dict[str, Any]]], Any]) -> bytes | str:
     try:
         matplotlib = importlib.import_module("matplotlib")
     except ImportError:
-        return "no chart: matplotlib is not installed"
+        return f"no {what}: matplotlib is not installed"
     matplotlib.use("Agg")
     plt = importlib.import_module("matplotlib.pyplot")
     rows = [row for row in results["rows"] if "ratio" in row["tinypyr"]]
     if not rows:
-        return "no chart: no row was timed"
+        return f"no {what}: no row was timed"
+    figure = draw(plt, results, rows)
+    figure.tight_layout()
+    stream = io.BytesIO()
+    figure.savefig(stream, dpi=100, bbox_inches="tight", metadata={"Software": None})
+    plt.close(figure)
+    return stream.getvalue()
+
+
+def _draw_chart(plt: Any, results: Results, rows: list[dict[str, Any]]) -> Any:
     panels: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         panels.setdefault(row["name"].split("-")[0] if row["title"] else row["method"], []).append(row)
@@ -209,28 +231,10 @@ def chart(results: Results) -> bytes | str:
     title = "quick run on small inputs: no measure of speed\n" if results["settings"]["quick"] else ""
     figure.suptitle(title + machine_line(results["machine"]), fontsize=9)
     figure.legend(handles=legend, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=5, fontsize=8, frameon=False)
-    figure.tight_layout()
-    stream = io.BytesIO()
-    figure.savefig(stream, dpi=100, bbox_inches="tight", metadata={"Software": None})
-    plt.close(figure)
-    return stream.getvalue()
+    return figure
 
 
-def roofline(results: Results) -> bytes | str:
-    """A PNG of bytes moved per second (input read once, output written once), or the reason why there is none.
-
-    The roofs are what this machine reached in the same rounds when it copied the input, and when it only read it.
-    """
-    try:
-        matplotlib = importlib.import_module("matplotlib")
-    except ImportError:
-        return "no roofline: matplotlib is not installed"
-    matplotlib.use("Agg")
-    plt = importlib.import_module("matplotlib.pyplot")
-    rows = [row for row in results["rows"] if "ratio" in row["tinypyr"]]
-    if not rows:
-        return "no roofline: no row was timed"
-
+def _draw_roofline(plt: Any, results: Results, rows: list[dict[str, Any]]) -> Any:
     def speed(row: dict[str, Any]) -> float:
         moved = row["megabytes"] + row["out_megabytes"]
         return float(moved / (row["tinypyr"]["ratio"] * row["copy_ms"]))  # MB per ms is GB per s
@@ -258,8 +262,4 @@ def roofline(results: Results) -> bytes | str:
     axis.set_title(title + machine_line(results["machine"]), fontsize=9)
     axis.legend(fontsize=8, frameon=False)
     axis.spines[["top", "right"]].set_visible(False)
-    figure.tight_layout()
-    stream = io.BytesIO()
-    figure.savefig(stream, dpi=100, bbox_inches="tight", metadata={"Software": None})
-    plt.close(figure)
-    return stream.getvalue()
+    return figure

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
+import functools
 import importlib.util
+import mmap
 import os
 import platform
+import statistics
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -56,6 +59,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers-file", type=Path, metavar="FILE", help="Python file whose PEERS are measured as well")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (default: 7; 3 with --quick)")
     parser.add_argument(
+        "--arrays", type=int, help="copies of every input, each in another place of memory (default: 3; 2 with --quick)"
+    )
+    parser.add_argument(
         "--peer-cap",
         type=float,
         default=0.2,
@@ -79,6 +85,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         arguments.rounds = 3 if arguments.quick else 7
     if arguments.rounds < 1:
         parser.error("argument --rounds: at least 1")
+    if arguments.arrays is None:
+        arguments.arrays = 2 if arguments.quick else 3
+    if not 1 <= arguments.arrays <= 100:
+        parser.error("argument --arrays: 1 to 100")
     if not arguments.peer_cap > 0:
         parser.error("argument --peer-cap: more than 0 seconds")
     if arguments.megabytes is not None and not 0 < arguments.megabytes <= 65536:
@@ -172,8 +182,9 @@ def _prepare(peer: peer_module.Peer, array: Array, row: Row, cap: float) -> tupl
     return peer.make(part, row), part.size / array.size
 
 
-def measure(row: Row, array: Array, copy: Array, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Answer, check, time."""
+def measure(row: Row, arrays: Sequence[Array], copy: Array, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Answer, check, time; the peers on the first of the arrays, which hold the same voxels in different places."""
+    array = arrays[0]
     into, allocating = _ours(array, row)
     result: dict[str, Any] = {
         "name": row.name,
@@ -192,8 +203,10 @@ def measure(row: Row, array: Array, copy: Array, arguments: argparse.Namespace) 
     }
     ours = into()
     why = check(ours, array, row, "exact")
-    if not why and any(not np.array_equal(a, b) for a, b in zip(ours, allocating(), strict=True)):
-        why = "the call with out= and the call without differ"
+    others = [_ours(other, row)[0] for other in arrays[1:]]
+    for call, what in ((allocating, "the call without out="), *((call, "the call on a copy") for call in others)):
+        if not why and any(not np.array_equal(a, b) for a, b in zip(ours, call(), strict=True)):
+            why = f"{what} gives another answer"
     flat = array.reshape(-1, order="A").view(np.uint8)
     words = flat[: flat.size // 8 * 8].view(np.uint64)
     calls: dict[str, Callable[[], object]] = {
@@ -239,7 +252,6 @@ def measure(row: Row, array: Array, copy: Array, arguments: argparse.Namespace) 
     for name, (share, job) in shares.items():
         result["peers"][name] = {
             "ratio": times[name].median / share / base,
-            "worst": times[name].worst / share / base,
             "scaled": share < 1,
             "rule": job.rule,
             "note": job.note,
@@ -248,10 +260,16 @@ def measure(row: Row, array: Array, copy: Array, arguments: argparse.Namespace) 
         result["tinypyr"] = {"wrong": why}
         result["verdict"] = "WRONG"
         return result
-    ratio = times["tinypyr"].median / base
+    ratios = [times["tinypyr"].median / base]
+    for other, call in zip(arrays[1:], others, strict=True):
+        again = timing.interleaved(
+            {"copy": functools.partial(np.copyto, copy, other), "tinypyr": call}, arguments.rounds
+        )
+        ratios.append(again["tinypyr"].median / again["copy"].median)
+    ratio = statistics.median(ratios)
     result["tinypyr"] = {
         "ratio": ratio,
-        "worst": times["tinypyr"].worst / base,
+        "worst": max(ratios),
         "allocating": times["allocating"].median / base,
         "scaled": False,
     }
@@ -263,6 +281,7 @@ def _settings(arguments: argparse.Namespace, isas: list[str], pinned: str) -> di
     return {
         "quick": arguments.quick,
         "rounds": arguments.rounds,
+        "arrays": arguments.arrays,
         "peer_cap_s": arguments.peer_cap,
         "pinned": pinned,
         "isa": os.environ.get("TINYPYR_ISA") or (isas[0] if isas else "numpy"),
@@ -281,6 +300,15 @@ def _say(result: dict[str, Any], number: int, total: int) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def elsewhere(array: Array, offset: int) -> Array:
+    """A copy in other memory, `offset` bytes after the start of a page."""
+    buffer = np.empty(array.nbytes + 2 * mmap.PAGESIZE, np.uint8)
+    start = -buffer.ctypes.data % mmap.PAGESIZE + offset
+    place: Array = np.ndarray(array.shape, array.dtype, buffer, start, array.strides)
+    place[...] = array
+    return place
+
+
 def campaign(arguments: argparse.Namespace) -> dict[str, Any]:
     """Every chosen row, in order."""
     import tinypyr
@@ -289,16 +317,18 @@ def campaign(arguments: argparse.Namespace) -> dict[str, Any]:
     megabytes = arguments.megabytes or max(128 * MIB, min(4 * timing.last_level_cache(), 1024 * MIB)) / 1e6
     data = workloads.Data(int(megabytes * 1e6), arguments.quick)
     results = []
-    array: Array | None = None
+    arrays: list[Array] = []
     copy = np.empty(0)
     for number, row in enumerate(arguments.chosen, 1):
-        fresh = data.array(row)
-        if fresh is not array:
-            array = fresh
+        array = data.array(row)
+        if not arrays or array is not arrays[0]:
+            arrays = []  # the memory of the last ones first
             del copy
             copy = np.empty_like(array)
             copy.fill(1)  # warm: every page has been written
-        result = measure(row, array, copy, arguments)
+            # the others at the start of a page, and at odds with vectors and cache lines
+            arrays = [array, *(elsewhere(array, 24 * k) for k in range(arguments.arrays - 1))]
+        result = measure(row, arrays, copy, arguments)
         _say(result, number, len(arguments.chosen))
         results.append(result)
     versions = {"Python": platform.python_version(), "numpy": np.__version__, "tinypyr": tinypyr.__version__}

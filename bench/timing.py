@@ -47,10 +47,6 @@ class Times:
     def median(self) -> float:
         return statistics.median(self.seconds)
 
-    @property
-    def worst(self) -> float:
-        return max(self.seconds)
-
 
 def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
     """Call everything once per round, each round starting at another contender, and time every call.

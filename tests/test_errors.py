@@ -231,3 +231,27 @@ def test_arguments_after_the_star_need_their_names() -> None:
         tinypyr.pyramid(VOLUME, 2, "mean", 3)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="sparse"):
         tinypyr.downsample(VOLUME, 2, sparse=True)  # type: ignore[call-arg]
+
+
+def test_checked_arguments_are_remembered_only_while_they_cannot_change() -> None:
+    array = np.arange(24).reshape(4, 6)
+    factor = [2, 2]
+    assert tinypyr.downsample(array, factor).shape == (2, 3)
+    factor[1] = 3
+    assert tinypyr.downsample(array, factor).shape == (2, 2)
+    origin = [0, 0]
+    assert tinypyr.downsample(array, (2, 2), origin=origin).shape == (2, 3)
+    origin[1] = 1
+    assert tinypyr.downsample(array, (2, 2), origin=origin).shape == (2, 4)
+    factors = iter([2, 2])
+    assert tinypyr.downsample(array, factors).shape == (2, 3)  # type: ignore[arg-type]
+    assert tinypyr.downsample(array, factors).shape == (4, 6)  # type: ignore[arg-type]
+    # equal, and equal to its hash, but of another meaning
+    assert tinypyr.downsample(array, (2, 2), parallel=1).shape == tinypyr.downsample(array, (2.0, 2.0)).shape
+    with pytest.raises(ValueError, match="ignore"):
+        tinypyr.downsample(array.astype(bool), 2, ignore=2)
+    for _ in range(2):  # a mistake is found again
+        with pytest.raises(ValueError, match="factor"):
+            tinypyr.downsample(array, (0, 2))
+        with pytest.raises(TypeError, match="parallel"):
+            tinypyr.downsample(array, (2, 2), parallel="2")  # type: ignore[arg-type]

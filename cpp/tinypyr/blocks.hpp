@@ -156,8 +156,8 @@ class Blocks {
     for (i64 i = 0; i < pending_count_; ++i) {
       const Pending& block = pending_[i];
       for (int k = written_; k < levels_; ++k) choose(block, k);
-      Label labels[max_ranks];
       if (levels_ == problem_->levels) continue;
+      Label labels[max_ranks];
       for (i64 r = 0; r < block.ranks; ++r) {
         const i64 row = block.first + r;
         const int first = problem_->kernels->first_mark(marks_ + row * voxels_, raster_, voxels_);
@@ -236,13 +236,11 @@ class Blocks {
     run_ = p.stride[0] == p.codec.width ? span_[0] : 1;
     pair_ = run_ > 1 && p.level[0].factor[0] == 2 ? 2 : 1;
     row_count_ = 0;
-    i64 row_of[max_block];
     for (i64 i = 0; i < voxels_; ++i) {
       const i64 in_run = run_ > 1 ? coordinate_[0][i] : 0;
       const i64* known = std::find(rows_, rows_ + row_count_, offset_[i] - in_run * p.stride[0]);
       if (known == rows_ + row_count_) rows_[row_count_++] = offset_[i] - in_run * p.stride[0];
-      row_of[i] = known - rows_;
-      if (i % pair_ == 0) place_[i / pair_] = static_cast<u16>((row_of[i] * run_ + in_run) * p.codec.width);
+      if (i % pair_ == 0) place_[i / pair_] = static_cast<u16>(((known - rows_) * run_ + in_run) * p.codec.width);
     }
     // what will be read soon: the next row of blocks, or more of these rows where they are longer than the block
     ahead_ = std::abs(span_[0] * p.stride[0]) < line ? 2 * line : p.ndim > 1 ? span_[1] * p.stride[1] : 0;
@@ -251,60 +249,36 @@ class Blocks {
   // First the runs of memory that the block is made of, one after the other: rows a power of two apart share few sets of
   // the cache, and would push each other out.
   void gather(const char* start) {
-    const Problem& p = *problem_;
-    if (run_ == 1) return gather_voxels(start);
-    const i64 bytes = run_ * p.codec.width;
+    const i64 width = problem_->codec.width;
+    if (run_ == 1) return copy_pieces(block_, start, offset_, voxels_, width);
+    copy_pieces(strip_, start, rows_, row_count_, run_ * width);
+    copy_pieces(block_, strip_, place_, voxels_ / pair_, pair_ * width);
+  }
+  template <class Offset>
+  static void copy_pieces(char* to, const char* from, const Offset* offset, i64 count, i64 bytes) {
+    const auto copy = [&](auto size) {  // known to the compiler where that is worth it
+      for (i64 i = 0; i < count; ++i) std::memcpy(to + i * size, from + offset[i], static_cast<std::size_t>(size));
+    };
     switch (bytes) {
-      case 16:
-        rows<16>(start);
-        break;
-      case 32:
-        rows<32>(start);
-        break;
-      case 64:
-        rows<64>(start);
-        break;
-      case 128:
-        rows<128>(start);
-        break;
-      default:
-        for (i64 row = 0; row < row_count_; ++row)
-          std::memcpy(strip_ + row * bytes, start + rows_[row], static_cast<std::size_t>(bytes));
-    }
-    switch (pair_ * p.codec.width) {
       case 1:
-        return pieces<1>(strip_, place_, pair_);
+        return copy(std::integral_constant<i64, 1>{});
       case 2:
-        return pieces<2>(strip_, place_, pair_);
+        return copy(std::integral_constant<i64, 2>{});
       case 4:
-        return pieces<4>(strip_, place_, pair_);
+        return copy(std::integral_constant<i64, 4>{});
       case 8:
-        return pieces<8>(strip_, place_, pair_);
+        return copy(std::integral_constant<i64, 8>{});
+      case 16:
+        return copy(std::integral_constant<i64, 16>{});
+      case 32:
+        return copy(std::integral_constant<i64, 32>{});
+      case 64:
+        return copy(std::integral_constant<i64, 64>{});
+      case 128:
+        return copy(std::integral_constant<i64, 128>{});
       default:
-        return pieces<16>(strip_, place_, pair_);
+        return copy(bytes);
     }
-  }
-  void gather_voxels(const char* start) {
-    switch (problem_->codec.width) {
-      case 1:
-        return pieces<1>(start, offset_, 1);
-      case 2:
-        return pieces<2>(start, offset_, 1);
-      case 4:
-        return pieces<4>(start, offset_, 1);
-      default:
-        return pieces<8>(start, offset_, 1);
-    }
-  }
-  template <int bytes>
-  void rows(const char* start) {
-    for (i64 row = 0; row < row_count_; ++row) std::memcpy(strip_ + row * bytes, start + rows_[row], bytes);
-  }
-  template <int bytes, class Offset>
-  void pieces(const char* from, const Offset* offset, i64 voxels) {
-    char* to = block_;
-    const i64 count = voxels_ / voxels;
-    for (i64 i = 0; i < count; ++i, to += bytes) std::memcpy(to, from + offset[i], bytes);
   }
   // Voxels that do not exist count as seen.
   void gather_part(const char* start, const Pending& block) {
@@ -386,16 +360,7 @@ class Blocks {
   // Write the voxels of level k that lie in a block.
   template <class Value>
   void write(const Pending& block, int k, Value value) {
-    switch (problem_->codec.width) {
-      case 1:
-        return write_as<u8>(block, k, value);
-      case 2:
-        return write_as<u16>(block, k, value);
-      case 4:
-        return write_as<u32>(block, k, value);
-      default:
-        return write_as<u64>(block, k, value);
-    }
+    with_unsigned(problem_->codec.width, [&](auto u) { write_as<decltype(u)>(block, k, value); });
   }
   template <class U, class Value>
   void write_as(const Pending& block, int k, Value value) {

@@ -29,7 +29,7 @@ class ChooseDriver {
     }
     small_footprints_ =
         options_.method == Method::mode || (options_.method == Method::median && !how_.has_ignore && !how_.has_nan);
-    Halves halves(kernel().small, true, ignore, false);
+    Halves halves(kernel().small, true, ignore);
     for (int k = 0; k < problem.levels; ++k) {
       level_ = &problem.level[k];
       const Status status = k == 0 && small_footprints_ && halves.fits(problem)
@@ -186,16 +186,7 @@ class ChooseDriver {
   }
 
   Status one_by_one(const char* in, char* out, i64 count) {
-    switch (problem_->codec.width) {
-      case 1:
-        return one_by_one_of<u8>(in, out, count);
-      case 2:
-        return one_by_one_of<u16>(in, out, count);
-      case 4:
-        return one_by_one_of<u32>(in, out, count);
-      default:
-        return one_by_one_of<u64>(in, out, count);
-    }
+    return with_unsigned(problem_->codec.width, [&](auto u) { return one_by_one_of<decltype(u)>(in, out, count); });
   }
 
   template <class U>

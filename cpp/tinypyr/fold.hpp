@@ -25,19 +25,26 @@ class FoldDriver {
         any_order_(any_order),
         half_even_(half_even),
         ignore_(ignore),
-        halves_(small.small, !any_order, ignore, half_even) {}
+        halves_(small.small, !any_order, ignore, half_even, small.lane_bytes) {}
 
   Status run(const Problem& whole) {
     halved_ = halves_.fits(whole);
     if (halved_ && whole.levels == 1) return halves_.run(whole);
-    halves_.lanes_of(small_.lane_bytes);
-    // as many voxels in a row as keep its carries in the first-level cache
-    i64 longest = std::max<i64>(512, 16384 / (fold_.lanes * fold_.lane_bytes));
-    if (halved_)  // the first of them has fewer
-      for (int axis = 0; axis < whole.ndim; ++axis) longest *= whole.level[0].total[axis];
+    // As many voxels in a row as keep the first stage's carries in the first-level cache.
+    const i64 carries = std::max<i64>(512, 16384 / (fold_.lanes * fold_.lane_bytes));
+    int first_axis = 0;  // of the first stage, if there is one along the row
+    i64 shrinks = 1;     // how much shorter it leaves the row
+    for (int axis = 0; axis < whole.ndim; ++axis) {
+      const i64 factor = whole.level[0].factor[axis];
+      if (halved_) shrinks *= factor;
+      if (halved_ || !any_order_ || factor == 1) continue;
+      first_axis = axis;
+      shrinks = std::min<i64>(8, step_of(factor));
+    }
     int axes = 0;
     i64 length = 1, chunk = 0;  // chunk: blocks of the last level along the last row axis; 0: all of them
     for (; axes < whole.ndim && chunk == 0; ++axes) {
+      const i64 longest = axes < first_axis ? carries : carries * shrinks;
       const i64 block = std::min(whole.top().total[axes], whole.extent[axes]);
       if (axes > 0 && length * block > longest) break;
       const i64 blocks = std::max<i64>(1, longest / (length * block));
@@ -50,6 +57,7 @@ class FoldDriver {
     const std::unique_ptr<Problem> part = Problem::allocate();
     if (!part) return Status::out_of_memory;
     problem_ = part.get();
+    last_row_ = whole.in;
     for (i64 first = 0; first < blocks; first += chunk) {
       *part = whole;
       if (chunk < blocks) part->restrict_to(axes - 1, first, std::min(chunk, blocks - first));
@@ -68,6 +76,10 @@ class FoldDriver {
     int level;   // that is written from its row, or -1
     char* carry;
   };
+
+  // The part of a factor that is pooled in one stage, where the order does not matter (large ones in one go: their carries
+  // would be as long as the row).
+  static i64 step_of(i64 factor) { return factor % 2 == 0 && factor <= 64 ? 2 : factor; }
 
   // What does not change from row to row of a level.
   struct RowShape {
@@ -131,9 +143,8 @@ class FoldDriver {
           origin[axis] = floor_div(origin[axis], factor);
           continue;
         }
-        // (large ones in one go: their carries would be as long as the row)
-        for (; any_order_ && factor > 2 && factor <= 64 && factor % 2 == 0 && extent[axis] > 2; factor /= 2)
-          add_stage(axis, 2);
+        for (; any_order_ && extent[axis] > 2 && step_of(factor) < factor; factor /= step_of(factor))
+          add_stage(axis, step_of(factor));
         add_stage(axis, factor);
       }
       if (count_ == before) add_stage(0, 1);
@@ -178,7 +189,6 @@ class FoldDriver {
   void walk() {
     const Problem& p = *problem_;
     std::fill(at_, at_ + p.ndim, 0);
-    last_row_ = p.in;
     for (;;) {
       complete(count_ - 1);
       int axis = row_axes_;
@@ -231,7 +241,7 @@ class FoldDriver {
     at_[stage.axis] = block;
   }
 
-  // The first level's row, straight from the base: once for every row of memory that belongs to it.
+  // The first level's row and its voxels, straight from the base: once for every row of memory that belongs to it.
   void make_halves(char* to, i64 plane) {
     const Problem& p = *problem_;
     const Level& level = p.level[0];
@@ -239,10 +249,12 @@ class FoldDriver {
     std::copy(at_, at_ + p.ndim, at);
     std::fill(at, at + row_axes_, 0);
     const i64 ahead = halves_.ahead_along(1);
+    char* out = voxels_of(0);
     for (;;) {
       const i64 count = row_axes_ > 1 ? halves_.alike(at) : 1;
-      halves_.make(at, count, ahead, nullptr, to, level.extent[0], plane);
+      halves_.make(at, count, ahead, out, level.extent[0], to, plane);
       to += count * level.extent[0] * small_.lane_bytes;
+      out += count * level.extent[0] * p.codec.width;
       i64 move = count;
       int axis = 1;
       for (; axis < row_axes_; ++axis, move = 1) {
@@ -287,35 +299,41 @@ class FoldDriver {
     return base_row_;
   }
 
+  // Where the voxels of a level's row are made.
+  char* voxels_of(int k) { return shapes_[k].direct ? row_of(problem_->level[k]) : out_row_; }
+  // Where in a level's output the row at hand lies.
+  char* row_of(const Level& level) const {
+    char* out = level.out;
+    for (int axis = row_axes_; axis < problem_->ndim; ++axis) out += at_[axis] * level.stride[axis];
+    return out;
+  }
+
   void write(int k, const char* carry, i64 length) {
     const Problem& p = *problem_;
     const Level& level = p.level[k];
-    char* out = level.out;
-    i64 count = 1;
-    for (int axis = row_axes_; axis < p.ndim; ++axis) {
-      out += at_[axis] * level.stride[axis];
-      count *= p.present(level, axis, at_[axis]);
-    }
     const RowShape& shape = shapes_[k];
-    const Fold& fold = halved_ && k == 0 ? small_ : fold_;
-    char* made = shape.direct ? out : out_row_;
-    if (shape.uniform)
-      finish(fold, carry, length, made, 0, length, count * shape.count);
-    else
-      finish_axis(fold, level, row_axes_ - 1, carry, length, made, 0, length, count);
+    char* made = voxels_of(k);
+    if (!halved_ || k > 0) {  // (or they have been made with the carry)
+      i64 count = 1;
+      for (int axis = row_axes_; axis < p.ndim; ++axis) count *= p.present(level, axis, at_[axis]);
+      if (shape.uniform)
+        finish(carry, length, made, 0, length, count * shape.count);
+      else
+        finish_axis(level, row_axes_ - 1, carry, length, made, 0, length, count);
+    }
     if (shape.direct) return;
     p.rows().decode(made, length, p.codec);
-    row_to_box(p.rows(), p.codec.width, made, out, row_axes_, level.extent, level.stride);
+    row_to_box(p.rows(), p.codec.width, made, row_of(level), row_axes_, level.extent, level.stride);
   }
 
-  void finish(const Fold& fold, const char* carry, i64 plane, char* out, i64 from, i64 length, i64 count) {
-    fold.finish(carry + from * fold.lane_bytes, plane, out + from * problem_->codec.width, length,
-                {count, half_even_, ignore_});
+  void finish(const char* carry, i64 plane, char* out, i64 from, i64 length, i64 count) {
+    fold_.finish(carry + from * fold_.lane_bytes, plane, out + from * problem_->codec.width, length,
+                 {count, half_even_, ignore_});
   }
 
   // Footprints at the edges hold fewer voxels: finish runs of equal counts.
-  void finish_axis(const Fold& fold, const Level& level, int axis, const char* carry, i64 plane, char* out, i64 from,
-                   i64 length, i64 count) {
+  void finish_axis(const Level& level, int axis, const char* carry, i64 plane, char* out, i64 from, i64 length,
+                   i64 count) {
     Segment segments[3];
     const int found = problem_->segments(level, axis, segments);
     const i64 step = length / level.extent[axis];
@@ -329,12 +347,11 @@ class FoldDriver {
     for (int i = 0; i < found; ++i) {
       const Segment& segment = segments[i];
       if (below_uniform) {
-        finish(fold, carry, plane, out, from + segment.first * step, segment.count * step,
-               count * segment.present * below);
+        finish(carry, plane, out, from + segment.first * step, segment.count * step, count * segment.present * below);
         continue;
       }
       for (i64 j = segment.first; j < segment.first + segment.count; ++j)
-        finish_axis(fold, level, axis - 1, carry, plane, out, from + j * step, step, count * segment.present);
+        finish_axis(level, axis - 1, carry, plane, out, from + j * step, step, count * segment.present);
     }
   }
 

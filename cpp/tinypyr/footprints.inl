@@ -65,7 +65,7 @@ TINYPYR_INLINE void combine_all(typename M::Lane (*carry)[M::lanes]) {
   }
 }
 
-// Carries are asked for where there are more levels to come.
+// Carries are asked for besides the voxels where there are more levels to come.
 template <class M>
 struct PoolFold {
   using T = typename M::Voxel;
@@ -73,34 +73,37 @@ struct PoolFold {
 
   template <class S>
   static void run(const Footprints& these) {
-    if constexpr (carries_are_voxels) {
-      Footprints same = these;
-      if (these.carry != nullptr) same.out = these.carry, same.unflip = 0;
-      to<S, false>(same);
+    if constexpr (carries_are_voxels) {  // one loop is enough
+      to<S, false>(these);
+      if (these.carry == nullptr) return;
+      for (i64 turn = 0; turn < these.repeat; ++turn)
+        __builtin_memcpy(static_cast<T*>(these.carry) + turn * these.out_step,
+                         static_cast<const T*>(these.out) + turn * these.out_step,
+                         static_cast<size_t>(these.n) * sizeof(T));
     } else {
       these.carry != nullptr ? to<S, true>(these) : to<S, false>(these);
     }
   }
 
-  template <class S, bool to_carry>
+  template <class S, bool with_carry>
   TINYPYR_NOINLINE static void to(const Footprints& these) {
-    typename M::Lane* lanes = static_cast<typename M::Lane*>(these.carry);
+    [[maybe_unused]] typename M::Lane* lanes = static_cast<typename M::Lane*>(these.carry);
     T* out = static_cast<T*>(these.out);
-    const i64 plane = these.plane;
-    const T ignore = from_bits<T>(these.ignore);
+    [[maybe_unused]] const i64 plane = these.plane;
+    const auto ignore = from_bits<typename M::Ignore>(these.ignore);
     const bool half_even = these.half_even;
     [[maybe_unused]] const auto unflip = static_cast<key_of<T>>(these.unflip);
     each_footprint<S, T>(these, [&](i64 i, const T* voxel) TINYPYR_INLINE_LAMBDA {
       typename M::Lane carry[S::count][M::lanes];
       unrolled<S::count>([&](auto p) TINYPYR_INLINE_LAMBDA { M::load(voxel[p], ignore, carry[p]); });
       combine_all<M, S::count>(carry);
-      if constexpr (to_carry) {
+      if constexpr (with_carry)
         unrolled<M::lanes>([&](auto lane) TINYPYR_INLINE_LAMBDA { lanes[lane * plane + i] = carry[0][lane]; });
-      } else if constexpr (is_integer<T>) {
-        out[i] = static_cast<T>(M::template few<S::count>(carry[0], ignore, half_even) ^ unflip);
-      } else {
-        out[i] = M::template few<S::count>(carry[0], ignore, half_even);
-      }
+      const T made = M::template few<S::count>(carry[0], ignore, half_even);
+      if constexpr (is_integer<T>)
+        out[i] = static_cast<T>(made ^ unflip);
+      else
+        out[i] = made;
     });
   }
 };

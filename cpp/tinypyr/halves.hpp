@@ -11,9 +11,9 @@ namespace tinypyr {
 
 class Halves {
  public:
-  // Loops of a fold or a choice; how a voxel is left out, and how integer means are rounded.
-  Halves(const Shapes& shapes, bool ordered, u64 ignore, bool half_even)
-      : shapes_(shapes), ordered_(ordered), ignore_(ignore), half_even_(half_even) {}
+  // Loops of a choice or (with lanes of so many bytes) a fold; how a voxel is left out, and how integer means are rounded.
+  Halves(const Shapes& shapes, bool ordered, u64 ignore, bool half_even = false, int lane_bytes = 0)
+      : shapes_(shapes), ordered_(ordered), ignore_(ignore), half_even_(half_even), lane_bytes_(lane_bytes) {}
 
   // Whether the first level of this problem can be made so.
   bool fits(const Problem& p) const {
@@ -96,9 +96,10 @@ class Halves {
     return std::min(rows, std::max<i64>(1, fetch_distance / (4 * p.extent[0] * p.codec.width)));
   }
 
-  // `count` alike rows from these coordinates (axes 1, 2, ... of the first level) on into voxels or lanes, `out_step` of
-  // them apart; `ahead` bytes further on in the input comes what will be read soon.
-  void make(const i64* at, i64 count, i64 ahead, void* out, void* carry, i64 out_step, i64 plane) {
+  // `count` alike rows from these coordinates (axes 1, 2, ... of the first level) on into voxels, `out_step` of them apart;
+  // `ahead` bytes further on in the input comes what will be read soon. carry: null, or where a fold's lanes go as well, as
+  // far apart, `plane` between those of one carry; the voxels then are keys, as lanes are made from (codec.hpp).
+  void make(const i64* at, i64 count, i64 ahead, char* out, i64 out_step, char* carry = nullptr, i64 plane = 0) {
     const Problem& p = *problem_;
     const Level& level = p.level[0];
     const char* start = p.in;
@@ -123,7 +124,6 @@ class Halves {
           prefetch(row[r] + turn * level.total[1] * p.stride[1] + ahead, p.extent[0] * width);
       }
     }
-    const i64 lane_bytes = carry == nullptr ? 0 : carry_bytes_;
     const i64 step = count > 1 ? level.total[1] * p.stride[1] / width : 0;
     i64 first = 0;
     for (int s = 0; s < segment_count_; ++s) {
@@ -131,14 +131,12 @@ class Halves {
       const void* from[8];
       for (int r = 0; r < rows; ++r) from[r] = row[r] + first * width;
       const PoolFootprints pool = shapes_.of(rows, segment.present == 2 ? pair : -1);
-      pool({from, segment.count, count, step, out_step, static_cast<char*>(out) + segment.first * width,
-            carry == nullptr ? nullptr : static_cast<char*>(carry) + segment.first * lane_bytes, plane, ignore_, flip_,
-            flip_, half_even_});
+      pool({from, segment.count, count, step, out_step, out + segment.first * width,
+            carry == nullptr ? nullptr : carry + segment.first * lane_bytes_, plane, ignore_, flip_,
+            carry == nullptr ? flip_ : 0, half_even_});
       first += segment.count * segment.present;
     }
   }
-
-  void lanes_of(i64 bytes) { carry_bytes_ = bytes; }
 
  private:
   bool walk() {
@@ -156,7 +154,7 @@ class Halves {
     for (;;) {
       char* made = direct ? out : made_.data();
       const i64 count = direct ? alike(at) : 1;
-      make(at, count, ahead, made, nullptr, out_step, 0);
+      make(at, count, ahead, made, out_step);
       if (!direct) {
         if (!voxels) p.rows().decode(made, length, p.codec);
         p.rows().copy(out, level.stride[0], made, width, length);
@@ -192,6 +190,7 @@ class Halves {
   const bool ordered_;
   const u64 ignore_;
   const bool half_even_;
+  const i64 lane_bytes_;
 
   const Problem* problem_ = nullptr;
   bool read_as_is_ = false;
@@ -200,7 +199,7 @@ class Halves {
   int segment_count_ = 0;
   int order_[max_ndim];  // pooled axes besides axis 0, in raster order
   int order_count_ = 0, pair_ = 0;
-  i64 row_bytes_ = 0, carry_bytes_ = 0;
+  i64 row_bytes_ = 0;
   Scratch rows_, made_;
   std::unique_ptr<Problem> part_;
 };

@@ -1,7 +1,8 @@
-// Which instruction sets this compiler can target inside one translation unit, and which of them this machine has.
+// Which instruction sets this compiler can target inside one translation unit. With TINYPYR_BASE_ONLY defined it is built
+// for the one that every processor has: a third of the size and of the time to compile.
 #pragma once
 
-#if defined(__GNUC__) && defined(__x86_64__)
+#if defined(__GNUC__) && defined(__x86_64__) && !defined(TINYPYR_BASE_ONLY)
 #define TINYPYR_X86 1
 #else
 #define TINYPYR_X86 0

@@ -19,47 +19,21 @@ using u64 = std::uint64_t;
 template <class T>
 constexpr bool is_integer = T(1) / T(2) == T(0);
 
-template <class T>
-struct Wider;
-template <>
-struct Wider<u8> {
-  using type = u16;
-};
-template <>
-struct Wider<u16> {
-  using type = u32;
-};
-template <>
-struct Wider<u32> {
-  using type = u64;
-};
-template <>
-struct Wider<u64> {
-  using type = u64;  // never read as pairs
-};
-template <class T>
-using wider = typename Wider<T>::type;
-
+// The unsigned integer of so many bytes.
 template <int width>
-struct KeyOf;
-template <>
-struct KeyOf<1> {
-  using type = u8;
-};
-template <>
-struct KeyOf<2> {
-  using type = u16;
-};
-template <>
-struct KeyOf<4> {
-  using type = u32;
-};
-template <>
-struct KeyOf<8> {
-  using type = u64;
-};
+using unsigned_of =
+    std::conditional_t<width == 1, u8, std::conditional_t<width == 2, u16, std::conditional_t<width == 4, u32, u64>>>;
 template <class T>
-using key_of = typename KeyOf<sizeof(T)>::type;
+using key_of = unsigned_of<sizeof(T)>;
+// Twice as wide. (64 bits stay as they are, and are never read as pairs.)
+template <class T>
+using wider = unsigned_of<2 * sizeof(T)>;
+
+// visit(U{}), U being the unsigned integer of so many bytes.
+template <class Visit>
+inline auto with_unsigned(int width, Visit visit) {
+  return width == 1 ? visit(u8{}) : width == 2 ? visit(u16{}) : width == 4 ? visit(u32{}) : visit(u64{});
+}
 
 template <class T>
 TINYPYR_INLINE T from_bits(u64 bits) {
@@ -117,8 +91,8 @@ struct Choice {
 
 constexpr i64 max_small_footprint = 8;
 
-// A row of footprints of 1, 2, 4 or 8 voxels (footprints.inl), into voxels (out) or, where carry is not null, into
-// lanes of a fold that lie `plane` elements apart.
+// A row of footprints of 1, 2, 4 or 8 voxels (footprints.inl), into voxels (out) and, where carry is not null, into lanes
+// of a fold, which lie `plane` elements apart.
 struct Footprints {
   const void* const* rows;
   i64 n;

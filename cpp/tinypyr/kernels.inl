@@ -27,7 +27,7 @@ static inline W read_pair(const T* pair) {
 // --- pooling one axis of a contiguous (outer, n, span) row ---------------------------------------------------------
 
 template <class M, bool add>
-static inline void put(typename M::Lane* to, i64 plane, i64 i, const typename M::Lane* carry) {
+TINYPYR_INLINE void put(typename M::Lane* to, i64 plane, i64 i, const typename M::Lane* carry) {
   for (int lane = 0; lane < M::lanes; ++lane) {
     typename M::Lane& slot = to[lane * plane + i];
     slot = add ? M::combine(slot, carry[lane]) : carry[lane];
@@ -35,7 +35,7 @@ static inline void put(typename M::Lane* to, i64 plane, i64 i, const typename M:
 }
 
 template <class M>
-static inline void take(typename M::Lane* carry, typename M::Voxel x, typename M::Voxel ignore) {
+TINYPYR_INLINE void take(typename M::Lane* carry, typename M::Voxel x, typename M::Ignore ignore) {
   typename M::Lane next[M::lanes];
   M::load(x, ignore, next);
   for (int lane = 0; lane < M::lanes; ++lane) carry[lane] = M::combine(carry[lane], next[lane]);
@@ -45,7 +45,7 @@ static inline void take(typename M::Lane* carry, typename M::Voxel x, typename M
 // with left-out voxels from +0.0, and lose the sign of a zero.
 template <class M, bool add>
 TINYPYR_SCALAR static void pool_along(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 blocks,
-                                      i64 factor, typename M::Voxel ignore) {
+                                      i64 factor, typename M::Ignore ignore) {
   for (i64 block = 0; block < blocks; ++block, from += factor) {
     typename M::Lane carry[M::lanes];
     M::load(from[0], ignore, carry);
@@ -57,7 +57,7 @@ TINYPYR_SCALAR static void pool_along(const typename M::Voxel* from, typename M:
 // Any factor along another axis: neighbours take their steps together, a cache line or two at a time.
 template <class M, bool add>
 TINYPYR_NOINLINE static void pool_across(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 span,
-                                         i64 factor, typename M::Voxel ignore) {
+                                         i64 factor, typename M::Ignore ignore) {
   constexpr i64 tile = 128;
   typename M::Lane carry[M::lanes][tile], one[M::lanes];
   for (i64 first = 0; first < span; first += tile) {
@@ -80,7 +80,7 @@ TINYPYR_NOINLINE static void pool_across(const typename M::Voxel* from, typename
 // factor where it is worth a loop of its own (0: any).
 template <class M, int fixed, bool add>
 static void pool_blocks(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 blocks, i64 span,
-                        i64 any_factor, typename M::Voxel ignore) {
+                        i64 any_factor, typename M::Ignore ignore) {
   using T = typename M::Voxel;
   using A = typename M::Lane;
   if constexpr (fixed == 1) {
@@ -90,42 +90,35 @@ static void pool_blocks(const typename M::Voxel* from, typename M::Lane* to, i64
       M::load(from[i], ignore, carry);
       put<M, add>(to, plane, i, carry);
     }
-  } else if constexpr (fixed == 2) {
+  } else if constexpr (fixed > 0) {
     if (span == 1) {
       TINYPYR_INDEPENDENT
       for (i64 i = 0; i < blocks; ++i) {
         A carry[M::lanes];
-        if constexpr (is_integer<T> && sizeof(T) < 8) {
+        if constexpr (fixed == 2 && is_integer<T> && sizeof(T) < 8) {
           // two voxels read as one number of twice the width: low part, high part, and no shuffles
           using W = wider<T>;
           const W pair = read_pair<W>(from + 2 * i);
           M::load(static_cast<T>(pair), ignore, carry);
           take<M>(carry, static_cast<T>(pair >> 8 * sizeof(T)), ignore);
         } else {
-          M::load(from[2 * i], ignore, carry);
-          take<M>(carry, from[2 * i + 1], ignore);
+          M::load(from[fixed * i], ignore, carry);
+          unrolled<fixed - 1>([&](auto step)
+                                  TINYPYR_INLINE_LAMBDA { take<M>(carry, from[fixed * i + 1 + step], ignore); });
         }
         put<M, add>(to, plane, i, carry);
       }
       return;
     }
-    for (i64 block = 0; block < blocks; ++block, from += 2 * span, to += span) {
+    for (i64 block = 0; block < blocks; ++block, from += fixed * span, to += span) {
       TINYPYR_INDEPENDENT
       for (i64 i = 0; i < span; ++i) {
         A carry[M::lanes];
         M::load(from[i], ignore, carry);
-        take<M>(carry, from[span + i], ignore);
+        unrolled<fixed - 1>([&](auto step)
+                                TINYPYR_INLINE_LAMBDA { take<M>(carry, from[(1 + step) * span + i], ignore); });
         put<M, add>(to, plane, i, carry);
       }
-    }
-  } else if constexpr (fixed == 3) {  // along the fastest axis only
-    TINYPYR_INDEPENDENT
-    for (i64 i = 0; i < blocks; ++i) {
-      A carry[M::lanes];
-      M::load(from[3 * i], ignore, carry);
-      take<M>(carry, from[3 * i + 1], ignore);
-      take<M>(carry, from[3 * i + 2], ignore);
-      put<M, add>(to, plane, i, carry);
     }
   } else if (span == 1) {
     pool_along<M, add>(from, to, plane, blocks, any_factor, ignore);
@@ -138,16 +131,19 @@ static void pool_blocks(const typename M::Voxel* from, typename M::Lane* to, i64
 // One copy of each loop is enough: inlined into every kind of block, they make the library four times as large.
 template <class M, bool add>
 TINYPYR_NOINLINE static void pool_any(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 blocks,
-                                      i64 span, i64 factor, typename M::Voxel ignore) {
+                                      i64 span, i64 factor, typename M::Ignore ignore) {
   if (factor == 1) return pool_blocks<M, 1, add>(from, to, plane, blocks, span, factor, ignore);
   if (factor == 2) return pool_blocks<M, 2, add>(from, to, plane, blocks, span, factor, ignore);
-  if (factor == 3 && span == 1) return pool_blocks<M, 3, add>(from, to, plane, blocks, span, factor, ignore);
+  if constexpr (M::lanes == 1) {  // (each is as large as all others together)
+    if (factor == 3) return pool_blocks<M, 3, add>(from, to, plane, blocks, span, factor, ignore);
+    if (factor == 5 && span > 1) return pool_blocks<M, 5, add>(from, to, plane, blocks, span, factor, ignore);
+  }
   pool_blocks<M, 0, add>(from, to, plane, blocks, span, factor, ignore);
 }
 
 template <class M, bool add>
 static void pool_run(const typename M::Voxel* from, typename M::Lane* to, i64 plane, const Run& run,
-                     typename M::Voxel ignore) {
+                     typename M::Ignore ignore) {
   i64 outer = run.outer, n = run.n;
   if (run.phase == 0 && n % run.factor == 0) {  // nothing partial: one long run of blocks
     n *= outer;
@@ -182,7 +178,7 @@ static void pool(const void* from, void* to, i64 plane, const Run& run, bool add
   using T = typename M::Voxel;
   const T* source = static_cast<const T*>(from);
   typename M::Lane* target = static_cast<typename M::Lane*>(to);
-  const T ignore = from_bits<T>(ignore_bits);
+  const auto ignore = from_bits<typename M::Ignore>(ignore_bits);
   add ? pool_run<M, true>(source, target, plane, run, ignore) : pool_run<M, false>(source, target, plane, run, ignore);
 }
 

@@ -121,7 +121,7 @@ class LabelDriver {
     problem_ = &problem;
     const Level& top = problem.level[problem.levels - 1];
     // The first level has loops of its own where its footprints are small; the tile is still in the cache afterwards.
-    Halves halves(problem.rows().mode[options_.ties == Ties::lowest][options_.has_ignore].small, true, ignore_, false);
+    Halves halves(problem.rows().mode[options_.ties == Ties::lowest][options_.has_ignore].small, true, ignore_);
     halved_ = halves.fits(problem);
     block_levels_ = blocks_.plan(problem, halved_);
     if (block_levels_ > 0 && !blocks_.allocate()) return Status::out_of_memory;

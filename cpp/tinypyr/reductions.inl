@@ -5,6 +5,7 @@
 //
 //   Voxel   what is read and written          Lane    what one lane of the carry is
 //   lanes   how many lanes a carry has        Part    the fold of one lane alone, from carry to carry
+//   Ignore  what a voxel is compared with to be left out
 //   few     the voxel made of the carry of a whole footprint of 1, 2, 4 or 8 voxels
 //
 //   ordered   the order of voxels matters to the answer
@@ -13,12 +14,17 @@
 // Choices (mode, median, first) see all voxels of a footprint at once, in raster order with axis 0 fastest: few<count>
 // those of one footprint (where has_few), choose those of a row, planes[p][i] being the p-th voxel of the i-th footprint.
 
+// log2 of the voxels in a small footprint: 1, 2, 4 or 8 of them.
+template <int count>
+constexpr int log2_of = count == 8 ? 3 : count / 2;
+
 // --- sums -------------------------------------------------------------------------------------------------------
 
 template <class T, class A>
 struct Sum {
   using Voxel = T;
   using Lane = A;
+  using Ignore = Voxel;
   using Part = Sum<A, A>;
   static constexpr int lanes = 1;
   static constexpr bool ordered = false, has_few = 2 * sizeof(T) == sizeof(A);
@@ -42,16 +48,57 @@ static void divide_by_power(const A* sums, T* out, i64 n, int any_shift, bool ha
   for (i64 i = 0; i < n; ++i) out[i] = divide_by_power<T, A>(sums[i], shift, bias, odd);
 }
 
+// Numbers of up to 32 bits as doubles, of up to 31 as floats: by way of signed ones, which every processor converts.
+template <class F, class A>
+static inline F as_float(A x) {
+  if constexpr (sizeof(F) == 4) return static_cast<F>(static_cast<std::int32_t>(x));
+  return static_cast<F>(static_cast<std::int32_t>(x ^ 0x80000000u)) + F(2147483648);
+}
+
 // The rounded quotient of two integers by one division of floats. It is exact where the quotient times the count stays
 // well below 2^bits, F having that many: a quotient that is no half-integer then stays clear of all of them. So it is for
-// sums of up to 257 bytes as floats, and of up to 8 voxels of 16 bits; of 32 bits as doubles. Adding 2^(bits - 1) leaves no
-// room for a fraction, which rounds halves to even.
+// sums of up to 257 bytes as floats, and of up to 8 voxels of 16 bits; for all sums of 32 bits as doubles. Adding
+// 2^(bits - 1) leaves no room for a fraction, which rounds halves to even.
 template <class T, class F, class A>
 static inline T divide_as_floats(A sum, A count, bool half_even) {
-  using I = std::conditional_t<sizeof(F) == 4, std::int32_t, std::int64_t>;  // signed: what every processor converts
+  static_assert(sizeof(T) <= 2);
   const F no_fraction = half_even ? (sizeof(F) == 4 ? F(8388608) : F(4503599627370496)) : F(0);
-  const F quotient = static_cast<F>(static_cast<I>(sum)) / static_cast<F>(static_cast<I>(count));
-  return static_cast<T>(static_cast<I>((quotient + no_fraction) - no_fraction));
+  const F quotient = as_float<F>(sum) / as_float<F>(count);
+  return static_cast<T>(static_cast<std::int32_t>((quotient + no_fraction) - no_fraction));
+}
+
+template <class T, class A>
+static T divide_one(A sum, A count, bool half_even) {
+  const A quotient = sum / count;
+  const A rest = sum - quotient * count;
+  const bool up = (rest > count - rest) | ((rest == count - rest) & (quotient & 1));
+  return static_cast<T>(quotient + (up & half_even));
+}
+
+// The rounded quotient, by whatever the processor divides best.
+template <class T, class A>
+static inline T divide(A sum, A count, bool half_even) {
+  if constexpr (sizeof(A) <= 4)
+    return divide_as_floats<T, std::conditional_t<sizeof(A) == 2, float, double>>(sum, count, half_even);
+  else
+    return divide_one<T, A>(sum, count, half_even);
+}
+
+// The rounded mean of the up to 8 bytes of a sum, of which at most `most`: twice the sum times 2^15 / count, rounded up,
+// is less than 2^16 / count too large, so its upper half is the quotient. Any answer for a count of 0.
+template <int most>
+static inline u8 divide_few_bytes(u16 sum, u16 count, bool half_even) {
+  u16 reciprocal = 32768 / most;
+  static_assert((most & (most - 1)) == 0 && most <= 8);
+  unrolled<most - 1>([&](auto i) TINYPYR_INLINE_LAMBDA {
+    reciprocal = count == i + 1 ? static_cast<u16>(32768 / (i + 1) + (32768 % (i + 1) != 0)) : reciprocal;
+  });
+  const u16 quotient = static_cast<u16>(static_cast<u32>(static_cast<u16>(2 * sum)) * reciprocal >> 16);
+  const u16 odd = static_cast<u16>(quotient & 1);
+  // signed: what every processor compares
+  const auto twice = static_cast<std::int16_t>(2 * (sum - quotient * count) + odd);
+  const u16 up = twice > static_cast<std::int16_t>(count) ? 1 : 0;
+  return static_cast<u8>(quotient + (up & static_cast<u16>(half_even)));
 }
 
 // Dividing a row of exact integer sums by one count.
@@ -72,65 +119,58 @@ static void divide_by_one_count(const A* sums, T* out, i64 n, i64 count, bool ha
     return divide_by_power<T, A, 0>(sums, out, n, shift, half_even);
   }
   const A divisor = static_cast<A>(count);
-  if constexpr (sizeof(A) == 2) {
-    TINYPYR_INDEPENDENT
-    for (i64 i = 0; i < n; ++i) out[i] = divide_as_floats<T, float>(sums[i], divisor, half_even);
-  } else {
-    TINYPYR_INDEPENDENT
-    for (i64 i = 0; i < n; ++i) {
-      const A quotient = sums[i] / divisor;
-      const A twice = 2 * (sums[i] - quotient * divisor);
-      const bool up = (twice > divisor) | ((twice == divisor) & (quotient & 1));
-      out[i] = static_cast<T>(quotient + (up & half_even));
-    }
-  }
-}
-
-template <class T, class A>
-static T divide_one(A sum, A count, bool half_even) {
-  const A quotient = sum / count;
-  const A rest = sum - quotient * count;
-  const bool up = (rest > count - rest) | ((rest == count - rest) & (quotient & 1));
-  return static_cast<T>(quotient + (up & half_even));
+  TINYPYR_INDEPENDENT
+  for (i64 i = 0; i < n; ++i) out[i] = divide<T, A>(sums[i], divisor, half_even);
 }
 
 template <class T, class A>
 struct Mean : Sum<T, A> {
   template <int count>
   static T few(const A* sum, T, bool half_even) {
-    constexpr int shift = count == 8 ? 3 : count / 2;
     const A bias = static_cast<A>(half_even ? (count - 1) / 2 : 0), odd = static_cast<A>(half_even && count > 1);
-    return divide_by_power<T, A>(sum[0], shift, bias, odd);
+    return divide_by_power<T, A>(sum[0], log2_of<count>, bias, odd);
   }
   static void finish(const A* sums, i64, T* out, i64 n, const Finish& how) {
     divide_by_one_count(sums, out, n, how.count, how.half_even);
   }
 };
 
-// Left-out voxels add nothing to the sum and nothing to the count, which is a lane of its own.
+// All voxels are added up, and the second lane counts those to be left out: what does not belong to the sum is taken off at
+// the end.
 template <class T, class A>
 struct SparseMean {
   using Voxel = T;
   using Lane = A;
+  using Ignore = A;  // as wide as the lane, or a compiler compares bytes, and shuffles
   using Part = Sum<A, A>;
   static constexpr int lanes = 2;
   static constexpr bool ordered = false, has_few = 2 * sizeof(T) == sizeof(A) && sizeof(T) <= 2;
-  static void load(T x, T ignore, A* lane) {
-    const bool kept = x != ignore;
-    lane[0] = kept ? static_cast<A>(x) : A{0};
-    lane[1] = static_cast<A>(kept);
+  static void load(T x, A ignore, A* lane) {
+    lane[0] = static_cast<A>(x);
+    lane[1] = static_cast<A>(lane[0] == ignore);
   }
   static A combine(A a, A b) { return static_cast<A>(a + b); }
-  template <int>
-  static T few(const A* lane, T ignore, bool half_even) {
-    const T mean = divide_as_floats<T, float>(lane[0], static_cast<A>(lane[1] + (lane[1] == 0)), half_even);
-    return lane[1] == 0 ? ignore : mean;
+  template <int count>
+  static T few(const A* lane, A ignore, bool half_even) {
+    const A kept = static_cast<A>(count - lane[1]), sum = static_cast<A>(lane[0] - ignore * lane[1]);
+    T mean;
+    if constexpr (sizeof(T) == 1)
+      mean = divide_few_bytes<count>(sum, kept, half_even);
+    else
+      mean = divide_as_floats<T, float>(sum, static_cast<A>(kept | (kept == 0)), half_even);
+    return kept == 0 ? static_cast<T>(ignore) : mean;
   }
   static void finish(const A* sums, i64 plane, T* out, i64 n, const Finish& how) {
-    const A* counts = sums + plane;
+    const A* left_out = sums + plane;
+    const A count = static_cast<A>(how.count);
+    const A ignore = static_cast<A>(how.ignore);
+    const bool half_even = how.half_even;
     TINYPYR_INDEPENDENT
-    for (i64 i = 0; i < n; ++i)
-      out[i] = counts[i] == 0 ? static_cast<T>(how.ignore) : divide_one<T, A>(sums[i], counts[i], how.half_even);
+    for (i64 i = 0; i < n; ++i) {
+      const A kept = static_cast<A>(count - left_out[i]), sum = static_cast<A>(sums[i] - ignore * left_out[i]);
+      const T mean = divide<T, A>(sum, static_cast<A>(kept | (kept == 0)), half_even);
+      out[i] = kept == 0 ? static_cast<T>(ignore) : mean;
+    }
   }
 };
 
@@ -139,6 +179,7 @@ template <bool sparse>
 struct WideMean {
   using Voxel = u64;
   using Lane = u64;
+  using Ignore = Voxel;
   using Part = Sum<u64, u64>;
   static constexpr int lanes = sparse ? 3 : 2;
   static constexpr bool ordered = false, has_few = !sparse;
@@ -162,8 +203,7 @@ struct WideMean {
   }
   template <int count>
   static u64 few(const u64* lane, u64, bool half_even) {
-    constexpr int shift = count == 8 ? 3 : count / 2;
-    return divide_by_power(lane[0], lane[1], shift, half_even ? (count - 1) / 2 : 0, half_even && count > 1);
+    return divide_by_power(lane[0], lane[1], log2_of<count>, half_even ? (count - 1) / 2 : 0, half_even && count > 1);
   }
   static void finish(const u64* low, i64 plane, u64* out, i64 n, const Finish& how) {
     const u64* high = low + plane;
@@ -192,6 +232,7 @@ template <class T, bool sparse>
 struct FloatMean {
   using Voxel = T;
   using Lane = double;
+  using Ignore = Voxel;
   using Part = Sum<double, double>;
   static constexpr int lanes = sparse ? 2 : 1;
   static constexpr bool ordered = true, has_few = !sparse;
@@ -233,6 +274,7 @@ template <class U, bool largest>
 struct Extreme {
   using Voxel = U;
   using Lane = U;
+  using Ignore = Voxel;
   using Part = Extreme;
   static constexpr int lanes = 1;
   static constexpr bool ordered = false, has_few = true;
@@ -254,6 +296,7 @@ template <class T, bool largest, bool sparse>
 struct FloatExtreme {
   using Voxel = T;
   using Lane = T;
+  using Ignore = Voxel;
   using Part = FloatExtreme<T, largest, false>;
   static constexpr int lanes = sparse ? 2 : 1;
   static constexpr bool ordered = false, has_few = !sparse;
@@ -339,9 +382,9 @@ struct Mode {
   }
 };
 
-// Sorting networks: Batcher's odd-even merge of few voxels in registers, and his merge exchange over whole rows (Knuth, The
-// Art of Computer Programming, volume 3, algorithm 5.2.2M, good for any count). Left-out keys have been moved to the top, so the lower middle of the rest is
-// found by counting them.
+// Sorting networks: Batcher's odd-even merge of few voxels in registers, and his merge exchange over whole rows (Knuth,
+// The Art of Computer Programming, volume 3, algorithm 5.2.2M, good for any count). Left-out keys have been moved to the
+// top, so the lower middle of the rest is found by counting them.
 template <class U>
 struct Median {
   static constexpr bool ordered = false, has_few = true, has_pairs = true;

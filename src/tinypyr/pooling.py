@@ -7,13 +7,14 @@ the extension is missing.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import sys
 import warnings
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +55,8 @@ for _code, _name in enumerate(_core.dtype_names() if _core else ()):
     _CODES[np.dtype(_name).newbyteorder("S")] = _code, True
     _CODES[np.dtype(_name)] = _code, False  # after the swapped one: a single byte has one order
 _missing_core_reported = False
+#: In place of num_mips: what downsample makes, which takes no list of factors.
+_ONE_LEVEL = object()
 
 
 def isas() -> list[str]:
@@ -139,9 +142,8 @@ def downsample(
     >>> tinypyr.downsample(np.array([0, 6, 0, 0], np.uint8), 2, ignore=0)
     array([6, 0], dtype=uint8)
     """
-    array = _as_array(array)
-    factors = [_one_factor(factor, array.ndim)]
-    return _pool(array, factors, method, ignore, rounding, ties, origin, None if out is None else [out], parallel)[0]
+    outs = None if out is None else [out]
+    return _pool(array, factor, _ONE_LEVEL, method, ignore, rounding, ties, origin, outs, parallel)[0]
 
 
 def pyramid(
@@ -200,9 +202,7 @@ def pyramid(
     >>> [level.shape for level in tinypyr.pyramid(np.zeros((64, 64, 9)), [(2, 2, 1), (2, 2, 2)])]
     [(32, 32, 9), (16, 16, 5)]
     """
-    array = _as_array(array)
-    factors = _schedule(factor, num_mips, array.ndim)
-    return _pool(array, factors, method, ignore, rounding, ties, origin, out, parallel)
+    return _pool(array, factor, num_mips, method, ignore, rounding, ties, origin, out, parallel)
 
 
 def downsample_with_averaging(
@@ -292,16 +292,20 @@ def _sparse(sparse: bool) -> int | None:
 
 
 def _as_array(array: npt.ArrayLike) -> Array:
+    if type(array) is np.ndarray:
+        return array
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError("array: a masked array's mask would be lost; pass array.filled(value) and ignore=value")
-    checked = np.asarray(array)
-    if checked.dtype.kind not in "biufc":
-        raise TypeError(f"array: dtype {checked.dtype} cannot be pooled; bool, integer, float and complex arrays can")
-    if checked.ndim > MAX_NDIM:
-        raise ValueError(f"array: {checked.ndim} dimensions; at most {MAX_NDIM} can be pooled")
-    if max(checked.shape, default=0) > MAX_COORDINATE:
-        raise ValueError(f"array: shape {checked.shape} has an axis of more than {MAX_COORDINATE} voxels")
-    return checked
+    return np.asarray(array)
+
+
+def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    if dtype.kind not in "biufc":
+        raise TypeError(f"array: dtype {dtype} cannot be pooled; bool, integer, float and complex arrays can")
+    if len(shape) > MAX_NDIM:
+        raise ValueError(f"array: {len(shape)} dimensions; at most {MAX_NDIM} can be pooled")
+    if max(shape, default=0) > MAX_COORDINATE:
+        raise ValueError(f"array: shape {shape} has an axis of more than {MAX_COORDINATE} voxels")
 
 
 def _integer(name: str, value: Any) -> int:
@@ -343,6 +347,9 @@ def _one_factor(factor: Any, ndim: int) -> tuple[int, ...]:
 
 
 def _schedule(factor: Any, num_mips: Any, ndim: int) -> list[tuple[int, ...]]:
+    """The factor of every level."""
+    if num_mips is _ONE_LEVEL:
+        return [_one_factor(factor, ndim)]
     levels = _integer("num_mips", num_mips)
     entries = _entries(factor)
     if entries is not None and not isinstance(factor, (list, tuple, np.ndarray)):
@@ -459,9 +466,8 @@ def _level_shapes(
 ) -> list[tuple[int, ...]]:
     shapes = []
     for factor in factors:
-        # lists, not generators: this is half of what a small tile costs
-        shape = tuple([_reference.extent(n, f, o)[0] for n, f, o in zip(shape, factor, origin, strict=True)])
-        origin = tuple([o // f for o, f in zip(origin, factor, strict=True)])
+        shape = tuple(_reference.extent(n, f, o)[0] for n, f, o in zip(shape, factor, origin, strict=True))
+        origin = tuple(o // f for o, f in zip(origin, factor, strict=True))
         shapes.append(shape)
     return shapes
 
@@ -469,9 +475,53 @@ def _level_shapes(
 # --- the one way in ---------------------------------------------------------------------------------------------
 
 
+class _Plan(NamedTuple):
+    """All that is known of a call before its arrays are seen."""
+
+    factors: list[tuple[int, ...]]
+    origin: tuple[int, ...]
+    shapes: list[tuple[int, ...]]
+    codes: tuple[int, int, int]  # method, rounding, ties
+    ignore: Any
+    ignore_bits: int | None
+    threads: int
+
+
+@functools.lru_cache(maxsize=256, typed=True)
+def _plan(
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    factor: Any,
+    num_mips: Any,
+    method: Any,
+    ignore: Any,
+    rounding: Any,
+    ties: Any,
+    origin: Any,
+    parallel: Any,
+) -> _Plan:
+    """Check the arguments. Remembered, because it would be most of the time that a small tile takes."""
+    _check_array(shape, dtype)
+    factors = _schedule(factor, num_mips, len(shape))
+    codes = (
+        _choice("method", method, METHODS),
+        _choice("rounding", rounding, ROUNDINGS),
+        _choice("ties", ties, TIES),
+    )
+    start = _checked_origin(origin, shape)
+    left_out = _checked_ignore(ignore, dtype)
+    threads = _integer("parallel", parallel)
+    if threads < 0:
+        raise ValueError(f"parallel: {parallel!r} threads; 1 or more, or 0 for one per core")
+    bits = None if left_out is None else int.from_bytes(left_out.tobytes(), sys.byteorder)
+    shapes = _level_shapes(shape, factors, start)
+    return _Plan(factors, start, shapes, codes, left_out, bits, min(threads, MAX_THREADS))
+
+
 def _pool(
-    array: Array,
-    factors: list[tuple[int, ...]],
+    given: npt.ArrayLike,
+    factor: Any,
+    num_mips: Any,
     method: str,
     ignore: Any,
     rounding: str,
@@ -480,37 +530,40 @@ def _pool(
     out: Any,
     parallel: Any,
 ) -> list[Array]:
-    """Check what is left to check, allocate, and hand over to the core or to its twin."""
-    codes = (
-        _choice("method", method, METHODS),
-        _choice("rounding", rounding, ROUNDINGS),
-        _choice("ties", ties, TIES),
-    )
-    start = _checked_origin(origin, array.shape)
-    left_out = _checked_ignore(ignore, array.dtype)
-    threads = _integer("parallel", parallel)
-    if threads < 0:
-        raise ValueError(f"parallel: {parallel!r} threads; 1 or more, or 0 for one per core")
-
-    shapes = _level_shapes(array.shape, factors, start)
+    """Check, allocate, and hand over to the core or to its twin."""
+    array = _as_array(given)
+    arguments = (array.shape, array.dtype, factor, num_mips, method, ignore, rounding, ties, origin, parallel)
+    # only what cannot change may be remembered
+    constant = (type(factor) is tuple or type(factor) is int) and (origin is None or type(origin) is tuple)
+    try:
+        plan = _plan(*arguments) if constant else _plan.__wrapped__(*arguments)
+    except TypeError:  # something in there has no hash, or is a mistake, which is then found again
+        plan = _plan.__wrapped__(*arguments)
     if out is None:
-        levels = [np.empty_like(array, shape=shape, subok=False) for shape in shapes]
+        levels = [np.empty_like(array, shape=shape, subok=False) for shape in plan.shapes]
     else:
-        levels = _checked_out(out, array, shapes)
+        levels = _checked_out(out, array, plan.shapes)
 
     code = _CODES.get(array.dtype)
     if code is None or _core is None:
         if _core is None:
             _report_missing_core()
         answers = _reference.pyramid(
-            array, factors, method=method, ignore=left_out, rounding=rounding, ties=ties, origin=start
+            array,
+            plan.factors,
+            method=method,
+            ignore=plan.ignore,
+            rounding=rounding,
+            ties=ties,
+            origin=plan.origin,
         )
         for level, answer in zip(levels, answers, strict=True):
             level[...] = answer
         return levels
 
-    bits = None if left_out is None else int.from_bytes(left_out.tobytes(), sys.byteorder)
-    unproven = _core.pyramid(array, levels, factors, start, *code, *codes, bits, min(threads, MAX_THREADS))
+    unproven = _core.pyramid(
+        array, levels, plan.factors, plan.origin, *code, *plan.codes, plan.ignore_bits, plan.threads
+    )
     if unproven:
         _report_unproven(unproven)
     return levels

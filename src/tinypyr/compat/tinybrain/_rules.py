@@ -20,6 +20,7 @@ PIECE = 1 << 21
 def checked(img: Any, factor: Any, num_mips: Any) -> tuple[Array, Shape, int]:
     """The array, a factor for each of its axes, and the number of levels."""
     image = pooling._as_array(img)
+    pooling._check_array(image.shape, image.dtype)
     if np.ndim(factor) == 1 and all(extra == 1 for extra in factor[image.ndim :]):
         factor = factor[: image.ndim]  # (2, 2, 1, 1) for an array of three axes
     levels = pooling._integer("num_mips", num_mips)
