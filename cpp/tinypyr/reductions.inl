@@ -28,8 +28,8 @@ struct Sum {
   using Part = Sum<A, A>;
   static constexpr int lanes = 1;
   static constexpr bool ordered = false, has_few = 2 * sizeof(T) == sizeof(A);
-  static void load(T x, T, A* lane) { lane[0] = static_cast<A>(x); }
-  static A combine(A a, A b) { return static_cast<A>(a + b); }
+  static TINYPYR_INLINE void load(T x, T, A* lane) { lane[0] = static_cast<A>(x); }
+  static TINYPYR_INLINE A combine(A a, A b) { return static_cast<A>(a + b); }
 };
 
 // Dividing exact integer sums by a power of two. The rounded quotient needs one addition before the shift: half of the
@@ -145,11 +145,11 @@ struct SparseMean {
   using Part = Sum<A, A>;
   static constexpr int lanes = 2;
   static constexpr bool ordered = false, has_few = 2 * sizeof(T) == sizeof(A) && sizeof(T) <= 2;
-  static void load(T x, A ignore, A* lane) {
+  static TINYPYR_INLINE void load(T x, A ignore, A* lane) {
     lane[0] = static_cast<A>(x);
     lane[1] = static_cast<A>(lane[0] == ignore);
   }
-  static A combine(A a, A b) { return static_cast<A>(a + b); }
+  static TINYPYR_INLINE A combine(A a, A b) { return static_cast<A>(a + b); }
   template <int count>
   static T few(const A* lane, A ignore, bool half_even) {
     const A kept = static_cast<A>(count - lane[1]), sum = static_cast<A>(lane[0] - ignore * lane[1]);
@@ -183,13 +183,13 @@ struct WideMean {
   using Part = Sum<u64, u64>;
   static constexpr int lanes = sparse ? 3 : 2;
   static constexpr bool ordered = false, has_few = !sparse;
-  static void load(u64 x, u64 ignore, u64* lane) {
+  static TINYPYR_INLINE void load(u64 x, u64 ignore, u64* lane) {
     const u64 keep = sparse ? u64{0} - static_cast<u64>(x != ignore) : ~u64{0};
     lane[0] = x & keep & 0xffffffffu;
     lane[1] = (x & keep) >> 32;
     if constexpr (sparse) lane[2] = keep & 1;
   }
-  static u64 combine(u64 a, u64 b) { return a + b; }
+  static TINYPYR_INLINE u64 combine(u64 a, u64 b) { return a + b; }
   // The 96-bit sum high * 2^32 + low by 2^shift, at most 2^31, rounded as above.
   static u64 divide_by_power(u64 low, u64 high, int shift, u64 bias, u64 odd) {
     const u64 upper = high + (low >> 32), lower = low & 0xffffffffu;
@@ -236,7 +236,7 @@ struct FloatMean {
   using Part = Sum<double, double>;
   static constexpr int lanes = sparse ? 2 : 1;
   static constexpr bool ordered = true, has_few = !sparse;
-  static void load(T x, T ignore, double* lane) {
+  static TINYPYR_INLINE void load(T x, T ignore, double* lane) {
     if constexpr (sparse) {
       const bool left_out = (x == ignore) | ((x != x) & (ignore != ignore));
       // -0.0 is the one number that leaves every sum as it was, the sign of a zero included
@@ -246,7 +246,7 @@ struct FloatMean {
       lane[0] = static_cast<double>(x);
     }
   }
-  static double combine(double a, double b) { return a + b; }
+  static TINYPYR_INLINE double combine(double a, double b) { return a + b; }
   template <int count>
   static T few(const double* lane, T, bool) {
     return static_cast<T>(lane[0] / count);
@@ -278,8 +278,8 @@ struct Extreme {
   using Part = Extreme;
   static constexpr int lanes = 1;
   static constexpr bool ordered = false, has_few = true;
-  static void load(U x, U, U* lane) { lane[0] = x; }
-  static U combine(U a, U b) { return largest ? (a > b ? a : b) : (a < b ? a : b); }
+  static TINYPYR_INLINE void load(U x, U, U* lane) { lane[0] = x; }
+  static TINYPYR_INLINE U combine(U a, U b) { return largest ? (a > b ? a : b) : (a < b ? a : b); }
   template <int>
   static U few(const U* extreme, U, bool) {
     return extreme[0];
@@ -300,7 +300,7 @@ struct FloatExtreme {
   using Part = FloatExtreme<T, largest, false>;
   static constexpr int lanes = sparse ? 2 : 1;
   static constexpr bool ordered = false, has_few = !sparse;
-  static void load(T x, T ignore, T* lane) {
+  static TINYPYR_INLINE void load(T x, T ignore, T* lane) {
     constexpr T worst = largest ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::infinity();
     lane[0] = x + T{0};
     if constexpr (sparse) {
@@ -311,7 +311,7 @@ struct FloatExtreme {
   }
   // NaN wins. Two ways to say so: GCC 12 fails on the one where voxels are left out, and leaves the other scalar in loops
   // over small footprints.
-  static T combine(T a, T b) {
+  static TINYPYR_INLINE T combine(T a, T b) {
     const bool ahead = largest ? a > b : a < b;
     if constexpr (sparse) return ahead ? a : (a != a ? a : b);
     const T extreme = ahead ? a : b;
