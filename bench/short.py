@@ -12,7 +12,7 @@ ROWS = (
     "mode-2x2x1-u8-F", "mode-2x2x1-u32-C", "mode-2x2x2-u64-F", "mode-2x2x2-u64-C-ignore0",
     "mode-2x2x1-u64-F-4levels", "original-PIL-mean-2x2x1-u8-F", "original-OpenCV-mean-2x2x1-u8-F",
 )  # fmt: skip
-PEERS = ("tinybrain", "OpenCV", "Pillow", "scikit-image", "TensorStore")
+PEERS = ("tinybrain", "OpenCV", "Pillow", "scikit-image", "TensorStore", "webknossos")
 
 
 def _words(name: str) -> str:
