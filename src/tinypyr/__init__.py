@@ -1,5 +1,6 @@
 """Image pyramids for connectomics and bioimaging: exact at every level, at the speed of memory."""
 
+from .grid import Grid
 from .pooling import (
     downsample,
     downsample_segmentation,
@@ -14,6 +15,7 @@ from .pooling import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "Grid",
     "__version__",
     "downsample",
     "downsample_segmentation",

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from . import _store_commands
+
 MAX_DEMO_VOXELS = 2**31  # of uint64 labels: 16 GiB
 MAX_DEMO_LEVELS = 10
 
@@ -95,12 +97,19 @@ def _parser() -> argparse.ArgumentParser:
         help="threads, 0 for one per core (default: 1)",
     )
     demo.set_defaults(refuse=demo.error)
+    _store_commands.add(commands)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command with the given arguments (default: the process's) and return its exit status."""
     arguments = _parser().parse_args(argv)
+    if arguments.command != "demo":
+        try:
+            return _store_commands.main(arguments)
+        except KeyboardInterrupt:
+            print("tinypyr: interrupted; what is finished is kept", file=sys.stderr)
+            return 130
     shape: list[int] | None = arguments.shape
     out: Path = arguments.out
     if shape is not None and shape[0] * shape[1] * shape[2] > MAX_DEMO_VOXELS:

@@ -530,7 +530,25 @@ def _pool(
     out: Any,
     parallel: Any,
 ) -> list[Array]:
-    """Check, allocate, and hand over to the core or to its twin."""
+    levels, unproven = _counted(given, factor, num_mips, method, ignore, rounding, ties, origin, out, parallel)
+    if unproven:
+        _report_unproven(unproven)
+    return levels
+
+
+def _counted(
+    given: npt.ArrayLike,
+    factor: Any,
+    num_mips: Any,
+    method: str,
+    ignore: Any,
+    rounding: str,
+    ties: str,
+    origin: Any,
+    out: Any,
+    parallel: Any,
+) -> tuple[list[Array], list[int] | None]:
+    """Check, allocate, and hand over to the core or its twin; how many modes of each level are not proven, if any."""
     array = _as_array(given)
     arguments = (array.shape, array.dtype, factor, num_mips, method, ignore, rounding, ties, origin, parallel)
     # only what cannot change may be remembered
@@ -559,14 +577,12 @@ def _pool(
         )
         for level, answer in zip(levels, answers, strict=True):
             level[...] = answer
-        return levels
+        return levels, None
 
     unproven = _core.pyramid(
         array, levels, plan.factors, plan.origin, *code, *plan.codes, plan.ignore_bits, plan.threads
     )
-    if unproven:
-        _report_unproven(unproven)
-    return levels
+    return levels, unproven
 
 
 def _report_missing_core() -> None:
@@ -577,7 +593,7 @@ def _report_missing_core() -> None:
             "tinypyr's compiled extension is missing, so pooling runs on numpy, many times slower; "
             "install it with a C++17 compiler at hand, or build _core.pyx beside a copied package",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

@@ -1,0 +1,223 @@
+"""The commands ``tinypyr build``, ``plan``, ``info`` and ``check``: arguments in, lines out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+BUILD = """\
+Make the levels of a volume in a store (OME-Zarr 0.4 or 0.5, N5, Neuroglancer precomputed), each exact from the
+base, in bounded memory, and write the metadata by which viewers place them.
+
+Without TARGET the levels go beside level 0, which is not touched. With one, level 0 is copied first. A build
+that was interrupted goes on where it was when the same command is given again.
+"""
+
+BUILD_MORE = """\
+exit status:
+  0 done; 1 something could not be read or written (what is finished is kept); 2 bad arguments, nothing created;
+  130 interrupted (what is finished is kept).
+
+examples:
+  tinypyr build em.ome.zarr
+  tinypyr build em.ome.zarr em.n5 --format n5 --factor 2,2,2 --levels 3
+  tinypyr build labels.ome.zarr --method mode --memory 4GiB --workers 8
+"""
+
+PLAN = "Say what `tinypyr build` with the same arguments would read, write and hold. Nothing is created.\n"
+INFO = "Print the levels of a store: shape, dtype, chunks, and where their voxels lie.\n"
+CHECK = """\
+Compare the levels of a store with its base: their places by the formulas, their voxels by making them again. Prints
+what differs.
+"""
+CHECK_MORE = (
+    "exit status:\n  0 nothing differs; 1 something does, or cannot be read; 2 bad arguments; 130 interrupted.\n"
+)
+
+
+def _integers(text: str) -> Any:
+    try:
+        values = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, or numbers with commas between") from None
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+def _extents(text: str) -> tuple[int, ...]:
+    values = _integers(text)
+    return values if isinstance(values, tuple) else (values,)
+
+
+def _factor(text: str) -> Any:
+    if text == "auto":
+        return text
+    levels = [_integers(part) for part in text.split("/")]
+    return levels[0] if len(levels) == 1 else [(f,) if isinstance(f, int) else f for f in levels]
+
+
+def _levels(text: str) -> Any:
+    return text if text == "auto" else _integers(text)
+
+
+def _number(text: str) -> Any:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def add(commands: Any) -> None:
+    """Add the commands to those of ``tinypyr``."""
+    form = argparse.RawDescriptionHelpFormatter
+    for name, text, more, summary in (
+        ("build", BUILD, BUILD_MORE, "make the levels of a volume in a store"),
+        ("plan", PLAN, "", "say what build would do"),
+    ):
+        command = commands.add_parser(name, help=summary, description=text, epilog=more, formatter_class=form)
+        command.add_argument("source", metavar="SOURCE", help="path or URL of the volume")
+        command.add_argument("target", metavar="TARGET", nargs="?", help="path or URL of a new store")
+        command.add_argument(
+            "--factor",
+            type=_factor,
+            default="auto",
+            metavar="F",
+            help="auto, 2, 1,2,2, or one per level: 1,2,2/2,2,2 (default: auto)",
+        )
+        command.add_argument("--levels", type=_levels, default="auto", metavar="N", help="how many (default: auto)")
+        command.add_argument("--method", default="auto", help="mean, mode, median, min, max, stride (default: auto)")
+        command.add_argument("--format", help="of the target: ome-zarr-0.5, ome-zarr-0.4, n5, precomputed")
+        command.add_argument("--ignore", type=_number, metavar="V", help="leave out voxels of this value")
+        command.add_argument("--rounding", default="half-even", help="half-even or floor (default: half-even)")
+        command.add_argument("--ties", default="first", help="first or lowest (default: first)")
+        command.add_argument("--chunks", type=_extents, metavar="N,...", help="voxels per chunk of the target")
+        command.add_argument("--shards", type=_extents, metavar="N,...", help="voxels per shard of the target")
+        command.add_argument("--codec", help="zstd, gzip, blosc or raw (default: the source's)")
+        command.add_argument("--memory", default="1GiB", metavar="SIZE", help="bytes to hold (default: 1GiB)")
+        command.add_argument("--workers", type=int, metavar="N", help="blocks at once (default: one per core)")
+        command.add_argument("--force", action="store_true", help="allow means of labels")
+        if name == "build":
+            command.add_argument("--no-resume", action="store_true", help="make all blocks again")
+            command.add_argument(
+                "--progress",
+                choices=["auto", "json", "none"],
+                default="auto",
+                help="auto: a line that counts, on a terminal; json: one line per block (default: auto)",
+            )
+            command.set_defaults(run=_build)
+        else:
+            command.add_argument("--json", action="store_true", help="print the plan as JSON")
+            command.set_defaults(run=_plan)
+    info = commands.add_parser("info", help="print the levels of a store", description=INFO, formatter_class=form)
+    info.add_argument("store", metavar="STORE", help="path or URL")
+    info.set_defaults(run=_info)
+    check = commands.add_parser(
+        "check",
+        help="compare the levels of a store with its base",
+        description=CHECK,
+        epilog=CHECK_MORE,
+        formatter_class=form,
+    )
+    check.add_argument("store", metavar="STORE", help="path or URL")
+    check.add_argument("--method", help="how the levels were made (default: as the metadata says)")
+    check.add_argument("--ignore", type=_number, metavar="V", help="the value left out (default: as it says)")
+    check.add_argument("--sample", type=float, metavar="SHARE", help="of the base to read, at random (default: all)")
+    check.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
+    check.set_defaults(run=_check)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run one of the commands and return its exit status."""
+    try:
+        from . import store
+    except ImportError as error:
+        print(f"tinypyr: {error}", file=sys.stderr)
+        return 1
+    try:
+        status: int = arguments.run(arguments)
+        return status
+    except (ValueError, TypeError) as error:
+        print(f"tinypyr: {error}", file=sys.stderr)
+        return 2
+    except store.StoreError as error:
+        print(f"tinypyr: {error}", file=sys.stderr)
+        return 1
+
+
+def _arguments(arguments: argparse.Namespace) -> dict[str, Any]:
+    names = (
+        "factor levels method format ignore rounding ties chunks shards codec memory workers force"  # as in store.plan
+    )
+    return {name: getattr(arguments, name) for name in names.split()}
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from . import store
+
+    made = store.plan(arguments.source, arguments.target, **_arguments(arguments))
+    print(json.dumps(made.describe(), indent=1) if arguments.json else made)
+    return 0
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from . import store
+
+    terminal = arguments.progress == "auto" and sys.stderr.isatty()
+    before = 0
+
+    def progress(done: int, blocks: int, seconds: float) -> None:
+        nonlocal before
+        if arguments.progress == "json":
+            print(json.dumps({"blocks_done": done, "blocks": blocks, "seconds": round(seconds, 3)}), flush=True)
+        elif terminal:
+            left = seconds / max(1, done) * (blocks - done)
+            line = f"{done} of {blocks} blocks, {seconds:.0f} s, about {left:.0f} s left"
+            print("\r" + line.ljust(before), end="", file=sys.stderr, flush=True)
+            before = len(line)
+
+    report = store.build(
+        arguments.source,
+        arguments.target,
+        resume=not arguments.no_resume,
+        progress=progress,
+        **_arguments(arguments),
+    )
+    if terminal:
+        print(file=sys.stderr)
+    if arguments.progress != "json":
+        print(f"{report.plan}\n{report}")
+    return 0
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    from .store._place import Place
+    from .store._source import open_volume
+
+    volume = open_volume(Place.at(arguments.store))
+    print(f"{volume.place.name}: {volume.format}, {volume.dtype}" + (f", {volume.kind}" if volume.kind else ""))
+    layout = volume.layout
+    print(f"chunks {' x '.join(map(str, layout.chunks))}" + (f", shards {layout.shards}" if layout.shards else ""))
+    for path, grid in zip(volume.paths, volume.grids, strict=True):
+        axes = ", ".join(
+            f"{name} {n} (every {scale:g}{' ' + unit if unit else ''} from {at:g})"
+            for name, n, scale, unit, at in zip(
+                grid.axes, grid.shape, grid.scale, grid.units, grid.translation, strict=True
+            )
+        )
+        print(f"  {path or '.'}: {axes}")
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from . import store
+
+    findings = store.check(
+        arguments.store,
+        method=arguments.method,
+        ignore=arguments.ignore,
+        sample=arguments.sample,
+        seed=arguments.seed,
+    )
+    print(findings)
+    return 1 if findings else 0

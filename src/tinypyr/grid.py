@@ -1,0 +1,243 @@
+"""Where in the world is voxel (i, j, k) of level n?
+
+A grid places the voxels of an array: extents, and per axis a name, the distance between voxels, the coordinate of the
+centre of the first, and a unit. ``voxel_offset`` counts where the array begins in a larger one, whose blocks are
+anchored at 0. Levels follow from the cumulative factor alone, never from a ratio of extents, which is not the factor
+where blocks at the edge are partial.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from . import _reference
+from .pooling import MAX_LEVELS, Factor, _checked_origin, _integer, _one_factor
+
+#: Axes of these names are never pooled: channels and time points are not neighbours.
+UNPOOLED = ("c", "t")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The place of an array's voxels.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Voxels along each axis.
+    axes : sequence of str, optional
+        Names, in the order of the array's axes; by default the last letters of ``"tczyx"``.
+    scale : sequence of float, optional
+        Distance between the centres of neighbours, in ``units``; positive; by default 1.
+    translation : sequence of float, optional
+        Coordinate of the centre of the array's first voxel, in ``units``; by default 0.
+    units : sequence of str or None, optional
+        Units of ``scale`` and ``translation``, for example ``"nanometer"``; by default unknown.
+    voxel_offset : sequence of int, optional
+        Where the first voxel lies in a larger array of the same spacing, whose blocks start at 0; by default 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        A value that makes no sense, or not one per axis; the message names it.
+
+    Examples
+    --------
+    >>> from tinypyr import Grid
+    >>> grid = Grid((100, 512, 512), axes="zyx", scale=(40, 4, 4), units=["nanometer"] * 3)
+    >>> level = grid.level((1, 2, 2))
+    >>> level.shape, level.scale, level.translation
+    ((100, 256, 256), (40.0, 8.0, 8.0), (0.0, 2.0, 2.0))
+    """
+
+    shape: tuple[int, ...]
+    axes: tuple[str, ...]
+    scale: tuple[float, ...]
+    translation: tuple[float, ...]
+    units: tuple[str | None, ...]
+    voxel_offset: tuple[int, ...]
+
+    def __init__(
+        self,
+        shape: Iterable[int],
+        axes: Iterable[str] | None = None,
+        scale: Iterable[float] | None = None,
+        translation: Iterable[float] | None = None,
+        units: Iterable[str | None] | None = None,
+        voxel_offset: Sequence[int] | None = None,
+    ) -> None:
+        extents = tuple(_integer("shape", n) for n in shape)
+        ndim = len(extents)
+        if min(extents, default=0) < 0:
+            raise ValueError(f"shape: {extents} has a negative extent")
+        if axes is None:
+            if ndim > 5:
+                raise ValueError(f"axes: needed for {ndim} dimensions")
+            axes = "tczyx"[5 - ndim :]
+        names = _per_axis("axes", axes, ndim)
+        if any(not isinstance(name, str) or not name for name in names) or len(set(names)) < ndim:
+            raise ValueError(f"axes: {names!r} are not {ndim} different names")
+        scales = _floats("scale", [1.0] * ndim if scale is None else scale, ndim)
+        if min(scales, default=1.0) <= 0:
+            raise ValueError(f"scale: {scales} must be positive")
+        object.__setattr__(self, "shape", extents)
+        object.__setattr__(self, "axes", names)
+        object.__setattr__(self, "scale", scales)
+        object.__setattr__(
+            self, "translation", _floats("translation", [0.0] * ndim if translation is None else translation, ndim)
+        )
+        object.__setattr__(self, "units", _per_axis("units", [None] * ndim if units is None else units, ndim))
+        if voxel_offset is not None:
+            _per_axis("voxel_offset", voxel_offset, ndim)
+        object.__setattr__(self, "voxel_offset", _checked_origin(voxel_offset, extents))
+
+    @property
+    def ndim(self) -> int:
+        """How many axes."""
+        return len(self.shape)
+
+    def level(self, factor: Factor, method: str = "mean") -> Grid:
+        """The grid of the level that a cumulative factor leads to.
+
+        Parameters
+        ----------
+        factor : int or sequence of int
+            Base voxels per voxel of the level: one for every axis, or one per axis.
+        method : str
+            A voxel lies in the middle of its block, with ``"stride"`` where the block's first voxel was.
+
+        Returns
+        -------
+        Grid
+            ``scale * F`` and ``translation + scale * (F - 1) / 2`` (from where the first block begins, which is before
+            the first voxel if ``voxel_offset`` is no multiple of F).
+
+        Examples
+        --------
+        >>> from tinypyr import Grid
+        >>> Grid((7,), voxel_offset=(5,)).level(2)  # voxels 5 to 11: blocks 2 to 5, the first of which begins at 4
+        Grid(shape=(4,), axes=('x',), scale=(2.0,), translation=(-0.5,), units=(None,), voxel_offset=(2,))
+        """
+        factors = _one_factor(factor, self.ndim)
+        shape, offset, translation = [], [], []
+        for n, f, o, scale, at in zip(
+            self.shape, factors, self.voxel_offset, self.scale, self.translation, strict=True
+        ):
+            shape.append(_reference.extent(n, f, o)[0])
+            offset.append(o // f)
+            middle = 0.0 if method == "stride" else (f - 1) / 2
+            translation.append(at + scale * (o // f * f - o + middle))
+        return replace_grid(
+            self,
+            shape=shape,
+            scale=[scale * f for scale, f in zip(self.scale, factors, strict=True)],
+            translation=translation,
+            voxel_offset=offset,
+        )
+
+    def levels(self, factors: Iterable[Factor], method: str = "mean") -> list[Grid]:
+        """The grids of several levels; each factor leads from the level before to the next.
+
+        Examples
+        --------
+        >>> from tinypyr import Grid
+        >>> [level.shape for level in Grid((9, 64, 64)).levels([(1, 2, 2), (2, 2, 2)])]
+        [(9, 32, 32), (5, 16, 16)]
+        """
+        return [self.level(total, method) for total in cumulative(factors, self.ndim)]
+
+    def schedule(
+        self,
+        factor: Any = "auto",
+        levels: int | Literal["auto"] = "auto",
+        fits: Sequence[int] | None = None,
+    ) -> list[tuple[int, ...]]:
+        """The factor from each level to the next.
+
+        Parameters
+        ----------
+        factor : "auto", int, sequence of int, or list of sequences
+            ``"auto"`` halves the axes along which voxels are at most √2 times as long as along the shortest one, so
+            that they become cubes, and then all. Axes named c or t are never pooled by it. A list has one factor per
+            level.
+        levels : int or "auto"
+            ``"auto"``: until the array fits ``fits``, going on along the axes that can.
+        fits : sequence of int, optional
+            The extents to stop at (a chunk); by default 64 along each axis.
+
+        Examples
+        --------
+        >>> from tinypyr import Grid
+        >>> Grid((200, 1000, 1000), scale=(40, 10, 10)).schedule()
+        [(1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2)]
+        """
+        pooled = [axis for axis in range(self.ndim) if self.axes[axis].lower() not in UNPOOLED]
+        room = [64] * self.ndim if fits is None else list(fits)
+        if levels != "auto":
+            count = _integer("levels", levels)
+            if not 0 <= count <= MAX_LEVELS:
+                raise ValueError(f"levels: {levels!r} levels; 0 to {MAX_LEVELS} can be made")
+        automatic = isinstance(factor, str)
+        if automatic and factor != "auto":
+            raise ValueError(f"factor: {factor!r} is neither 'auto' nor integers")
+        if not automatic and isinstance(factor, (list, tuple)) and any(hasattr(f, "__iter__") for f in factor):
+            made = [_one_factor(f, self.ndim) for f in factor]
+            if levels not in ("auto", len(made)):
+                raise ValueError(f"levels: {levels} does not match the {len(made)} factors in factor={factor!r}")
+            return made
+        given = None if automatic else _one_factor(factor, self.ndim)
+        schedule: list[tuple[int, ...]] = []
+        grid = self
+        while len(schedule) < (MAX_LEVELS if levels == "auto" else levels):
+            if levels == "auto" and all(grid.shape[axis] <= room[axis] for axis in pooled):
+                break
+            if given is None:
+                able = [axis for axis in pooled if grid.shape[axis] > 1]
+                shortest = min((grid.scale[axis] for axis in able), default=0.0)
+                step = tuple(
+                    2 if a in able and grid.scale[a] <= shortest * math.sqrt(2) else 1 for a in range(self.ndim)
+                )
+            else:
+                step = given
+            after = grid.level(step)
+            if levels == "auto" and after.shape == grid.shape:
+                break
+            schedule.append(step)
+            grid = after
+        return schedule
+
+
+def replace_grid(grid: Grid, **changes: Any) -> Grid:
+    """A grid that differs in some of its fields."""
+    return replace(grid, **changes)
+
+
+def cumulative(factors: Iterable[Factor], ndim: int) -> list[tuple[int, ...]]:
+    """The factors from the base, of factors from level to level."""
+    totals = []
+    total = (1,) * ndim
+    for factor in factors:
+        total = tuple(a * b for a, b in zip(total, _one_factor(factor, ndim), strict=True))
+        totals.append(total)
+    return totals
+
+
+def _per_axis(name: str, values: Iterable[Any], ndim: int) -> tuple[Any, ...]:
+    found = tuple(values)
+    if len(found) != ndim:
+        raise ValueError(f"{name}: {found!r} has {len(found)} entries for {ndim} axes")
+    return found
+
+
+def _floats(name: str, values: Iterable[Any], ndim: int) -> tuple[float, ...]:
+    found = _per_axis(name, values, ndim)
+    try:
+        made = tuple(float(value) for value in found)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: {found!r} are not numbers") from None
+    if not all(math.isfinite(value) for value in made):
+        raise ValueError(f"{name}: {made} must be finite")
+    return made

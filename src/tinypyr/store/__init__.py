@@ -1,0 +1,16 @@
+"""The pyramid of a volume that does not fit in memory.
+
+``build`` reads a volume block by block and writes its levels, with the metadata of the format, beside it or into a new
+store; ``plan`` says beforehand what that will read, write and hold. TensorStore reads and writes, in files, S3, GCS and
+HTTP (``pip install "tinypyr[store]"``).
+
+A plan numbers its blocks. Blocks share no chunk, so any number of them run at once, each ends with what it alone has
+written, and running one again changes nothing; what single blocks cannot write whole is merged at the end.
+"""
+
+from ._build import Report, build
+from ._check import check
+from ._errors import StoreError
+from ._plan import Plan, plan
+
+__all__ = ["Plan", "Report", "StoreError", "build", "check", "plan"]

@@ -1,0 +1,256 @@
+"""Running a plan: blocks, each on its own, and what is merged at the end."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..pooling import Array, _counted
+from ._errors import StoreError
+from ._place import Place, open_array
+from ._plan import Plan
+from ._source import arrange
+
+Span = tuple[int, int]
+Box = Sequence[Span]
+
+#: Bytes handed to TensorStore and not yet committed, per block at work.
+MOST_PENDING = 1 << 26
+
+
+class Levels:
+    """The arrays that a plan writes, opened (and created) when first asked for; axes as in the source."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._arrays: dict[int, Any] = {}
+        self._lock = threading.Lock()
+
+    def __getitem__(self, number: int) -> Any:
+        with self._lock:
+            if number not in self._arrays:
+                self._arrays[number] = self._open(number)
+            return self._arrays[number]
+
+    def _open(self, number: int) -> Any:
+        plan = self._plan
+        spec, at = plan.level_spec(number)
+        handle = arrange(open_array(spec, f"{plan.place.name}/{plan.paths[number]}", open=True, create=True))
+        handle = handle[tuple(0 if a is None else slice(None) for a in at)]
+        kept = [a for a in at if a is not None]
+        return handle.transpose([kept.index(a) for a in range(len(kept))])
+
+
+class Units:
+    """Write units of one level within a region of it, each written when its last voxel has come."""
+
+    def __init__(self, array: Any, name: str, unit: Sequence[int], region: Box, dtype: np.dtype[Any]) -> None:
+        self._array, self._name = array, name
+        self._unit, self._region, self._dtype = unit, region, dtype
+        self._open: dict[tuple[int, ...], tuple[Array, int]] = {}
+        self._pending: deque[tuple[Any, int]] = deque()
+        self._pending_bytes = 0
+        self.written = 0
+
+    @classmethod
+    def of(cls, plan: Plan, levels: Levels, number: int, box: Box) -> Units:
+        """Those of a level above a box of the base."""
+        name, unit = f"{plan.place.name}/{plan.paths[number]}", plan.layouts[number].unit
+        return cls(levels[number], name, unit, plan.region(number, box), plan.source.dtype)
+
+    def put(self, values: Array, at: Box) -> None:
+        """Voxels of the level, and where they lie in it."""
+        touched = [range(start // u, -(-stop // u)) for (start, stop), u in zip(at, self._unit, strict=True)]
+        for index in itertools.product(*touched):
+            whole = [
+                (max(low, i * u), min(high, (i + 1) * u))
+                for i, u, (low, high) in zip(index, self._unit, self._region, strict=True)
+            ]
+            part = [(max(a, low), min(b, high)) for (a, b), (low, high) in zip(at, whole, strict=True)]
+            piece = values[tuple(slice(a - start, b - start) for (a, b), (start, _) in zip(part, at, strict=True))]
+            if part == whole:
+                self._write(whole, piece)
+                continue
+            if index not in self._open:
+                shape = [high - low for low, high in whole]
+                self._open[index] = np.empty(shape, self._dtype), math.prod(shape)
+            buffer, left = self._open[index]
+            buffer[tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(part, whole, strict=True))] = piece
+            left -= piece.size
+            self._open[index] = buffer, left
+            if left == 0:
+                del self._open[index]
+                self._write(whole, buffer)
+
+    def _write(self, box: Box, values: Array) -> None:
+        future = self._array[tuple(slice(a, b) for a, b in box)].write(values)
+        self._pending.append((future, values.nbytes))
+        self._pending_bytes += values.nbytes
+        self.written += values.nbytes
+        while self._pending_bytes > MOST_PENDING:
+            self._wait()
+
+    def _wait(self) -> None:
+        future, count = self._pending.popleft()
+        self._pending_bytes -= count
+        try:
+            future.result()
+        except (ValueError, OSError) as error:
+            raise StoreError(f"{self._name} cannot be written: {str(error).splitlines()[0]}") from None
+
+    def close(self) -> None:
+        """Wait until everything is committed."""
+        while self._pending:
+            self._wait()
+        if self._open:
+            raise AssertionError(f"{self._name}: {len(self._open)} units have not been given all their voxels")
+
+
+@dataclass
+class Done:
+    """What is known of a finished block."""
+
+    pieces: dict[int, Array]  # by level, of those that are merged
+    unproven: list[int]  # modes, by level
+    labels: list[Array] | None  # by level, the base first
+    written: int
+
+    def to_bytes(self) -> bytes:
+        """For the folder beside the plan."""
+        stream = io.BytesIO()
+        arrays: dict[str, Any] = {f"piece{k}": piece for k, piece in self.pieces.items()}
+        arrays |= {f"labels{k}": found for k, found in enumerate(self.labels or [])}
+        np.savez_compressed(stream, counts=np.array([self.written, *self.unproven], np.int64), **arrays)
+        return stream.getvalue()
+
+    @classmethod
+    def from_bytes(cls, raw: bytes, name: str) -> Done:
+        """What ``to_bytes`` made."""
+        try:
+            with np.load(io.BytesIO(raw)) as held:
+                counts = held["counts"].tolist()
+                pieces = {int(key[5:]): held[key] for key in held.files if key.startswith("piece")}
+                found = sorted((int(key[6:]), held[key]) for key in held.files if key.startswith("labels"))
+        except (ValueError, OSError, KeyError, EOFError) as error:
+            raise StoreError(f"{name} is damaged ({error}); remove it and build again") from None
+        return cls(pieces, counts[1:], [labels for _, labels in found] or None, counts[0])
+
+
+def scratch(plan: Plan) -> Place:
+    """The folder beside the plan: one object per finished block."""
+    return plan.place.child(f".tinypyr-{plan.fingerprint}")
+
+
+def marker(number: int) -> str:
+    """The name of a finished block's object."""
+    return f"block-{number}.npz"
+
+
+def run_block(plan: Plan, number: int, levels: Levels | None = None) -> Done:
+    """Make one block of the plan and everything that it alone writes; then say, beside the plan, that it is done.
+
+    Running it again, or twice at once, gives the same bytes.
+    """
+    arrays = Levels(plan) if levels is None else levels
+    box = plan.box(number)
+    dtype = plan.source.dtype
+    first = 0 if plan.copies_base else 1
+    units = {k: Units.of(plan, arrays, k, box) for k in range(first, plan.whole_levels + 1)}
+    pieces: dict[int, Array] = {}
+    for k in range(plan.whole_levels + 1, len(plan.grids)):
+        pieces[k] = np.empty([stop - start for start, stop in plan.region(k, box)], dtype)
+    unproven = [0] * len(plan.factors)
+    counts_labels = plan.method == "mode"
+    labels: list[Array] = [np.empty(0, dtype) for _ in plan.grids] if counts_labels else []
+
+    def use(values: Array, leaf: Box) -> None:
+        made = [values, *_pool(plan, values, leaf, unproven)]
+        for k, level in enumerate(made):
+            if counts_labels:
+                labels[k] = np.union1d(labels[k], unique(level))
+            at = plan.region(k, leaf)
+            if k in units:
+                units[k].put(level, at)
+            elif k in pieces:
+                low = [start for start, _ in plan.region(k, box)]
+                pieces[k][tuple(slice(a - o, b - o) for (a, b), o in zip(at, low, strict=True))] = level
+
+    waiting: tuple[Any, Box] | None = None
+    for leaf in plan.leaves(box):  # one is read while the one before is pooled
+        reading = plan.source.read(tuple(slice(start, stop) for start, stop in leaf))
+        if waiting is not None:
+            use(_read(plan, *waiting), waiting[1])
+        waiting = (reading, leaf)
+    if waiting is not None:
+        use(_read(plan, *waiting), waiting[1])
+    for unit in units.values():
+        unit.close()
+    done = Done(pieces, unproven, labels or None, sum(unit.written for unit in units.values()))
+    scratch(plan).write(marker(number), done.to_bytes())
+    return done
+
+
+def _read(plan: Plan, reading: Any, leaf: Box) -> Array:
+    try:
+        values: Array = reading.result()
+    except (ValueError, OSError) as error:
+        name = plan.source.volume.place.name if plan.source.volume else "source"
+        where = ", ".join(f"{a}:{b}" for a, b in leaf)
+        raise StoreError(f"{name}: voxels [{where}] cannot be read: {str(error).splitlines()[0]}") from None
+    return values
+
+
+def _pool(plan: Plan, values: Array, leaf: Box, unproven: list[int]) -> list[Array]:
+    if not plan.factors:
+        return []
+    origin = tuple(o + start for o, (start, _) in zip(plan.grids[0].voxel_offset, leaf, strict=True))
+    levels, missing = _counted(
+        values, plan.factors, len(plan.factors), plan.method, plan.ignore, plan.rounding, plan.ties, origin, None, 1
+    )
+    for number, count in enumerate(missing or ()):
+        unproven[number] += count
+    return levels
+
+
+def unique(values: Array) -> Array:
+    """The distinct values, ascending."""
+    flat = values.ravel(order="K")
+    if flat.dtype.kind == "u":
+        try:
+            import fastremap
+        except ImportError:
+            return np.unique(flat)
+        found: Array = fastremap.unique(flat)
+        return found
+    return np.unique(flat)
+
+
+def merge(plan: Plan, levels: Levels | None = None) -> int:
+    """Write the levels whose units span blocks, from what the blocks left; the bytes written."""
+    arrays = Levels(plan) if levels is None else levels
+    everything = [(0, n) for n in plan.grids[0].shape]
+    units = {k: Units.of(plan, arrays, k, everything) for k in range(plan.whole_levels + 1, len(plan.grids))}
+    for number in range(plan.blocks) if units else ():
+        done = finished(plan, number)
+        if done is None:
+            raise StoreError(f"{plan.place.name}: block {number} is not done; run it first")
+        for k, unit in units.items():
+            unit.put(done.pieces[k], plan.region(k, plan.box(number)))
+    for unit in units.values():
+        unit.close()
+    return sum(unit.written for unit in units.values())
+
+
+def finished(plan: Plan, number: int) -> Done | None:
+    """What a block has left beside the plan; None if it is not done."""
+    place = scratch(plan)
+    raw = place.read(marker(number))
+    return None if raw is None else Done.from_bytes(raw, f"{place.name}/{marker(number)}")

@@ -1,0 +1,202 @@
+"""Engines: who runs the blocks of a plan."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from ..pooling import Array
+from ._blocks import Done, Levels, finished, merge, run_block, scratch
+from ._errors import StoreError
+from ._plan import Plan, _bytes, plan
+from .formats import FORMATS
+
+
+@dataclass
+class Report:
+    """What a build did; ``str(report)`` says it in a few lines."""
+
+    plan: Plan
+    seconds: float = 0.0
+    bytes_read: int = 0
+    bytes_written: int = 0
+    blocks_done: int = 0
+    blocks_kept: int = 0  # done by an earlier run
+    failed: dict[int, str] = field(default_factory=dict)
+    #: By level, the base first: how many labels there are. Empty where the method is not mode.
+    labels: list[int] = field(default_factory=list)
+    #: By level, the base first: the labels of the level before that are gone, and of which nothing is left.
+    vanished: list[Array] = field(default_factory=list)
+    #: By level from 1 on: voxels whose mode is not proven (see :func:`tinypyr.pyramid`).
+    unproven: list[int] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        rate = self.bytes_read / self.seconds if self.seconds else 0.0
+        lines = [
+            f"{len(self.plan.factors)} levels in {self.seconds:.1f} s: {_bytes(self.bytes_read)} read "
+            f"({_bytes(rate)}/s), {_bytes(self.bytes_written)} written, {self.blocks_done} blocks made"
+            + (f", {self.blocks_kept} kept from before" if self.blocks_kept else "")
+        ]
+        for level, (count, gone) in enumerate(zip(self.labels, self.vanished, strict=True)):
+            text = f"level {level}: {count} labels"
+            if gone.size:
+                names = ", ".join(map(str, gone[:5].tolist()))
+                text += f", {gone.size} vanished ({names}{', ...' if gone.size > 5 else ''})"
+            lines.append(text)
+        for level, count in enumerate(self.unproven, 1):
+            if count:
+                lines.append(
+                    f"level {level}: {count} voxels have more than 1,024 labels below; their mode is not proven"
+                )
+        lines += [f"block {number} failed: {why}" for number, why in sorted(self.failed.items())]
+        return "\n".join(lines)
+
+
+Progress = Callable[[int, int, float], None]
+
+
+def build(
+    source: Any,
+    target: Any = None,
+    *,
+    engine: Literal["threads"] = "threads",
+    resume: bool = True,
+    progress: Progress | None = None,
+    **arguments: Any,
+) -> Report:
+    """Make the levels of a volume, in bounded memory.
+
+    Every level is bit for bit that of :func:`tinypyr.pyramid` on the whole volume.
+
+    Parameters
+    ----------
+    source, target, **arguments
+        As for :func:`plan`.
+    engine : {"threads"}
+        Who runs the blocks.
+    resume : bool
+        Keep what an earlier run of the same plan has finished.
+    progress : callable, optional
+        Called as ``progress(blocks done, blocks, seconds)`` after every block.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    StoreError
+        Something cannot be read or written; finished blocks are kept for the next run.
+    ValueError, TypeError
+        An argument that makes no sense; nothing is created.
+
+    Examples
+    --------
+    >>> import numpy as np, tempfile
+    >>> from tinypyr import store
+    >>> volume = np.arange(64**3, dtype=np.uint16).reshape(64, 64, 64)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = store.build(volume, folder + "/volume.ome.zarr", factor=2, levels=2)
+    >>> report.blocks_done > 0
+    True
+    """
+    if engine != "threads":
+        raise ValueError(f"engine: {engine!r} is not 'threads'")
+    todo = plan(source, target, **arguments)
+    return run(todo, resume=resume, progress=progress)
+
+
+def run(todo: Plan, *, resume: bool = True, progress: Progress | None = None) -> Report:
+    """Run the blocks of a plan on threads, then finalize it."""
+    start = time.perf_counter()
+    levels = Levels(todo)
+    report = Report(todo)
+    kept = {number: done for number in range(todo.blocks) if (done := finished(todo, number))} if resume else {}
+    report.blocks_kept = len(kept)
+    waiting = iter(number for number in range(todo.blocks) if number not in kept)
+    voxel = todo.source.dtype.itemsize
+    with concurrent.futures.ThreadPoolExecutor(todo.workers) as pool:
+        running: dict[concurrent.futures.Future[Done], int] = {}
+
+        def submit() -> None:
+            for number in waiting:
+                running[pool.submit(run_block, todo, number, levels)] = number
+                return
+
+        for _ in range(todo.workers):
+            submit()
+        while running:
+            finished_now, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in finished_now:
+                number = running.pop(future)
+                try:
+                    report.bytes_written += future.result().written
+                except StoreError as error:
+                    report.failed[number] = str(error)
+                else:
+                    report.blocks_done += 1
+                    report.bytes_read += voxel * math.prod(stop - begin for begin, stop in todo.box(number))
+                submit()
+                if progress is not None:
+                    progress(report.blocks_kept + report.blocks_done, todo.blocks, time.perf_counter() - start)
+    if report.failed:
+        report.seconds = time.perf_counter() - start
+        raise StoreError(f"{len(report.failed)} of {todo.blocks} blocks failed; run it again to make them\n{report}")
+    report.bytes_written += finalize(todo, levels, report)
+    report.seconds = time.perf_counter() - start
+    return report
+
+
+def finalize(todo: Plan, levels: Levels | None = None, report: Report | None = None) -> int:
+    """Merge what blocks could not write whole, write the metadata, and tidy up; the bytes written."""
+    written = merge(todo, levels)
+    if report is not None:
+        _count(todo, report)
+    notes = {"ignore": None if todo.ignore is None else str(todo.ignore), "rounding": todo.rounding, "ties": todo.ties}
+    volume = todo.source.volume
+    inherited = dict(volume.attributes) if volume is not None and todo.format == volume.format else {}
+    inherited.pop("array", None)
+    stored = FORMATS[todo.format].axes_order(todo.grids[0].axes)
+    FORMATS[todo.format].describe(
+        todo.place,
+        [_reordered(grid, stored) for grid in todo.grids],
+        todo.paths,
+        todo.source.dtype.name,
+        todo.kind,
+        todo.method,
+        notes,
+        inherited,
+    )
+    scratch(todo).remove()
+    return written
+
+
+def _reordered(grid: Any, stored: tuple[str, ...]) -> Any:
+    from ..grid import Grid
+
+    at = [grid.axes.index(axis) for axis in stored if axis in grid.axes]
+    fields = (grid.shape, grid.axes, grid.scale, grid.translation, grid.units, grid.voxel_offset)
+    return Grid(*([values[a] for a in at] for values in fields))
+
+
+def _count(todo: Plan, report: Report) -> None:
+    """Labels and unproven modes of the whole volume, from those of the blocks."""
+    report.unproven = [0] * len(todo.factors)
+    labels: list[Array] | None = None
+    for number in range(todo.blocks):
+        done = finished(todo, number)
+        if done is None:
+            raise StoreError(f"{todo.place.name}: block {number} is not done; run it first")
+        report.unproven = [a + b for a, b in zip(report.unproven, done.unproven, strict=True)]
+        if done.labels is not None:
+            labels = done.labels if labels is None else list(map(np.union1d, labels, done.labels))
+    if labels is not None:
+        report.labels = [int(found.size) for found in labels]
+        before: Iterable[Array] = [labels[0], *labels[:-1]]
+        report.vanished = [np.setdiff1d(a, b) for a, b in zip(before, labels, strict=True)]

@@ -1,0 +1,166 @@
+"""Is a store what it says? Geometry by the formulas, then voxels against the base."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import random
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..grid import Grid
+from ..pooling import METHODS, _choice, _counted
+from ._errors import StoreError
+from ._place import Place
+from ._plan import _memory
+from ._source import level_array, open_volume
+from ._volume import Volume
+
+
+@dataclass
+class Findings:
+    """What is wrong with a store; empty when nothing is."""
+
+    name: str
+    problems: list[str] = field(default_factory=list)
+    voxels: int = 0  # of levels, compared
+
+    def __bool__(self) -> bool:
+        return bool(self.problems)
+
+    def __str__(self) -> str:
+        if not self.problems:
+            return f"{self.name}: geometry and {self.voxels} voxels of its levels are right"
+        return "\n".join(f"{self.name}: {problem}" for problem in self.problems)
+
+
+def check(
+    store: str | os.PathLike[str],
+    *,
+    method: str | None = None,
+    ignore: object = None,
+    sample: float | None = None,
+    seed: int = 0,
+    memory: int | str = "256MiB",
+) -> Findings:
+    """Compare a store's levels with its base.
+
+    Parameters
+    ----------
+    store : path or URL
+        What to check.
+    method : str, optional
+        How the levels were made; by default what the metadata says.
+    ignore : scalar, optional
+        As for :func:`tinypyr.downsample`.
+    sample : float, optional
+        The share of the base to read, in pieces drawn at random; by default all.
+    seed : int
+        Of the draw.
+    memory : int or str
+        Bytes of the base to hold at once.
+
+    Returns
+    -------
+    Findings
+        False, as a condition, when nothing is wrong.
+    """
+    volume = open_volume(Place.at(store))
+    findings = Findings(volume.place.name)
+    how, left_out, rounding, ties = _how(volume, method, ignore)
+    arrays = [level_array(volume, number) for number in range(len(volume.paths))]
+    placed = volume.grids
+    totals = []
+    for number, grid in enumerate(volume.grids):
+        factors = _factors(placed[0], placed[number])
+        if factors is None:
+            findings.problems.append(
+                f"level {number}: scale {placed[number].scale} is no whole multiple of the base's {placed[0].scale}"
+            )
+            return findings
+        totals.append(factors)
+        want = placed[0].level(
+            factors, "mean" if volume.format == "precomputed" else how
+        )  # corner-based, whatever the method
+        if tuple(grid.shape) != want.shape or tuple(arrays[number].shape) != want.shape:
+            findings.problems.append(f"level {number}: shape {grid.shape}; factors {factors} make it {want.shape}")
+        if any(
+            abs(a - b) > 1e-6 * s
+            for a, b, s in zip(placed[number].translation, want.translation, want.scale, strict=True)
+        ):
+            findings.problems.append(
+                f"level {number}: translation {placed[number].translation}, but its voxels lie at {want.translation}"
+            )
+        if arrays[number].dtype != arrays[0].dtype:
+            findings.problems.append(f"level {number}: {arrays[number].dtype.name}, the base {arrays[0].dtype.name}")
+    if findings.problems:
+        return findings
+    base, top = placed[0], totals[-1]
+    steps = list(top)
+    voxel = np.dtype(volume.dtype).itemsize
+    budget = _memory(memory) // 4
+    while True:
+        wider = [s * 2 if s < n else s for s, n in zip(steps, base.shape, strict=True)]
+        if wider == steps or math.prod(min(s, n) for s, n in zip(wider, base.shape, strict=True)) * voxel > budget:
+            break
+        steps = wider
+    pieces = list(
+        itertools.product(
+            *(_cuts(n, o, s, f) for n, o, s, f in zip(base.shape, base.voxel_offset, steps, top, strict=True))
+        )
+    )
+    schedule = [tuple(b // a for a, b in zip(x, y, strict=True)) for x, y in itertools.pairwise(totals)]
+    if sample is not None:
+        pieces = random.Random(seed).sample(pieces, max(1, round(sample * len(pieces))))
+    for box in pieces:
+        values = arrays[0][tuple(slice(a, b) for a, b in box)].read().result()
+        origin = tuple(o + a for o, (a, _) in zip(base.voxel_offset, box, strict=True))
+        levels = (
+            _counted(values, schedule, len(schedule), how, left_out, rounding, ties, origin, None, 1)[0]
+            if schedule
+            else []
+        )
+        for number, want_voxels in enumerate(levels, 1):
+            at = [
+                ((o + a) // f - o // f, -((o + b) // -f) - o // f)
+                for (a, b), o, f in zip(box, base.voxel_offset, totals[number], strict=True)
+            ]
+            found = arrays[number][tuple(slice(a, b) for a, b in at)].read().result()
+            findings.voxels += found.size
+            bad = (found != want_voxels) & ~((found != found) & (want_voxels != want_voxels))
+            if bad.any():
+                first = tuple(int(i) + a for i, (a, _) in zip(np.argwhere(bad)[0], at, strict=True))
+                index = tuple(np.argwhere(bad)[0])
+                where = ", ".join(f"{a}:{b}" for a, b in at)
+                findings.problems.append(
+                    f"level {number}: {int(bad.sum())} of {bad.size} voxels of [{where}] "
+                    f"differ, the first at {first}: {found[index]}, but {how} of the base is {want_voxels[index]}"
+                )
+        if len(findings.problems) >= 20:
+            break
+    return findings
+
+
+def _cuts(n: int, offset: int, step: int, factor: int) -> list[tuple[int, int]]:
+    first = -(offset % factor)
+    return [(max(0, at), min(n, at + step)) for at in range(first, n, step)]
+
+
+def _factors(base: Grid, level: Grid) -> tuple[int, ...] | None:
+    ratios = [a / b for a, b in zip(level.scale, base.scale, strict=True)]
+    made = tuple(round(ratio) for ratio in ratios)
+    return made if all(f >= 1 and abs(f - r) < 1e-6 * f for f, r in zip(made, ratios, strict=True)) else None
+
+
+def _how(volume: Volume, method: str | None, ignore: object) -> tuple[str, object, str, str]:
+    notes = volume.notes
+    how = method or notes.get("method")
+    if how is None:
+        raise StoreError(f"{volume.place.name}: does not say how its levels were made; name a method")
+    _choice("method", how, METHODS)
+    left_out = ignore
+    if left_out is None and notes.get("ignore") not in (None, "None"):
+        left_out = np.dtype(volume.dtype).type(str(notes["ignore"]))
+    return how, left_out, str(notes.get("rounding", "half-even")), str(notes.get("ties", "first"))

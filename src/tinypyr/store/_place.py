@@ -1,0 +1,107 @@
+"""Where a store lies: a key-value store, through TensorStore, whatever it is on."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ._errors import StoreError
+
+try:
+    import tensorstore as ts
+except ImportError:
+    raise ImportError('tinypyr.store needs TensorStore: pip install "tinypyr[store]"') from None
+
+#: Shared by all handles, so that stores in memory are found again.
+CONTEXT = ts.Context()
+
+
+class Place:
+    """A folder of a key-value store."""
+
+    def __init__(self, store: Any, name: str) -> None:
+        self._store = store
+        self.name = name
+
+    @classmethod
+    def at(cls, where: str | os.PathLike[str]) -> Place:
+        """The folder at a path, or at a URL that TensorStore knows (file, memory, s3, gs, http)."""
+        name = os.fspath(where)
+        if not isinstance(name, str):
+            raise TypeError(f"{where!r} is neither a path nor a URL")
+        url = name if "://" in name else Path(name).absolute().as_uri()
+        try:
+            return cls(ts.KvStore.open(url.rstrip("/") + "/", context=CONTEXT).result(), name)
+        except ValueError as error:
+            raise StoreError(f"{name}: no place that TensorStore can open: {_first_line(error)}") from None
+
+    def child(self, path: str) -> Place:
+        """A folder within."""
+        below = self._store.copy()
+        below.path += path.strip("/") + "/"
+        return Place(below, f"{self.name.rstrip('/')}/{path}")
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """For TensorStore, as JSON."""
+        made: dict[str, Any] = self._store.spec().to_json()
+        return made
+
+    @property
+    def url(self) -> str:
+        """Where it is, in full."""
+        return str(self._store.url)
+
+    def read(self, key: str) -> bytes | None:
+        """The value of a key; None if there is none."""
+        try:
+            found = self._store.read(key).result()
+        except (ValueError, OSError) as error:
+            raise StoreError(f"{self.name}/{key} cannot be read: {_first_line(error)}") from None
+        return bytes(found.value) if found.state == "value" else None
+
+    def write(self, key: str, value: bytes | None) -> None:
+        """Set a key, or (None) remove it."""
+        try:
+            self._store.write(key, value).result()
+        except (ValueError, OSError) as error:
+            raise StoreError(f"{self.name}/{key} cannot be written: {_first_line(error)}") from None
+
+    def keys(self) -> list[str]:
+        """All keys below."""
+        return [bytes(key).decode() for key in self._store.list().result()]
+
+    def remove(self) -> None:
+        """Remove all keys below."""
+        self._store.delete_range(ts.KvStore.KeyRange()).result()
+
+    def json(self, key: str) -> dict[str, Any] | None:
+        """A JSON object; None if there is none."""
+        raw = self.read(key)
+        if raw is None:
+            return None
+        try:
+            value = json.loads(raw)
+        except (ValueError, RecursionError) as error:
+            raise StoreError(f"{self.name}/{key} is not JSON: {_first_line(error)}") from None
+        if not isinstance(value, dict):
+            raise StoreError(f"{self.name}/{key} holds no JSON object, but {type(value).__name__}")
+        return value
+
+    def write_json(self, key: str, value: dict[str, Any]) -> None:
+        """Set a JSON object."""
+        self.write(key, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def open_array(spec: dict[str, Any], name: str, **options: Any) -> Any:
+    """A TensorStore handle; errors name the array."""
+    try:
+        return ts.open(spec, context=CONTEXT, **options).result()
+    except (ValueError, OSError, NotImplementedError) as error:
+        raise StoreError(f"{name} cannot be opened: {_first_line(error)}") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).split("\n")[0].split(" [source locations=")[0][:300]

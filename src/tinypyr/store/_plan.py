@@ -1,0 +1,474 @@
+"""What a build will do, decided before anything is created.
+
+Along each axis, global base coordinates are cut at multiples of the last level's cumulative factor F, so that a piece
+between two cuts makes whole voxels of every level from itself alone: nothing has to be carried from piece to piece, and
+every level is that of the whole volume in memory. A *leaf* is what is read at once; a *block* is a box of leaves whose
+voxels fill whole write units (chunks, or shards) of the first levels, so that no two blocks write to one file; what it
+makes of the levels above is kept as pieces beside the plan until the end, when they are merged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import math
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..grid import Grid, cumulative
+from ..pooling import METHODS, ROUNDINGS, TIES, _check_array, _checked_ignore, _choice
+from ._errors import StoreError
+from ._place import Place
+from ._source import Source, open_source
+from ._volume import CODECS, Layout, Volume
+from .formats import FORMATS
+
+Extents = tuple[int, ...]
+
+#: A volume is cut into at least so many blocks, if it is large enough.
+WANTED_BLOCKS = 32
+#: Less than this is not worth a read of its own.
+GOOD_LEAF = 1 << 24
+#: Buffers of a leaf at work, over its bytes: itself, the next one being read, decoded chunks, its levels.
+LEAF_SHARE = 4
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Blocks, numbered; see :func:`plan`, which makes it. ``str(plan)`` says what it will do."""
+
+    source: Source
+    place: Place
+    format: str
+    grids: list[Grid]  # of all levels, the base first, axes as in the source
+    factors: list[Extents]  # from level to level
+    paths: list[str]  # of all levels
+    layouts: list[Layout]  # of all levels, axes as in the source
+    method: str
+    ignore: Any
+    rounding: str
+    ties: str
+    copies_base: bool
+    kind: str | None
+    memory: int
+    workers: int
+    leaf: Extents  # base voxels
+    block: Extents  # base voxels
+    whole_levels: int  # levels 1 to this are written by blocks, those above are merged
+
+    @property
+    def totals(self) -> list[Extents]:
+        """Cumulative factors of all levels, the base first."""
+        ndim = self.grids[0].ndim
+        return [(1,) * ndim, *cumulative(self.factors, ndim)]
+
+    def cuts(self, axis: int, step: int) -> list[tuple[int, int]]:
+        """Pieces of the base along an axis, in array coordinates: whole voxels of the last level at every cut."""
+        n, o = self.grids[0].shape[axis], self.grids[0].voxel_offset[axis]
+        first = -(o % self.totals[-1][axis])
+        return [(max(0, at), min(n, at + step)) for at in range(first, n, step)]
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks there are."""
+        return math.prod(len(self.cuts(axis, step)) for axis, step in enumerate(self.block))
+
+    def box(self, number: int) -> list[tuple[int, int]]:
+        """The base voxels of a block, in array coordinates."""
+        if not 0 <= number < self.blocks:
+            raise IndexError(f"block {number}: there are {self.blocks}, counted from 0")
+        box = []
+        for axis in range(self.grids[0].ndim - 1, -1, -1):
+            cuts = self.cuts(axis, self.block[axis])
+            number, at = divmod(number, len(cuts))
+            box.append(cuts[at])
+        return box[::-1]
+
+    def leaves(self, box: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+        """The leaves of a box of the base, in an order that completes write units soon."""
+        per_axis = [
+            [(start, stop) for start, stop in self.cuts(axis, self.leaf[axis]) if start < high and stop > low]
+            for axis, (low, high) in enumerate(box)
+        ]
+        clipped = [
+            [(max(a, low), min(b, high)) for a, b in pieces] for pieces, (low, high) in zip(per_axis, box, strict=True)
+        ]
+        units = [
+            [u * f for u, f in zip(layout.unit, total, strict=True)]
+            for layout, total in zip(self.layouts, self.totals, strict=True)
+        ]
+
+        def place(leaf: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+            return tuple(
+                start // unit for level in reversed(units) for (start, _), unit in zip(leaf, level, strict=True)
+            )
+
+        return iter(sorted((list(leaf) for leaf in itertools.product(*clipped)), key=lambda leaf: place(tuple(leaf))))
+
+    def region(self, level: int, box: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+        """The voxels of a level above a box of the base, in that level's array coordinates."""
+        total, base = self.totals[level], self.grids[0]
+        return [
+            ((o + start) // f - o // f, -((o + stop) // -f) - o // f)
+            for (start, stop), f, o in zip(box, total, base.voxel_offset, strict=True)
+        ]
+
+    def level_spec(self, number: int) -> tuple[dict[str, Any], list[int | None]]:
+        """For TensorStore, to create a level; and for each stored axis its number in the source, or None."""
+        format, grid, layout = FORMATS[self.format], self.grids[number], self.layouts[number]
+        stored = format.axes_order(grid.axes)
+        at = [grid.axes.index(axis) if axis in grid.axes else None for axis in stored]
+
+        def order(values: Sequence[Any], missing: Any) -> list[Any]:
+            return [missing if a is None else values[a] for a in at]
+
+        as_stored = Grid(
+            order(grid.shape, 1),
+            stored,
+            order(grid.scale, 1.0),
+            order(grid.translation, 0.0),
+            order(grid.units, None),
+            order(grid.voxel_offset, 0),
+        )
+        shards = None if layout.shards is None else tuple(order(layout.shards, 1))
+        cut = replace(layout, chunks=tuple(order(layout.chunks, 1)), shards=shards)
+        path, dtype = self.paths[number], self.source.dtype.name
+        spec: dict[str, Any] = format.new_spec(self.place, path, as_stored, dtype, cut, self.kind)
+        return spec, at
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with everything that a result, or the numbering of the blocks, depends on."""
+        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+    def describe(self) -> dict[str, Any]:
+        """The plan as JSON."""
+        voxels = [math.prod(grid.shape) for grid in self.grids]
+        size = np.dtype(self.source.dtype).itemsize
+        return {
+            "tinypyr": __version__,
+            "source": self.source.volume.place.url if self.source.volume else "an array",
+            "target": self.place.url,
+            "format": self.format,
+            "dtype": self.source.dtype.name,
+            "method": self.method,
+            "ignore": None if self.ignore is None else str(self.ignore),
+            "rounding": self.rounding,
+            "ties": self.ties,
+            "copies_base": self.copies_base,
+            "levels": [
+                {
+                    "path": path,
+                    "shape": list(grid.shape),
+                    "factor": list(total),
+                    "scale": list(grid.scale),
+                    "translation": list(grid.translation),
+                    "chunks": list(layout.chunks),
+                    "shards": None if layout.shards is None else list(layout.shards),
+                    "bytes": count * size,
+                }
+                for path, grid, total, layout, count in zip(
+                    self.paths, self.grids, self.totals, self.layouts, voxels, strict=True
+                )
+            ],
+            "blocks": self.blocks,
+            "block": list(self.block),
+            "leaf": list(self.leaf),
+            "merged_levels": list(range(self.whole_levels + 1, len(self.grids))),
+            "bytes_to_read": voxels[0] * size,
+            "bytes_to_write": sum(voxels[0 if self.copies_base else 1 :]) * size,
+            "objects": sum(
+                math.prod(-(-n // u) for n, u in zip(grid.shape, layout.unit, strict=True))
+                for grid, layout in list(zip(self.grids, self.layouts, strict=True))[0 if self.copies_base else 1 :]
+            ),
+            "memory": self.memory,
+            "workers": self.workers,
+        }
+
+    def __str__(self) -> str:
+        what = self.describe()
+        lines = [
+            f"{what['source']} -> {what['target']}",
+            f"{what['format']}, {what['dtype']}, {what['method']}, {len(self.factors)} levels",
+        ]
+        lines += [
+            f"  {level['path'] or '.':>4}  {' x '.join(map(str, level['shape']))}  scale {_numbers(level['scale'])}"
+            f"  at {_numbers(level['translation'])}  chunks {' x '.join(map(str, level['chunks']))}"
+            for level in what["levels"]
+        ]
+        lines.append(
+            f"reads {_bytes(what['bytes_to_read'])}, writes {_bytes(what['bytes_to_write'])} (before compression) in "
+            f"at most {what['objects']} objects; {what['blocks']} blocks, {what['workers']} workers, "
+            f"memory {_bytes(what['memory'])}"
+        )
+        return "\n".join(lines)
+
+
+def plan(
+    source: Any,
+    target: str | os.PathLike[str] | None = None,
+    *,
+    factor: Any = "auto",
+    levels: Any = "auto",
+    method: str = "auto",
+    format: str | None = None,
+    ignore: Any = None,
+    rounding: str = "half-even",
+    ties: str = "first",
+    chunks: Sequence[int] | None = None,
+    shards: Sequence[int] | None = None,
+    codec: str | None = None,
+    memory: int | str = "1GiB",
+    workers: int | None = None,
+    grid: Grid | None = None,
+    force: bool = False,
+) -> Plan:
+    """Decide how a volume's levels will be made; check every argument; create nothing.
+
+    Parameters
+    ----------
+    source : path, URL, or array
+        A store (OME-Zarr 0.4 or 0.5, N5, Neuroglancer precomputed), or an array of numpy, zarr, dask, h5py or
+        TensorStore.
+    target : path or URL, optional
+        A new store, to which level 0 is copied. None, or the source itself: levels are added beside level 0.
+    factor, levels
+        As for :meth:`tinypyr.Grid.schedule`: ``"auto"`` halves what is not yet longer than the rest, until the volume
+        fits a chunk.
+    method : str
+        As for :func:`tinypyr.downsample`; ``"auto"``: mode for labels (so marked, or unsigned integers of 32 or 64 bits
+        not marked as an image), mean for all else. Median is made from the base at every level, as everything is.
+    format : {"ome-zarr-0.5", "ome-zarr-0.4", "n5", "precomputed"}, optional
+        By default the source's, in place; OME-Zarr 0.5 elsewhere.
+    ignore, rounding, ties
+        As for :func:`tinypyr.downsample`.
+    chunks, shards : sequence of int, optional
+        Voxels per chunk, and per shard (what is written at once), along the source's axes; by default the source's.
+    codec : {"zstd", "gzip", "blosc", "raw"}, optional
+        By default the source's where the format is the same, else zstd (gzip in N5).
+    memory : int or str
+        Bytes that the build may hold, for example ``"512MiB"``.
+    workers : int, optional
+        Blocks at work at once; by default one per core.
+    grid : Grid, optional
+        Where an array lies in the world; of a store: instead of what its metadata says.
+    force : bool
+        Allow what is probably a mistake: means of labels.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    StoreError
+        The source cannot be read, or the target not be made.
+    ValueError, TypeError
+        An argument that makes no sense; the message names it.
+    """
+    _choice("rounding", rounding, ROUNDINGS)
+    _choice("ties", ties, TIES)
+    read = open_source(source, grid)
+    volume = read.volume
+    base = read.grid
+    if base.ndim == 0 or 0 in base.shape:
+        raise StoreError(f"source: shape {base.shape} holds nothing to pool")
+    _check_array(base.shape, read.dtype)
+    left_out = _checked_ignore(ignore, read.dtype)
+    place, in_place = _target(volume, target)
+    if in_place and volume is not None and len(volume.paths) > 1:
+        raise StoreError(f"{place.name}: has {len(volume.paths)} levels already; remove them or choose another target")
+    if in_place and volume is not None and format not in (None, volume.format):
+        raise ValueError(f"format: levels beside a level 0 of {volume.format} cannot be {format}; give a target")
+    chosen = format or (volume.format if in_place and volume is not None else "ome-zarr-0.5")
+    if chosen not in FORMATS:
+        raise ValueError(f"format: {format!r} is not one of {', '.join(map(repr, FORMATS))}")
+    if codec is not None and codec not in CODECS:
+        raise ValueError(f"codec: {codec!r} is not one of {', '.join(map(repr, CODECS))}")
+    kind = volume.kind if volume is not None else None
+    made_by = _method(method, kind, read.dtype, force)
+    if kind is None:
+        kind = "labels" if made_by == "mode" else "image"
+    layout = _layout(read, chosen, in_place, chunks, shards, codec)
+    schedule = base.schedule(factor, levels, fits=[min(c, n) for c, n in zip(layout.chunks, base.shape, strict=True)])
+    for k, step in enumerate(schedule):
+        if all(f == 1 for f in step):
+            raise ValueError(f"factor: level {k + 1} would be pooled by 1 along every axis")
+    totals = [(1,) * base.ndim, *cumulative(schedule, base.ndim)]
+    for total in totals[1:]:
+        for name, n, f, o in zip(base.axes, base.shape, total, base.voxel_offset, strict=True):
+            if f > 1 and f >= 2 * (o % f + n):
+                raise ValueError(f"factor: {f} along {name} in all, more than twice its {n} voxels; make fewer levels")
+    for name, f in zip(base.axes, totals[-1], strict=True):
+        if f > 1 and name in FORMATS[chosen].FIXED:
+            raise ValueError(f"factor: {f} along {name}, which {chosen} cannot have fewer of at coarser levels")
+    grids = [base, *base.levels(schedule, made_by)]
+    FORMATS[chosen].axes_order(base.axes)  # refuses axes that the format has not
+    paths = _paths(volume if in_place else None, chosen, grids)
+    budget = _memory(memory)
+    hands = _workers(workers)
+    leaf, block, whole = _cut(base, read, [layout] * len(grids), totals, not in_place, budget // hands)
+    made = Plan(
+        read, place, chosen, grids, schedule, paths, [layout] * len(grids), made_by, left_out, rounding, ties,
+        not in_place, kind, budget, hands, leaf, block, whole,
+    )  # fmt: skip
+    for number in range(0 if made.copies_base else 1, len(grids)):
+        made.level_spec(number)  # refuses what the format cannot hold
+    return made
+
+
+def _target(volume: Volume | None, target: Any) -> tuple[Place, bool]:
+    if target is None:
+        if volume is None:
+            raise ValueError("target: needed where the source is an array")
+        place = volume.place
+    else:
+        place = Place.at(target)
+    if volume is not None and place.url == volume.place.url:
+        if volume.attributes.get("array"):
+            raise StoreError(f"{place.name}: a single array has no room for levels beside it; give a target")
+        return place, True
+    if volume is not None and (place.url.startswith(volume.place.url) or volume.place.url.startswith(place.url)):
+        raise StoreError(f"{place.name}: inside {volume.place.name}, or around it; choose another target")
+    if any(format.detect(place) for format in FORMATS.values()):
+        raise StoreError(f"{place.name}: exists already; remove it or choose another target")
+    return place, False
+
+
+def _method(method: str, kind: str | None, dtype: np.dtype[Any], force: bool) -> str:
+    labels = kind == "labels" or (kind is None and dtype.name in ("uint32", "uint64"))
+    if method == "auto":
+        return "mode" if labels else "mean"
+    _choice("method", method, METHODS)
+    if method == "mean" and kind == "labels" and not force:
+        raise ValueError("method: a mean of labels is a label of something else; use mode, or force it")
+    return method
+
+
+def _layout(read: Source, format: str, in_place: bool, chunks: Any, shards: Any, codec: str | None) -> Layout:
+    base, volume = read.grid, read.volume
+    of_source = read.layout
+    same = volume is not None and volume.format == format and chunks is None and shards is None and codec is None
+    if same:
+        return of_source
+    cut = _extents("chunks", chunks, base) if chunks is not None else of_source.chunks
+    pack = _extents("shards", shards, base) if shards is not None else (of_source.shards if chunks is None else None)
+    if pack is not None and shards is None and format != "ome-zarr-0.5":
+        pack = None  # (the others have none)
+    if pack is not None and format in ("ome-zarr-0.4", "n5"):
+        raise ValueError(f"shards: {format} has none; leave them out")
+    if pack is not None and any(p % c for p, c in zip(pack, cut, strict=True)):
+        raise ValueError(f"shards: {pack} are not whole chunks of {cut}")
+    fill = of_source.fill if volume is not None else 0
+    return Layout(cut, pack, codec, bool(fill) if read.dtype.kind == "b" else fill)
+
+
+def _extents(name: str, values: Any, grid: Grid) -> Extents:
+    made = tuple(int(value) for value in values)
+    if len(made) != grid.ndim or min(made) < 1:
+        raise ValueError(f"{name}: {made} is not one positive extent for each of {grid.ndim} axes")
+    return made
+
+
+def _paths(volume: Volume | None, format: str, grids: list[Grid]) -> list[str]:
+    if format == "precomputed":
+        keys = ["_".join(f"{s:g}" for s in grid.scale[:3]) for grid in grids]
+        if len(set(keys)) < len(keys):
+            keys = [f"{key}_{k}" for k, key in enumerate(keys)]
+        return [volume.paths[0], *keys[1:]] if volume is not None else keys
+    if volume is None:
+        return [f"s{k}" if format == "n5" else str(k) for k in range(len(grids))]
+    first = volume.paths[0]
+    stem = first.rstrip("0123456789")
+    start = int(first[len(stem) :]) if first[len(stem) :] else 0
+    return [first, *(f"{stem}{start + k}" for k in range(1, len(grids)))]
+
+
+def _memory(memory: int | str) -> int:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])(I?)B?|B?)\s*", str(memory).upper())
+    if match is not None:
+        number, power, binary = match.groups()
+        value = int(float(number) * (1024 if binary else 1000) ** (" KMGT".index(power) if power else 0))
+        if value >= 1 << 20:
+            return value
+    raise ValueError(f"memory: {memory!r} is no size of 1MiB or more, such as '512MiB'")
+
+
+def _workers(workers: int | None) -> int:
+    if workers is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not isinstance(workers, int) or not 1 <= workers <= 1024:
+        raise ValueError(f"workers: {workers!r} is not a number between 1 and 1024")
+    return workers
+
+
+def _cut(
+    base: Grid, read: Source, layouts: list[Layout], totals: list[Extents], copies: bool, budget: int
+) -> tuple[Extents, Extents, int]:
+    """Leaf, block, and how many levels blocks write whole."""
+    size = read.dtype.itemsize
+    ndim, top = base.ndim, totals[-1]
+    reach = [n + o % f for n, o, f in zip(base.shape, base.voxel_offset, top, strict=True)]
+
+    def voxels(extents: Sequence[int]) -> int:
+        return math.prod(min(e, r) for e, r in zip(extents, reach, strict=True))
+
+    # what must be whole in memory: one voxel of the last level
+    open_units = sum(math.prod(layout.unit) for layout in layouts) * size
+    least = voxels(top) * size * LEAF_SHARE + open_units
+    if least > budget:
+        raise StoreError(
+            f"memory: {_bytes(least)} per worker needed for these levels, {_bytes(budget)} allowed; allow more memory, "
+            "or fewer workers, or make fewer levels"
+        )
+    leaf = [math.lcm(f, c) if c < r else -(-r // f) * f for f, c, r in zip(top, read.chunks or top, reach, strict=True)]
+    if voxels(leaf) * size * LEAF_SHARE + open_units > budget:
+        leaf = list(top)  # (chunks are read several times then)
+    aligned = [o % f == 0 for o, f in zip(base.voxel_offset, top, strict=True)]
+
+    def edges(whole: int) -> Extents:
+        made = []
+        for axis in range(ndim):
+            edge = math.lcm(leaf[axis], top[axis])
+            for k in range(0 if copies else 1, whole + 1):
+                unit = layouts[k].unit[axis]
+                if unit < -(-reach[axis] // totals[k][axis]):
+                    edge = math.lcm(edge, unit * totals[k][axis])
+                else:
+                    edge = max(edge, reach[axis])
+            made.append(edge if aligned[axis] and edge < reach[axis] else -(-reach[axis] // top[axis]) * top[axis])
+        return tuple(made)
+
+    def count(block: Extents) -> int:
+        return math.prod(-(-r // b) for r, b in zip(reach, block, strict=True))
+
+    whole = len(totals) - 1
+    while whole > 0 and count(edges(whole)) < WANTED_BLOCKS and count(edges(whole - 1)) > count(edges(whole)):
+        whole -= 1
+    block = edges(whole)
+    # larger leaves are read faster, as long as they fit
+    grown = True
+    while grown:
+        grown = False
+        for axis in range(ndim - 1, -1, -1):
+            wider = [2 * e if a == axis else e for a, e in enumerate(leaf)]
+            fits = voxels(wider) * size * LEAF_SHARE + open_units <= budget and voxels(wider) * size <= GOOD_LEAF
+            if fits and wider[axis] <= block[axis] and block[axis] % wider[axis] == 0:
+                leaf, grown = wider, True
+    return tuple(leaf), block, whole
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
+
+
+def _bytes(count: float) -> str:
+    unit = min(5, int(math.log2(count) // 10)) if count >= 1 else 0
+    return f"{count / 1024**unit:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB')[unit]}"

@@ -1,0 +1,44 @@
+"""What is known of a volume and its levels, whatever the format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..grid import Grid
+from ._place import Place
+
+#: Compressors by a name that all formats know (as far as they have them).
+CODECS = ("zstd", "gzip", "blosc", "raw")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the voxels of an array are cut up and stored."""
+
+    chunks: tuple[int, ...]
+    shards: tuple[int, ...] | None = None  # what is written at once, where chunks are packed
+    codec: str | None = None  # one of CODECS; None: as in `native`, or the format's default
+    fill: Any = 0
+    #: The format's own metadata of level 0, where the levels are to be like it.
+    native: dict[str, Any] | None = None
+
+    @property
+    def unit(self) -> tuple[int, ...]:
+        """What one writer must write alone."""
+        return self.shards or self.chunks
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A store: its levels' places and arrays, finest first."""
+
+    format: str
+    place: Place
+    grids: list[Grid]
+    paths: list[str]  # of the levels, below the place
+    dtype: str
+    layout: Layout
+    kind: Literal["image", "labels"] | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)  # what else the store says of itself
+    notes: dict[str, Any] = field(default_factory=dict)  # how its levels were made

@@ -1,0 +1,79 @@
+"""What OME-Zarr 0.4 and 0.5 share: the list of levels with their transformations.
+
+Formats: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicroscopy.org/0.5/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...grid import Grid
+from .._errors import StoreError
+
+ORDER = "tczyx"
+KINDS = {"t": "time", "c": "channel"}
+
+
+def axes_order(axes: tuple[str, ...]) -> tuple[str, ...]:
+    """Time, channel, then space with x last, as the format asks."""
+    known = all(axis in ORDER for axis in axes)
+    return tuple(sorted(axes, key=ORDER.index)) if known else axes
+
+
+def parse(
+    multiscales: Any, shapes_of: Callable[[str], list[int]], name: str
+) -> tuple[list[Grid], list[str], dict[str, Any]]:
+    """The grids and paths of all levels, and how they were made, as far as it says."""
+    try:
+        entry = multiscales[0]
+        axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in entry["axes"]]
+        names, units = [str(axis["name"]) for axis in axes], [axis.get("unit") for axis in axes]
+        overall = entry.get("coordinateTransformations", [])
+        grids, paths = [], []
+        for dataset in entry["datasets"]:
+            scale, translation = [1.0] * len(axes), [0.0] * len(axes)
+            for step in [*dataset.get("coordinateTransformations", []), *overall]:
+                if step["type"] == "scale":
+                    scale = [a * float(b) for a, b in zip(scale, step["scale"], strict=True)]
+                    translation = [a * float(b) for a, b in zip(translation, step["scale"], strict=True)]
+                elif step["type"] == "translation":
+                    translation = [a + float(b) for a, b in zip(translation, step["translation"], strict=True)]
+                elif step["type"] != "identity":
+                    raise StoreError(
+                        f"{name}: a level is placed by {step['type']!r}; scale and translation can be read"
+                    )
+            paths.append(str(dataset["path"]))
+            grids.append(Grid(shapes_of(paths[-1]), names, scale, translation, units))
+        grids[0], paths[0]  # at least one
+        notes = entry.get("metadata") if isinstance(entry.get("metadata"), dict) else {}
+        return grids, paths, {**notes, "method": entry.get("type")}
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"{name}: its multiscales metadata cannot be understood: {error!r}") from None
+
+
+def multiscales(
+    grids: list[Grid], paths: list[str], method: str, before: dict[str, Any] | None, notes: dict[str, Any]
+) -> dict[str, Any]:
+    """The entry that lists these levels; what else it held before is kept."""
+    entry = {
+        key: value for key, value in (before or {}).items() if key not in ("datasets", "coordinateTransformations")
+    }
+    if "axes" not in entry:
+        entry["axes"] = [
+            {"name": name, "type": KINDS.get(name, "space"), **({"unit": unit} if unit else {})}
+            for name, unit in zip(grids[0].axes, grids[0].units, strict=True)
+        ]
+    entry["datasets"] = [
+        {
+            "path": path,
+            "coordinateTransformations": [
+                {"type": "scale", "scale": list(grid.scale)},
+                {"type": "translation", "translation": list(grid.translation)},
+            ],
+        }
+        for grid, path in zip(grids, paths, strict=True)
+    ]
+    entry["type"] = method
+    entry["metadata"] = {"description": "every level exact from the base", "made_by": "tinypyr.pyramid", **notes}
+    return entry

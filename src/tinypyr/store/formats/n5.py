@@ -1,0 +1,153 @@
+"""N5, x first: https://github.com/saalfeldlab/n5.
+
+Levels are s0, s1, ...; their places as viewers of the COSEM project read them (``transform``, ``multiscales``) and as
+BigDataViewer and Neuroglancer do (``downsamplingFactors``, ``resolution``).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from ...grid import Grid, replace_grid
+from .._errors import StoreError
+from .._place import Place
+from .._volume import Layout, Volume
+
+DRIVER = "n5"
+FIXED: tuple[str, ...] = ()
+ATTRIBUTES = "attributes.json"
+DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
+
+
+def axes_order(axes: tuple[str, ...]) -> tuple[str, ...]:
+    """x first, time last."""
+    known = all(axis in "xyzct" for axis in axes)
+    return tuple(sorted(axes, key="xyzct".index)) if known else tuple(reversed(axes))
+
+
+def detect(place: Place) -> bool:
+    """Whether there are attributes, here or at a first level."""
+    return place.read(ATTRIBUTES) is not None or place.child("s0").read(ATTRIBUTES) is not None
+
+
+def read(place: Place) -> Volume:
+    """The volume whose group this is, or which this single array is."""
+    root = place.json(ATTRIBUTES) or {}
+    if "dimensions" in root:
+        grid = Grid(root["dimensions"], "xyzct"[: len(root["dimensions"])])
+        return Volume("n5", place, [grid], [""], root["dataType"], layout_of(root), None, {"array": True})
+    metas: list[dict[str, Any]] = []
+    while (meta := place.child(f"s{len(metas)}").json(ATTRIBUTES)) is not None and "dimensions" in meta:
+        metas.append(meta)
+    if not metas:
+        raise StoreError(f"{place.name}: neither an N5 array nor a group of levels s0, s1, ...")
+    base, ndim = metas[0], len(metas[0]["dimensions"])
+    try:
+        first = _placed(root, base, Grid(base["dimensions"], "xyzct"[:ndim]))
+        grids = [first]
+        factors = root.get("downsamplingFactors") or root.get("scales") or []
+        for k, meta in enumerate(metas[1:], 1):
+            factor = meta.get("downsamplingFactors") or (factors[k] if k < len(factors) else None)
+            derived = first.level(factor) if factor else first
+            grids.append(_placed({}, meta, replace_grid(derived, shape=meta["dimensions"])))
+        entry = (root.get("multiscales") or [{}])[0]
+        notes = {**(entry.get("metadata") or {}), "method": entry.get("type")}
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise StoreError(f"{place.name}: its resolution cannot be understood: {error!r}") from None
+    paths = [f"s{k}" for k in range(len(metas))]
+    return Volume("n5", place, grids, paths, base["dataType"], layout_of(base), None, root, notes)
+
+
+def _placed(root: dict[str, Any], meta: dict[str, Any], grid: Grid) -> Grid:
+    """The grid as the attributes of a level, or else of the group, place it."""
+    transform = meta.get("transform")
+    if transform is not None:  # written in the order of C, x last
+        scale, translation, units = (list(reversed(transform[key])) for key in ("scale", "translate", "units"))
+        axes = list(reversed(transform["axes"]))
+        return replace_grid(grid, axes=axes, scale=scale, translation=translation, units=[u or None for u in units])
+    resolution = root.get("pixelResolution") or meta.get("pixelResolution")
+    if "resolution" in root:
+        return replace_grid(grid, scale=root["resolution"], units=root.get("units", grid.units))
+    if isinstance(resolution, dict) and root:
+        return replace_grid(grid, scale=resolution["dimensions"], units=[resolution.get("unit")] * grid.ndim)
+    return grid
+
+
+def layout_of(meta: dict[str, Any]) -> Layout:
+    """How an array is stored, from its attributes.json."""
+    return Layout(tuple(meta["blockSize"]), None, None, 0, meta)
+
+
+def open_spec(place: Place, path: str) -> dict[str, Any]:
+    """For TensorStore, to open a level."""
+    return {"driver": DRIVER, "kvstore": (place.child(path) if path else place).spec}
+
+
+def new_spec(place: Place, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
+    """For TensorStore, to create a level."""
+    if dtype not in DTYPES:
+        raise StoreError(
+            f"N5 holds integers and floats of 8 to 64 bits, not {dtype}; convert, or choose another format"
+        )
+    if layout.fill not in (0, 0.0, False, None):
+        raise StoreError(f"N5 fills with 0, not {layout.fill!r}; choose another format")
+    if layout.native is not None:
+        compression = copy.deepcopy(layout.native["compression"])
+    else:
+        codec = layout.codec or "gzip"
+        compression = {"type": codec}
+        if codec == "gzip":
+            compression |= {"level": 5}
+        elif codec == "zstd":
+            compression |= {"level": 3}
+        elif codec == "blosc":
+            compression |= {"cname": "zstd", "clevel": 3, "shuffle": 1}
+    meta = {
+        "dimensions": list(grid.shape),
+        "blockSize": [min(chunk, max(1, n)) for chunk, n in zip(layout.chunks, grid.shape, strict=True)]
+        if layout.native is None
+        else list(layout.native["blockSize"]),
+        "dataType": dtype,
+        "compression": compression,
+    }
+    return {**open_spec(place, path), "metadata": meta}
+
+
+def describe(
+    place: Place,
+    grids: list[Grid],
+    paths: list[str],
+    dtype: str,
+    kind: str | None,
+    method: str,
+    notes: dict[str, Any],
+    attributes: dict[str, Any],
+) -> None:
+    """Write the attributes of the group and of every level."""
+    base = grids[0]
+    factors = [[round(s / b) for s, b in zip(grid.scale, base.scale, strict=True)] for grid in grids]
+    transforms = [
+        {
+            "axes": list(reversed(grid.axes)),
+            "scale": list(reversed(grid.scale)),
+            "translate": list(reversed(grid.translation)),
+            "units": [unit or "" for unit in reversed(grid.units)],
+        }
+        for grid in grids
+    ]
+    for path, factor, transform, grid in zip(paths, factors, transforms, grids, strict=True):
+        level = place.child(path)
+        meta = level.json(ATTRIBUTES) or {}
+        meta["transform"] = transform
+        meta["downsamplingFactors"] = factor
+        meta["pixelResolution"] = {"dimensions": list(grid.scale), "unit": grid.units[0] or "pixel"}
+        level.write_json(ATTRIBUTES, meta)
+    root = {"n5": "4.0.0", **attributes, **(place.json(ATTRIBUTES) or {})}
+    root["downsamplingFactors"] = root["scales"] = factors
+    root["resolution"] = list(base.scale)
+    root["units"] = [unit or "" for unit in base.units]
+    root["axes"] = list(base.axes)
+    datasets = [{"path": path, "transform": transform} for path, transform in zip(paths, transforms, strict=True)]
+    root["multiscales"] = [{"name": "", "datasets": datasets, "type": method, "metadata": notes}]
+    place.write_json(ATTRIBUTES, root)

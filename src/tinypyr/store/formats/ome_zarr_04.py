@@ -1,0 +1,114 @@
+"""OME-Zarr 0.4 on Zarr v2: https://ngff.openmicroscopy.org/0.4/."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from ...grid import Grid
+from .._errors import StoreError
+from .._place import Place
+from .._volume import Layout, Volume
+from . import _ome
+
+axes_order = _ome.axes_order
+DRIVER = "zarr"
+FIXED: tuple[str, ...] = ()
+
+
+def detect(place: Place) -> bool:
+    """Whether this is a group or an array of Zarr v2."""
+    return any(place.read(key) is not None for key in (".zgroup", ".zattrs", ".zarray"))
+
+
+def read(place: Place) -> Volume:
+    """The volume whose group this is, or which this single array is."""
+    single = place.json(".zarray")
+    if single is not None:
+        grid = Grid(single["shape"])
+        return Volume(
+            "ome-zarr-0.4", place, [grid], [""], _dtype(single, place.name), layout_of(single), None, {"array": True}
+        )
+    attributes = place.json(".zattrs") or {}
+    if "multiscales" not in attributes:
+        raise StoreError(f"{place.name}: .zattrs has no multiscales, so its levels are unknown")
+    grids, paths, notes = _ome.parse(attributes["multiscales"], lambda path: _array(place, path)["shape"], place.name)
+    meta = _array(place, paths[0])
+    kind: Any = "labels" if "image-label" in attributes else "image" if "omero" in attributes else None
+    dtype = _dtype(meta, place.name)
+    return Volume("ome-zarr-0.4", place, grids, paths, dtype, layout_of(meta), kind, attributes, notes)
+
+
+def _array(place: Place, path: str) -> dict[str, Any]:
+    meta = place.child(path).json(".zarray")
+    if meta is None:
+        raise StoreError(f"{place.name}/{path}: the metadata lists this level, but there is no array")
+    return meta
+
+
+def _dtype(meta: dict[str, Any], name: str) -> str:
+    if not isinstance(meta["dtype"], str):
+        raise StoreError(f"{name}: records of several fields cannot be pooled")
+    return np.dtype(meta["dtype"]).newbyteorder("=").name
+
+
+def layout_of(meta: dict[str, Any]) -> Layout:
+    """How an array is stored, from its .zarray."""
+    return Layout(tuple(meta["chunks"]), None, None, meta["fill_value"] or 0, meta)
+
+
+def open_spec(place: Place, path: str) -> dict[str, Any]:
+    """For TensorStore, to open a level."""
+    return {"driver": DRIVER, "kvstore": (place.child(path) if path else place).spec}
+
+
+def new_spec(place: Place, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
+    """For TensorStore, to create a level."""
+    if layout.native is not None:
+        meta = copy.deepcopy(layout.native)
+        meta["shape"] = list(grid.shape)
+    else:
+        meta = {
+            "shape": list(grid.shape),
+            "chunks": list(layout.chunks),
+            "dtype": np.dtype(dtype).newbyteorder("<").str,
+            "compressor": _compressor(layout.codec or "zstd"),
+            "fill_value": layout.fill,
+            "order": "C",
+            "filters": None,
+            "dimension_separator": "/",
+        }
+    meta.setdefault("dimension_separator", ".")
+    return {**open_spec(place, path), "metadata": meta}
+
+
+def _compressor(codec: str) -> dict[str, Any] | None:
+    if codec == "raw":
+        return None
+    if codec == "blosc":
+        return {"id": "blosc", "cname": "zstd", "clevel": 3, "shuffle": -1, "blocksize": 0}
+    return {"id": codec, "level": 5 if codec == "gzip" else 3}
+
+
+def describe(
+    place: Place,
+    grids: list[Grid],
+    paths: list[str],
+    dtype: str,
+    kind: str | None,
+    method: str,
+    notes: dict[str, Any],
+    attributes: dict[str, Any],
+) -> None:
+    """Write the group's .zgroup and .zattrs."""
+    kept = {**attributes, **(place.json(".zattrs") or {})}
+    before = (kept.get("multiscales") or [None])[0]
+    entry = _ome.multiscales(grids, paths, method, before, notes)
+    kept["multiscales"] = [{**entry, "version": "0.4"}]
+    if kind == "labels":
+        kept.setdefault("image-label", {"version": "0.4"})
+    place.write_json(".zgroup", {"zarr_format": 2})
+    place.write_json(".zattrs", kept)
+    place.write(".zmetadata", None)  # consolidated metadata would hide the new levels

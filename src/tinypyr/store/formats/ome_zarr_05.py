@@ -1,0 +1,128 @@
+"""OME-Zarr 0.5 on Zarr v3: https://ngff.openmicroscopy.org/0.5/."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from ...grid import Grid
+from .._errors import StoreError
+from .._place import Place
+from .._volume import Layout, Volume
+from . import _ome
+
+axes_order = _ome.axes_order
+DRIVER = "zarr3"
+FIXED: tuple[str, ...] = ()
+
+
+def detect(place: Place) -> bool:
+    """Whether this is a group or an array of Zarr v3."""
+    return place.read("zarr.json") is not None
+
+
+def read(place: Place) -> Volume:
+    """The volume whose group this is, or which this single array is."""
+    root = place.json("zarr.json") or {}
+    if root.get("node_type") == "array":
+        grid = Grid(root["shape"], axes=_names(root.get("dimension_names"), len(root["shape"])))
+        return Volume("ome-zarr-0.5", place, [grid], [""], root["data_type"], layout_of(root), None, {"array": True})
+    attributes = root.get("attributes", {})
+    ome = attributes.get("ome", {}) if isinstance(attributes, dict) else {}
+    if not isinstance(ome, dict) or "multiscales" not in ome:
+        raise StoreError(f"{place.name}: zarr.json has no attributes.ome.multiscales, so its levels are unknown")
+    grids, paths, notes = _ome.parse(ome["multiscales"], lambda path: _array(place, path)["shape"], place.name)
+    meta = _array(place, paths[0])
+    kind: Any = "labels" if "image-label" in ome else "image" if "omero" in ome else None
+    dtype = str(meta["data_type"])
+    return Volume("ome-zarr-0.5", place, grids, paths, dtype, layout_of(meta), kind, attributes, notes)
+
+
+def _array(place: Place, path: str) -> dict[str, Any]:
+    meta = place.child(path).json("zarr.json")
+    if meta is None or meta.get("node_type") != "array":
+        raise StoreError(f"{place.name}/{path}: the metadata lists this level, but there is no array")
+    return meta
+
+
+def _names(names: Any, ndim: int) -> Any:
+    return names if isinstance(names, list) and all(names) and len(set(names)) == ndim else None
+
+
+def layout_of(meta: dict[str, Any]) -> Layout:
+    """How an array is stored, from its zarr.json."""
+    outer = tuple(meta["chunk_grid"]["configuration"]["chunk_shape"])
+    for codec in meta["codecs"]:
+        if codec["name"] == "sharding_indexed":
+            return Layout(tuple(codec["configuration"]["chunk_shape"]), outer, None, meta["fill_value"], meta)
+    return Layout(outer, None, None, meta["fill_value"], meta)
+
+
+def open_spec(place: Place, path: str) -> dict[str, Any]:
+    """For TensorStore, to open a level."""
+    return {"driver": DRIVER, "kvstore": (place.child(path) if path else place).spec}
+
+
+def new_spec(place: Place, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
+    """For TensorStore, to create a level."""
+    if layout.native is not None:
+        meta = copy.deepcopy(layout.native)
+        meta["shape"] = list(grid.shape)
+    else:
+        inner = [{"name": "bytes", "configuration": {"endian": "little"}}, *_compressor(layout.codec or "zstd", dtype)]
+        if layout.shards is not None:
+            packed = {
+                "chunk_shape": list(layout.chunks),
+                "codecs": inner,
+                "index_codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
+                "index_location": "end",
+            }
+            inner = [{"name": "sharding_indexed", "configuration": packed}]
+        meta = {
+            "shape": list(grid.shape),
+            "data_type": dtype,
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(layout.unit)}},
+            "chunk_key_encoding": {"name": "default"},
+            "codecs": inner,
+            "fill_value": layout.fill,
+        }
+    meta["dimension_names"] = list(grid.axes)
+    refused = ("zarr_format", "node_type", "storage_transformers", "consolidated_metadata")  # by TensorStore
+    return {**open_spec(place, path), "metadata": {key: value for key, value in meta.items() if key not in refused}}
+
+
+def _compressor(codec: str, dtype: str) -> list[dict[str, Any]]:
+    if codec == "raw":
+        return []
+    if codec == "blosc":
+        options = {"cname": "zstd", "clevel": 3, "shuffle": "bitshuffle" if dtype == "bool" else "shuffle"}
+        return [{"name": "blosc", "configuration": {**options, "typesize": np.dtype(dtype).itemsize, "blocksize": 0}}]
+    if codec == "gzip":
+        return [{"name": "gzip", "configuration": {"level": 5}}]
+    return [{"name": "zstd", "configuration": {"level": 3, "checksum": False}}]
+
+
+def describe(
+    place: Place,
+    grids: list[Grid],
+    paths: list[str],
+    dtype: str,
+    kind: str | None,
+    method: str,
+    notes: dict[str, Any],
+    attributes: dict[str, Any],
+) -> None:
+    """Write the group's zarr.json."""
+    root = place.json("zarr.json") or {"zarr_format": 3, "node_type": "group", "attributes": {}}
+    kept = {**attributes, **root.get("attributes", {})}
+    ome = dict(kept.get("ome", {}))
+    before = (ome.get("multiscales") or [None])[0]
+    ome["version"] = "0.5"
+    ome["multiscales"] = [_ome.multiscales(grids, paths, method, before, notes)]
+    if kind == "labels":
+        ome.setdefault("image-label", {"version": "0.5"})
+    root["attributes"] = {**kept, "ome": ome}
+    root.pop("consolidated_metadata", None)  # it would hide the new levels
+    place.write_json("zarr.json", root)

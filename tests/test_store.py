@@ -1,0 +1,473 @@
+"""Stores: every level is that of the array in memory, whatever the format, chunks, shards, blocks and workers."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinypyr
+from tinypyr import Grid, cli
+
+ts = pytest.importorskip("tensorstore", reason="stores are read and written through TensorStore")
+from tinypyr import store  # noqa: E402
+from tinypyr.store import _blocks, _place, _plan  # noqa: E402
+from tinypyr.store._place import Place  # noqa: E402
+from tinypyr.store._source import level_array, open_volume  # noqa: E402
+
+Array = np.ndarray[Any, Any]
+FORMATS = ("ome-zarr-0.5", "ome-zarr-0.4", "n5", "precomputed")
+
+
+def read(where: Path, axes: str) -> list[Array]:
+    """All levels of a store, axes in this order, those that are not named at 0."""
+    volume = open_volume(Place.at(where))
+    levels = []
+    for number, grid in enumerate(volume.grids):
+        voxels = level_array(volume, number).read().result()
+        voxels = voxels[tuple(slice(None) if name in axes else 0 for name in grid.axes)]
+        names = [name for name in grid.axes if name in axes]
+        levels.append(voxels.transpose([names.index(name) for name in axes]))
+    return levels
+
+
+def in_memory(array: Array, made: store.Plan, ignore: Any = None) -> list[Array]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        method: Any = made.method
+        return [
+            array,
+            *tinypyr.pyramid(array, made.factors, method, ignore=ignore, origin=made.grids[0].voxel_offset),
+        ]
+
+
+def case(seed: int) -> tuple[Array, dict[str, Any]]:
+    """A random volume and arguments."""
+    draw, rng = random.Random(seed), np.random.default_rng(seed)
+    format = draw.choice(FORMATS)
+    axes = {
+        "n5": ["x", "yx", "zyx", "zyx", "czyx", "tczyx"],
+        "precomputed": ["yx", "zyx", "xyz", "czyx"],
+    }.get(format, ["yx", "zyx", "zyx", "czyx", "tczyx"])
+    names = draw.choice(axes)
+    spatial = [name in "zyx" for name in names]
+    shape = tuple(draw.choice([1, 2, 3, 5, 8, 13, 20, 33]) if s else draw.choice([1, 2, 3]) for s in spatial)
+    dtypes = ["uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "float32", "int64", "float64", "bool"]
+    dtype = draw.choice(dtypes[: {"precomputed": 8, "n5": 10}.get(format, 11)])
+    few = draw.random() < 0.6
+    array = rng.integers(0, 4, shape).astype(dtype) if few else (rng.random(shape) * 120).astype(dtype)
+    if dtype == "float32" and draw.random() < 0.3:
+        array[rng.random(shape) < 0.1] = np.nan
+    array = np.asarray(array, order="C" if draw.random() < 0.5 else "F")
+    chunks = tuple(
+        draw.choice([3, 4, 8, 16] if n > 5 else [1, 3, 4]) if s else 1 for n, s in zip(shape, spatial, strict=True)
+    )
+    shards = None
+    if format == "ome-zarr-0.5" and draw.random() < 0.4:
+        shards = tuple(c * draw.choice([1, 2, 3]) for c in chunks)
+    offset = tuple(draw.choice([0, 0, 5, -3, 64]) for _ in names) if draw.random() < 0.4 else (0,) * len(names)
+    factor: Any = draw.choice(["auto", 2, tuple(draw.choice([1, 2, 3]) if s else 1 for s in spatial)])
+    if factor == 2:
+        factor = tuple(2 if n > 1 and s else 1 for n, s in zip(shape, spatial, strict=True))
+    scale = [draw.choice([1, 2, 4.5]) for _ in names]
+    return array, {
+        "format": format,
+        "method": draw.choice(["mean", "mode", "median", "min", "max", "stride"]),
+        "factor": factor,
+        "levels": draw.choice([1, 2, 3]),
+        "ignore": draw.choice([None, None, 0]),
+        "chunks": chunks,
+        "shards": shards,
+        "codec": draw.choice([None, None, "raw", "gzip", "blosc"]),
+        "workers": draw.choice([1, 2, 3]),
+        "memory": draw.choice(["8MiB", "64MiB"]),
+        "grid": Grid(shape, names, scale, voxel_offset=offset),
+        "force": True,
+    }
+
+
+@pytest.mark.parametrize("group", range(26))
+def test_a_store_equals_memory(group: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than five hundred random volumes; those whose factors make no sense are drawn again."""
+    monkeypatch.setattr(_place, "CONTEXT", ts.Context({"file_io_sync": False}))  # nothing here outlives a crash
+    seed, made = 1000 * group, 0
+    while made < 20:
+        seed += 1
+        array, arguments = case(seed)
+        target = tmp_path / str(seed)
+        try:
+            plan = store.plan(array, target, **arguments)
+        except ValueError as error:
+            if not str(error).startswith("factor"):
+                raise
+            continue
+        made += 1
+        axes = "".join(plan.grids[0].axes)
+        report = store.build(array, target, **arguments)
+        assert report.blocks_done == report.plan.blocks
+        assert not report.failed
+        for number, (got, want) in enumerate(
+            zip(read(target, axes), in_memory(array, plan, arguments["ignore"]), strict=True)
+        ):
+            assert got.dtype == want.dtype, (seed, number)
+            np.testing.assert_array_equal(got, want, err_msg=f"case {seed}, level {number}: {arguments}")
+        left = [path for path in target.rglob("*") if ".tinypyr" in path.name]
+        assert not [path for path in left if path.is_file()], "what lay beside the plan is gone"
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_blocks_and_merged_levels(format: str, tmp_path: Path) -> None:
+    """A volume of many blocks, whose last levels are merged; in any order, and some blocks twice."""
+    rng = np.random.default_rng(3)
+    array = rng.integers(0, 50, (40, 150, 130)).astype(np.uint32)
+    arguments: dict[str, Any] = {"format": format, "factor": 2, "levels": 4, "chunks": (8, 8, 8), "method": "mode"}
+    plan = store.plan(array, tmp_path / "t", memory="64MiB", workers=2, **arguments)
+    assert plan.blocks >= 32
+    assert 0 < plan.whole_levels < 4
+    numbers = list(range(plan.blocks))
+    random.Random(0).shuffle(numbers)
+    for number in [*numbers, *numbers[:5]]:
+        _blocks.run_block(plan, number)
+    store._build.finalize(plan)
+    for got, want in zip(read(tmp_path / "t", "zyx"), in_memory(array, plan), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_blocks_never_share_a_file(tmp_path: Path) -> None:
+    """Of every level that blocks write, each unit lies in one block; every base voxel lies in one leaf."""
+    for seed in range(300):
+        array, arguments = case(seed)
+        try:
+            plan = store.plan(array, tmp_path / "t", **arguments)
+        except ValueError:
+            continue
+        seen = np.zeros(array.shape, np.uint8)
+        for number in range(plan.blocks):
+            for leaf in plan.leaves(plan.box(number)):
+                seen[tuple(slice(a, b) for a, b in leaf)] += 1
+        assert (seen == 1).all(), seed
+        for k in range(plan.whole_levels + 1):
+            owner = np.full(plan.grids[k].shape, -1)
+            for number in range(plan.blocks):
+                at = tuple(slice(a, b) for a, b in plan.region(k, plan.box(number)))
+                assert (owner[at] == -1).all(), seed
+                owner[at] = number
+            for axis, unit in enumerate(plan.layouts[k].unit):
+                lines = np.moveaxis(owner, axis, -1).reshape(-1, owner.shape[axis])
+                for start in range(0, owner.shape[axis], unit):
+                    piece = lines[:, start : start + unit]
+                    assert (piece == piece[:, :1]).all(), (seed, k, axis)
+
+
+class Counting:
+    """An array that notes which voxels are read."""
+
+    def __init__(self, array: Array, chunks: tuple[int, ...]) -> None:
+        self.array, self.chunks, self.boxes = array, chunks, []  # type: ignore[var-annotated]
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, box: tuple[slice, ...]) -> Array:
+        self.boxes.append(box)
+        return self.array[box]
+
+
+def test_each_chunk_is_read_once_and_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = np.random.default_rng(0).integers(1, 255, (64, 200, 200)).astype(np.uint8)
+    source = Counting(array, (16, 16, 16))
+    written: dict[tuple[str, str], int] = {}
+    write = _blocks.Units._write
+
+    def counted(units: Any, box: Any, values: Array) -> None:
+        for start, (a, b) in zip(units._unit, box, strict=True):
+            assert a % start == 0
+            assert b > a
+        key = (units._name, str(list(box)))
+        written[key] = written.get(key, 0) + 1
+        write(units, box, values)
+
+    monkeypatch.setattr(_blocks.Units, "_write", counted)
+    report = store.build(source, tmp_path / "t", factor=2, levels=4, chunks=(16, 16, 16), workers=2)
+    seen = np.zeros([4, 13, 13], int)
+    for box in source.boxes:
+        seen[tuple(slice(s.start // 16, -(-s.stop // 16)) for s in box)] += 1
+    assert (seen == 1).all()
+    assert set(written.values()) == {1}
+    assert len(written) == report.plan.describe()["objects"]
+
+
+@pytest.mark.parametrize("format", ["ome-zarr-0.5", "ome-zarr-0.4", "n5", "precomputed"])
+def test_levels_beside_level_0(format: str, tmp_path: Path) -> None:
+    """In place: level 0 is not touched, and what the metadata held is kept."""
+    array = np.random.default_rng(1).integers(0, 255, (40, 60, 50)).astype(np.uint8)
+    grid = Grid(array.shape, "zyx", (40, 4, 4), (0, 0, 0) if format == "precomputed" else (3, 2, 1), ["nanometer"] * 3)
+    where = tmp_path / "em"
+    store.build(array, where, factor=2, levels=0, format=format, chunks=(16, 16, 16), grid=grid, method="mean")
+    if format == "ome-zarr-0.5":
+        meta = json.loads((where / "zarr.json").read_text())
+        meta["attributes"]["mine"] = 1
+        meta["attributes"]["ome"]["omero"] = {"channels": []}
+        (where / "zarr.json").write_text(json.dumps(meta))
+    before = {path: path.read_bytes() for path in where.rglob("*") if path.is_file() and path.name.count(".") == 0}
+    report = store.build(
+        where,
+        factor=(1, 2, 2) if format.startswith("ome") else (2, 2, 1, 1)[: 4 if format == "precomputed" else 3],
+        levels=2,
+        method="mean",
+    )
+    axes = "".join(open_volume(Place.at(where)).grids[0].axes)
+    for got, want in zip(read(where, axes), in_memory(read(where, axes)[0], report.plan), strict=True):
+        np.testing.assert_array_equal(got, want)
+    assert not store.check(where)
+    for path, held in before.items():
+        if path.name not in ("info",):
+            assert path.read_bytes() == held
+    if format == "ome-zarr-0.5":
+        meta = json.loads((where / "zarr.json").read_text())["attributes"]
+        assert meta["mine"] == 1
+        assert meta["ome"]["omero"] == {"channels": []}
+    with pytest.raises(store.StoreError, match="levels already"):
+        store.build(where, levels=1, factor=2)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_ramp_lies_where_the_metadata_says(format: str, tmp_path: Path) -> None:
+    shape, scale = (24, 33, 40), (4.0, 1.0, 1.0)
+    translation = (0.0, 0.0, 0.0) if format == "precomputed" else (100.0, -7.0, 0.5)
+    z, y, x = (np.arange(n) * s + t for n, s, t in zip(shape, scale, translation, strict=True))
+    ramp = (z[:, None, None] + 2 * y[:, None] + 3 * x).astype(np.float32)
+    grid = Grid(shape, "zyx", scale, translation, ["nanometer"] * 3)
+    store.build(ramp, tmp_path / "t", levels=3, factor="auto", format=format, chunks=(8, 8, 8), grid=grid)
+    volume = open_volume(Place.at(tmp_path / "t"))
+    assert len(volume.grids) == 4
+    base = volume.grids[0]
+    # precomputed counts from the corner of voxel 0, the others from its centre
+    half = {name: (0.5 * s if format == "precomputed" else 0.0) for name, s in zip(base.axes, base.scale, strict=True)}
+    for level, placed in zip(read(tmp_path / "t", "zyx"), volume.grids, strict=True):
+        at = {}
+        for name in "zyx":
+            axis = placed.axes.index(name)
+            at[name] = np.arange(placed.shape[axis]) * placed.scale[axis] + placed.translation[axis] - half[name]
+        want = at["z"][:, None, None] + 2 * at["y"][:, None] + 3 * at["x"]
+        whole = tuple(
+            slice(0, n // round(placed.scale[placed.axes.index(name)] / base.scale[base.axes.index(name)]))
+            for n, name in zip(shape, "zyx", strict=True)
+        )
+        np.testing.assert_array_equal(level[whole], want[whole].astype(np.float32))
+
+
+def test_validators_and_other_readers_agree(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 9, (2, 20, 30, 40)).astype(np.uint16)
+    grid = Grid(array.shape, "czyx", (1, 4, 2, 2), (0, 8, 1, 1), [None, "micrometer", "micrometer", "micrometer"])
+    for format in ("ome-zarr-0.5", "ome-zarr-0.4"):
+        store.build(
+            array, tmp_path / format, levels=2, factor=(1, 2, 2, 2), format=format, grid=grid, chunks=(1, 8, 8, 8)
+        )
+    yaozarrs = pytest.importorskip("yaozarrs", reason="a validator of OME-Zarr")
+    for format in ("ome-zarr-0.5", "ome-zarr-0.4"):
+        yaozarrs.validate_zarr_store(str(tmp_path / format))
+    models = pytest.importorskip("ome_zarr_models", reason="a validator of OME-Zarr")
+    for format, version in (("ome-zarr-0.5", "0.5"), ("ome-zarr-0.4", "0.4")):
+        model = models.open_ome_zarr(str(tmp_path / format))
+        assert model.ome_zarr_version == version
+        assert (
+            [d.path for d in model.ome_attributes.multiscales[0].datasets] == ["0", "1", "2"]
+            if version == "0.5"
+            else True
+        )
+
+
+def test_an_interrupted_build_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = np.random.default_rng(0).integers(0, 9, (40, 150, 130)).astype(np.uint8)
+    arguments: dict[str, Any] = {"factor": 2, "levels": 4, "chunks": (8, 8, 8), "method": "mode", "workers": 1}
+    calls = 0
+    real = _blocks.run_block
+
+    def fails(*given: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 5:
+            raise store.StoreError("no space left")
+        return real(*given)
+
+    monkeypatch.setattr(store._build, "run_block", fails)
+    with pytest.raises(store.StoreError, match=r"failed; run it again[\s\S]*no space left"):
+        store.build(array, tmp_path / "t", **arguments)
+    monkeypatch.setattr(store._build, "run_block", real)
+    report = store.build(array, tmp_path / "t", **arguments)
+    assert report.blocks_kept == 5
+    assert report.blocks_kept + report.blocks_done == report.plan.blocks
+    for got, want in zip(read(tmp_path / "t", "zyx"), in_memory(array, report.plan), strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
+def test_labels_are_counted_and_named(tmp_path: Path) -> None:
+    array = np.zeros((32, 32), np.uint32)
+    array[:16] = 7
+    array[3, 3] = 9
+    report = store.build(array, tmp_path / "t", factor=2, levels=2, chunks=(8, 8))
+    assert report.plan.method == "mode"
+    assert report.labels == [3, 2, 2]
+    assert [gone.tolist() for gone in report.vanished] == [[], [9], []]
+    assert "1 vanished (9)" in str(report)
+
+
+def test_peak_memory(tmp_path: Path) -> None:
+    """256 MiB of zeros and ramps under 96 MiB, above what is held before."""
+    script = """
+import sys
+import numpy as np
+from tinypyr import store
+
+class Made:
+    shape, dtype, chunks = (128, 1024, 2048), np.dtype("uint8"), (64, 64, 64)
+    def __getitem__(self, box):
+        z, y, x = (np.arange(s.start, s.stop).astype(np.uint8) for s in box)
+        return z[:, None, None] + y[:, None] + x
+
+def peak():
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+store.build(np.zeros((8, 8, 8), np.uint8), sys.argv[1] + "/small", levels=1, factor=2)
+before = peak()
+store.build(Made(), sys.argv[1] + "/large", levels=4, factor=2, memory="96MiB", workers=2)
+print(peak() - before)
+"""
+    if sys.platform != "linux":
+        pytest.skip("peak memory is read as Linux counts it")
+    run = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert int(run.stdout.split()[-1]) < 96 * 2**20
+
+
+def mistakes(tmp_path: Path) -> list[tuple[Any, Any, dict[str, Any], type[Exception], str]]:
+    image = np.zeros((32, 32), np.uint8)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "corrupt").mkdir()
+    (tmp_path / "corrupt" / "zarr.json").write_text("{")
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing" / "zarr.json").write_text('{"node_type": "group", "attributes": {}}')
+    store.build(image, tmp_path / "there", levels=0, factor=2)
+    new = tmp_path / "new"
+    return [
+        (tmp_path / "none", new, {}, store.StoreError, "nothing here"),
+        (tmp_path / "empty", new, {}, store.StoreError, "nothing here"),
+        (tmp_path / "corrupt", new, {}, store.StoreError, "not JSON"),
+        (tmp_path / "nothing", new, {}, store.StoreError, "multiscales"),
+        (3, new, {}, TypeError, "source"),
+        (image, None, {}, ValueError, "target"),
+        (image, tmp_path / "there", {}, store.StoreError, "exists already"),
+        (tmp_path / "there", tmp_path / "there" / "0", {}, store.StoreError, "inside"),
+        (image, new, {"factor": 64, "levels": 1}, ValueError, "factor"),
+        (image, new, {"factor": 0}, ValueError, "factor"),
+        (image, new, {"method": "average"}, ValueError, "method"),
+        (image, new, {"format": "tiff"}, ValueError, "format"),
+        (image, new, {"codec": "lzma"}, ValueError, "codec"),
+        (image, new, {"memory": "lots"}, ValueError, "memory"),
+        (image, new, {"memory": "1B"}, ValueError, "memory"),
+        (image, new, {"workers": 0}, ValueError, "workers"),
+        (image, new, {"chunks": (8,)}, ValueError, "chunks"),
+        (image, new, {"chunks": (8, 8), "shards": (12, 8)}, ValueError, "shards"),
+        (image, new, {"chunks": (8, 8), "shards": (16, 8), "format": "n5"}, ValueError, "shards"),
+        (image, new, {"ignore": 300}, ValueError, "ignore"),
+        (image.astype(bool), new, {"format": "n5"}, store.StoreError, "bool"),
+        (image.astype("U1"), new, {}, store.StoreError, "cannot be pooled"),
+        (np.zeros((0, 4), np.uint8), new, {}, store.StoreError, "nothing to pool"),
+        (tmp_path / "there", None, {"format": "n5"}, ValueError, "format"),
+        (
+            np.zeros((4, 4, 4096, 4096), np.uint8),
+            new,
+            {"levels": 8, "factor": (1, 1, 4, 4), "memory": "8MiB"},
+            ValueError,
+            "factor",
+        ),
+    ]
+
+
+def test_mistakes_are_named_and_nothing_is_created(tmp_path: Path) -> None:
+    for source, target, arguments, kind, match in mistakes(tmp_path):
+        before = sorted(map(str, tmp_path.rglob("*")))
+        with pytest.raises(kind, match=match) as caught:
+            store.build(source, target, **arguments)
+        assert "\n" not in str(caught.value)
+        assert sorted(map(str, tmp_path.rglob("*"))) == before, (arguments, "created something")
+
+
+def test_too_little_memory_says_how_much(tmp_path: Path) -> None:
+    volume = np.broadcast_to(np.uint8(1), (4096, 4096, 64))
+    with pytest.raises(store.StoreError, match=r"memory: .* per worker needed"):
+        store.plan(volume, tmp_path / "t", factor=(2, 2, 1), levels=11, memory="8MiB")
+
+
+def test_labels_are_not_averaged(tmp_path: Path) -> None:
+    labels = np.zeros((16, 16), np.uint32)
+    store.build(labels, tmp_path / "t", levels=0, factor=2, method="mode")
+    with pytest.raises(ValueError, match="mean of labels"):
+        store.plan(tmp_path / "t", method="mean")
+    assert store.plan(tmp_path / "t", method="mean", force=True, factor=2, levels=1).method == "mean"
+    assert store.plan(tmp_path / "t", factor=2, levels=1).method == "mode"
+
+
+def test_check_finds_what_is_wrong(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 255, (30, 40)).astype(np.uint8)
+    store.build(array, tmp_path / "t", levels=2, factor=2, chunks=(8, 8))
+    findings = store.check(tmp_path / "t")
+    assert not findings
+    assert findings.voxels == 15 * 20 + 8 * 10
+    assert not store.check(tmp_path / "t", sample=0.3)
+    volume = open_volume(Place.at(tmp_path / "t"))
+    array = level_array(volume, 2)
+    ts.open(array.spec(), open=True, write=True).result()[3, 4].write(np.uint8(0)).result()
+    assert "level 2: 1 of" in str(store.check(tmp_path / "t"))
+    meta = json.loads((tmp_path / "t" / "zarr.json").read_text())
+    levels = meta["attributes"]["ome"]["multiscales"][0]["datasets"]
+    levels[1]["coordinateTransformations"][1]["translation"] = [0, 0]
+    (tmp_path / "t" / "zarr.json").write_text(json.dumps(meta))
+    assert "level 1: translation" in str(store.check(tmp_path / "t"))
+
+
+def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    array = np.random.default_rng(0).integers(0, 255, (20, 150, 140)).astype(np.uint8)
+    where = str(tmp_path / "em.ome.zarr")
+    store.build(array, where, levels=0, factor=2, grid=Grid(array.shape, "zyx", (40, 4, 4)), chunks=(16, 32, 32))
+    assert cli.main(["plan", where, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["levels"][1]["shape"] == [20, 75, 70]
+    assert cli.main(["build", where, "--progress", "json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[-1]["blocks_done"] == lines[-1]["blocks"]
+    assert cli.main(["info", where]) == 0
+    assert "every 8" in capsys.readouterr().out
+    assert cli.main(["check", where]) == 0
+    assert "are right" in capsys.readouterr().out
+    assert cli.main(["build", where]) == 1
+    assert "levels already" in capsys.readouterr().err
+    assert cli.main(["build", str(tmp_path / "no")]) == 1
+    assert cli.main(["build", where, str(tmp_path / "new"), "--factor", "1,2,2/2,2,2", "--levels", "auto"]) == 0
+    assert cli.main(["build", where, str(tmp_path / "new2"), "--method", "best"]) == 2
+    assert "method" in capsys.readouterr().err
+
+
+def test_sources_of_other_packages(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 255, (20, 30)).astype(np.uint8)
+    store.build(ts.array(array), tmp_path / "ts", levels=1, factor=2)
+    np.testing.assert_array_equal(read(tmp_path / "ts", "yx")[1], tinypyr.downsample(array, 2))
+    dask = pytest.importorskip("dask.array", reason="an optional source")
+    store.build(dask.from_array(array, chunks=(8, 8)), tmp_path / "dask", levels=1, factor=2)
+    np.testing.assert_array_equal(read(tmp_path / "dask", "yx")[1], tinypyr.downsample(array, 2))
+
+
+def test_plans_keep_within_their_memory() -> None:
+    for seed in range(200):
+        array, arguments = case(seed)
+        try:
+            plan = store.plan(array, "memory://plan", **arguments)
+        except ValueError:
+            continue
+        voxels = int(np.prod([min(a, b) for a, b in zip(plan.leaf, array.shape, strict=True)]))
+        assert voxels * array.itemsize * _plan.LEAF_SHARE * plan.workers <= plan.memory
