@@ -93,6 +93,12 @@ def case(seed: int) -> tuple[Array, dict[str, Any]]:
     }
 
 
+@pytest.fixture
+def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small volumes are cut up like large ones."""
+    monkeypatch.setattr(_plan, "SMALL_BLOCK", 0)
+
+
 @pytest.mark.parametrize("group", range(26))
 def test_a_store_equals_memory(group: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than five hundred random volumes; those whose factors make no sense are drawn again."""
@@ -101,6 +107,7 @@ def test_a_store_equals_memory(group: int, tmp_path: Path, monkeypatch: pytest.M
     while made < 20:
         seed += 1
         array, arguments = case(seed)
+        monkeypatch.setattr(_plan, "SMALL_BLOCK", seed % 3 % 2 << 25)
         target = tmp_path / str(seed)
         try:
             plan = store.plan(array, target, **arguments)
@@ -123,7 +130,7 @@ def test_a_store_equals_memory(group: int, tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_blocks_and_merged_levels(format: str, tmp_path: Path) -> None:
+def test_blocks_and_merged_levels(format: str, tmp_path: Path, many_blocks: None) -> None:
     """A volume of many blocks, whose last levels are merged; in any order, and some blocks twice."""
     rng = np.random.default_rng(3)
     array = rng.integers(0, 50, (40, 150, 130)).astype(np.uint32)
@@ -140,7 +147,7 @@ def test_blocks_and_merged_levels(format: str, tmp_path: Path) -> None:
         np.testing.assert_array_equal(got, want)
 
 
-def test_blocks_never_share_a_file(tmp_path: Path) -> None:
+def test_blocks_never_share_a_file(tmp_path: Path, many_blocks: None) -> None:
     """Of every level that blocks write, each unit lies in one block; every base voxel lies in one leaf."""
     for seed in range(300):
         array, arguments = case(seed)
@@ -178,7 +185,9 @@ class Counting:
         return self.array[box]
 
 
-def test_each_chunk_is_read_once_and_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_chunk_is_read_once_and_written_once(
+    tmp_path: Path, many_blocks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     array = np.random.default_rng(0).integers(1, 255, (64, 200, 200)).astype(np.uint8)
     source = Counting(array, (16, 16, 16))
     written: dict[tuple[str, str], int] = {}
@@ -283,7 +292,7 @@ def test_validators_and_other_readers_agree(tmp_path: Path) -> None:
         )
 
 
-def test_an_interrupted_build_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_build_goes_on(tmp_path: Path, many_blocks: None, monkeypatch: pytest.MonkeyPatch) -> None:
     array = np.random.default_rng(0).integers(0, 9, (40, 150, 130)).astype(np.uint8)
     arguments: dict[str, Any] = {"factor": 2, "levels": 4, "chunks": (8, 8, 8), "method": "mode", "workers": 1}
     calls = 0
@@ -471,3 +480,112 @@ def test_plans_keep_within_their_memory() -> None:
             continue
         voxels = int(np.prod([min(a, b) for a, b in zip(plan.leaf, array.shape, strict=True)]))
         assert voxels * array.itemsize * _plan.LEAF_SHARE * plan.workers <= plan.memory
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("dtype", ["|u1", ">u2", "<u4", "<f4", ">f8", "<f2", "|b1"])
+def test_other_peoples_zarr_v2(dtype: str, order: str, tmp_path: Path) -> None:
+    """Byte orders, memory orders, separators and compressors are kept at every level."""
+    array = (np.random.default_rng(0).random((20, 33, 41)) * 100).astype(np.dtype(dtype).newbyteorder("="))
+    meta = {
+        "shape": list(array.shape),
+        "chunks": [8, 16, 16],
+        "dtype": dtype,
+        "order": order,
+        "compressor": {"id": "zlib", "level": 1},
+        "fill_value": False if dtype == "|b1" else 0,
+        "filters": None,
+        "dimension_separator": "." if order == "C" else "/",
+        "zarr_format": 2,
+    }
+    spec = {"driver": "zarr", "kvstore": f"file://{tmp_path}/0/", "metadata": meta}
+    ts.open(spec, create=True).result().write(array).result()
+    axes = [{"name": name, "type": "space"} for name in "zyx"]
+    datasets = [{"path": "0", "coordinateTransformations": [{"type": "scale", "scale": [4, 1, 1]}]}]
+    (tmp_path / ".zgroup").write_text('{"zarr_format": 2}')
+    (tmp_path / ".zattrs").write_text(
+        json.dumps({"multiscales": [{"version": "0.4", "axes": axes, "datasets": datasets}], "mine": [1]})
+    )
+    report = store.build(tmp_path, factor=2, levels=2)
+    for got, want in zip(read(tmp_path, "zyx"), in_memory(array, report.plan), strict=True):
+        np.testing.assert_array_equal(got, want)
+    assert not store.check(tmp_path)
+    for number, shape in ((1, [10, 17, 21]), (2, [5, 9, 11])):
+        assert json.loads((tmp_path / str(number) / ".zarray").read_text()) == {**meta, "shape": shape}
+    assert json.loads((tmp_path / ".zattrs").read_text())["mine"] == [1]
+
+
+def test_shards_are_kept_in_place(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 255, (40, 70, 70)).astype(np.uint8)
+    store.build(array, tmp_path, levels=0, factor=2, chunks=(8, 8, 8), shards=(16, 32, 32))
+    report = store.build(tmp_path, factor=2, levels=3)
+    for got, want in zip(read(tmp_path, "zyx"), in_memory(array, report.plan), strict=True):
+        np.testing.assert_array_equal(got, want)
+    first, last = (json.loads((tmp_path / path / "zarr.json").read_text()) for path in "03")
+    for key in ("chunk_grid", "codecs", "data_type", "fill_value", "chunk_key_encoding"):
+        assert first[key] == last[key]
+
+
+def test_precomputed_offsets_as_tensorstore_has_them(tmp_path: Path) -> None:
+    """Blocks are anchored at 0: domains and means of TensorStore's own reader and its downsampling driver."""
+    array = np.random.default_rng(0).integers(0, 255, (40, 50, 30)).astype(np.uint8)
+    grid = Grid(array.shape, "xyz", (4, 4, 40), units=["nanometer"] * 3, voxel_offset=(10, 5, 3))
+    store.build(array, tmp_path, format="precomputed", grid=grid, factor=(2, 2, 1), levels=3, chunks=(16, 16, 16))
+    assert not store.check(tmp_path)
+    levels = [
+        ts.open(
+            {"driver": "neuroglancer_precomputed", "kvstore": f"file://{tmp_path}/", "scale_index": number}, open=True
+        ).result()
+        for number in range(4)
+    ]
+    assert levels[0].domain.origin == (10, 5, 3, 0)
+    for number, level in enumerate(levels[1:], 1):
+        want = ts.downsample(levels[0], [2**number, 2**number, 1, 1], "mean")
+        assert level.domain == want.domain
+        assert tuple(level.dimension_units[:2]) == (ts.Unit(4 * 2**number, "nm"),) * 2
+        # whole blocks: TensorStore reads wrongly those that are cut at both ends
+        inner = tuple(
+            slice(start + 1, stop - 1) for start, stop in zip(level.origin, level.domain.exclusive_max, strict=True)
+        )
+        got, expected = (array[(*inner[:3], slice(None))].read().result() for array in (level, want))
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_chunks_of_the_fill_value_are_not_written(tmp_path: Path) -> None:
+    array = np.zeros((64, 256, 256), np.uint8)
+    array[:8, :8, :8] = 1
+    store.build(array, tmp_path, factor=2, levels=2, chunks=(16, 16, 16))
+    assert sum(path.is_file() for path in tmp_path.rglob("*")) == 3 + 3 + 1  # one chunk and zarr.json each; the group's
+
+
+def test_a_corrupt_chunk_is_named(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 255, (40, 40)).astype(np.uint8)
+    store.build(array, tmp_path / "a", levels=0, factor=2, chunks=(16, 16), shards=(32, 32))
+    chunk = tmp_path / "a" / "0" / "c" / "1" / "0"
+    raw = bytearray(chunk.read_bytes())
+    raw[-3] ^= 255
+    chunk.write_bytes(raw)
+    with pytest.raises(store.StoreError, match=r"voxels \[32:40, .*c/1/0"):
+        store.build(tmp_path / "a", tmp_path / "b", factor=2, levels=1)
+
+
+HOSTILE: list[dict[str, Any]] = [
+    {"node_type": "array"},
+    {"node_type": "array", "shape": [-5], "data_type": "uint8"},
+    {"node_type": "group", "attributes": []},
+    {"node_type": "group", "attributes": {"ome": {"multiscales": []}}},
+    {"node_type": "group", "attributes": {"ome": {"multiscales": [{"axes": [{"name": "x"}], "datasets": [{}]}]}}},
+    {
+        "node_type": "group",
+        "attributes": {"ome": {"multiscales": [{"axes": [{"name": "x"}], "datasets": [{"path": "../../../etc"}]}]}},
+    },
+]
+
+
+@pytest.mark.parametrize("meta", HOSTILE)
+def test_hostile_metadata(meta: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "zarr.json").write_text(json.dumps(meta))
+    with pytest.raises(store.StoreError, match="in"):
+        store.plan(tmp_path / "in", tmp_path / "out")
+    assert not (tmp_path / "out").exists()

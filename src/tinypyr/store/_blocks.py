@@ -22,9 +22,6 @@ from ._source import arrange
 Span = tuple[int, int]
 Box = Sequence[Span]
 
-#: Bytes handed to TensorStore and not yet committed, per block at work.
-MOST_PENDING = 1 << 26
-
 
 class Levels:
     """The arrays that a plan writes, opened (and created) when first asked for; axes as in the source."""
@@ -49,22 +46,52 @@ class Levels:
         return handle.transpose([kept.index(a) for a in range(len(kept))])
 
 
+class Writes:
+    """What has been handed to TensorStore and is not yet committed, within a number of bytes."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._waiting: deque[tuple[Any, int, str]] = deque()
+        self._bytes = 0
+        self.written = 0
+
+    def add(self, array: Any, box: Box, values: Array, name: str) -> None:
+        """Write a box; may wait for earlier ones."""
+        self._waiting.append((array[tuple(slice(a, b) for a, b in box)].write(values), values.nbytes, name))
+        self._bytes += values.nbytes
+        self.written += values.nbytes
+        while self._bytes > self._most:
+            self._commit()
+
+    def close(self) -> None:
+        """Wait until everything is committed."""
+        while self._waiting:
+            self._commit()
+
+    def _commit(self) -> None:
+        future, count, name = self._waiting.popleft()
+        self._bytes -= count
+        try:
+            future.result()
+        except (ValueError, OSError) as error:
+            raise StoreError(f"{name} cannot be written: {str(error).splitlines()[0]}") from None
+
+
 class Units:
     """Write units of one level within a region of it, each written when its last voxel has come."""
 
-    def __init__(self, array: Any, name: str, unit: Sequence[int], region: Box, dtype: np.dtype[Any]) -> None:
-        self._array, self._name = array, name
+    def __init__(
+        self, array: Any, name: str, unit: Sequence[int], region: Box, dtype: np.dtype[Any], writes: Writes
+    ) -> None:
+        self._array, self._name, self._writes = array, name, writes
         self._unit, self._region, self._dtype = unit, region, dtype
         self._open: dict[tuple[int, ...], tuple[Array, int]] = {}
-        self._pending: deque[tuple[Any, int]] = deque()
-        self._pending_bytes = 0
-        self.written = 0
 
     @classmethod
-    def of(cls, plan: Plan, levels: Levels, number: int, box: Box) -> Units:
+    def of(cls, plan: Plan, levels: Levels, number: int, box: Box, writes: Writes) -> Units:
         """Those of a level above a box of the base."""
         name, unit = f"{plan.place.name}/{plan.paths[number]}", plan.layouts[number].unit
-        return cls(levels[number], name, unit, plan.region(number, box), plan.source.dtype)
+        return cls(levels[number], name, unit, plan.region(number, box), plan.source.dtype, writes)
 
     def put(self, values: Array, at: Box) -> None:
         """Voxels of the level, and where they lie in it."""
@@ -91,25 +118,10 @@ class Units:
                 self._write(whole, buffer)
 
     def _write(self, box: Box, values: Array) -> None:
-        future = self._array[tuple(slice(a, b) for a, b in box)].write(values)
-        self._pending.append((future, values.nbytes))
-        self._pending_bytes += values.nbytes
-        self.written += values.nbytes
-        while self._pending_bytes > MOST_PENDING:
-            self._wait()
-
-    def _wait(self) -> None:
-        future, count = self._pending.popleft()
-        self._pending_bytes -= count
-        try:
-            future.result()
-        except (ValueError, OSError) as error:
-            raise StoreError(f"{self._name} cannot be written: {str(error).splitlines()[0]}") from None
+        self._writes.add(self._array, box, values, self._name)
 
     def close(self) -> None:
-        """Wait until everything is committed."""
-        while self._pending:
-            self._wait()
+        """All voxels must have come."""
         if self._open:
             raise AssertionError(f"{self._name}: {len(self._open)} units have not been given all their voxels")
 
@@ -163,7 +175,8 @@ def run_block(plan: Plan, number: int, levels: Levels | None = None) -> Done:
     box = plan.box(number)
     dtype = plan.source.dtype
     first = 0 if plan.copies_base else 1
-    units = {k: Units.of(plan, arrays, k, box) for k in range(first, plan.whole_levels + 1)}
+    writes = Writes(plan.pending)
+    units = {k: Units.of(plan, arrays, k, box, writes) for k in range(first, plan.whole_levels + 1)}
     pieces: dict[int, Array] = {}
     for k in range(plan.whole_levels + 1, len(plan.grids)):
         pieces[k] = np.empty([stop - start for start, stop in plan.region(k, box)], dtype)
@@ -193,7 +206,8 @@ def run_block(plan: Plan, number: int, levels: Levels | None = None) -> Done:
         use(_read(plan, *waiting), waiting[1])
     for unit in units.values():
         unit.close()
-    done = Done(pieces, unproven, labels or None, sum(unit.written for unit in units.values()))
+    writes.close()
+    done = Done(pieces, unproven, labels or None, writes.written)
     scratch(plan).write(marker(number), done.to_bytes())
     return done
 
@@ -221,23 +235,19 @@ def _pool(plan: Plan, values: Array, leaf: Box, unproven: list[int]) -> list[Arr
 
 
 def unique(values: Array) -> Array:
-    """The distinct values, ascending."""
+    """The distinct values, ascending. Labels come in runs, of which the last voxel is enough."""
     flat = values.ravel(order="K")
-    if flat.dtype.kind == "u":
-        try:
-            import fastremap
-        except ImportError:
-            return np.unique(flat)
-        found: Array = fastremap.unique(flat)
-        return found
-    return np.unique(flat)
+    ends = np.flatnonzero(flat[1:] != flat[:-1])
+    found: Array = np.unique(np.append(flat[ends], flat[-1:]))
+    return found
 
 
 def merge(plan: Plan, levels: Levels | None = None) -> int:
     """Write the levels whose units span blocks, from what the blocks left; the bytes written."""
     arrays = Levels(plan) if levels is None else levels
     everything = [(0, n) for n in plan.grids[0].shape]
-    units = {k: Units.of(plan, arrays, k, everything) for k in range(plan.whole_levels + 1, len(plan.grids))}
+    writes = Writes(plan.pending)
+    units = {k: Units.of(plan, arrays, k, everything, writes) for k in range(plan.whole_levels + 1, len(plan.grids))}
     for number in range(plan.blocks) if units else ():
         done = finished(plan, number)
         if done is None:
@@ -246,7 +256,8 @@ def merge(plan: Plan, levels: Levels | None = None) -> int:
             unit.put(done.pieces[k], plan.region(k, plan.box(number)))
     for unit in units.values():
         unit.close()
-    return sum(unit.written for unit in units.values())
+    writes.close()
+    return writes.written
 
 
 def finished(plan: Plan, number: int) -> Done | None:

@@ -32,12 +32,14 @@ from .formats import FORMATS
 
 Extents = tuple[int, ...]
 
-#: A volume is cut into at least so many blocks, if it is large enough.
+#: A volume is cut into at least so many blocks, unless they would be smaller than is worth it (bytes of the base).
 WANTED_BLOCKS = 32
+SMALL_BLOCK = 1 << 25
 #: Less than this is not worth a read of its own.
 GOOD_LEAF = 1 << 24
-#: Buffers of a leaf at work, over its bytes: itself, the next one being read, decoded chunks, its levels.
-LEAF_SHARE = 4
+#: Buffers of a leaf at work, over its bytes: itself, the next one being read, decoded chunks, its levels; and what
+#: is being written.
+LEAF_SHARE = 6
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,11 @@ class Plan:
         n, o = self.grids[0].shape[axis], self.grids[0].voxel_offset[axis]
         first = -(o % self.totals[-1][axis])
         return [(max(0, at), min(n, at + step)) for at in range(first, n, step)]
+
+    @property
+    def pending(self) -> int:
+        """Bytes that a block may have handed on and not yet written."""
+        return max(1 << 20, self.memory // self.workers // 6)
 
     @property
     def blocks(self) -> int:
@@ -450,7 +457,12 @@ def _cut(
         return math.prod(-(-r // b) for r, b in zip(reach, block, strict=True))
 
     whole = len(totals) - 1
-    while whole > 0 and count(edges(whole)) < WANTED_BLOCKS and count(edges(whole - 1)) > count(edges(whole)):
+    while (
+        whole > 0
+        and count(edges(whole)) < WANTED_BLOCKS
+        and voxels(edges(whole)) * size > SMALL_BLOCK
+        and count(edges(whole - 1)) > count(edges(whole))
+    ):
         whole -= 1
     block = edges(whole)
     # larger leaves are read faster, as long as they fit

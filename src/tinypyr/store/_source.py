@@ -58,7 +58,10 @@ def open_volume(place: Place) -> Volume:
     """The volume at a place, of whatever format."""
     for format in FORMATS.values():
         if format.detect(place):
-            volume: Volume = format.read(place)
+            try:
+                volume: Volume = format.read(place)
+            except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+                raise StoreError(f"{place.name}: its metadata cannot be understood: {error!r}") from None
             return volume
     keys = "zarr.json, .zattrs, .zarray, attributes.json or info"
     raise StoreError(f"{place.name}: nothing here that can be read (no {keys}); check the path")
