@@ -202,7 +202,10 @@ def test_each_chunk_is_read_once_and_written_once(
         write(units, box, values)
 
     monkeypatch.setattr(_blocks.Units, "_write", counted)
-    report = store.build(source, tmp_path / "t", factor=2, levels=4, chunks=(16, 16, 16), workers=2)
+    plan = store.plan(source, tmp_path / "t", factor=2, levels=4, chunks=(16, 16, 16), workers=2)
+    assert plan.fingerprint  # looks at both ends, by which another array is told from this one
+    source.boxes.clear()
+    report = store._build.run(plan)
     seen = np.zeros([4, 13, 13], int)
     for box in source.boxes:
         seen[tuple(slice(s.start // 16, -(-s.stop // 16)) for s in box)] += 1
@@ -224,12 +227,8 @@ def test_levels_beside_level_0(format: str, tmp_path: Path) -> None:
         meta["attributes"]["ome"]["omero"] = {"channels": []}
         (where / "zarr.json").write_text(json.dumps(meta))
     before = {path: path.read_bytes() for path in where.rglob("*") if path.is_file() and path.name.count(".") == 0}
-    report = store.build(
-        where,
-        factor=(1, 2, 2) if format.startswith("ome") else (2, 2, 1, 1)[: 4 if format == "precomputed" else 3],
-        levels=2,
-        method="mean",
-    )
+    factor = {"n5": (2, 2, 1), "precomputed": (2, 2, 1, 1)}.get(format, (1, 2, 2))
+    report = store.build(where, factor=factor, levels=2, method="mean")
     axes = "".join(open_volume(Place.at(where)).grids[0].axes)
     for got, want in zip(read(where, axes), in_memory(read(where, axes)[0], report.plan), strict=True):
         np.testing.assert_array_equal(got, want)
@@ -242,7 +241,7 @@ def test_levels_beside_level_0(format: str, tmp_path: Path) -> None:
         assert meta["mine"] == 1
         assert meta["ome"]["omero"] == {"channels": []}
     with pytest.raises(store.StoreError, match="levels already"):
-        store.build(where, levels=1, factor=2)
+        store.build(where, levels=1, factor=factor)
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -292,9 +291,21 @@ def test_validators_and_other_readers_agree(tmp_path: Path) -> None:
         )
 
 
-def test_an_interrupted_build_goes_on(tmp_path: Path, many_blocks: None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("in_place", [False, True])
+def test_an_interrupted_build_goes_on(
+    format: str, in_place: bool, tmp_path: Path, many_blocks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     array = np.random.default_rng(0).integers(0, 9, (40, 150, 130)).astype(np.uint8)
-    arguments: dict[str, Any] = {"factor": 2, "levels": 4, "chunks": (8, 8, 8), "method": "mode", "workers": 1}
+    arguments: dict[str, Any] = {"levels": 4, "method": "mode", "workers": 1, "factor": 2}
+    source: Any = array
+    target: Any = tmp_path / "t"
+    if in_place:
+        store.build(array, target, **(arguments | {"levels": 0}), chunks=(8, 8, 8), format=format)
+        source, target = target, None
+        arguments["factor"] = (2, 2, 2, 1) if format == "precomputed" else 2
+    else:
+        arguments |= {"chunks": (8, 8, 8), "format": format}
     calls = 0
     real = _blocks.run_block
 
@@ -307,13 +318,36 @@ def test_an_interrupted_build_goes_on(tmp_path: Path, many_blocks: None, monkeyp
 
     monkeypatch.setattr(store._build, "run_block", fails)
     with pytest.raises(store.StoreError, match=r"failed; run it again[\s\S]*no space left"):
-        store.build(array, tmp_path / "t", **arguments)
+        store.build(source, target, **arguments)
     monkeypatch.setattr(store._build, "run_block", real)
-    report = store.build(array, tmp_path / "t", **arguments)
+    if format == "n5":
+        with pytest.raises(store.StoreError, match="already"):
+            store.build(source, target, **(arguments | {"method": "max"}))
+    report = store.build(source, target, **arguments)
     assert report.blocks_kept == 5
     assert report.blocks_kept + report.blocks_done == report.plan.blocks
-    for got, want in zip(read(tmp_path / "t", "zyx"), in_memory(array, report.plan), strict=True):
+    for got, want in (
+        zip(read(tmp_path / "t", "zyx"), in_memory(array, report.plan), strict=True) if not in_place else ()
+    ):
         np.testing.assert_array_equal(got, want)
+    assert not store.check(tmp_path / "t")
+
+
+def test_another_array_is_not_gone_on_with(tmp_path: Path, many_blocks: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    array = np.zeros((40, 150, 130), np.uint8)
+    arguments: dict[str, Any] = {"factor": 2, "levels": 2, "chunks": (8, 8, 8), "workers": 1}
+    real = _blocks.merge
+
+    def fails(*given: Any) -> Any:
+        raise store.StoreError("no space left")
+
+    monkeypatch.setattr(store._build, "merge", fails)
+    with pytest.raises(store.StoreError, match="no space left"):
+        store.build(array, tmp_path / "t", **arguments)
+    monkeypatch.setattr(store._build, "merge", real)
+    array[0, 0, 0] = 1
+    assert store.build(array, tmp_path / "t", **arguments).blocks_kept == 0
+    np.testing.assert_array_equal(read(tmp_path / "t", "zyx")[0], array)
 
 
 def test_labels_are_counted_and_named(tmp_path: Path) -> None:

@@ -215,6 +215,19 @@ def replace_grid(grid: Grid, **changes: Any) -> Grid:
     return replace(grid, **changes)
 
 
+def reordered(grid: Grid, axes: Iterable[str]) -> Grid:
+    """A grid with its axes in another order; names that it has not are left out."""
+    at = [grid.axes.index(axis) for axis in axes if axis in grid.axes]
+    return Grid(
+        [grid.shape[a] for a in at],
+        [grid.axes[a] for a in at],
+        [grid.scale[a] for a in at],
+        [grid.translation[a] for a in at],
+        [grid.units[a] for a in at],
+        [grid.voxel_offset[a] for a in at],
+    )
+
+
 def cumulative(factors: Iterable[Factor], ndim: int) -> list[tuple[int, ...]]:
     """The factors from the base, of factors from level to level."""
     totals = []

@@ -518,19 +518,9 @@ def _plan(
     return _Plan(factors, start, shapes, codes, left_out, bits, min(threads, MAX_THREADS))
 
 
-def _pool(
-    given: npt.ArrayLike,
-    factor: Any,
-    num_mips: Any,
-    method: str,
-    ignore: Any,
-    rounding: str,
-    ties: str,
-    origin: Any,
-    out: Any,
-    parallel: Any,
-) -> list[Array]:
-    levels, unproven = _counted(given, factor, num_mips, method, ignore, rounding, ties, origin, out, parallel)
+def _pool(*arguments: Any) -> list[Array]:
+    """What ``_counted`` makes of these arguments; warns of what is not proven."""
+    levels, unproven = _counted(*arguments)
     if unproven:
         _report_unproven(unproven)
     return levels

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..pooling import Array, _counted
 from ._errors import StoreError
-from ._place import Place, open_array
+from ._place import open_array
 from ._plan import Plan
 from ._source import arrange
 
@@ -156,11 +156,6 @@ class Done:
         return cls(pieces, counts[1:], [labels for _, labels in found] or None, counts[0])
 
 
-def scratch(plan: Plan) -> Place:
-    """The folder beside the plan: one object per finished block."""
-    return plan.place.child(f".tinypyr-{plan.fingerprint}")
-
-
 def marker(number: int) -> str:
     """The name of a finished block's object."""
     return f"block-{number}.npz"
@@ -208,7 +203,7 @@ def run_block(plan: Plan, number: int, levels: Levels | None = None) -> Done:
         unit.close()
     writes.close()
     done = Done(pieces, unproven, labels or None, writes.written)
-    scratch(plan).write(marker(number), done.to_bytes())
+    plan.scratch.write(marker(number), done.to_bytes())
     return done
 
 
@@ -262,6 +257,6 @@ def merge(plan: Plan, levels: Levels | None = None) -> int:
 
 def finished(plan: Plan, number: int) -> Done | None:
     """What a block has left beside the plan; None if it is not done."""
-    place = scratch(plan)
+    place = plan.scratch
     raw = place.read(marker(number))
     return None if raw is None else Done.from_bytes(raw, f"{place.name}/{marker(number)}")

@@ -11,10 +11,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..grid import reordered
 from ..pooling import Array
-from ._blocks import Done, Levels, finished, merge, run_block, scratch
+from ._blocks import Done, Levels, finished, merge, run_block
 from ._errors import StoreError
 from ._plan import Plan, _bytes, plan
+from ._volume import Made
 from .formats import FORMATS
 
 
@@ -81,7 +83,8 @@ def build(
     engine : {"threads"}
         Who runs the blocks.
     resume : bool
-        Keep what an earlier run of the same plan has finished.
+        Keep what an earlier run of the same plan has finished. An array that lies in no store is taken to be the same
+        when its first and its last piece are.
     progress : callable, optional
         Called as ``progress(blocks done, blocks, seconds)`` after every block.
 
@@ -115,6 +118,7 @@ def build(
 def run(todo: Plan, *, resume: bool = True, progress: Progress | None = None) -> Report:
     """Run the blocks of a plan on threads, then finalize it."""
     start = time.perf_counter()
+    todo.scratch.write_json("plan.json", todo.describe())
     levels = Levels(todo)
     report = Report(todo)
     kept = {number: done for number in range(todo.blocks) if (done := finished(todo, number))} if resume else {}
@@ -158,31 +162,21 @@ def finalize(todo: Plan, levels: Levels | None = None, report: Report | None = N
     written = merge(todo, levels)
     if report is not None:
         _count(todo, report)
-    notes = {"ignore": None if todo.ignore is None else str(todo.ignore), "rounding": todo.rounding, "ties": todo.ties}
+    notes = {
+        "ignore": None if todo.ignore is None else str(todo.ignore),
+        "rounding": todo.rounding,
+        "ties": todo.ties,
+        "order": list(todo.grids[0].axes),  # in which "first" counts, the first axis fastest
+    }
     volume = todo.source.volume
     inherited = dict(volume.attributes) if volume is not None and todo.format == volume.format else {}
     inherited.pop("array", None)
     stored = FORMATS[todo.format].axes_order(todo.grids[0].axes)
-    FORMATS[todo.format].describe(
-        todo.place,
-        [_reordered(grid, stored) for grid in todo.grids],
-        todo.paths,
-        todo.source.dtype.name,
-        todo.kind,
-        todo.method,
-        notes,
-        inherited,
-    )
-    scratch(todo).remove()
+    grids = [reordered(grid, stored) for grid in todo.grids]
+    made = Made(grids, todo.paths, todo.kind, todo.method, notes, inherited)
+    FORMATS[todo.format].describe(todo.place, made)
+    todo.scratch.remove()
     return written
-
-
-def _reordered(grid: Any, stored: tuple[str, ...]) -> Any:
-    from ..grid import Grid
-
-    at = [grid.axes.index(axis) for axis in stored if axis in grid.axes]
-    fields = (grid.shape, grid.axes, grid.scale, grid.translation, grid.units, grid.voxel_offset)
-    return Grid(*([values[a] for a in at] for values in fields))
 
 
 def _count(todo: Plan, report: Report) -> None:

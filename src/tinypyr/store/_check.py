@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..grid import Grid
+from ..grid import Grid, reordered
 from ..pooling import METHODS, _choice, _counted
 from ._errors import StoreError
 from ._place import Place
@@ -72,8 +72,13 @@ def check(
     how, left_out, rounding, ties = _how(volume, method, ignore)
     arrays = [level_array(volume, number) for number in range(len(volume.paths))]
     placed = volume.grids
+    names = list(placed[0].axes)
+    order = [names.index(name) for name in volume.notes.get("order", ()) if name in names]
+    order += [axis for axis in range(len(names)) if axis not in order]
+    arrays = [array.transpose(order) for array in arrays]
+    placed = [reordered(grid, [names[axis] for axis in order]) for grid in placed]
     totals = []
-    for number, grid in enumerate(volume.grids):
+    for number, grid in enumerate(placed):
         factors = _factors(placed[0], placed[number])
         if factors is None:
             findings.problems.append(

@@ -9,6 +9,7 @@ makes of the levels above is kept as pieces beside the plan until the end, when 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -150,10 +151,30 @@ class Plan:
         spec: dict[str, Any] = format.new_spec(self.place, path, as_stored, dtype, cut, self.kind)
         return spec, at
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
-        """Changes with everything that a result, or the numbering of the blocks, depends on."""
-        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True, default=str).encode()).hexdigest()[:16]
+        """Changes with everything that a result, or the numbering of the blocks, depends on.
+
+        Of an array that lies in no store, its first and its last leaf are looked at.
+        """
+        found = hashlib.sha256(json.dumps(self.describe(), sort_keys=True, default=str).encode())
+        if self.source.volume is None:
+            for number in (0, self.blocks - 1):
+                leaves = list(self.leaves(self.box(number)))
+                leaf = leaves[0 if number == 0 else -1]
+                values = self.source.read(tuple(slice(start, stop) for start, stop in leaf)).result()
+                found.update(np.ascontiguousarray(values).tobytes())
+        return found.hexdigest()[:16]
+
+    @property
+    def scratch(self) -> Place:
+        """The folder beside the plan, while it is being run: one object per finished block."""
+        return self.place.child(f".tinypyr-{self.fingerprint}")
+
+    @property
+    def begun(self) -> bool:
+        """Whether a run of this plan has begun and not ended."""
+        return self.scratch.read("plan.json") is not None
 
     def describe(self) -> dict[str, Any]:
         """The plan as JSON."""
@@ -290,8 +311,6 @@ def plan(
     _check_array(base.shape, read.dtype)
     left_out = _checked_ignore(ignore, read.dtype)
     place, in_place = _target(volume, target)
-    if in_place and volume is not None and len(volume.paths) > 1:
-        raise StoreError(f"{place.name}: has {len(volume.paths)} levels already; remove them or choose another target")
     if in_place and volume is not None and format not in (None, volume.format):
         raise ValueError(f"format: levels beside a level 0 of {volume.format} cannot be {format}; give a target")
     chosen = format or (volume.format if in_place and volume is not None else "ome-zarr-0.5")
@@ -328,6 +347,10 @@ def plan(
     )  # fmt: skip
     for number in range(0 if made.copies_base else 1, len(grids)):
         made.level_spec(number)  # refuses what the format cannot hold
+    there = len(volume.paths) if in_place and volume is not None else 0
+    if (there > 1 or (not in_place and any(format.detect(place) for format in FORMATS.values()))) and not made.begun:
+        what = f"has {there} levels already" if in_place else "exists already"
+        raise StoreError(f"{place.name}: {what}; remove {'them' if in_place else 'it'} or choose another target")
     return made
 
 
@@ -344,8 +367,6 @@ def _target(volume: Volume | None, target: Any) -> tuple[Place, bool]:
         return place, True
     if volume is not None and (place.url.startswith(volume.place.url) or volume.place.url.startswith(place.url)):
         raise StoreError(f"{place.name}: inside {volume.place.name}, or around it; choose another target")
-    if any(format.detect(place) for format in FORMATS.values()):
-        raise StoreError(f"{place.name}: exists already; remove it or choose another target")
     return place, False
 
 

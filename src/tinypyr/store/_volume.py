@@ -42,3 +42,15 @@ class Volume:
     kind: Literal["image", "labels"] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)  # what else the store says of itself
     notes: dict[str, Any] = field(default_factory=dict)  # how its levels were made
+
+
+@dataclass(frozen=True)
+class Made:
+    """Levels that have been made, the base first, for a format to describe; axes as they are stored."""
+
+    grids: list[Grid]
+    paths: list[str]
+    kind: str | None
+    method: str
+    notes: dict[str, Any]  # how else they were made
+    attributes: dict[str, Any]  # to inherit from the source

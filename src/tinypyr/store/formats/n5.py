@@ -12,7 +12,7 @@ from typing import Any
 from ...grid import Grid, replace_grid
 from .._errors import StoreError
 from .._place import Place
-from .._volume import Layout, Volume
+from .._volume import Layout, Made, Volume
 
 DRIVER = "n5"
 FIXED: tuple[str, ...] = ()
@@ -114,19 +114,10 @@ def new_spec(place: Place, path: str, grid: Grid, dtype: str, layout: Layout, ki
     return {**open_spec(place, path), "metadata": meta}
 
 
-def describe(
-    place: Place,
-    grids: list[Grid],
-    paths: list[str],
-    dtype: str,
-    kind: str | None,
-    method: str,
-    notes: dict[str, Any],
-    attributes: dict[str, Any],
-) -> None:
+def describe(place: Place, made: Made) -> None:
     """Write the attributes of the group and of every level."""
-    base = grids[0]
-    factors = [[round(s / b) for s, b in zip(grid.scale, base.scale, strict=True)] for grid in grids]
+    base = made.grids[0]
+    factors = [[round(s / b) for s, b in zip(grid.scale, base.scale, strict=True)] for grid in made.grids]
     transforms = [
         {
             "axes": list(reversed(grid.axes)),
@@ -134,20 +125,20 @@ def describe(
             "translate": list(reversed(grid.translation)),
             "units": [unit or "" for unit in reversed(grid.units)],
         }
-        for grid in grids
+        for grid in made.grids
     ]
-    for path, factor, transform, grid in zip(paths, factors, transforms, grids, strict=True):
+    for path, factor, transform, grid in zip(made.paths, factors, transforms, made.grids, strict=True):
         level = place.child(path)
         meta = level.json(ATTRIBUTES) or {}
         meta["transform"] = transform
         meta["downsamplingFactors"] = factor
         meta["pixelResolution"] = {"dimensions": list(grid.scale), "unit": grid.units[0] or "pixel"}
         level.write_json(ATTRIBUTES, meta)
-    root = {"n5": "4.0.0", **attributes, **(place.json(ATTRIBUTES) or {})}
+    root = {"n5": "4.0.0", **made.attributes, **(place.json(ATTRIBUTES) or {})}
     root["downsamplingFactors"] = root["scales"] = factors
     root["resolution"] = list(base.scale)
     root["units"] = [unit or "" for unit in base.units]
     root["axes"] = list(base.axes)
-    datasets = [{"path": path, "transform": transform} for path, transform in zip(paths, transforms, strict=True)]
-    root["multiscales"] = [{"name": "", "datasets": datasets, "type": method, "metadata": notes}]
+    datasets = [{"path": path, "transform": transform} for path, transform in zip(made.paths, transforms, strict=True)]
+    root["multiscales"] = [{"name": "", "datasets": datasets, "type": made.method, "metadata": made.notes}]
     place.write_json(ATTRIBUTES, root)

@@ -10,7 +10,7 @@ import numpy as np
 from ...grid import Grid
 from .._errors import StoreError
 from .._place import Place
-from .._volume import Layout, Volume
+from .._volume import Layout, Made, Volume
 from . import _ome
 
 axes_order = _ome.axes_order
@@ -92,22 +92,13 @@ def _compressor(codec: str) -> dict[str, Any] | None:
     return {"id": codec, "level": 5 if codec == "gzip" else 3}
 
 
-def describe(
-    place: Place,
-    grids: list[Grid],
-    paths: list[str],
-    dtype: str,
-    kind: str | None,
-    method: str,
-    notes: dict[str, Any],
-    attributes: dict[str, Any],
-) -> None:
+def describe(place: Place, made: Made) -> None:
     """Write the group's .zgroup and .zattrs."""
-    kept = {**attributes, **(place.json(".zattrs") or {})}
+    kept = {**made.attributes, **(place.json(".zattrs") or {})}
     before = (kept.get("multiscales") or [None])[0]
-    entry = _ome.multiscales(grids, paths, method, before, notes)
+    entry = _ome.multiscales(made.grids, made.paths, made.method, before, made.notes)
     kept["multiscales"] = [{**entry, "version": "0.4"}]
-    if kind == "labels":
+    if made.kind == "labels":
         kept.setdefault("image-label", {"version": "0.4"})
     place.write_json(".zgroup", {"zarr_format": 2})
     place.write_json(".zattrs", kept)

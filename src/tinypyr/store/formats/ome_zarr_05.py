@@ -10,7 +10,7 @@ import numpy as np
 from ...grid import Grid
 from .._errors import StoreError
 from .._place import Place
-from .._volume import Layout, Volume
+from .._volume import Layout, Made, Volume
 from . import _ome
 
 axes_order = _ome.axes_order
@@ -104,24 +104,15 @@ def _compressor(codec: str, dtype: str) -> list[dict[str, Any]]:
     return [{"name": "zstd", "configuration": {"level": 3, "checksum": False}}]
 
 
-def describe(
-    place: Place,
-    grids: list[Grid],
-    paths: list[str],
-    dtype: str,
-    kind: str | None,
-    method: str,
-    notes: dict[str, Any],
-    attributes: dict[str, Any],
-) -> None:
+def describe(place: Place, made: Made) -> None:
     """Write the group's zarr.json."""
     root = place.json("zarr.json") or {"zarr_format": 3, "node_type": "group", "attributes": {}}
-    kept = {**attributes, **root.get("attributes", {})}
+    kept = {**made.attributes, **root.get("attributes", {})}
     ome = dict(kept.get("ome", {}))
     before = (ome.get("multiscales") or [None])[0]
     ome["version"] = "0.5"
-    ome["multiscales"] = [_ome.multiscales(grids, paths, method, before, notes)]
-    if kind == "labels":
+    ome["multiscales"] = [_ome.multiscales(made.grids, made.paths, made.method, before, made.notes)]
+    if made.kind == "labels":
         ome.setdefault("image-label", {"version": "0.5"})
     root["attributes"] = {**kept, "ome": ome}
     root.pop("consolidated_metadata", None)  # it would hide the new levels

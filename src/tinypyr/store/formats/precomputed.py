@@ -11,7 +11,7 @@ from typing import Any
 from ...grid import Grid
 from .._errors import StoreError
 from .._place import Place
-from .._volume import Layout, Volume
+from .._volume import Layout, Made, Volume
 
 DRIVER = "neuroglancer_precomputed"
 FIXED = ("c",)
@@ -101,19 +101,10 @@ def new_spec(place: Place, path: str, grid: Grid, dtype: str, layout: Layout, ki
     return {"driver": DRIVER, "kvstore": place.spec, "multiscale_metadata": whole, "scale_metadata": scale}
 
 
-def describe(
-    place: Place,
-    grids: list[Grid],
-    paths: list[str],
-    dtype: str,
-    kind: str | None,
-    method: str,
-    notes: dict[str, Any],
-    attributes: dict[str, Any],
-) -> None:
+def describe(place: Place, made: Made) -> None:
     """Order the scales that TensorStore has written into the info file."""
     info = place.json("info") or {}
     by_key = {scale["key"]: scale for scale in info["scales"]}
-    info["scales"] = [by_key[path] for path in paths]
-    info["tinypyr"] = {"method": method, **notes}
+    info["scales"] = [by_key[path] for path in made.paths]
+    info["tinypyr"] = {"method": made.method, **made.notes}
     place.write_json("info", info)
