@@ -1,5 +1,5 @@
 // Which instruction sets this compiler can target inside one translation unit. With TINYPYR_BASE_ONLY defined it is built
-// for the one that every processor has: a third of the size and of the time to compile.
+// for the one that every processor has: smaller, and sooner built.
 #pragma once
 
 #if defined(__GNUC__) && defined(__x86_64__) && !defined(TINYPYR_BASE_ONLY)

@@ -96,7 +96,7 @@ class Place:
 
 
 def open_array(spec: dict[str, Any], name: str, **options: Any) -> Any:
-    """A TensorStore handle; errors name the array."""
+    """A TensorStore handle; errors name the array (NotImplementedError: what a driver or a store cannot do)."""
     try:
         return ts.open(spec, context=CONTEXT, **options).result()
     except (ValueError, OSError, NotImplementedError) as error:
