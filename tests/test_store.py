@@ -108,6 +108,8 @@ def test_a_store_equals_memory(group: int, tmp_path: Path, monkeypatch: pytest.M
         seed += 1
         array, arguments = case(seed)
         monkeypatch.setattr(_plan, "SMALL_BLOCK", seed % 3 % 2 << 25)
+        # how many levels leaves make, the others being made of what these hand on
+        monkeypatch.setattr(_plan, "MAX_FOOTPRINT", (1 << 31, 1, 6, 30)[seed % 4])
         target = tmp_path / str(seed)
         try:
             plan = store.plan(array, target, **arguments)
@@ -445,7 +447,37 @@ def test_mistakes_are_named_and_nothing_is_created(tmp_path: Path) -> None:
 def test_too_little_memory_says_how_much(tmp_path: Path) -> None:
     volume = np.broadcast_to(np.uint8(1), (4096, 4096, 64))
     with pytest.raises(store.StoreError, match=r"memory: .* per worker needed"):
-        store.plan(volume, tmp_path / "t", factor=(2, 2, 1), levels=11, memory="8MiB")
+        store.plan(volume, tmp_path / "t", factor=(2, 2, 1), levels=11, memory="8MiB", method="median")
+
+
+@pytest.mark.parametrize("method", ["mean", "mode", "min", "max", "stride"])
+def test_levels_that_outgrow_the_memory(method: str, tmp_path: Path, many_blocks: None) -> None:
+    """Leaves hand on what the levels above them need: sums, label lists, extremes."""
+    rng = np.random.default_rng(8)
+    volume = np.repeat(rng.integers(0, 60, (256, 64, 8)).astype(np.uint32), 3, axis=0)[:512]
+    plan = store.plan(
+        volume, tmp_path / "t", levels=8, memory="1MiB", workers=1, method=method, chunks=(8, 8, 8), force=True
+    )
+    assert 1 <= plan.leaf_levels < 7, "some levels are made by leaves, two or more are not"
+    report = store._build.run(plan)
+    for got, want in zip(read(tmp_path / "t", "zyx"), in_memory(volume, plan), strict=True):
+        np.testing.assert_array_equal(got, want)
+    assert not store.check(tmp_path / "t")
+    if method == "mode":
+        assert report.labels == [np.unique(level).size for level in in_memory(volume, plan)]
+
+
+def test_long_label_lists_are_shortened_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in memory: of more than 1,024 labels the most frequent go up, and what that could have changed is counted."""
+    monkeypatch.setattr(_plan, "MAX_FOOTPRINT", 1 << 12)
+    labels = np.arange(128 * 256, dtype=np.uint32).reshape(128, 256)
+    report = store.build(labels, tmp_path / "t", factor=2, levels=7)
+    assert report.plan.leaf_levels == 6
+    assert report.unproven == [0, 0, 0, 0, 0, 0, 2]
+    labels[::7, ::5] = 7  # a lead that nothing can make up for
+    report = store.build(labels, tmp_path / "u", factor=2, levels=7)
+    assert report.unproven == [0] * 7
+    assert (read(tmp_path / "u", "yx")[-1] == 7).all()
 
 
 def test_labels_are_not_averaged(tmp_path: Path) -> None:

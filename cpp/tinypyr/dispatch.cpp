@@ -98,7 +98,8 @@ Status pool(Problem& problem, const Options& options, i64* unproven) {
     const FoldRow* rows = method == Method::mean  ? kernels.means
                           : method == Method::min ? kernels.minima
                                                   : kernels.maxima;
-    const Fold& fold = pick(rows, codec, footprint, options.has_ignore);
+    // (sums are handed out in the lanes of the largest footprints)
+    const Fold& fold = pick(rows, codec, problem.lane_stride != 0 ? max_footprint : footprint, options.has_ignore);
     const Fold& small = pick(rows, codec, max_small_footprint, options.has_ignore);
     const Fold* widen = pick_widening(kernels.means, small, fold);
     const bool any_order = extreme || !floats;
@@ -143,8 +144,13 @@ int chosen_isa() noexcept {
   return -1;
 }
 
+int sum_lanes(Dtype dtype, bool has_ignore) noexcept {
+  const bool halves = row(dtype).width == 8 && row(dtype).kind != Kind::floating;
+  return 1 + halves + has_ignore;
+}
+
 Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const View* outs, const Options& options,
-               i64* unproven) noexcept {
+               i64* unproven, const View* sums) noexcept {
   i64 ignored_counts[max_levels];
   if (levels < 1 || levels > max_levels) return Status::bad_factor;
   if (unproven == nullptr) unproven = ignored_counts;
@@ -157,13 +163,21 @@ Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const
     status = check(outs[k]);
     if (outs[k].ndim != in.ndim || outs[k].dtype != in.dtype || outs[k].swapped != in.swapped) status = Status::bad_out;
   }
+  if (status == Status::ok && sums != nullptr) {
+    status = check(*sums);
+    const bool floating = row(in.dtype).kind == Kind::floating;
+    if (options.method != Method::mean || levels == max_levels || in.ndim == max_ndim || sums->ndim != in.ndim + 1 ||
+        sums->dtype != (floating ? Dtype::float64 : Dtype::uint64) || sums->swapped ||
+        sums->shape[0] != sum_lanes(in.dtype, options.has_ignore) || sums->strides[0] == 0)
+      status = Status::bad_out;
+  }
   if (status != Status::ok) return status;
 
   const std::unique_ptr<Problem> held = Problem::allocate();
   if (!held) return Status::out_of_memory;
   Problem& problem = *held;
   problem.kernels = usable().kernels[isa];
-  status = make_problem(in, levels, factors, outs, options.origin, problem);
+  status = make_problem(in, levels, factors, outs, options.origin, sums, problem);
   if (status != Status::ok || is_empty(in)) return status;
   return pool(problem, options, unproven);
 }

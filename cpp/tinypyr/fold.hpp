@@ -312,6 +312,12 @@ class FoldDriver {
     const Problem& p = *problem_;
     const Level& level = p.level[k];
     const RowShape& shape = shapes_[k];
+    if (p.lane_stride != 0 && k == p.levels - 1) {
+      for (int lane = 0; lane < fold_.lanes; ++lane)
+        row_to_box(p.kernels->of_width(fold_.lane_bytes), fold_.lane_bytes, carry + lane * length * fold_.lane_bytes,
+                   row_of(level) + lane * p.lane_stride, row_axes_, level.extent, level.stride);
+      return;
+    }
     char* made = voxels_of(k);
     if (!halved_ || k > 0) {  // (or they have been made with the carry)
       i64 count = 1;

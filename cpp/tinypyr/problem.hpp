@@ -38,6 +38,7 @@ struct Problem {
   i64 weight[max_ndim];   // raster order with the caller's axis 0 fastest: position = sum of coordinate * weight
   Codec codec;
   const Kernels* kernels;
+  i64 lane_stride;  // of sums, which then are the last level's "voxels"; 0: none are wanted
   Level level[max_levels];
 
   Problem() = default;
@@ -104,13 +105,16 @@ struct Problem {
 
 // Checks everything that depends on more than one view, and fills the problem. Extents of 0 are the caller's to handle.
 inline Status make_problem(const View& in, int levels, const i64 (*factors)[max_ndim], const View* outs,
-                           const i64* given_origin, Problem& problem) {
+                           const i64* given_origin, const View* sums, Problem& problem) {
   i64 origin[max_ndim] = {};
   for (int axis = 0; axis < in.ndim; ++axis) {
     if (given_origin != nullptr) origin[axis] = given_origin[axis];
     if (origin[axis] > max_extent || origin[axis] < -max_extent) return Status::bad_origin;
   }
   const int width = row(in.dtype).width;
+  const int written = levels;
+  if (sums != nullptr) ++levels;  // a level pooled by 1
+  problem.lane_stride = sums == nullptr ? 0 : sums->strides[0];
   problem.in = in.data;
   problem.levels = levels;
   problem.codec.width = width;
@@ -134,7 +138,8 @@ inline Status make_problem(const View& in, int levels, const i64 (*factors)[max_
     const int axis = order[i];
     i64 total = 1, n = in.shape[axis], at = origin[axis];
     for (int k = 0; k < levels; ++k) {
-      const i64 factor = factors[k][axis];
+      const bool is_sums = k == written;
+      const i64 factor = is_sums ? 1 : factors[k][axis];
       if (factor < 1) return Status::bad_factor;
       Level& level = problem.level[k];
       if (multiply_overflows(total, factor, &total) || total > 2 * max_extent) total = 2 * max_extent;
@@ -144,8 +149,8 @@ inline Status make_problem(const View& in, int levels, const i64 (*factors)[max_
       level.total[kept] = total;
       level.origin[kept] = at;
       level.extent[kept] = n;
-      level.stride[kept] = outs[k].strides[axis];
-      if (outs[k].shape[axis] != n) return Status::bad_out;
+      level.stride[kept] = is_sums ? sums->strides[axis + 1] : outs[k].strides[axis];
+      if ((is_sums ? sums->shape[axis + 1] : outs[k].shape[axis]) != n) return Status::bad_out;
     }
     if (in.shape[axis] == 1) continue;
     problem.extent[kept] = in.shape[axis];
@@ -190,7 +195,7 @@ inline Status make_problem(const View& in, int levels, const i64 (*factors)[max_
     const i64 widest = std::min(problem.extent[axis], problem.top().total[axis]);
     if (multiply_overflows(footprint, widest, &footprint) || footprint > max_footprint) return Status::footprint;
   }
-  for (int k = 0; k < levels; ++k) problem.level[k].out = outs[k].data;
+  for (int k = 0; k < levels; ++k) problem.level[k].out = k == written ? sums->data : outs[k].data;
   return Status::ok;
 }
 

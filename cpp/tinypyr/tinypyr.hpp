@@ -46,8 +46,17 @@ struct Options {
 // Outs have in's dtype and extents ceil((origin + n) / F) - floor(origin / F); they must not overlap in or each other.
 // When unproven is not null it receives, per level, the number of voxels whose mode is not proven because more than
 // 1,024 labels lie below them (0 for every other method).
+//
+// When sums is not null, which is for means of fewer than max_levels levels, it receives what the last level's voxels were
+// divided from, so that levels above can be made elsewhere: one more axis than in, of sum_lanes(...) lanes, before in's own.
+// Of floats (float64): the sum, and with ignore how many voxels it is of. Of integers (uint64), signed ones having their
+// sign bit flipped: up to 32 bits, the sum of all voxels, and with ignore how many are to be left out of it; of 64 bits, the
+// sums of the low and of the high halves, and with ignore how many voxels they are of.
 Status pyramid(const View& in, int levels, const std::int64_t (*factors)[max_ndim], const View* outs,
-               const Options& options, std::int64_t* unproven = nullptr) noexcept;
+               const Options& options, std::int64_t* unproven = nullptr, const View* sums = nullptr) noexcept;
+
+// Lanes of the sums of a dtype.
+int sum_lanes(Dtype dtype, bool has_ignore) noexcept;
 
 // Names of the instruction sets usable on this machine, best first; count receives how many.
 const char* const* isa_names(int* count) noexcept;

@@ -14,4 +14,6 @@ def pyramid(
     ties: int,
     ignore_bits: int | None,
     threads: int,
+    sums: Any = None,
+    sums_code: int = 0,
 ) -> list[int] | None: ...

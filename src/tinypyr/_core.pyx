@@ -63,7 +63,7 @@ cdef extern from "tinypyr/tinypyr.hpp" namespace "tinypyr" nogil:
         void* context
 
     Status c_pyramid "tinypyr::pyramid"(const View&, int, const int64_t (*)[32], const View*, const Options&,
-                                       int64_t*) noexcept
+                                       int64_t*, const View*) noexcept
     const char* const* isa_names(int*) noexcept
     int chosen_isa() noexcept
 
@@ -135,21 +135,25 @@ cdef cbool _keep_going(void* context) noexcept with gil:
 
 
 def pyramid(array, list outs, list factors, tuple origin, int code, bint swapped, int method, int rounding, int ties,
-            ignore_bits, int threads):
-    """Fill outs; return the number of unproven modes per level where there are any, else None."""
+            ignore_bits, int threads, sums=None, int sums_code=0):
+    """Fill outs (and sums, of the last level's means); return the number of unproven modes per level where there are any, else None."""
     cdef int levels = len(outs), ndim = array.ndim, isa = chosen_isa()
     if isa < 0:
         raise ValueError(
             f"TINYPYR_ISA: {os.environ.get('TINYPYR_ISA')!r} is not one of the instruction sets usable here: "
             + ", ".join(isas())
         )
-    cdef _Levels held = _Levels(levels + 1)
+    cdef _Levels held = _Levels(levels + 2)
     cdef _Signals signals = _Signals()
     cdef Options options
     cdef Status status
     held.hold(array, code, swapped, PyBUF_STRIDED_RO)
     for out in outs:
         held.hold(out, code, swapped, PyBUF_STRIDED)
+    cdef View* wanted = NULL
+    if sums is not None:
+        held.hold(sums, sums_code, False, PyBUF_STRIDED)
+        wanted = held.views + levels + 1
     cdef int64_t* starts = held.numbers + levels * max_ndim
     cdef int64_t* unproven = starts + max_ndim
     for k in range(levels):
@@ -168,7 +172,9 @@ def pyramid(array, list outs, list factors, tuple origin, int code, bint swapped
     options.keep_going = _keep_going
     options.context = <void*>signals
     with nogil:
-        status = c_pyramid(held.views[0], levels, <const int64_t (*)[32]>held.numbers, held.views + 1, options, unproven)
+        status = c_pyramid(
+            held.views[0], levels, <const int64_t (*)[32]>held.numbers, held.views + 1, options, unproven, wanted
+        )
     if status == Status.interrupted:
         raise signals.error
     if status == Status.out_of_memory:

@@ -53,13 +53,10 @@ def pyramid(
             origin=(0,),
         )
         return [level.reshape(()) for level in lone]
-    array = array.astype(array.dtype.newbyteorder("="), copy=False)
-    if array.dtype.kind == "b" and (method != "stride" or ignore is not None):
-        array = array.view(np.uint8) != 0  # any byte but 0 is True, though numpy itself only writes 1
-    ignore = None if ignore is None else _canonical_zero(np.asarray(ignore))[()]
-    with np.errstate(all="ignore"):  # inf - inf and overflow are answers here, not accidents
-        if method in ("mean", "min", "max"):
-            return _fold_levels(array, factors, method, ignore, rounding, origin)
+    if method in ("mean", "min", "max"):
+        return fold_levels(array, factors, method, ignore, rounding, origin)[0]
+    array, ignore = _prepared(array, method, ignore)
+    with np.errstate(all="ignore"):
         choose = functools.partial(_CHOOSE[method], dtype=array.dtype, ties=ties)
         levels = []
         cumulative = (1,) * array.ndim
@@ -77,6 +74,13 @@ def pyramid(
         return levels
 
 
+def _prepared(array: Array, method: str, ignore: Any) -> tuple[Array, Any]:
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if array.dtype.kind == "b" and (method != "stride" or ignore is not None):
+        array = array.view(np.uint8) != 0  # any byte but 0 is True, though numpy itself only writes 1
+    return array, None if ignore is None else _canonical_zero(np.asarray(ignore))[()]
+
+
 # --- geometry ---------------------------------------------------------------------------------------------------
 
 
@@ -85,6 +89,21 @@ def extent(n: int, factor: int, origin: int) -> tuple[int, int]:
     if n == 0:
         return 0, 0
     return -((origin + n) // -factor) - origin // factor, origin % factor
+
+
+def edges(n: int, factor: int, origin: int) -> list[int]:
+    """Where each block of n voxels that start at ``origin`` begins, and where the last ends."""
+    first = origin // factor
+    return [min(max(block * factor - origin, 0), n) for block in range(first, first + extent(n, factor, origin)[0] + 1)]
+
+
+def present(shape: Factor, factor: Factor, origin: Factor) -> Array:
+    """How many voxels of an array each of its blocks holds."""
+    counts: Array = np.ones((1,) * len(shape), np.int64)
+    for axis, (n, f, o) in enumerate(zip(shape, factor, origin, strict=True)):
+        along = np.diff(np.array(edges(n, f, o), np.int64))
+        counts = counts * along.reshape([-1 if a == axis else 1 for a in range(len(shape))])
+    return counts
 
 
 def _same(a: Array, b: Any) -> Array:
@@ -125,27 +144,54 @@ def _fold_axis(carry: Array, axis: int, factor: int, phase: int, combine: Callab
     return np.moveaxis(folded, 0, axis)
 
 
-def _fold_levels(
-    array: Array, factors: Sequence[Factor], method: str, ignore: Any, rounding: str, origin: Factor
-) -> list[Array]:
-    counted = np.ones(array.shape, bool) if ignore is None else ~_same(array, ignore)
-    counts = counted.astype(np.int64)
-    make = _Mean(array, counted, rounding) if method == "mean" else _Extreme(array, counted, method)
-    levels = []
-    for factor in factors:
+class Fold:
+    """Levels one after the other: the carry of the level at hand, and how many voxels each of its voxels is made of."""
+
+    def __init__(self, make: Mean | _Extreme, counts: Array, origin: Factor, ignore: Any) -> None:
+        self.make, self.counts, self.origin, self.ignore = make, counts, origin, ignore
+
+    @classmethod
+    def of(cls, array: Array, method: str, ignore: Any, rounding: str, origin: Factor) -> Fold:
+        """Level 0, which is the array."""
+        counted = np.ones(array.shape, bool) if ignore is None else ~_same(array, ignore)
+        make = Mean.of(array, counted, rounding) if method == "mean" else _Extreme(array, counted, method)
+        return cls(make, counted.astype(np.int64), origin, ignore)
+
+    def levels(self, factors: Sequence[Factor]) -> list[Array]:
+        """The next levels."""
+        made = []
+        with np.errstate(all="ignore"):  # inf - inf and overflow are answers here, not accidents
+            for factor in factors:
+                self.up(factor)
+                made.append(self.level())
+        return made
+
+    def up(self, factor: Factor) -> None:
+        """Go on to the next level."""
         for axis, f in enumerate(factor):
-            n, phase = counts.shape[axis], origin[axis] % f
+            n, phase = self.counts.shape[axis], self.origin[axis] % f
             if n == 0 or f == 1:
                 continue
             fold = functools.partial(_fold_axis, axis=axis, factor=f, phase=phase)
-            make.carry = [fold(part, combine=make.combine) for part in make.carry]
-            counts = fold(counts, combine=np.add)
-        origin = tuple(o // f for o, f in zip(origin, factor, strict=True))
-        level = make.finish(counts)
-        if ignore is not None:
-            level = np.where(counts > 0, level, ignore).astype(array.dtype)
-        levels.append(level)
-    return levels
+            self.make.carry = [fold(part, combine=self.make.combine) for part in self.make.carry]
+            self.counts = fold(self.counts, combine=np.add)
+        self.origin = tuple(o // f for o, f in zip(self.origin, factor, strict=True))
+
+    def level(self) -> Array:
+        """The voxels of the level at hand."""
+        level = self.make.finish(self.counts)
+        if self.ignore is not None:
+            level = np.where(self.counts > 0, level, self.ignore).astype(self.make.dtype)
+        return level
+
+
+def fold_levels(
+    array: Array, factors: Sequence[Factor], method: str, ignore: Any, rounding: str, origin: Factor
+) -> tuple[list[Array], Fold]:
+    """Levels of mean, min or max, and the fold that can go on from the last of them."""
+    array, ignore = _prepared(array, method, ignore)
+    fold = Fold.of(array, method, ignore, rounding, origin)
+    return fold.levels(factors), fold
 
 
 class _Extreme:
@@ -169,23 +215,27 @@ def _worst(dtype: np.dtype[Any], method: str) -> Any:
     return np.iinfo(dtype).max if method == "min" else np.iinfo(dtype).min
 
 
-class _Mean:
+class Mean:
     """mean: integers carry exact sums (64-bit values as sums of their high and low halves), floats carry doubles."""
 
     combine = staticmethod(np.add)
 
-    def __init__(self, array: Array, counted: Array, rounding: str) -> None:
-        self.dtype, self.rounding = array.dtype, rounding
+    def __init__(self, carry: list[Array], dtype: np.dtype[Any], rounding: str) -> None:
+        self.carry, self.dtype, self.rounding = carry, dtype, rounding
+
+    @classmethod
+    def of(cls, array: Array, counted: Array, rounding: str) -> Mean:
         if array.dtype.kind in "fc":
             wide = np.result_type(array.dtype, np.float64)
             # -0.0 is the one number that leaves every sum as it was, the sign of a zero included
-            self.carry = [np.where(counted, array, -wide.type(0)).astype(wide)]
+            carry = [np.where(counted, array, -wide.type(0)).astype(wide)]
         elif array.dtype.itemsize < 8:
-            self.carry = [np.where(counted, array, 0).astype(np.int64)]
+            carry = [np.where(counted, array, 0).astype(np.int64)]
         else:
             kept = np.where(counted, array, array.dtype.type(0))
             low = (kept.astype(np.uint64) & _LOW_HALF).astype(np.int64)
-            self.carry = [(kept >> np.asarray(32, kept.dtype)).astype(np.int64), low]
+            carry = [(kept >> np.asarray(32, kept.dtype)).astype(np.int64), low]
+        return cls(carry, array.dtype, rounding)
 
     def finish(self, counts: Array) -> Array:
         counts = np.maximum(counts, 1)

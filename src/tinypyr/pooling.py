@@ -575,6 +575,47 @@ def _counted(
     return levels, unproven
 
 
+def _mean_levels(
+    array: Array, factors: Sequence[tuple[int, ...]], ignore: Any, rounding: str, origin: tuple[int, ...]
+) -> tuple[list[Array], _reference.Fold]:
+    """Levels of means and, of the last of them, the sums from which levels above go on (see :mod:`tinypyr.store`)."""
+    plan = _plan.__wrapped__(
+        array.shape, array.dtype, factors, len(factors), "mean", ignore, rounding, "first", origin, 1
+    )
+    code = _CODES.get(array.dtype)
+    if code is None or _core is None:
+        return _reference.fold_levels(array, plan.factors, "mean", plan.ignore, rounding, plan.origin)
+    levels = [np.empty_like(array, shape=shape, subok=False) for shape in plan.shapes]
+    floats, halves = array.dtype.kind == "f", array.dtype.kind in "iu" and array.dtype.itemsize == 8
+    sums_type = np.dtype(np.float64 if floats else np.uint64)
+    lanes = np.empty((1 + halves + (plan.ignore is not None), *plan.shapes[-1]), sums_type)
+    _core.pyramid(
+        array, levels, plan.factors, plan.origin, *code, *plan.codes, plan.ignore_bits, 1, lanes, _CODES[sums_type][0]
+    )
+    # from the lanes as tinypyr.hpp describes them to those of the reference
+    total = tuple(map(math.prod, zip(*plan.factors, strict=True)))
+    counts = _reference.present(array.shape, total, plan.origin)
+    bits = 8 * array.dtype.itemsize
+    if floats:
+        carry = [lanes[0]]
+        counts = counts if plan.ignore is None else lanes[1].astype(np.int64)
+    elif halves:
+        low, high = lanes[:2].astype(np.int64)
+        counts = counts if plan.ignore is None else lanes[2].astype(np.int64)
+        carry = [high - (counts << 31) if array.dtype.kind == "i" else high, low]
+    else:
+        sums = lanes[0].astype(np.int64)
+        flip = 1 << (bits - 1) if array.dtype.kind == "i" else 0
+        if plan.ignore is not None:
+            left_out = lanes[1].astype(np.int64)
+            counts = counts - left_out
+            sums -= left_out * (int(plan.ignore) + flip)
+        carry = [sums - counts * flip]
+    origin_above = tuple(o // f for o, f in zip(plan.origin, total, strict=True))
+    made = _reference.Mean(carry, array.dtype, rounding)
+    return levels, _reference.Fold(made, counts, origin_above, plan.ignore)
+
+
 def _report_missing_core() -> None:
     global _missing_core_reported
     if not _missing_core_reported:

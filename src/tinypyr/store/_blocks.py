@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import math
+import operator
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..pooling import Array, _counted
+from ..pooling import Array
+from ._carry import Carry, from_arrays, to_arrays
 from ._errors import StoreError
 from ._place import open_array
 from ._plan import Plan
@@ -131,6 +133,7 @@ class Done:
     """What is known of a finished block."""
 
     pieces: dict[int, Array]  # by level, of those that are merged
+    carry: Carry  # of the last level that leaves make, where there are levels above it
     unproven: list[int]  # modes, by level
     labels: list[Array] | None  # by level, the base first
     written: int
@@ -140,6 +143,7 @@ class Done:
         stream = io.BytesIO()
         arrays: dict[str, Any] = {f"piece{k}": piece for k, piece in self.pieces.items()}
         arrays |= {f"labels{k}": found for k, found in enumerate(self.labels or [])}
+        arrays |= to_arrays(self.carry)
         np.savez_compressed(stream, counts=np.array([self.written, *self.unproven], np.int64), **arrays)
         return stream.getvalue()
 
@@ -151,9 +155,10 @@ class Done:
                 counts = held["counts"].tolist()
                 pieces = {int(key[5:]): held[key] for key in held.files if key.startswith("piece")}
                 found = sorted((int(key[6:]), held[key]) for key in held.files if key.startswith("labels"))
+                carry = from_arrays(held)
         except (ValueError, OSError, KeyError, EOFError) as error:
             raise StoreError(f"{name} is damaged ({error}); remove it and build again") from None
-        return cls(pieces, counts[1:], [labels for _, labels in found] or None, counts[0])
+        return cls(pieces, carry, counts[1:], [labels for _, labels in found] or None, counts[0])
 
 
 def marker(number: int) -> str:
@@ -173,23 +178,32 @@ def run_block(plan: Plan, number: int, levels: Levels | None = None) -> Done:
     writes = Writes(plan.pending)
     units = {k: Units.of(plan, arrays, k, box, writes) for k in range(first, plan.whole_levels + 1)}
     pieces: dict[int, Array] = {}
-    for k in range(plan.whole_levels + 1, len(plan.grids)):
+    for k in range(plan.whole_levels + 1, plan.leaf_levels + 1):
         pieces[k] = np.empty([stop - start for start, stop in plan.region(k, box)], dtype)
-    unproven = [0] * len(plan.factors)
+    factors = plan.factors[: plan.leaf_levels]
+    carries = plan.leaf_levels < len(plan.factors)
+    carry: Carry = []
+    unproven = [0] * len(factors)
     counts_labels = plan.method == "mode"
-    labels: list[Array] = [np.empty(0, dtype) for _ in plan.grids] if counts_labels else []
+    labels: list[Array] = [np.empty(0, dtype) for _ in range(plan.leaf_levels + 1)] if counts_labels else []
 
     def use(values: Array, leaf: Box) -> None:
-        made = [values, *_pool(plan, values, leaf, unproven)]
-        for k, level in enumerate(made):
+        first = [start for start, _ in leaf]
+        origin = tuple(o + start for o, start in zip(plan.grids[0].voxel_offset, first, strict=True))
+        if carries:
+            levels, missing, on = plan.pooling.with_carry(values, factors, origin, first)
+            _place(carry, on, plan.region(plan.leaf_levels, leaf), plan.region(plan.leaf_levels, box))
+        else:
+            levels, missing = plan.pooling.levels(values, factors, origin)
+        unproven[:] = map(operator.add, unproven, missing)
+        for k, level in enumerate([values, *levels]):
             if counts_labels:
                 labels[k] = np.union1d(labels[k], unique(level))
             at = plan.region(k, leaf)
             if k in units:
                 units[k].put(level, at)
             elif k in pieces:
-                low = [start for start, _ in plan.region(k, box)]
-                pieces[k][tuple(slice(a - o, b - o) for (a, b), o in zip(at, low, strict=True))] = level
+                pieces[k][_within(at, plan.region(k, box))] = level
 
     waiting: tuple[Any, Box] | None = None
     for leaf in plan.leaves(box):  # one is read while the one before is pooled
@@ -202,7 +216,7 @@ def run_block(plan: Plan, number: int, levels: Levels | None = None) -> Done:
     for unit in units.values():
         unit.close()
     writes.close()
-    done = Done(pieces, unproven, labels or None, writes.written)
+    done = Done(pieces, carry, unproven, labels or None, writes.written)
     plan.scratch.write(marker(number), done.to_bytes())
     return done
 
@@ -217,16 +231,16 @@ def _read(plan: Plan, reading: Any, leaf: Box) -> Array:
     return values
 
 
-def _pool(plan: Plan, values: Array, leaf: Box, unproven: list[int]) -> list[Array]:
-    if not plan.factors:
-        return []
-    origin = tuple(o + start for o, (start, _) in zip(plan.grids[0].voxel_offset, leaf, strict=True))
-    levels, missing = _counted(
-        values, plan.factors, len(plan.factors), plan.method, plan.ignore, plan.rounding, plan.ties, origin, None, 1
-    )
-    for number, count in enumerate(missing or ()):
-        unproven[number] += count
-    return levels
+def _within(part: Box, whole: Box) -> tuple[slice, ...]:
+    return tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(part, whole, strict=True))
+
+
+def _place(carry: Carry, part: Carry, at: Box, whole: Box) -> None:
+    """Put the carry of a box into that of a larger one."""
+    if not carry:
+        carry.extend(np.empty([stop - start for start, stop in whole], entry.dtype) for entry in part)
+    for entry, values in zip(carry, part, strict=True):
+        entry[_within(at, whole)] = values
 
 
 def unique(values: Array) -> Array:
@@ -237,22 +251,64 @@ def unique(values: Array) -> Array:
     return found
 
 
-def merge(plan: Plan, levels: Levels | None = None) -> int:
-    """Write the levels whose units span blocks, from what the blocks left; the bytes written."""
+@dataclass
+class Merged:
+    """What is known of the levels that blocks could not write, and of all blocks together."""
+
+    written: int
+    unproven: list[int]  # modes, by level
+    labels: list[Array] | None  # by level, the base first
+
+
+def merge(plan: Plan, levels: Levels | None = None) -> Merged:
+    """Write the levels whose units span blocks, from what the blocks left."""
     arrays = Levels(plan) if levels is None else levels
     everything = [(0, n) for n in plan.grids[0].shape]
     writes = Writes(plan.pending)
     units = {k: Units.of(plan, arrays, k, everything, writes) for k in range(plan.whole_levels + 1, len(plan.grids))}
-    for number in range(plan.blocks) if units else ():
-        done = finished(plan, number)
-        if done is None:
-            raise StoreError(f"{plan.place.name}: block {number} is not done; run it first")
-        for k, unit in units.items():
-            unit.put(done.pieces[k], plan.region(k, plan.box(number)))
+    unproven = [0] * len(plan.factors)
+    labels: list[Array] = []
+    for number in range(plan.blocks):
+        done = left_by(plan, number)
+        for k, piece in done.pieces.items():
+            units[k].put(piece, plan.region(k, plan.box(number)))
+        unproven[: plan.leaf_levels] = map(operator.add, unproven, done.unproven)
+        if done.labels is not None:
+            labels = list(map(np.union1d, labels, done.labels)) if labels else done.labels
+    labels += [np.empty(0, plan.source.dtype) for _ in plan.factors[plan.leaf_levels :]] if labels else []
+    for box in plan.carried_boxes():
+        made, missing = _above(plan, box)
+        for k, (level, count) in enumerate(zip(made, missing, strict=True), plan.leaf_levels + 1):
+            units[k].put(level, plan.region(k, box))
+            unproven[k - 1] += count
+            if labels:
+                labels[k] = np.union1d(labels[k], unique(level))
     for unit in units.values():
         unit.close()
     writes.close()
-    return writes.written
+    return Merged(writes.written, unproven, labels or None)
+
+
+def _above(plan: Plan, box: Box) -> tuple[list[Array], list[int]]:
+    """The levels that leaves do not make, above a box of the base, and how many modes of each are not proven."""
+    start = plan.leaf_levels
+    whole = plan.region(start, box)
+    carry: Carry = []
+    for number in plan.blocks_of(box):
+        at = plan.region(start, plan.box(number))
+        common = [(max(a, low), min(b, high)) for (a, b), (low, high) in zip(at, whole, strict=True)]
+        _place(carry, [entry[_within(common, at)] for entry in left_by(plan, number).carry], common, whole)
+    total = plan.totals[start]
+    origin = tuple((o + a) // f for o, (a, _), f in zip(plan.grids[0].voxel_offset, box, total, strict=True))
+    return plan.pooling.above(carry, plan.factors[start:], origin, math.prod(plan.totals[-1]))
+
+
+def left_by(plan: Plan, number: int) -> Done:
+    """What a block has left beside the plan; it must be done."""
+    done = finished(plan, number)
+    if done is None:
+        raise StoreError(f"{plan.place.name}: block {number} is not done; run it first")
+    return done
 
 
 def finished(plan: Plan, number: int) -> Done | None:

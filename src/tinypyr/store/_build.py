@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -159,9 +159,13 @@ def run(todo: Plan, *, resume: bool = True, progress: Progress | None = None) ->
 
 def finalize(todo: Plan, levels: Levels | None = None, report: Report | None = None) -> int:
     """Merge what blocks could not write whole, write the metadata, and tidy up; the bytes written."""
-    written = merge(todo, levels)
+    merged = merge(todo, levels)
     if report is not None:
-        _count(todo, report)
+        report.unproven = merged.unproven
+        if merged.labels is not None:
+            report.labels = [int(found.size) for found in merged.labels]
+            before = [merged.labels[0], *merged.labels[:-1]]
+            report.vanished = [np.setdiff1d(a, b) for a, b in zip(before, merged.labels, strict=True)]
     notes = {
         "ignore": None if todo.ignore is None else str(todo.ignore),
         "rounding": todo.rounding,
@@ -176,21 +180,4 @@ def finalize(todo: Plan, levels: Levels | None = None, report: Report | None = N
     made = Made(grids, todo.paths, todo.kind, todo.method, notes, inherited)
     FORMATS[todo.format].describe(todo.place, made)
     todo.scratch.remove()
-    return written
-
-
-def _count(todo: Plan, report: Report) -> None:
-    """Labels and unproven modes of the whole volume, from those of the blocks."""
-    report.unproven = [0] * len(todo.factors)
-    labels: list[Array] | None = None
-    for number in range(todo.blocks):
-        done = finished(todo, number)
-        if done is None:
-            raise StoreError(f"{todo.place.name}: block {number} is not done; run it first")
-        report.unproven = [a + b for a, b in zip(report.unproven, done.unproven, strict=True)]
-        if done.labels is not None:
-            labels = done.labels if labels is None else list(map(np.union1d, labels, done.labels))
-    if labels is not None:
-        report.labels = [int(found.size) for found in labels]
-        before: Iterable[Array] = [labels[0], *labels[:-1]]
-        report.vanished = [np.setdiff1d(a, b) for a, b in zip(before, labels, strict=True)]
+    return merged.written

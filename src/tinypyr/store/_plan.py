@@ -1,10 +1,11 @@
 """What a build will do, decided before anything is created.
 
-Along each axis, global base coordinates are cut at multiples of the last level's cumulative factor F, so that a piece
-between two cuts makes whole voxels of every level from itself alone: nothing has to be carried from piece to piece, and
-every level is that of the whole volume in memory. A *leaf* is what is read at once; a *block* is a box of leaves whose
-voxels fill whole write units (chunks, or shards) of the first levels, so that no two blocks write to one file; what it
-makes of the levels above is kept as pieces beside the plan until the end, when they are merged.
+Along each axis, global base coordinates are cut at multiples of a level's cumulative factor F, so that a piece
+between two cuts makes whole voxels of this level, and of all below it, from itself alone. That level is the last one,
+or the last whose footprints fit the memory; those above it are made at the end of what it hands on (_carry.py), so
+that every level is that of the whole volume in memory. A *leaf* is what is read at once; a *block* is a box of leaves
+whose voxels fill whole write units (chunks, or shards) of the first levels, so that no two blocks write to one file;
+what it makes of the levels above is kept as pieces beside the plan until the end, when they are merged.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import hashlib
 import itertools
 import json
 import math
+import operator
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -25,6 +27,7 @@ import numpy as np
 from .. import __version__
 from ..grid import Grid, cumulative
 from ..pooling import METHODS, ROUNDINGS, TIES, _check_array, _checked_ignore, _choice
+from ._carry import Pooling
 from ._errors import StoreError
 from ._place import Place
 from ._source import Source, open_source
@@ -38,6 +41,10 @@ WANTED_BLOCKS = 32
 SMALL_BLOCK = 1 << 25
 #: Less than this is not worth a read of its own.
 GOOD_LEAF = 1 << 24
+#: Voxels whose carries are held at once, at the end.
+CARRIED_AT_ONCE = 1 << 16
+#: The core counts to so many voxels below one.
+MAX_FOOTPRINT = 1 << 31
 #: Buffers of a leaf at work, over its bytes: itself, the next one being read, decoded chunks, its levels; and what
 #: is being written.
 LEAF_SHARE = 6
@@ -65,23 +72,30 @@ class Plan:
     leaf: Extents  # base voxels
     block: Extents  # base voxels
     whole_levels: int  # levels 1 to this are written by blocks, those above are merged
+    leaf_levels: int  # levels 1 to this are made by leaves, those above from what the last of them hands on
 
-    @property
+    @functools.cached_property
     def totals(self) -> list[Extents]:
         """Cumulative factors of all levels, the base first."""
         ndim = self.grids[0].ndim
         return [(1,) * ndim, *cumulative(self.factors, ndim)]
 
-    def cuts(self, axis: int, step: int) -> list[tuple[int, int]]:
-        """Pieces of the base along an axis, in array coordinates: whole voxels of the last level at every cut."""
+    def cuts(self, axis: int, step: int, level: int | None = None) -> list[tuple[int, int]]:
+        """Pieces of the base along an axis, in array coordinates, cut at whole voxels of a level (that of leaves)."""
         n, o = self.grids[0].shape[axis], self.grids[0].voxel_offset[axis]
-        first = -(o % self.totals[-1][axis])
+        first = -(o % self.totals[self.leaf_levels if level is None else level][axis])
         return [(max(0, at), min(n, at + step)) for at in range(first, n, step)]
 
     @property
     def pending(self) -> int:
         """Bytes that a block may have handed on and not yet written."""
         return max(1 << 20, self.memory // self.workers // 6)
+
+    @functools.cached_property
+    def pooling(self) -> Pooling:
+        """From a level to those above it."""
+        weight = [1, *itertools.accumulate(self.grids[0].shape[:-1], operator.mul)]
+        return Pooling(self.method, self.source.dtype, self.ignore, self.rounding, self.ties, weight)
 
     @property
     def blocks(self) -> int:
@@ -98,6 +112,33 @@ class Plan:
             number, at = divmod(number, len(cuts))
             box.append(cuts[at])
         return box[::-1]
+
+    def blocks_of(self, box: Sequence[tuple[int, int]]) -> Iterator[int]:
+        """The blocks that have voxels in a box of the base."""
+        cuts = [self.cuts(axis, step) for axis, step in enumerate(self.block)]
+        touched = [
+            [i for i, (start, stop) in enumerate(along) if start < high and stop > low]
+            for along, (low, high) in zip(cuts, box, strict=True)
+        ]
+        for index in itertools.product(*touched):
+            number = 0
+            for along, i in zip(cuts, index, strict=True):
+                number = number * len(along) + i
+            yield number
+
+    def carried_boxes(self) -> Iterator[list[tuple[int, int]]]:
+        """Boxes of the base of which the levels that leaves do not make are made at once; none if leaves make all."""
+        top, below = self.totals[-1], self.totals[self.leaf_levels]
+        if self.leaf_levels == len(self.factors):
+            return
+        steps, room = list(top), CARRIED_AT_ONCE // math.prod(a // b for a, b in zip(top, below, strict=True))
+        for axis in range(self.grids[0].ndim - 1, -1, -1):
+            blocks = min(max(1, room), -(-self.grids[0].shape[axis] // top[axis]) + 1)
+            steps[axis] *= blocks
+            room //= blocks
+        last = len(self.totals) - 1
+        for box in itertools.product(*(self.cuts(axis, step, last) for axis, step in enumerate(steps))):
+            yield list(box)
 
     def leaves(self, box: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
         """The leaves of a box of the base, in an order that completes write units soon."""
@@ -210,6 +251,7 @@ class Plan:
             "block": list(self.block),
             "leaf": list(self.leaf),
             "merged_levels": list(range(self.whole_levels + 1, len(self.grids))),
+            "carried_levels": list(range(self.leaf_levels + 1, len(self.grids))),
             "bytes_to_read": voxels[0] * size,
             "bytes_to_write": sum(voxels[0 if self.copies_base else 1 :]) * size,
             "objects": sum(
@@ -340,10 +382,13 @@ def plan(
     paths = _paths(volume if in_place else None, chosen, grids)
     budget = _memory(memory)
     hands = _workers(workers)
-    leaf, block, whole = _cut(base, read, [layout] * len(grids), totals, not in_place, budget // hands)
+    carries = made_by not in ("median", "stride") or (made_by == "stride" and left_out is None)
+    leaf, block, whole, by_leaves = _cut(
+        base, read, [layout] * len(grids), totals, not in_place, budget // hands, carries
+    )
     made = Plan(
         read, place, chosen, grids, schedule, paths, [layout] * len(grids), made_by, left_out, rounding, ties,
-        not in_place, kind, budget, hands, leaf, block, whole,
+        not in_place, kind, budget, hands, leaf, block, whole, by_leaves,
     )  # fmt: skip
     for number in range(0 if made.copies_base else 1, len(grids)):
         made.level_spec(number)  # refuses what the format cannot hold
@@ -438,19 +483,26 @@ def _workers(workers: int | None) -> int:
 
 
 def _cut(
-    base: Grid, read: Source, layouts: list[Layout], totals: list[Extents], copies: bool, budget: int
-) -> tuple[Extents, Extents, int]:
-    """Leaf, block, and how many levels blocks write whole."""
+    base: Grid, read: Source, layouts: list[Layout], totals: list[Extents], copies: bool, budget: int, carries: bool
+) -> tuple[Extents, Extents, int, int]:
+    """Leaf, block, how many levels blocks write whole, and how many leaves make."""
     size = read.dtype.itemsize
-    ndim, top = base.ndim, totals[-1]
-    reach = [n + o % f for n, o, f in zip(base.shape, base.voxel_offset, top, strict=True)]
+    ndim = base.ndim
+    open_units = sum(math.prod(layout.unit) for layout in layouts) * size
+    by_leaves = len(totals) - 1
+    while True:
+        top = totals[by_leaves]
+        reach = [n + o % f for n, o, f in zip(base.shape, base.voxel_offset, top, strict=True)]
+        # what must be whole in memory: one voxel of the last level that leaves make
+        footprint = math.prod(min(f, r) for f, r in zip(top, reach, strict=True))
+        least = footprint * size * LEAF_SHARE + open_units
+        if (least <= budget and footprint <= MAX_FOOTPRINT) or by_leaves <= 1 or not carries:
+            break
+        by_leaves -= 1
 
     def voxels(extents: Sequence[int]) -> int:
         return math.prod(min(e, r) for e, r in zip(extents, reach, strict=True))
 
-    # what must be whole in memory: one voxel of the last level
-    open_units = sum(math.prod(layout.unit) for layout in layouts) * size
-    least = voxels(top) * size * LEAF_SHARE + open_units
     if least > budget:
         raise StoreError(
             f"memory: {_bytes(least)} per worker needed for these levels, {_bytes(budget)} allowed; allow more memory, "
@@ -477,7 +529,7 @@ def _cut(
     def count(block: Extents) -> int:
         return math.prod(-(-r // b) for r, b in zip(reach, block, strict=True))
 
-    whole = len(totals) - 1
+    whole = by_leaves
     while (
         whole > 0
         and count(edges(whole)) < WANTED_BLOCKS
@@ -495,7 +547,7 @@ def _cut(
             fits = voxels(wider) * size * LEAF_SHARE + open_units <= budget and voxels(wider) * size <= GOOD_LEAF
             if fits and wider[axis] <= block[axis] and block[axis] % wider[axis] == 0:
                 leaf, grown = wider, True
-    return tuple(leaf), block, whole
+    return tuple(leaf), block, whole, by_leaves
 
 
 def _numbers(values: Sequence[float]) -> str:

@@ -1,0 +1,69 @@
+"""What levels of means hand on to levels made elsewhere: sums and counts, the core's against the reference's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from strategies import lay_out
+from tinypyr import _reference, pooling
+
+DTYPES = (
+    "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64", "float16",
+)  # fmt: skip
+
+
+def volume(dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Extremes of the dtype among all other values."""
+    rng = np.random.default_rng(len(dtype))
+    if dtype == "bool":
+        return rng.random(shape) < 0.5
+    if np.dtype(dtype).kind == "f":
+        made = (rng.standard_normal(shape) * 100).astype(dtype)
+        made[rng.random(shape) < 0.1] = -0.0
+        return made
+    limits = np.iinfo(dtype)
+    made = rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+    made[rng.random(shape) < 0.2] = limits.max
+    made[rng.random(shape) < 0.2] = limits.min
+    return made
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_sums_are_those_of_the_reference(dtype: str, isa: str) -> None:
+    factors = [(2, 2, 2), (2, 2, 1), (1, 3, 2)]
+    for shape, origin in (((41, 23, 14), (0, 0, 0)), ((40, 9, 7), (-3, 5, 1)), ((8, 12, 4), (0, 0, 0))):
+        array = volume(dtype, shape)
+        for ignore in (None, array[0, 0, 0], array.max()):
+            for order in ("C", "F", "negative", "swapped", "permuted 1,0,2"):
+                for levels in (1, 3):
+                    given = lay_out(array, order)
+                    got, fold = pooling._mean_levels(given, factors[:levels], ignore, "half-even", origin)
+                    want, exact = _reference.fold_levels(array, factors[:levels], "mean", ignore, "half-even", origin)
+                    case = (shape, origin, ignore, order, levels)
+                    for level, wanted in zip(got, want, strict=True):
+                        np.testing.assert_array_equal(level, wanted, err_msg=str(case))
+                    np.testing.assert_array_equal(fold.counts, exact.counts, err_msg=str(case))
+                    assert fold.origin == exact.origin
+                    if dtype in ("int64", "uint64"):  # halves may be parted in more than one way
+                        high, low, exact_high, exact_low = (
+                            part.astype(object) for part in (*fold.make.carry, *exact.make.carry)
+                        )
+                        assert ((high << 32) + low == (exact_high << 32) + exact_low).all(), case
+                    else:
+                        np.testing.assert_array_equal(fold.make.carry[0], exact.make.carry[0], err_msg=str(case))
+
+
+def test_levels_above_go_on_from_sums(isa: str) -> None:
+    array = volume("int64", (24, 18, 8))
+    _, fold = pooling._mean_levels(array, [(2, 2, 2), (2, 1, 2)], None, "half-even", (1, 0, 0))
+    above = fold.levels([(3, 2, 1), (1, 3, 2)])
+    whole = _reference.pyramid(
+        array, [(2, 2, 2), (2, 1, 2), (3, 2, 1), (1, 3, 2)], method="mean", ignore=None, rounding="half-even",
+        ties="first", origin=(1, 0, 0),
+    )  # fmt: skip
+    for got, want in zip(above, whole[2:], strict=True):
+        np.testing.assert_array_equal(got, want)
