@@ -6,7 +6,6 @@ import json
 import random
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,35 +16,17 @@ import tinypyr
 from tinypyr import Grid, cli
 
 ts = pytest.importorskip("tensorstore", reason="stores are read and written through TensorStore")
+from stores import FORMATS, Array, in_memory, read  # noqa: E402
 from tinypyr import store  # noqa: E402
 from tinypyr.store import _blocks, _place, _plan  # noqa: E402
 from tinypyr.store._place import Place  # noqa: E402
 from tinypyr.store._source import level_array, open_volume  # noqa: E402
 
-Array = np.ndarray[Any, Any]
-FORMATS = ("ome-zarr-0.5", "ome-zarr-0.4", "n5", "precomputed")
 
-
-def read(where: Path, axes: str) -> list[Array]:
-    """All levels of a store, axes in this order, those that are not named at 0."""
-    volume = open_volume(Place.at(where))
-    levels = []
-    for number, grid in enumerate(volume.grids):
-        voxels = level_array(volume, number).read().result()
-        voxels = voxels[tuple(slice(None) if name in axes else 0 for name in grid.axes)]
-        names = [name for name in grid.axes if name in axes]
-        levels.append(voxels.transpose([names.index(name) for name in axes]))
-    return levels
-
-
-def in_memory(array: Array, made: store.Plan, ignore: Any = None) -> list[Array]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        method: Any = made.method
-        return [
-            array,
-            *tinypyr.pyramid(array, made.factors, method, ignore=ignore, origin=made.grids[0].voxel_offset),
-        ]
+@pytest.fixture(autouse=True)
+def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here outlives a crash, so nothing waits for the disk."""
+    monkeypatch.setattr(_place, "CONTEXT", ts.Context({"file_io_sync": False}))
 
 
 def case(seed: int) -> tuple[Array, dict[str, Any]]:
@@ -102,7 +83,6 @@ def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("group", range(26))
 def test_a_store_equals_memory(group: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than five hundred random volumes; those whose factors make no sense are drawn again."""
-    monkeypatch.setattr(_place, "CONTEXT", ts.Context({"file_io_sync": False}))  # nothing here outlives a crash
     seed, made = 1000 * group, 0
     while made < 20:
         seed += 1

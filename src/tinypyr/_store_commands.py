@@ -50,6 +50,13 @@ def _extents(text: str) -> tuple[int, ...]:
     return values if isinstance(values, tuple) else (values,)
 
 
+def _region(text: str) -> list[tuple[int, int]]:
+    try:
+        return [(int(a), int(b)) for a, b in (part.split(":") for part in text.split(","))]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no START:STOP for each axis, with commas between") from None
+
+
 def _factor(text: str) -> Any:
     if text == "auto":
         return text
@@ -94,6 +101,17 @@ def add(commands: Any) -> None:
         command.add_argument("--chunks", type=_extents, metavar="N,...", help="voxels per chunk of the target")
         command.add_argument("--shards", type=_extents, metavar="N,...", help="voxels per shard of the target")
         command.add_argument("--codec", help="zstd, gzip, blosc or raw (default: the source's)")
+        command.add_argument("--mask", metavar="MASK", help="path or URL: voxels not 0 in it are left out")
+        command.add_argument(
+            "--region",
+            type=_region,
+            metavar="A:B,...",
+            help="the part of level 0 that has changed: only what lies above it is made again",
+        )
+        command.add_argument("--recursive", action="store_true", help="medians: each level from the one before")
+        command.add_argument(
+            "--no-copy", dest="link", action="store_true", help="OME-Zarr: point to level 0 instead of copying it"
+        )
         command.add_argument("--memory", default="1GiB", metavar="SIZE", help="bytes to hold (default: 1GiB)")
         command.add_argument("--workers", type=int, metavar="N", help="blocks at once (default: one per core)")
         command.add_argument("--force", action="store_true", help="allow means of labels")
@@ -122,6 +140,7 @@ def add(commands: Any) -> None:
     check.add_argument("store", metavar="STORE", help="path or URL")
     check.add_argument("--method", help="how the levels were made (default: as the metadata says)")
     check.add_argument("--ignore", type=_number, metavar="V", help="the value left out (default: as it says)")
+    check.add_argument("--mask", metavar="MASK", help="path or URL of what was left out")
     check.add_argument("--sample", type=float, metavar="SHARE", help="of the base to read, at random (default: all)")
     check.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
     check.set_defaults(run=_check)
@@ -146,8 +165,9 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _arguments(arguments: argparse.Namespace) -> dict[str, Any]:
-    names = (
-        "factor levels method format ignore rounding ties chunks shards codec memory workers force"  # as in store.plan
+    names = (  # as in store.plan
+        "factor levels method format ignore rounding ties chunks shards codec mask region recursive link memory "
+        "workers force"
     )
     return {name: getattr(arguments, name) for name in names.split()}
 
@@ -216,6 +236,7 @@ def _check(arguments: argparse.Namespace) -> int:
         arguments.store,
         method=arguments.method,
         ignore=arguments.ignore,
+        mask=arguments.mask,
         sample=arguments.sample,
         seed=arguments.seed,
     )

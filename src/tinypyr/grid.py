@@ -238,6 +238,13 @@ def cumulative(factors: Iterable[Factor], ndim: int) -> list[tuple[int, ...]]:
     return totals
 
 
+def factors_between(base: Grid, level: Grid) -> tuple[int, ...] | None:
+    """The cumulative factor that leads from one grid to the other; None if the scales are no whole multiples."""
+    ratios = [a / b for a, b in zip(level.scale, base.scale, strict=True)]
+    made = tuple(round(ratio) for ratio in ratios)
+    return made if all(f >= 1 and abs(f - r) < 1e-6 * f for f, r in zip(made, ratios, strict=True)) else None
+
+
 def _per_axis(name: str, values: Iterable[Any], ndim: int) -> tuple[Any, ...]:
     found = tuple(values)
     if len(found) != ndim:

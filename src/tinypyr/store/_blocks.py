@@ -20,6 +20,7 @@ from ._errors import StoreError
 from ._place import open_array
 from ._plan import Plan
 from ._source import arrange
+from .formats import FORMATS
 
 Span = tuple[int, int]
 Box = Sequence[Span]
@@ -41,8 +42,13 @@ class Levels:
 
     def _open(self, number: int) -> Any:
         plan = self._plan
+        name, volume = f"{plan.place.name}/{plan.paths[number]}", plan.source.volume
+        if plan.changed is not None and volume is not None:
+            spec = FORMATS[volume.format].open_spec(volume.place, volume.paths[number])
+            there = arrange(open_array(spec, name, read=True, write=True, open=True))
+            return there.transpose([volume.grids[0].axes.index(axis) for axis in plan.grids[0].axes])
         spec, at = plan.level_spec(number)
-        handle = arrange(open_array(spec, f"{plan.place.name}/{plan.paths[number]}", open=True, create=True))
+        handle = arrange(open_array(spec, name, open=True, create=True))
         handle = handle[tuple(0 if a is None else slice(None) for a in at)]
         kept = [a for a in at if a is not None]
         return handle.transpose([kept.index(a) for a in range(len(kept))])
@@ -190,11 +196,12 @@ def run_block(plan: Plan, number: int, levels: Levels | None = None) -> Done:
     def use(values: Array, leaf: Box) -> None:
         first = [start for start, _ in leaf]
         origin = tuple(o + start for o, start in zip(plan.grids[0].voxel_offset, first, strict=True))
+        mask = None if plan.mask is None else plan.mask.read(tuple(slice(a, b) for a, b in leaf)).result() != 0
         if carries:
-            levels, missing, on = plan.pooling.with_carry(values, factors, origin, first)
+            levels, missing, on = plan.pooling.with_carry(values, factors, origin, first, mask)
             _place(carry, on, plan.region(plan.leaf_levels, leaf), plan.region(plan.leaf_levels, box))
         else:
-            levels, missing = plan.pooling.levels(values, factors, origin)
+            levels, missing = plan.pooling.levels(values, factors, origin, mask)
         unproven[:] = map(operator.add, unproven, missing)
         for k, level in enumerate([values, *levels]):
             if counts_labels:
@@ -263,12 +270,14 @@ class Merged:
 def merge(plan: Plan, levels: Levels | None = None) -> Merged:
     """Write the levels whose units span blocks, from what the blocks left."""
     arrays = Levels(plan) if levels is None else levels
-    everything = [(0, n) for n in plan.grids[0].shape]
     writes = Writes(plan.pending)
-    units = {k: Units.of(plan, arrays, k, everything, writes) for k in range(plan.whole_levels + 1, len(plan.grids))}
+    units = {
+        k: Units.of(plan, arrays, k, plan.covered if k <= plan.leaf_levels else plan.affected, writes)
+        for k in range(plan.whole_levels + 1, len(plan.grids))
+    }
     unproven = [0] * len(plan.factors)
     labels: list[Array] = []
-    for number in range(plan.blocks):
+    for number in plan.numbers:
         done = left_by(plan, number)
         for k, piece in done.pieces.items():
             units[k].put(piece, plan.region(k, plan.box(number)))

@@ -119,11 +119,14 @@ def run(todo: Plan, *, resume: bool = True, progress: Progress | None = None) ->
     """Run the blocks of a plan on threads, then finalize it."""
     start = time.perf_counter()
     todo.scratch.write_json("plan.json", todo.describe())
+    if todo.links_base and todo.source.volume is not None:
+        volume = todo.source.volume
+        todo.place.link(todo.paths[0], volume.place.child(volume.paths[0]) if volume.paths[0] else volume.place)
     levels = Levels(todo)
     report = Report(todo)
-    kept = {number: done for number in range(todo.blocks) if (done := finished(todo, number))} if resume else {}
+    kept = {number: done for number in todo.numbers if (done := finished(todo, number))} if resume else {}
     report.blocks_kept = len(kept)
-    waiting = iter(number for number in range(todo.blocks) if number not in kept)
+    waiting = iter(number for number in todo.numbers if number not in kept)
     voxel = todo.source.dtype.itemsize
     with concurrent.futures.ThreadPoolExecutor(todo.workers) as pool:
         running: dict[concurrent.futures.Future[Done], int] = {}
@@ -148,10 +151,12 @@ def run(todo: Plan, *, resume: bool = True, progress: Progress | None = None) ->
                     report.bytes_read += voxel * math.prod(stop - begin for begin, stop in todo.box(number))
                 submit()
                 if progress is not None:
-                    progress(report.blocks_kept + report.blocks_done, todo.blocks, time.perf_counter() - start)
+                    progress(report.blocks_kept + report.blocks_done, len(todo.numbers), time.perf_counter() - start)
     if report.failed:
         report.seconds = time.perf_counter() - start
-        raise StoreError(f"{len(report.failed)} of {todo.blocks} blocks failed; run it again to make them\n{report}")
+        raise StoreError(
+            f"{len(report.failed)} of {len(todo.numbers)} blocks failed; run it again to make them\n{report}"
+        )
     report.bytes_written += finalize(todo, levels, report)
     report.seconds = time.perf_counter() - start
     return report
@@ -170,6 +175,8 @@ def finalize(todo: Plan, levels: Levels | None = None, report: Report | None = N
         "ignore": None if todo.ignore is None else str(todo.ignore),
         "rounding": todo.rounding,
         "ties": todo.ties,
+        "recursive": todo.recursive,
+        "mask": None if todo.mask is None else todo.mask.name,
         "order": list(todo.grids[0].axes),  # in which "first" counts, the first axis fastest
     }
     volume = todo.source.volume

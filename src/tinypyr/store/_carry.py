@@ -29,32 +29,81 @@ class Pooling:
     """How a plan pools: its method and what goes with it, from a level to those above."""
 
     def __init__(
-        self, method: str, dtype: np.dtype[Any], ignore: Any, rounding: str, ties: str, weight: Sequence[int]
-    ) -> None:
-        self.method, self.dtype, self.ignore, self.rounding, self.ties = method, dtype, ignore, rounding, ties
+        self, method: str, dtype: np.dtype[Any], ignore: Any, rounding: str, ties: str, recursive: bool, fill: Any,
+        weight: Sequence[int],
+    ) -> None:  # fmt: skip
+        self.method, self.dtype, self.rounding, self.ties = method, dtype, rounding, ties
+        self.ignore = ignore
+        self._recursive = recursive  # each level from the voxels of the one before
+        self._fill = fill  # what a voxel is above nothing but masked ones
         self._weight = weight  # of a base voxel's coordinates, for its place in raster order with axis 0 fastest
 
-    def levels(self, values: Array, factors: Any, origin: tuple[int, ...]) -> tuple[list[Array], list[int]]:
-        """Levels of an array, and how many modes of each are not proven."""
+    def levels(
+        self, values: Array, factors: Any, origin: tuple[int, ...], mask: Array | None = None
+    ) -> tuple[list[Array], list[int]]:
+        """Levels of an array without its masked voxels, and how many modes of each are not proven."""
         if not factors:
             return [], []
+        if self._recursive:
+            return self._one_from_the_other(values, factors, origin, mask)
+        values, left_out = self._without(values, mask)
         levels, unproven = _counted(
-            values, factors, len(factors), self.method, self.ignore, self.rounding, self.ties, origin, None, 1
+            values, factors, len(factors), self.method, left_out, self.rounding, self.ties, origin, None, 1
         )
-        return levels, unproven or [0] * len(levels)
+        return self._filled(levels, mask, factors, origin), unproven or [0] * len(levels)
 
     def with_carry(
-        self, values: Array, factors: Any, origin: tuple[int, ...], first: Sequence[int]
+        self, values: Array, factors: Any, origin: tuple[int, ...], first: Sequence[int], mask: Array | None = None
     ) -> tuple[list[Array], list[int], Carry]:
         """The same and what the last level hands on; ``first``: the array coordinates of the first voxel."""
         if self.method == "mean":
-            levels, fold = _mean_levels(values, factors, self.ignore, self.rounding, origin)
-            return levels, [0] * len(levels), [fold.counts, *fold.make.carry]
-        levels, unproven = self.levels(values, factors, origin)
+            kept, left_out = self._without(values, mask)
+            levels, fold = _mean_levels(kept, factors, left_out, self.rounding, origin)
+            return (
+                self._filled(levels, mask, factors, origin), [0] * len(levels), [fold.counts, *fold.make.carry]
+            )  # fmt: skip
+        levels, unproven = self.levels(values, factors, origin, mask)
         if self.method != "mode":
-            return levels, unproven, [levels[-1]]
+            hidden = [] if mask is None else [_all_masked(mask, factors, origin)[-1]]
+            return levels, unproven, [levels[-1], *hidden]
+        kept, left_out = self._without(values, mask)
         total = tuple(int(np.prod([factor[axis] for factor in factors])) for axis in range(values.ndim))
-        return levels, unproven, self._label_lists(values, total, origin, first)
+        return levels, unproven, self._label_lists(kept, left_out, total, origin, first)
+
+    def _one_from_the_other(
+        self, values: Array, factors: Any, origin: tuple[int, ...], mask: Array | None
+    ) -> tuple[list[Array], list[int]]:
+        levels = []
+        for factor in factors:
+            kept, left_out = self._without(values, mask)
+            made, _ = _counted(kept, [factor], 1, self.method, left_out, self.rounding, self.ties, origin, None, 1)
+            (values,) = self._filled(made, mask, [factor], origin)
+            mask = None if mask is None else _all_masked(mask, [factor], origin)[0]
+            origin = tuple(o // f for o, f in zip(origin, factor, strict=True))
+            levels.append(values)
+        return levels, [0] * len(levels)
+
+    # --- masks: their voxels take the value that is ignored, or one that no voxel has ---
+
+    def _without(self, values: Array, mask: Array | None) -> tuple[Array, Any]:
+        if mask is None or not mask.any():
+            return values, self.ignore
+        values, absent = _with_absent(values) if self.ignore is None else (values, self.ignore)
+        return np.where(mask, absent, values).astype(values.dtype), absent
+
+    def _filled(self, levels: list[Array], mask: Array | None, factors: Any, origin: tuple[int, ...]) -> list[Array]:
+        """Levels in the dtype of the volume, with the fill value where all is masked."""
+        if mask is None or not mask.any():
+            return levels
+        nothing = self._nothing
+        return [
+            np.where(masked, nothing, level).astype(self.dtype)
+            for level, masked in zip(levels, _all_masked(mask, factors, origin), strict=True)
+        ]
+
+    @property
+    def _nothing(self) -> Any:
+        return self.dtype.type(self._fill) if self.ignore is None else self.ignore
 
     def above(
         self, carry: Carry, factors: Any, origin: tuple[int, ...], footprint: int
@@ -67,10 +116,11 @@ class Pooling:
             counts, *sums = carry
             if self.dtype.kind not in "fc" and footprint > MAX_INT64_FOOTPRINT:
                 counts, *sums = (part.astype(object) for part in carry)
-            fold = _reference.Fold(_reference.Mean(sums, self.dtype, self.rounding), counts, origin, self.ignore)
+            # (a voxel that counts none is above masked voxels only, or ignored ones)
+            fold = _reference.Fold(_reference.Mean(sums, self.dtype, self.rounding), counts, origin, self._nothing)
             return fold.levels(factors), [0] * len(factors)
         if self.method != "mode":
-            return self.levels(carry[0], factors, origin)
+            return self.levels(carry[0], factors, origin, *carry[1:])
         lists, lost = carry
         made, unproven = [], []
         for factor in factors:
@@ -91,7 +141,7 @@ class Pooling:
         return keys
 
     def _label_lists(
-        self, values: Array, total: tuple[int, ...], origin: tuple[int, ...], first: Sequence[int]
+        self, values: Array, left_out: Any, total: tuple[int, ...], origin: tuple[int, ...], first: Sequence[int]
     ) -> Carry:
         edges = [_reference.edges(n, f, o) for n, f, o in zip(values.shape, total, origin, strict=True)]
         shape = [len(along) - 1 for along in edges]
@@ -99,11 +149,11 @@ class Pooling:
         for index in np.ndindex(*shape):
             low = [along[i] for along, i in zip(edges, index, strict=True)]
             box = tuple(slice(a, along[i + 1]) for a, along, i in zip(low, edges, index, strict=True))
-            found = self._runs(values[box], [a + f for a, f in zip(low, first, strict=True)])
+            found = self._runs(values[box], left_out, [a + f for a, f in zip(low, first, strict=True)])
             lists[index], lost[index] = _shortened(_collected(found))
         return [lists, lost]
 
-    def _runs(self, values: Array, first: Sequence[int]) -> Array:
+    def _runs(self, values: Array, left_out: Any, first: Sequence[int]) -> Array:
         """The runs of equal voxels along the last axis, each as a label."""
         keys = self._keys(values).reshape(-1, values.shape[-1])
         ends = np.ones(keys.shape, bool)
@@ -117,9 +167,9 @@ class Pooling:
         found["position"] = sum(
             (c.astype(np.int64) + f) * w for c, f, w in zip(coordinates, first, self._weight, strict=True)
         )
-        if self.ignore is not None:
-            found = found[found["key"] != self._keys(np.asarray([self.ignore], self.dtype))[0]]
-        return found
+        if left_out is not None:
+            found = found[found["key"] != self._keys(np.asarray([left_out], values.dtype))[0]]
+        return found.astype(_label_type(np.dtype(f"u{self.dtype.itemsize}")))
 
     def _join(
         self, lists: Array, lost: Array, factor: tuple[int, ...], origin: tuple[int, ...]
@@ -129,7 +179,7 @@ class Pooling:
         shape = [len(along) - 1 for along in edges]
         voxels = np.zeros(shape, f"u{self.dtype.itemsize}")
         joined, missing, unproven = np.empty(shape, object), np.zeros(shape, np.int64), 0
-        nothing = None if self.ignore is None else self._keys(np.asarray([self.ignore], self.dtype))[0]
+        nothing = self._keys(np.asarray([self._nothing], self.dtype))[0]
         for index in np.ndindex(*shape):
             box = tuple(slice(along[i], along[i + 1]) for along, i in zip(edges, index, strict=True))
             labels = _collected(np.concatenate(list(lists[box].flat)))
@@ -150,6 +200,25 @@ class Pooling:
         if self.ties == "first":
             return int(tied[labels["position"][tied].argmin()])
         return int(tied[np.argsort(labels["key"][tied].view(self.dtype), kind="stable")[0]])  # (NaN last)
+
+
+def _all_masked(mask: Array, factors: Any, origin: tuple[int, ...]) -> list[Array]:
+    """Where all voxels below are masked."""
+    return _counted(mask, factors, len(factors), "min", None, "half-even", "first", origin, None, 1)[0]
+
+
+def _with_absent(values: Array) -> tuple[Array, Any]:
+    """The values, wider where they must be, and one that none of them has."""
+    dtype = values.dtype
+    if dtype.kind == "b":
+        return values.astype(np.uint8), np.uint8(2)
+    if dtype.itemsize <= 2 and dtype.kind in "iu":  # as likely as not, all numbers are in use
+        return values.astype(f"{dtype.kind}{2 * dtype.itemsize}"), np.iinfo(dtype).max + 1
+    limits: Any = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
+    candidate = limits.max
+    while (values == candidate).any():
+        candidate = candidate - 1 if dtype.kind in "iu" else np.nextafter(candidate, dtype.type(0))
+    return values, dtype.type(candidate)
 
 
 def _label_type(key: np.dtype[Any]) -> np.dtype[Any]:

@@ -7,15 +7,17 @@ import math
 import os
 import random
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from ..grid import Grid, reordered
-from ..pooling import METHODS, _choice, _counted
+from ..grid import factors_between, reordered
+from ..pooling import METHODS, _choice
+from ._carry import Pooling
 from ._errors import StoreError
 from ._place import Place
 from ._plan import _memory
-from ._source import level_array, open_volume
+from ._source import level_array, open_source, open_volume
 from ._volume import Volume
 
 
@@ -41,6 +43,7 @@ def check(
     *,
     method: str | None = None,
     ignore: object = None,
+    mask: Any = None,
     sample: float | None = None,
     seed: int = 0,
     memory: int | str = "256MiB",
@@ -55,6 +58,8 @@ def check(
         How the levels were made; by default what the metadata says.
     ignore : scalar, optional
         As for :func:`tinypyr.downsample`.
+    mask : path, URL, or array, optional
+        What was left out, as for :func:`plan`.
     sample : float, optional
         The share of the base to read, in pieces drawn at random; by default all.
     seed : int
@@ -69,17 +74,23 @@ def check(
     """
     volume = open_volume(Place.at(store))
     findings = Findings(volume.place.name)
-    how, left_out, rounding, ties = _how(volume, method, ignore)
+    pooling = _pooling(volume, method, ignore)
+    if volume.notes.get("mask") and mask is None:
+        raise StoreError(
+            f"{volume.place.name}: its levels leave out the voxels of {volume.notes['mask']}; name that mask"
+        )
+    hidden = None if mask is None else open_source(mask)
+    if hidden is not None and hidden.grid.shape != volume.grids[0].shape:
+        raise ValueError(f"mask: of shape {hidden.grid.shape}, but the volume has shape {volume.grids[0].shape}")
     arrays = [level_array(volume, number) for number in range(len(volume.paths))]
     placed = volume.grids
     names = list(placed[0].axes)
-    order = [names.index(name) for name in volume.notes.get("order", ()) if name in names]
-    order += [axis for axis in range(len(names)) if axis not in order]
+    order = [names.index(name) for name in volume.order]
     arrays = [array.transpose(order) for array in arrays]
     placed = [reordered(grid, [names[axis] for axis in order]) for grid in placed]
     totals = []
     for number, grid in enumerate(placed):
-        factors = _factors(placed[0], placed[number])
+        factors = factors_between(placed[0], placed[number])
         if factors is None:
             findings.problems.append(
                 f"level {number}: scale {placed[number].scale} is no whole multiple of the base's {placed[0].scale}"
@@ -87,7 +98,7 @@ def check(
             return findings
         totals.append(factors)
         want = placed[0].level(
-            factors, "mean" if volume.format == "precomputed" else how
+            factors, "mean" if volume.format == "precomputed" else pooling.method
         )  # corner-based, whatever the method
         if tuple(grid.shape) != want.shape or tuple(arrays[number].shape) != want.shape:
             findings.problems.append(f"level {number}: shape {grid.shape}; factors {factors} make it {want.shape}")
@@ -122,11 +133,11 @@ def check(
     for box in pieces:
         values = arrays[0][tuple(slice(a, b) for a, b in box)].read().result()
         origin = tuple(o + a for o, (a, _) in zip(base.voxel_offset, box, strict=True))
-        levels = (
-            _counted(values, schedule, len(schedule), how, left_out, rounding, ties, origin, None, 1)[0]
-            if schedule
-            else []
-        )
+        masked = None
+        if hidden is not None:
+            at_mask = [box[order.index(axis)] for axis in range(len(order))]
+            masked = (hidden.read(tuple(slice(a, b) for a, b in at_mask)).result() != 0).transpose(order)
+        levels, _ = pooling.levels(values, schedule, origin, masked)
         for number, want_voxels in enumerate(levels, 1):
             at = [
                 ((o + a) // f - o // f, -((o + b) // -f) - o // f)
@@ -140,8 +151,8 @@ def check(
                 index = tuple(np.argwhere(bad)[0])
                 where = ", ".join(f"{a}:{b}" for a, b in at)
                 findings.problems.append(
-                    f"level {number}: {int(bad.sum())} of {bad.size} voxels of [{where}] "
-                    f"differ, the first at {first}: {found[index]}, but {how} of the base is {want_voxels[index]}"
+                    f"level {number}: {int(bad.sum())} of {bad.size} voxels of [{where}] differ, the first at {first}: "
+                    f"{found[index]}, but {pooling.method} of the base is {want_voxels[index]}"
                 )
         if len(findings.problems) >= 20:
             break
@@ -153,19 +164,12 @@ def _cuts(n: int, offset: int, step: int, factor: int) -> list[tuple[int, int]]:
     return [(max(0, at), min(n, at + step)) for at in range(first, n, step)]
 
 
-def _factors(base: Grid, level: Grid) -> tuple[int, ...] | None:
-    ratios = [a / b for a, b in zip(level.scale, base.scale, strict=True)]
-    made = tuple(round(ratio) for ratio in ratios)
-    return made if all(f >= 1 and abs(f - r) < 1e-6 * f for f, r in zip(made, ratios, strict=True)) else None
-
-
-def _how(volume: Volume, method: str | None, ignore: object) -> tuple[str, object, str, str]:
-    notes = volume.notes
+def _pooling(volume: Volume, method: str | None, ignore: object) -> Pooling:
+    notes, dtype = volume.notes, np.dtype(volume.dtype)
     how = method or notes.get("method")
     if how is None:
         raise StoreError(f"{volume.place.name}: does not say how its levels were made; name a method")
     _choice("method", how, METHODS)
-    left_out = ignore
-    if left_out is None and notes.get("ignore") not in (None, "None"):
-        left_out = np.dtype(volume.dtype).type(str(notes["ignore"]))
-    return how, left_out, str(notes.get("rounding", "half-even")), str(notes.get("ties", "first"))
+    left_out = volume.ignore if ignore is None else ignore
+    rounding, ties = str(notes.get("rounding", "half-even")), str(notes.get("ties", "first"))
+    return Pooling(how, dtype, left_out, rounding, ties, bool(notes.get("recursive")), volume.layout.fill, ())

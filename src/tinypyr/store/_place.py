@@ -54,6 +54,23 @@ class Place:
         """Where it is, in full."""
         return str(self._store.url)
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a folder of this machine."""
+        return bool(self.spec["driver"] == "file")
+
+    def link(self, path: str, to: Place) -> None:
+        """Let a folder within be another one; both are folders of this machine."""
+        here = Path(self.spec["path"]) / path
+        there = Path(to.spec["path"])
+        if here.is_symlink() and here.resolve() == there.resolve():
+            return
+        try:
+            here.parent.mkdir(parents=True, exist_ok=True)
+            here.symlink_to(there, target_is_directory=True)
+        except OSError as error:
+            raise StoreError(f"{self.name}/{path} cannot be linked: {error}") from None
+
     def read(self, key: str) -> bytes | None:
         """The value of a key; None if there is none."""
         try:

@@ -25,16 +25,17 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..grid import Grid, cumulative
+from ..grid import Grid, cumulative, factors_between
 from ..pooling import METHODS, ROUNDINGS, TIES, _check_array, _checked_ignore, _choice
 from ._carry import Pooling
 from ._errors import StoreError
 from ._place import Place
-from ._source import Source, open_source
+from ._source import Source, level_array, open_source
 from ._volume import CODECS, Layout, Volume
 from .formats import FORMATS
 
 Extents = tuple[int, ...]
+Box = Sequence[tuple[int, int]]
 
 #: A volume is cut into at least so many blocks, unless they would be smaller than is worth it (bytes of the base).
 WANTED_BLOCKS = 32
@@ -65,7 +66,11 @@ class Plan:
     ignore: Any
     rounding: str
     ties: str
+    recursive: bool
+    mask: Source | None
+    changed: Box | None  # of the base, in array coordinates: what to make again; None: everything
     copies_base: bool
+    links_base: bool
     kind: str | None
     memory: int
     workers: int
@@ -95,7 +100,30 @@ class Plan:
     def pooling(self) -> Pooling:
         """From a level to those above it."""
         weight = [1, *itertools.accumulate(self.grids[0].shape[:-1], operator.mul)]
-        return Pooling(self.method, self.source.dtype, self.ignore, self.rounding, self.ties, weight)
+        fill, dtype = self.layouts[0].fill, self.source.dtype
+        return Pooling(self.method, dtype, self.ignore, self.rounding, self.ties, self.recursive, fill, weight)
+
+    @functools.cached_property
+    def affected(self) -> Box:
+        """What has changed, grown to whole voxels of the last level."""
+        box = [(0, n) for n in self.grids[0].shape] if self.changed is None else self.changed
+        return [
+            (max(0, (o + start) // f * f - o), min(n, -((o + stop) // -f) * f - o))
+            for (start, stop), n, o, f in zip(
+                box, self.grids[0].shape, self.grids[0].voxel_offset, self.totals[-1], strict=True
+            )
+        ]
+
+    @functools.cached_property
+    def numbers(self) -> list[int]:
+        """The numbers of the blocks to make."""
+        return list(self.blocks_of(self.affected))
+
+    @functools.cached_property
+    def covered(self) -> Box:
+        """The base voxels of all blocks to make."""
+        first, last = self.box(self.numbers[0]), self.box(self.numbers[-1])
+        return [(start, stop) for (start, _), (_, stop) in zip(first, last, strict=True)]
 
     @property
     def blocks(self) -> int:
@@ -138,7 +166,9 @@ class Plan:
             room //= blocks
         last = len(self.totals) - 1
         for box in itertools.product(*(self.cuts(axis, step, last) for axis, step in enumerate(steps))):
-            yield list(box)
+            part = [(max(a, low), min(b, high)) for (a, b), (low, high) in zip(box, self.affected, strict=True)]
+            if all(a < b for a, b in part):
+                yield part
 
     def leaves(self, box: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
         """The leaves of a box of the base, in an order that completes write units soon."""
@@ -199,11 +229,12 @@ class Plan:
         Of an array that lies in no store, its first and its last leaf are looked at.
         """
         found = hashlib.sha256(json.dumps(self.describe(), sort_keys=True, default=str).encode())
-        if self.source.volume is None:
-            for number in (0, self.blocks - 1):
-                leaves = list(self.leaves(self.box(number)))
-                leaf = leaves[0 if number == 0 else -1]
-                values = self.source.read(tuple(slice(start, stop) for start, stop in leaf)).result()
+        for source in (self.source, self.mask):
+            if source is None or source.volume is not None:
+                continue
+            for at in (0, -1):
+                leaf = list(self.leaves(self.box(self.numbers[at])))[at]
+                values = source.read(tuple(slice(start, stop) for start, stop in leaf)).result()
                 found.update(np.ascontiguousarray(values).tobytes())
         return found.hexdigest()[:16]
 
@@ -223,7 +254,7 @@ class Plan:
         size = np.dtype(self.source.dtype).itemsize
         return {
             "tinypyr": __version__,
-            "source": self.source.volume.place.url if self.source.volume else "an array",
+            "source": self.source.name,
             "target": self.place.url,
             "format": self.format,
             "dtype": self.source.dtype.name,
@@ -231,6 +262,9 @@ class Plan:
             "ignore": None if self.ignore is None else str(self.ignore),
             "rounding": self.rounding,
             "ties": self.ties,
+            "recursive": self.recursive,
+            "mask": None if self.mask is None else self.mask.name,
+            "region": None if self.changed is None else [list(span) for span in self.changed],
             "copies_base": self.copies_base,
             "levels": [
                 {
@@ -247,7 +281,7 @@ class Plan:
                     self.paths, self.grids, self.totals, self.layouts, voxels, strict=True
                 )
             ],
-            "blocks": self.blocks,
+            "blocks": len(self.numbers),
             "block": list(self.block),
             "leaf": list(self.leaf),
             "merged_levels": list(range(self.whole_levels + 1, len(self.grids))),
@@ -295,6 +329,10 @@ def plan(
     chunks: Sequence[int] | None = None,
     shards: Sequence[int] | None = None,
     codec: str | None = None,
+    mask: Any = None,
+    region: Sequence[tuple[int, int]] | None = None,
+    recursive: bool = False,
+    link: bool = False,
     memory: int | str = "1GiB",
     workers: int | None = None,
     grid: Grid | None = None,
@@ -323,6 +361,17 @@ def plan(
         Voxels per chunk, and per shard (what is written at once), along the source's axes; by default the source's.
     codec : {"zstd", "gzip", "blosc", "raw"}, optional
         By default the source's where the format is the same, else zstd (gzip in N5).
+    mask : path, URL, or array, optional
+        Of the base's shape; where it is not 0, voxels are left out of every level, with any method. A voxel above
+        masked ones alone has the value to ignore or, without, the fill value.
+    region : sequence of (int, int), optional
+        Of a store that has its levels: the part of level 0, in voxels of the array, that has changed. Only what lies
+        above it is made again. Factors, method and what else goes with it are, if not given, as the store says.
+    recursive : bool
+        Make each level from the voxels of the one before, which is not the median of the base; only for ``"median"``,
+        whose levels otherwise need a whole footprint of the last one in memory.
+    link : bool
+        In a new OME-Zarr store on the same disk: point to level 0 of the source instead of copying it.
     memory : int or str
         Bytes that the build may hold, for example ``"512MiB"``.
     workers : int, optional
@@ -348,6 +397,18 @@ def plan(
     read = open_source(source, grid)
     volume = read.volume
     base = read.grid
+    again = region is not None
+    if again:
+        factor, levels, method, ignore, rounding, ties = _as_before(
+            volume, target, factor, levels, method, ignore, rounding, ties
+        )
+        if mask is not None:
+            raise ValueError("mask: not with a region, whose surroundings were made without; build the store anew")
+        if volume is not None and volume.order != base.axes:
+            region = _region(region, base)
+            region = [region[base.axes.index(axis)] for axis in volume.order]
+            read = read.reordered(volume.order)
+            base = read.grid
     if base.ndim == 0 or 0 in base.shape:
         raise StoreError(f"source: shape {base.shape} holds nothing to pool")
     _check_array(base.shape, read.dtype)
@@ -362,6 +423,10 @@ def plan(
         raise ValueError(f"codec: {codec!r} is not one of {', '.join(map(repr, CODECS))}")
     kind = volume.kind if volume is not None else None
     made_by = _method(method, kind, read.dtype, force)
+    if recursive and made_by != "median":
+        raise ValueError(f"recursive: of medians only; levels of {made_by} are exact at no such cost")
+    masked = None if mask is None else _mask(mask, base)
+    changed = None if region is None else _region(region, base)
     if kind is None:
         kind = "labels" if made_by == "mode" else "image"
     layout = _layout(read, chosen, in_place, chunks, shards, codec)
@@ -380,22 +445,73 @@ def plan(
     grids = [base, *base.levels(schedule, made_by)]
     FORMATS[chosen].axes_order(base.axes)  # refuses axes that the format has not
     paths = _paths(volume if in_place else None, chosen, grids)
+    if again and volume is not None and paths != volume.paths:
+        raise StoreError(f"{place.name}: its levels {volume.paths} are not those to make again, {paths}; build it anew")
+    if link and (in_place or volume is None or volume.format != chosen or layout is not read.layout):
+        raise ValueError("link: only to a source of the same format, chunks and codec, from a new target")
+    if link and not (chosen.startswith("ome-zarr") and place.is_file and volume is not None and volume.place.is_file):
+        raise ValueError(f"link: OME-Zarr in files allows it, {chosen} here does not; copy level 0")
+    layouts = [layout] * len(grids)
+    if again and volume is not None:  # as they are
+        at = [volume.grids[0].axes.index(axis) for axis in base.axes]
+        for number in range(len(grids)):
+            unit = level_array(volume, number).chunk_layout.write_chunk.shape
+            layouts[number] = replace(layout, chunks=tuple(unit[a] for a in at), shards=None)
     budget = _memory(memory)
     hands = _workers(workers)
-    carries = made_by not in ("median", "stride") or (made_by == "stride" and left_out is None)
-    leaf, block, whole, by_leaves = _cut(
-        base, read, [layout] * len(grids), totals, not in_place, budget // hands, carries
-    )
+    copies = not in_place and not link
+    carries = recursive or made_by not in ("median", "stride")
+    carries = carries or (made_by == "stride" and left_out is None and masked is None)
+    leaf, block, whole, by_leaves = _cut(base, read, layouts, totals, copies, budget // hands, carries)
     made = Plan(
-        read, place, chosen, grids, schedule, paths, [layout] * len(grids), made_by, left_out, rounding, ties,
-        not in_place, kind, budget, hands, leaf, block, whole, by_leaves,
+        read, place, chosen, grids, schedule, paths, layouts, made_by, left_out, rounding, ties, recursive, masked,
+        changed, copies, link, kind, budget, hands, leaf, block, whole, by_leaves,
     )  # fmt: skip
-    for number in range(0 if made.copies_base else 1, len(grids)):
+    for number in () if again else range(0 if made.copies_base else 1, len(grids)):
         made.level_spec(number)  # refuses what the format cannot hold
     there = len(volume.paths) if in_place and volume is not None else 0
-    if (there > 1 or (not in_place and any(format.detect(place) for format in FORMATS.values()))) and not made.begun:
+    if (
+        (there > 1 and not again) or (not in_place and any(format.detect(place) for format in FORMATS.values()))
+    ) and not made.begun:
         what = f"has {there} levels already" if in_place else "exists already"
         raise StoreError(f"{place.name}: {what}; remove {'them' if in_place else 'it'} or choose another target")
+    return made
+
+
+def _as_before(
+    volume: Volume | None, target: Any, factor: Any, levels: Any, method: str, ignore: Any, rounding: str, ties: str
+) -> tuple[Any, Any, str, Any, str, str]:
+    """How the levels of a store were made, where the arguments do not say."""
+    if volume is None or target is not None or len(volume.paths) < 2:
+        raise ValueError("region: of a store that has its levels; give no target, or build it first")
+    notes, base = volume.notes, volume.grids[0]
+    totals = [factors_between(base, grid) for grid in volume.grids]
+    known = [total for total in totals if total is not None]
+    if factor == "auto" and len(known) == len(totals):
+        order = [base.axes.index(axis) for axis in volume.order]
+        factor = [tuple(y[a] // x[a] for a in order) for x, y in itertools.pairwise(known)]
+        levels = "auto"
+    if notes.get("mask"):
+        raise StoreError(f"{volume.place.name}: its levels leave out the mask {notes['mask']}; build it anew")
+    method = str(notes.get("method") or method) if method == "auto" else method
+    ignore = volume.ignore if ignore is None else ignore
+    return factor, levels, method, ignore, str(notes.get("rounding", rounding)), str(notes.get("ties", ties))
+
+
+def _mask(mask: Any, base: Grid) -> Source:
+    read = open_source(mask)
+    if read.grid.shape != base.shape:
+        raise ValueError(f"mask: of shape {read.grid.shape}, but the volume has shape {base.shape}")
+    return read
+
+
+def _region(region: Any, base: Grid) -> Box:
+    try:
+        made = [(operator.index(start), operator.index(stop)) for start, stop in region]
+    except (TypeError, ValueError):
+        raise ValueError(f"region: {region!r} is not a start and a stop for each axis") from None
+    if len(made) != base.ndim or any(not 0 <= a < b <= n for (a, b), n in zip(made, base.shape, strict=False)):
+        raise ValueError(f"region: {made} does not lie within the volume of shape {base.shape}")
     return made
 
 

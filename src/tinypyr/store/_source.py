@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..grid import Grid
+from ..grid import Grid, reordered
 from ._errors import StoreError
 from ._place import Place, open_array
 from ._volume import Layout, Volume
@@ -36,7 +37,19 @@ class Source:
             raise StoreError(f"source: voxels of type {dtype!r} cannot be pooled") from None
         self.layout = layout
         self.volume = volume
+        self.name = "an array" if volume is None else volume.place.url
         self._array = array
+
+    def reordered(self, axes: tuple[str, ...]) -> Source:
+        """The same store with its axes in another order."""
+        at = [self.grid.axes.index(axis) for axis in axes]
+
+        def order(extents: tuple[int, ...] | None) -> tuple[int, ...] | None:
+            return None if extents is None else tuple(extents[a] for a in at)
+
+        cut = replace(self.layout, chunks=tuple(self.layout.chunks[a] for a in at), shards=order(self.layout.shards))
+        grid, array = reordered(self.grid, axes), self._array.transpose(at)
+        return Source(grid, self.dtype.name, cut, array, order(self.chunks), self.volume)
 
     def read(self, box: Box) -> Any:
         """The voxels of a box: something whose ``result()`` is an array; reading may have begun."""

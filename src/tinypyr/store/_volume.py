@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
 from ..grid import Grid
 from ._place import Place
 
@@ -42,6 +44,21 @@ class Volume:
     kind: Literal["image", "labels"] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)  # what else the store says of itself
     notes: dict[str, Any] = field(default_factory=dict)  # how its levels were made
+
+    @property
+    def ignore(self) -> Any:
+        """The value that its levels leave out; None if none is noted."""
+        noted, dtype = self.notes.get("ignore"), np.dtype(self.dtype)
+        if noted in (None, "None"):
+            return None
+        return np.bool_(noted == "True") if dtype.kind == "b" else dtype.type(str(noted))
+
+    @property
+    def order(self) -> tuple[str, ...]:
+        """Its axes, in the order in which ties were broken."""
+        axes = self.grids[0].axes
+        first = [axis for axis in self.notes.get("order", ()) if axis in axes]
+        return (*first, *(axis for axis in axes if axis not in first))
 
 
 @dataclass(frozen=True)

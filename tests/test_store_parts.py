@@ -1,0 +1,178 @@
+"""What a store's levels may be made of: without masked voxels, again where something changed, beside a linked base."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinypyr
+from tinypyr import Grid, cli
+
+ts = pytest.importorskip("tensorstore", reason="stores are read and written through TensorStore")
+from stores import FORMATS, Array, in_memory, read  # noqa: E402
+from tinypyr import store  # noqa: E402
+from tinypyr.store import _place, _plan  # noqa: E402
+from tinypyr.store._place import Place, open_array  # noqa: E402
+from tinypyr.store._source import open_volume  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many blocks, and nothing waits for the disk."""
+    monkeypatch.setattr(_place, "CONTEXT", ts.Context({"file_io_sync": False}))
+    monkeypatch.setattr(_plan, "SMALL_BLOCK", 0)
+
+
+@pytest.fixture(params=[1 << 31, 40], ids=["leaves", "carried"])
+def footprint(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Levels made by leaves alone, and from what these hand on."""
+    monkeypatch.setattr(_plan, "MAX_FOOTPRINT", request.param)
+
+
+@pytest.mark.parametrize("ignore", [None, 0])
+@pytest.mark.parametrize("method", ["mean", "mode", "median", "min", "max", "stride"])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint64", "float32", "bool"])
+def test_masked_voxels_are_left_out(
+    dtype: str, method: str, ignore: int | None, footprint: None, tmp_path: Path
+) -> None:
+    """As if they had a value that the volume has not, in a wider dtype, and that were ignored."""
+    rng = np.random.default_rng(3)
+    volume = rng.integers(0, 256 if dtype == "uint8" else 5, (21, 33, 17)).astype(dtype)
+    mask = rng.random(volume.shape) < 0.4
+    mask[:16, :16] = True
+    arguments: dict[str, Any] = {"factor": 2, "levels": 3, "chunks": (8, 8, 8), "force": True}
+    plan = store.plan(volume, tmp_path / "t", method=method, ignore=ignore, mask=mask, **arguments)
+    store._build.run(plan)
+    wide = np.where(mask, -77, volume.astype(np.float64 if dtype == "float32" else np.int32))
+    if ignore is not None:
+        wide = np.where(volume == ignore, -77, wide)
+    known: Any = method
+    want = tinypyr.pyramid(wide, (2, 2, 2), known, num_mips=3, ignore=-77)
+    for got, wanted in zip(read(tmp_path / "t", "zyx")[1:], want, strict=True):
+        np.testing.assert_array_equal(got, np.where(wanted == -77, 0, wanted).astype(dtype))
+    with pytest.raises(store.StoreError, match="name that mask"):
+        store.check(tmp_path / "t")
+    assert not store.check(tmp_path / "t", mask=mask)
+    assert store.check(tmp_path / "t", mask=~mask)
+
+
+def opened(where: Path) -> Any:
+    """Level 0, to write to."""
+    volume = open_volume(Place.at(where))
+    from tinypyr.store.formats import FORMATS as known
+
+    spec = known[volume.format].open_spec(volume.place, volume.paths[0])
+    handle = open_array(spec, "level 0", read=True, write=True, open=True)
+    return handle.translate_to[(0,) * handle.rank]
+
+
+@pytest.mark.parametrize("method", ["mean", "mode", "median"])
+@pytest.mark.parametrize("format", FORMATS)
+def test_only_what_lies_above_a_change_is_made_again(format: str, method: str, footprint: None, tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    volume = rng.integers(0, 6, (64, 40, 50)).astype(np.uint32)
+    where, once = tmp_path / "t", tmp_path / "once"
+    arguments: dict[str, Any] = {"factor": 2, "levels": 3, "method": method, "chunks": (8, 8, 8), "format": format}
+    arguments |= {"grid": Grid(volume.shape, "xyz"), "force": True}
+    store.build(volume, where, **arguments)
+    changed = {"x": (5, 20), "y": (30, 39), "z": (0, 9)}
+    volume[tuple(slice(*changed[axis]) for axis in "xyz")] = rng.integers(0, 6, (15, 9, 9))
+    axes = open_volume(Place.at(where)).grids[0].axes
+    region = [changed.get(axis, (0, 1)) for axis in axes]
+    part = volume[tuple(slice(*changed[axis]) for axis in "xyz")]
+    part = part.transpose(["xyz".index(axis) for axis in axes if axis in "xyz"])
+    opened(where)[tuple(slice(*span) for span in region)].write(part.reshape([b - a for a, b in region])).result()
+    before = {path: path.stat().st_mtime_ns for path in where.rglob("*") if path.is_file()}
+    plan = store.plan(where, region=region)
+    assert len(plan.numbers) < plan.blocks
+    store._build.run(plan)
+    same = [path for path, time in before.items() if path.stat().st_mtime_ns == time]
+    assert len(same) > len(before) * 0.5, "far from the change nothing was written"
+    store.build(volume, once, **arguments)
+    for got, want in zip(read(where, "xyz"), read(once, "xyz"), strict=True):
+        np.testing.assert_array_equal(got, want)
+    assert not store.check(where)
+
+
+def test_regions_that_make_no_sense(tmp_path: Path) -> None:
+    volume = np.zeros((32, 32), np.uint8)
+    store.build(volume, tmp_path / "t", levels=1, factor=2, chunks=(8, 8))
+    store.build(volume, tmp_path / "bare", levels=0, chunks=(8, 8))
+    for source, more, match in (
+        (tmp_path / "t", {"region": [(0, 33), (0, 4)]}, "region: .* does not lie within"),
+        (tmp_path / "t", {"region": [(0, 4)]}, "region"),
+        (tmp_path / "t", {"region": 5}, "region: 5 is not"),
+        (tmp_path / "bare", {"region": [(0, 4), (0, 4)]}, "region: of a store that has its levels"),
+        (tmp_path / "t", {"region": [(0, 4), (0, 4)], "mask": volume}, "mask: not with a region"),
+        (volume, {"target": tmp_path / "new", "mask": volume[:5]}, "mask: of shape"),
+        (volume, {"target": tmp_path / "new", "recursive": True}, "recursive: of medians only"),
+        (volume, {"target": tmp_path / "new", "link": True}, "link: only to a source of the same format"),
+    ):
+        given: dict[str, Any] = dict(more)
+        with pytest.raises(ValueError, match=match):
+            store.plan(source, **given)
+    assert not (tmp_path / "new").exists()
+
+
+def test_medians_of_medians(footprint: None, tmp_path: Path) -> None:
+    """Where the median of the base would need too much memory, and only if asked for; the store says so."""
+    volume = np.random.default_rng(5).integers(0, 200, (40, 50, 33)).astype(np.uint8)
+    target = tmp_path / "t"
+    store.build(volume, target, factor=2, levels=3, method="median", recursive=True, chunks=(8, 8, 8))
+    want: Array = volume
+    for got in read(target, "zyx"):
+        np.testing.assert_array_equal(got, want)
+        want = tinypyr.downsample(want, 2, "median")
+    assert open_volume(Place.at(target)).notes["recursive"] is True
+    assert not store.check(target)
+
+
+@pytest.mark.parametrize("format", ["ome-zarr-0.5", "ome-zarr-0.4"])
+def test_a_linked_base_is_not_copied(format: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    volume = np.random.default_rng(6).integers(0, 200, (40, 50)).astype(np.uint8)
+    source, target = tmp_path / "s", tmp_path / "t"
+    store.build(volume, source, levels=0, chunks=(8, 8), format=format)
+    before = {path: path.read_bytes() for path in source.rglob("*") if path.is_file()}
+    assert cli.main(["build", str(source), str(target), "--no-copy", "--format", format, "--factor", "2"]) == 0
+    assert (target / "0").is_symlink()
+    for got, want in zip(read(target, "yx"), in_memory(volume, store.plan(source)), strict=True):
+        np.testing.assert_array_equal(got, want)
+    assert not store.check(target)
+    assert {path: path.read_bytes() for path in source.rglob("*") if path.is_file()} == before
+    capsys.readouterr()
+    assert cli.main(["build", str(source), str(tmp_path / "n5"), "--no-copy", "--format", "n5"]) == 2
+    assert "link" in capsys.readouterr().err
+    assert not (tmp_path / "n5").exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    where = tmp_path / "disk"
+    where.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(where)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a small file system needs the rights to do so")
+    yield where
+    subprocess.run(["umount", str(where)], check=True)
+
+
+def test_a_full_disk_is_named_and_the_build_goes_on(small_disk: Path) -> None:
+    volume = np.random.default_rng(0).integers(0, 255, (128, 128, 128)).astype(np.uint8)
+    target = small_disk / "t"
+    arguments: dict[str, Any] = {"chunks": (32, 32, 32), "factor": 2, "levels": 2}
+    with pytest.raises(store.StoreError, match="No space left on device"):
+        store.build(volume, target, **arguments)
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    store.build(volume, target, **arguments)
+    assert not store.check(target)
+    for got, want in zip(
+        read(target, "zyx"), in_memory(volume, store.plan(volume, "memory://n", **arguments)), strict=True
+    ):
+        np.testing.assert_array_equal(got, want)
