@@ -53,6 +53,8 @@ def case(seed: int) -> tuple[Array, dict[str, Any]]:
     shards = None
     if format == "ome-zarr-0.5" and draw.random() < 0.4:
         shards = tuple(c * draw.choice([1, 2, 3]) for c in chunks)
+    if format == "precomputed" and draw.random() < 0.5:
+        shards = tuple(c * (draw.choice([1, 2, 4]) if s else 1) for c, s in zip(chunks, spatial, strict=True))
     offset = tuple(draw.choice([0, 0, 5, -3, 64]) for _ in names) if draw.random() < 0.4 else (0,) * len(names)
     factor: Any = draw.choice(["auto", 2, tuple(draw.choice([1, 2, 3]) if s else 1 for s in spatial)])
     if factor == 2:
@@ -66,7 +68,7 @@ def case(seed: int) -> tuple[Array, dict[str, Any]]:
         "ignore": draw.choice([None, None, 0]),
         "chunks": chunks,
         "shards": shards,
-        "codec": draw.choice([None, None, "raw", "gzip", "blosc"]),
+        "codec": draw.choice([None, None, "raw", "gzip", "blosc"][: 4 if format == "precomputed" else 5]),
         "workers": draw.choice([1, 2, 3]),
         "memory": draw.choice(["8MiB", "64MiB"]),
         "grid": Grid(shape, names, scale, voxel_offset=offset),
@@ -570,6 +572,28 @@ def test_shards_are_kept_in_place(tmp_path: Path) -> None:
     first, last = (json.loads((tmp_path / path / "zarr.json").read_text()) for path in "03")
     for key in ("chunk_grid", "codecs", "data_type", "fill_value", "chunk_key_encoding"):
         assert first[key] == last[key]
+
+
+@pytest.mark.parametrize("chunks", [(8, 8, 8), (4, 16, 8)])
+def test_sharded_precomputed(chunks: tuple[int, int, int], tmp_path: Path, many_blocks: None) -> None:
+    """One file per shard, each of a block alone; levels beside a sharded level 0 are sharded like it."""
+    volume = np.random.default_rng(1).integers(0, 9, (100, 90, 70)).astype(np.uint32)
+    shards = tuple(4 * c for c in chunks)
+    arguments: dict[str, Any] = {"format": "precomputed", "chunks": chunks, "shards": shards, "method": "mode"}
+    whole = store.build(volume, tmp_path / "t", factor=2, levels=2, **arguments)
+    for path, layout, grid in zip(whole.plan.paths, whole.plan.layouts, whole.plan.grids, strict=True):
+        count = np.prod([-(-n // unit) for n, unit in zip(grid.shape, layout.unit, strict=True)])
+        assert len(list((tmp_path / "t" / path).iterdir())) == count
+    store.build(volume, tmp_path / "u", levels=0, **arguments)
+    store.build(tmp_path / "u", factor=(2, 2, 2, 1), levels=2)
+    for found in (tmp_path / "t", tmp_path / "u"):
+        assert not store.check(found)
+        assert not list(found.glob(".tinypyr*"))
+    one, other = (json.loads((tmp_path / name / "info").read_text())["scales"] for name in "tu")
+    assert [scale["sharding"]["minishard_bits"] for scale in one] == [0, 0, 0]
+    assert one[0] == other[0]
+    with pytest.raises(ValueError, match=r"shards: .* 1, 2, 4"):
+        store.plan(volume, tmp_path / "v", format="precomputed", chunks=chunks, shards=[3 * c for c in chunks])
 
 
 def test_precomputed_offsets_as_tensorstore_has_them(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,8 @@ class Place:
     def remove(self) -> None:
         """Remove all keys below."""
         self._store.delete_range(ts.KvStore.KeyRange()).result()
+        if self.is_file:  # empty folders are left
+            shutil.rmtree(self.spec["path"], ignore_errors=True)
 
     def json(self, key: str) -> dict[str, Any] | None:
         """A JSON object; None if there is none."""

@@ -451,7 +451,7 @@ def plan(
         raise ValueError("link: only to a source of the same format, chunks and codec, from a new target")
     if link and not (chosen.startswith("ome-zarr") and place.is_file and volume is not None and volume.place.is_file):
         raise ValueError(f"link: OME-Zarr in files allows it, {chosen} here does not; copy level 0")
-    layouts = [layout] * len(grids)
+    layouts = [FORMATS[chosen].at_level(layout, grid) for grid in grids]
     if again and volume is not None:  # as they are
         at = [volume.grids[0].axes.index(axis) for axis in base.axes]
         for number in range(len(grids)):
@@ -550,7 +550,7 @@ def _layout(read: Source, format: str, in_place: bool, chunks: Any, shards: Any,
     cut = _extents("chunks", chunks, base) if chunks is not None else of_source.chunks
     pack = _extents("shards", shards, base) if shards is not None else (of_source.shards if chunks is None else None)
     if pack is not None and shards is None and format != "ome-zarr-0.5":
-        pack = None  # (the others have none)
+        pack = None  # (the others have none, or others)
     if pack is not None and format in ("ome-zarr-0.4", "n5"):
         raise ValueError(f"shards: {format} has none; leave them out")
     if pack is not None and any(p % c for p, c in zip(pack, cut, strict=True)):

@@ -5,6 +5,7 @@ To add one: a module with these functions, and its line in FORMATS.
     FIXED                axes that levels cannot have fewer voxels along
     detect(place)        whether a store of this format lies there
     read(place)          its Volume, levels that exist included
+    at_level(...)        how a level is stored, where the base is stored so
     axes_order(axes)     the order in which it stores axes of these names
     open_spec(...)       for TensorStore, to open a level
     new_spec(...)        for TensorStore, to create a level; refuses what the format cannot hold

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...grid import Grid
 from .._errors import StoreError
+from .._volume import Layout
 
 ORDER = "tczyx"
 KINDS = {"t": "time", "c": "channel"}
@@ -19,6 +20,11 @@ def axes_order(axes: tuple[str, ...]) -> tuple[str, ...]:
     """Time, channel, then space with x last, as the format asks."""
     known = all(axis in ORDER for axis in axes)
     return tuple(sorted(axes, key=ORDER.index)) if known else axes
+
+
+def at_level(layout: Layout, grid: Grid) -> Layout:
+    """How a level is stored: as the base."""
+    return layout
 
 
 def parse(

@@ -14,6 +14,7 @@ from .._volume import Layout, Made, Volume
 from . import _ome
 
 axes_order = _ome.axes_order
+at_level = _ome.at_level
 DRIVER = "zarr3"
 FIXED: tuple[str, ...] = ()
 

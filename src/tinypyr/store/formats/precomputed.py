@@ -6,6 +6,8 @@ axes are x, y, z and channel.
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 from ...grid import Grid
@@ -51,7 +53,7 @@ def read(place: Place) -> Volume:
             grids.append(Grid([*scale["size"], channels], AXES, [*resolution, 1], [*corner, 0], units, [*offset, 0]))
             paths.append(str(scale["key"]))
         first = scales[0]
-        layout = Layout((*first["chunk_sizes"][0], channels), None, None, 0, first)
+        layout = at_level(Layout((*first["chunk_sizes"][0], channels), None, None, 0, first), grids[0])
         kind: Any = {"segmentation": "labels", "image": "image"}[info["type"]]
         return Volume(
             "precomputed",
@@ -68,6 +70,41 @@ def read(place: Place) -> Volume:
         raise StoreError(f"{place.name}/info cannot be understood: {error!r}") from None
 
 
+def at_level(layout: Layout, grid: Grid) -> Layout:
+    """How a level is stored: the extents of its shards follow from its own, as chunks are numbered."""
+    sharding = (layout.native or {}).get("sharding")
+    if sharding is None and layout.shards is None:
+        return layout
+    at = [grid.axes.index(axis) if axis in grid.axes else None for axis in AXES[:3]]
+    chunks = [1 if a is None else min(layout.chunks[a], max(1, grid.shape[a])) for a in at]
+    extents = [1 if a is None else grid.shape[a] for a in at]
+    if sharding is not None:
+        bits = int(sharding["preshift_bits"]) + int(sharding["minishard_bits"])
+        if sharding.get("hash") != "identity" or bits + int(sharding["shard_bits"]) < sum(_bits(chunks, extents)):
+            bits = 64  # chunks of one shard lie anywhere, so the level is one unit
+    else:
+        wanted = [s // c for s, c in zip(layout.shards or (), layout.chunks, strict=True)]
+        if any(count & (count - 1) for count in wanted):
+            raise ValueError(f"shards: {layout.shards} are not 1, 2, 4, ... chunks of {layout.chunks} along each axis")
+        bits = math.prod(wanted).bit_length() - 1
+    box = list(layout.chunks)
+    for a, chunk, count in zip(at, chunks, _bits(chunks, extents, bits), strict=True):
+        if a is not None:
+            box[a] = chunk << count
+    cut = tuple(chunks[at.index(a)] if a in at else chunk for a, chunk in enumerate(layout.chunks))
+    return replace(layout, chunks=cut, shards=tuple(box))
+
+
+def _bits(chunks: list[int], extents: list[int], most: int = 64) -> list[int]:
+    """Of the first bits of a chunk's number (its compressed Morton code), how many belong to each of x, y and z."""
+    found = [0, 0, 0]
+    for bit in range(64):
+        for axis in range(3):
+            if 1 << bit < -(-extents[axis] // chunks[axis]) and sum(found) < most:
+                found[axis] += 1
+    return found
+
+
 def open_spec(place: Place, path: str) -> dict[str, Any]:
     """For TensorStore, to open a level."""
     return {"driver": DRIVER, "kvstore": place.spec, "scale_metadata": {"key": path}}
@@ -77,14 +114,13 @@ def new_spec(place: Place, path: str, grid: Grid, dtype: str, layout: Layout, ki
     """For TensorStore, to create a level."""
     if dtype not in DTYPES:
         raise StoreError(f"precomputed holds {', '.join(DTYPES)}, not {dtype}; convert, or choose another format")
-    if layout.shards is not None:
-        raise StoreError("shards: not yet for precomputed; leave them out")
     if layout.fill not in (0, 0.0, None):
         raise StoreError(f"precomputed fills with 0, not {layout.fill!r}; choose another format")
     native = layout.native or {}
-    sharding = native.get("sharding")
-    if sharding:
-        raise StoreError("sharded precomputed volumes can be read, but not yet be given levels in place")
+    if layout.codec not in (None, "gzip", "raw"):
+        raise StoreError(
+            f"precomputed compresses by gzip, in shards, or not at all, not by {layout.codec}; choose another"
+        )
     labels = kind == "labels" and dtype in ("uint32", "uint64")
     encoding = native.get("encoding") or ("compressed_segmentation" if labels else "raw")
     scale: dict[str, Any] = {
@@ -97,8 +133,26 @@ def new_spec(place: Place, path: str, grid: Grid, dtype: str, layout: Layout, ki
     }
     if encoding == "compressed_segmentation":
         scale["compressed_segmentation_block_size"] = native.get("compressed_segmentation_block_size", [8, 8, 8])
+    if layout.shards is not None:
+        scale["sharding"] = native.get("sharding") or _sharding(scale, layout)
     whole = {"type": "segmentation" if kind == "labels" else "image", "data_type": dtype, "num_channels": grid.shape[3]}
     return {"driver": DRIVER, "kvstore": place.spec, "multiscale_metadata": whole, "scale_metadata": scale}
+
+
+def _sharding(scale: dict[str, Any], layout: Layout) -> dict[str, Any]:
+    in_shard = sum(_bits(scale["chunk_size"], list((layout.shards or ())[:3])))
+    minishards = max(0, in_shard - 9)  # of 512 chunks each: one index to read
+    everything = sum(_bits(scale["chunk_size"], scale["size"]))
+    encoding = "raw" if layout.codec == "raw" else "gzip"
+    return {
+        "@type": "neuroglancer_uint64_sharded_v1",
+        "hash": "identity",
+        "preshift_bits": in_shard - minishards,
+        "minishard_bits": minishards,
+        "shard_bits": max(0, everything - in_shard),
+        "minishard_index_encoding": "gzip",
+        "data_encoding": encoding,
+    }
 
 
 def describe(place: Place, made: Made) -> None:
