@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 import tinypyr
-from tinypyr import _demo
+from tinypyr import _demo, _picture
 
 #: CRC-32 of the two volumes of shape (50, 40, 3)
 RECIPE = (2275173043, 2959096065)
@@ -76,7 +76,7 @@ def test_picture_shows_the_levels(tmp_path: Path) -> None:
         _demo.build("labels", labels, "mode", 2, 1, 1, quiet),
     ]
     picture = _demo.draw(built)
-    data = _demo.png(picture)
+    data = _picture.png(picture)
     np.testing.assert_array_equal(decode(data), picture)
 
     pillow = pytest.importorskip("PIL.Image", reason="Pillow, an independent reader of PNG, is not installed")
@@ -84,10 +84,10 @@ def test_picture_shows_the_levels(tmp_path: Path) -> None:
 
     # the panels hold the middle section of each level, every voxel a square
     scale = 384 // 96
-    top, step = _demo.GAP + 40, 96 * scale + _demo.GAP
+    top, step = _picture.GAP + 40, 96 * scale + _picture.GAP
     for level, volume in enumerate((image, *tinypyr.pyramid(image, (2, 2, 1), num_mips=2))):
         side = scale * 2**level
-        panel = picture[top : top + 80 * scale, _demo.GAP + level * step :][:, : 96 * scale]
+        panel = picture[top : top + 80 * scale, _picture.GAP + level * step :][:, : 96 * scale]
         np.testing.assert_array_equal(panel[side // 2 :: side, side // 2 :: side, 0], volume[:, :, 3].T)
 
 
@@ -167,7 +167,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space"):
-        _demo.write_whole(tmp_path / "x.png", b"data")
+        _picture.write_whole(tmp_path / "x.png", b"data")
     assert not list(tmp_path.iterdir())
 
 

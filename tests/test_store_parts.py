@@ -176,3 +176,57 @@ def test_a_full_disk_is_named_and_the_build_goes_on(small_disk: Path) -> None:
         read(target, "zyx"), in_memory(volume, store.plan(volume, "memory://n", **arguments)), strict=True
     ):
         np.testing.assert_array_equal(got, want)
+
+
+def test_panels_of_a_preview_show_the_same_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Boxes of 8 voxels: every level, drawn where its metadata says, is the same picture."""
+    rng = np.random.default_rng(7)
+    labels = np.repeat(np.repeat(rng.integers(1, 9, (8, 6)), 8, axis=0), 8, axis=1).astype(np.uint32)
+    volume = np.repeat(labels[np.newaxis], 4, axis=0)
+    grid = Grid(volume.shape, "zyx", scale=(30, 4, 4), translation=(5, 6, 7), units=["nanometer"] * 3)
+    for format in FORMATS:
+        where, out = tmp_path / format, tmp_path / f"{format}.png"
+        store.build(volume, where, factor=(1, 2, 2), levels=3, format=format, grid=grid, chunks=(8, 8, 8))
+        assert cli.main(["preview", str(where), "--out", str(out)]) == 0
+        picture = store.preview(where)
+        assert out.read_bytes().startswith(b"\x89PNG")
+        high, wide = 64 * 6, 48 * 6  # each voxel is 6 pixels
+        panels = [picture[-high - 12 : -12, 12 + k * (wide + 12) :][:, :wide] for k in range(4)]
+        assert np.unique(panels[0].reshape(-1, 3), axis=0).shape[0] == np.unique(labels).size
+        for panel in panels:
+            np.testing.assert_array_equal(panel, panels[0])
+        np.testing.assert_array_equal(panels[0][:48:6, :48:6], np.broadcast_to(panels[0][0, 0], (8, 8, 3)))
+    meta = tmp_path / "ome-zarr-0.5" / "zarr.json"
+    meta.write_text(meta.read_text().replace('"type": "translation"', '"type": "identity"'))
+    picture = store.preview(tmp_path / "ome-zarr-0.5")
+    assert (
+        picture[-high - 12 : -12, 12 : 12 + wide] != picture[-high - 12 : -12, 12 + 3 * (wide + 12) :][:, :wide]
+    ).any()
+    assert cli.main(["preview", str(tmp_path / "nowhere")]) == 1
+    assert "nothing here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+@pytest.mark.parametrize("axes", ["x", "yx", "tcyx", "tczyx"])
+def test_previews_of_other_shapes(axes: str, dtype: str) -> None:
+    shape = [2 if axis in "tc" else 40 for axis in axes]
+    volume = np.random.default_rng(8).random(shape).astype(dtype)
+    factor = [1 if axis in "tc" else 2 for axis in axes]
+    where = f"memory://preview-{axes}-{dtype}"
+    store.build(volume, where, factor=factor, levels=2, format="n5", grid=Grid(shape, axes))
+    picture = store.preview(where)
+    assert picture.dtype == np.uint8
+    assert picture.shape[2] == 3
+
+
+def test_the_sample_of_the_readme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "sample"
+    assert cli.main(["demo", "--shape", "70", "50", "9", "--store", str(folder)]) == 0
+    for name, method in (("image", "mean"), ("labels", "mode")):
+        where = folder / f"{name}.ome.zarr"
+        assert cli.main(["build", str(where), "--levels", "2"]) == 0
+        assert cli.main(["check", str(where)]) == 0
+        assert open_volume(Place.at(where)).notes["method"] == method
+    capsys.readouterr()
+    assert cli.main(["demo", "--shape", "70", "50", "9", "--store", str(folder)]) == 1
+    assert "exists already" in capsys.readouterr().err

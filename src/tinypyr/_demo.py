@@ -7,12 +7,9 @@ Nothing here needs more than numpy.
 
 from __future__ import annotations
 
-import os
 import statistics
-import struct
 import sys
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ._picture import PANEL, colours, png, side_by_side, write_whole
 from .pooling import isas, pyramid
 
 F32 = NDArray[np.float32]
@@ -370,99 +368,25 @@ def table(built: Sequence[Built]) -> str:
 
 
 # --- the picture ---
-PANEL = 384  # side of the part of the volume that is shown, in voxels of level 0 and in pixels
-GAP = 12
-SIGNS = "0123456789ABDEGILMNOSVx "
-# five columns per sign, the top pixel in the lowest bit
-COLUMNS = bytes.fromhex(
-    "3E5149453E 00427F4000 4261514946 2141454B31 1814127F10 2745454539 3C4A494930 0171090503 3649494936 "
-    "064949291E 7E1111117E 7F49494936 7F41413E00 7F49494941 3E4149497A 00417F4100 7F40404040 7F020C027F "
-    "7F0408107F 3E4141413E 4649494931 1F2040201F 4428102844 0000000000"
-)
-
-
-def _write_text(picture: U8, text: str, x: int, y: int, scale: int = 2) -> None:
-    columns = np.frombuffer(b"".join(COLUMNS[5 * SIGNS.index(sign) :][:5] + b"\0" for sign in text), np.uint8)
-    bits = (columns[None, :] >> np.arange(8, dtype=np.uint8)[:, None]) & 1
-    ink = bits.repeat(scale, axis=0).repeat(scale, axis=1).astype(bool)
-    picture[y : y + ink.shape[0], x : x + ink.shape[1]][ink[:, : picture.shape[1] - x]] = 235
-
-
-def _colours(labels: NDArray[Any]) -> U8:
-    """A vivid colour per label, black for 0, decided by the label alone."""
-    z = labels.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    z ^= z >> np.uint64(29)
-    z *= np.uint64(0xBF58476D1CE4E5B9)
-    hue = ((z >> np.uint64(54)).astype(np.int64) * 6) % 6144  # in 1024ths of a sixth of the circle
-    light = (190 + (z >> np.uint64(20)) % np.uint64(66)).astype(np.int64)
-    pale = (10 + (z >> np.uint64(36)) % np.uint64(100)).astype(np.int64)
-    channels = []
-    for shift in (0, 4096, 2048):
-        rise = np.abs((hue + shift) % 6144 - 3072) - 1024
-        channels.append(pale + (light - pale) * np.clip(rise, 0, 1024) // 1024)
-    colours: U8 = np.stack(channels, axis=-1).astype(np.uint8)
-    colours[labels == 0] = 0
-    return colours
-
-
 def draw(built: Sequence[Built]) -> U8:
     """Every level side by side: the same piece of the middle section, enlarged to the same size."""
-    base = built[0].levels[0]
-    nx, ny, nz = base.shape
-    width, height = min(nx, PANEL), min(ny, PANEL)
+    nx, ny, nz = built[0].levels[0].shape
+    width, height = min(nx, PANEL), min(ny, PANEL)  # the part that is shown, in voxels of level 0
     scale = max(1, PANEL // max(width, height))
-    columns = len(built[0].levels)
-    caption = 20
-    panel_width = max(width * scale, 12 * 22)  # room for the caption
-    panel_height = height * scale
-    row_height = panel_height + 2 * caption + GAP
-    picture = np.full((len(built) * row_height + GAP, columns * (panel_width + GAP) + GAP, 3), 24, np.uint8)
     # from a block boundary of the coarsest level where there is one, so that the panels show the same voxels
-    coarsest = 2 ** (columns - 1)
+    coarsest = 2 ** (len(built[0].levels) - 1)
     x0, y0 = (nx - width) // 2 // coarsest * coarsest, (ny - height) // 2 // coarsest * coarsest
-    for row, b in enumerate(built):
-        top = GAP + row * row_height
-        _write_text(picture, f"{b.name} {b.method}".upper(), GAP, top)
+    rows = []
+    for b in built:
+        panels = []
         for k, level in enumerate(b.levels):
-            left = GAP + k * (panel_width + GAP)
-            _write_text(picture, f"LEVEL {k}  " + "x".join(map(str, level.shape)), left, top + caption)
-            factor = 2**k
-            xs = (x0 + np.arange(width * scale) // scale) // factor
-            ys = (y0 + np.arange(height * scale) // scale) // factor
+            xs = (x0 + np.arange(width * scale) // scale) // 2**k
+            ys = (y0 + np.arange(height * scale) // scale) // 2**k
             part = level[:, :, nz // 2].T[ys[:, None], xs[None, :]]
-            colour = _colours(part) if b.method == "mode" else part[:, :, None]
-            panel = picture[top + 2 * caption : top + 2 * caption + panel_height, left : left + width * scale]
-            panel[...] = colour
-    return picture
-
-
-def png(picture: U8) -> bytes:
-    """Encode an RGB picture, uint8 of shape (height, width, 3)."""
-    height, width, _ = picture.shape
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    rows = np.zeros((height, 1 + width * 3), np.uint8)  # every row starts with 0: no filter
-    rows[:, 1:] = picture.reshape(height, width * 3)
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows.tobytes(), 6))
-        + chunk(b"IEND", b"")
-    )
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that under its name there is the old one or the new one, never a part."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(beside, "xb") as file:
-            file.write(data)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+            panels.append((f"LEVEL {k}  " + "x".join(map(str, level.shape)), part))
+        coloured = colours if b.method == "mode" else lambda part: part[:, :, None]
+        rows.append((f"{b.name} {b.method}".upper(), [(caption, coloured(part)) for caption, part in panels]))
+    return side_by_side(rows)
 
 
 # --- the demo ---
@@ -482,11 +406,15 @@ class _Line:
             print("\r" + " " * 64 + "\r", end="", file=sys.stderr, flush=True)
 
 
+def default_shape() -> tuple[int, int, int]:
+    """Extents of the volumes where none are given."""
+    return (1024, 1024, 32) if isas() else (256, 256, 16)  # numpy alone is some hundred times slower
+
+
 def run(shape: tuple[int, int, int] | None, levels: int, out: Path, parallel: int) -> None:
     """Make the volumes, build and time the pyramids, print the table, write the picture."""
     sets = isas()
-    if shape is None:
-        shape = (1024, 1024, 32) if sets else (256, 256, 16)  # numpy alone is some hundred times slower
+    shape = shape or default_shape()
     progress = _Line()
     try:
         image, labels = volumes(shape, progress)

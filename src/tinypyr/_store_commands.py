@@ -1,11 +1,14 @@
-"""The commands ``tinypyr build``, ``plan``, ``info`` and ``check``: arguments in, lines out."""
+"""The commands ``tinypyr build``, ``plan``, ``info``, ``check`` and ``preview``: arguments in, lines out."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import Any
+
+from .grid import Grid
 
 BUILD = """\
 Make the levels of a volume in a store (OME-Zarr 0.4 or 0.5, N5, Neuroglancer precomputed), each exact from the
@@ -28,6 +31,10 @@ examples:
 
 PLAN = "Say what `tinypyr build` with the same arguments would read, write and hold. Nothing is created.\n"
 INFO = "Print the levels of a store: shape, dtype, chunks, and where their voxels lie.\n"
+PREVIEW = """\
+Write one picture (PNG) of all levels of a store side by side: the middle of the middle section, each level where its
+scale and translation say it lies, labels in distinct colours.
+"""
 CHECK = """\
 Compare the levels of a store with its base: their places by the formulas, their voxels by making them again. Prints
 what differs.
@@ -130,6 +137,17 @@ def add(commands: Any) -> None:
     info = commands.add_parser("info", help="print the levels of a store", description=INFO, formatter_class=form)
     info.add_argument("store", metavar="STORE", help="path or URL")
     info.set_defaults(run=_info)
+    preview = commands.add_parser(
+        "preview", help="write a picture of all levels", description=PREVIEW, formatter_class=form
+    )
+    preview.add_argument("store", metavar="STORE", help="path or URL")
+    preview.add_argument(
+        "--out",
+        default="tinypyr-preview.png",
+        metavar="FILE",
+        help="where it goes; a file of this name is replaced (default: tinypyr-preview.png)",
+    )
+    preview.set_defaults(run=_preview)
     check = commands.add_parser(
         "check",
         help="compare the levels of a store with its base",
@@ -162,6 +180,31 @@ def main(arguments: argparse.Namespace) -> int:
     except store.StoreError as error:
         print(f"tinypyr: {error}", file=sys.stderr)
         return 1
+
+
+def sample(shape: tuple[int, int, int], folder: Path) -> int:
+    """Write the volumes of the demo, without levels, into stores; the exit status."""
+    from . import _demo
+
+    try:
+        from . import store
+    except ImportError as error:
+        print(f"tinypyr: {error}", file=sys.stderr)
+        return 1
+    places = [folder / "image.ome.zarr", folder / "labels.ome.zarr"]
+    try:
+        for place in places:
+            if place.exists():
+                raise store.StoreError(f"{place}: exists already; remove it or choose another folder")
+        grid = Grid(shape, axes="xyz", scale=(8, 8, 32), units=["nanometer"] * 3)
+        chunks = [min(edge, n) for edge, n in zip((128, 128, 32), shape, strict=True)]
+        for place, volume, method in zip(places, _demo.volumes(shape), ("mean", "mode"), strict=True):
+            store.build(volume, place, levels=0, method=method, grid=grid, chunks=chunks)
+            print(f"{place}: {volume.dtype}, {' x '.join(map(str, shape))}, level 0 alone")
+    except store.StoreError as error:
+        print(f"tinypyr: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _arguments(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -226,6 +269,18 @@ def _info(arguments: argparse.Namespace) -> int:
             )
         )
         print(f"  {path or '.'}: {axes}")
+    return 0
+
+
+def _preview(arguments: argparse.Namespace) -> int:
+    from . import store
+
+    try:
+        store.preview(arguments.store, arguments.out)
+    except OSError as error:
+        print(f"tinypyr: --out: {error}", file=sys.stderr)
+        return 1
+    print(f"picture: {arguments.out}")
     return 0
 
 

@@ -38,6 +38,7 @@ exit status:
 examples:
   tinypyr demo
   tinypyr demo --shape 512 512 64 --levels 3 --parallel 0 --out levels.png
+  tinypyr demo --store sample && tinypyr build sample/image.ome.zarr
 """
 
 
@@ -90,6 +91,12 @@ def _parser() -> argparse.ArgumentParser:
         help="where the picture goes; a file of this name is replaced (default: tinypyr-demo.png)",
     )
     demo.add_argument(
+        "--store",
+        type=Path,
+        metavar="DIR",
+        help="instead of all this, write the volumes into two new stores in this folder (see tinypyr build --help)",
+    )
+    demo.add_argument(
         "--parallel",
         type=_count(0, 1024),
         default=1,
@@ -127,6 +134,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     try:
         chosen = (shape[0], shape[1], shape[2]) if shape else None
+        if arguments.store is not None:
+            return _store_commands.sample(chosen or _demo.default_shape(), arguments.store)
         _demo.run(chosen, arguments.levels, out, arguments.parallel)
         sys.stdout.flush()
     except KeyboardInterrupt:

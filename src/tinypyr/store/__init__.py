@@ -12,5 +12,6 @@ from ._build import Report, build
 from ._check import check
 from ._errors import StoreError
 from ._plan import Plan, plan
+from ._preview import preview
 
-__all__ = ["Plan", "Report", "StoreError", "build", "check", "plan"]
+__all__ = ["Plan", "Report", "StoreError", "build", "check", "plan", "preview"]

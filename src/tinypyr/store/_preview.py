@@ -1,0 +1,100 @@
+"""One picture of all levels: the same piece of the world in each, where the metadata says it lies."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from .._picture import PANEL, U8, colours, png, side_by_side, write_whole
+from ..grid import UNPOOLED, Grid
+from ..pooling import Array
+from ._place import Place
+from ._source import level_array, open_volume
+
+
+def preview(store: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> U8:
+    """Draw the levels of a store side by side: the middle of the middle section, labels in distinct colours.
+
+    Every pixel shows the voxel whose centre is nearest by the level's own scale and translation, so levels that the
+    metadata misplaces are seen to jump.
+
+    Parameters
+    ----------
+    store : path or URL
+        What to draw.
+    out : path, optional
+        A PNG file to write; one of this name is replaced.
+
+    Returns
+    -------
+    numpy.ndarray
+        The picture, uint8 of shape (height, width, 3).
+
+    Raises
+    ------
+    StoreError
+        The store cannot be read.
+    """
+    volume = open_volume(Place.at(store))
+    base = volume.grids[0]
+    down, across = _plane(base)
+    middle = [at + scale * (n - 1) / 2 for at, scale, n in zip(base.translation, base.scale, base.shape, strict=True)]
+    sides = [min(PANEL, base.shape[axis]) if axis >= 0 else 1 for axis in (down, across)]
+    zoom = max(1, PANEL // max(sides))
+    panels: list[tuple[str, Array]] = []
+    for number, grid in enumerate(volume.grids):
+        index = []
+        for axis, n in enumerate(grid.shape):
+            if axis in (down, across):
+                side = sides[(down, across).index(axis)]
+                first = base.translation[axis] + base.scale[axis] * ((base.shape[axis] - side) // 2)
+                world = first + base.scale[axis] * ((np.arange(side * zoom) + 0.5) / zoom - 0.5)
+            else:
+                world = np.array([middle[axis] if grid.axes[axis].lower() not in UNPOOLED else base.translation[axis]])
+            nearest = np.rint((world - grid.translation[axis]) / grid.scale[axis]).astype(np.int64)
+            index.append(np.clip(nearest, 0, n - 1))
+        low = [int(along.min()) for along in index]
+        box = tuple(slice(a, int(along.max()) + 1) for a, along in zip(low, index, strict=True))
+        voxels = level_array(volume, number)[box].read().result()
+        part = voxels[np.ix_(*(along - a for along, a in zip(index, low, strict=True)))]
+        shown = [axis for axis in (down, across) if axis >= 0]
+        part = np.moveaxis(part, shown, range(-len(shown), 0)).reshape([index[axis].size for axis in shown])
+        part = part if down >= 0 else np.tile(part, (zoom, 1))
+        panels.append((f"LEVEL {number}  " + "x".join(map(str, grid.shape)), part))
+    labels = volume.kind == "labels" or volume.notes.get("method") == "mode"
+    if labels:
+        drawn = [(caption, colours(part)) for caption, part in panels]
+    else:
+        dark, bright = _contrast(panels[-1][1])
+        drawn = [(caption, _grey(part, dark, bright)) for caption, part in panels]
+    picture = side_by_side([("LABELS" if labels else "IMAGE", drawn)])
+    if out is not None:
+        write_whole(Path(out), png(picture))
+    return picture
+
+
+def _plane(grid: Grid) -> tuple[int, int]:
+    """The axes shown downwards and across; -1: none."""
+    names = [name.lower() for name in grid.axes]
+    if "x" in names and "y" in names:
+        return names.index("y"), names.index("x")
+    spatial = [axis for axis, name in enumerate(names) if name not in UNPOOLED] or list(range(grid.ndim))
+    return (spatial[-2] if len(spatial) > 1 else -1), spatial[-1]
+
+
+def _contrast(part: Array) -> tuple[float, float]:
+    if part.dtype == np.uint8:
+        return 0.0, 255.0
+    known = part[np.isfinite(part)] if part.dtype.kind == "f" else part
+    if known.size == 0:
+        return 0.0, 1.0
+    dark, bright = (float(v) for v in np.percentile(known.astype(np.float64), (0.5, 99.5)))
+    return dark, bright if bright > dark else dark + 1.0
+
+
+def _grey(part: Array, dark: float, bright: float) -> U8:
+    scaled = (np.nan_to_num(part.astype(np.float64), nan=dark) - dark) / (bright - dark) * 255
+    grey: U8 = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)[:, :, np.newaxis]
+    return grey
