@@ -1,10 +1,11 @@
-"""The commands ``tinypyr build``, ``plan``, ``info``, ``check`` and ``preview``: arguments in, lines out."""
+"""The commands ``tinypyr build``, ``plan``, ``info``, ``check``, ``preview`` and ``view``: arguments in, lines out."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,10 @@ INFO = "Print the levels of a store: shape, dtype, chunks, and where their voxel
 PREVIEW = """\
 Write one picture (PNG) of all levels of a store side by side: the middle of the middle section, each level where its
 scale and translation say it lies, labels in distinct colours.
+"""
+VIEW = """\
+Serve a store on this machine (loopback alone) with Neuroglancer, and print the address to open in a browser. Ends with
+Ctrl-C. Needs pip install "tinypyr[view]".
 """
 CHECK = """\
 Compare the levels of a store with its base: their places by the formulas, their voxels by making them again. Prints
@@ -148,6 +153,9 @@ def add(commands: Any) -> None:
         help="where it goes; a file of this name is replaced (default: tinypyr-preview.png)",
     )
     preview.set_defaults(run=_preview)
+    view = commands.add_parser("view", help="show a store in Neuroglancer", description=VIEW, formatter_class=form)
+    view.add_argument("store", metavar="STORE", help="a folder of this machine, or an http address")
+    view.set_defaults(run=_view)
     check = commands.add_parser(
         "check",
         help="compare the levels of a store with its base",
@@ -198,7 +206,8 @@ def sample(shape: tuple[int, int, int], folder: Path) -> int:
                 raise store.StoreError(f"{place}: exists already; remove it or choose another folder")
         grid = Grid(shape, axes="xyz", scale=(8, 8, 32), units=["nanometer"] * 3)
         chunks = [min(edge, n) for edge, n in zip((128, 128, 32), shape, strict=True)]
-        for place, volume, method in zip(places, _demo.volumes(shape), ("mean", "mode"), strict=True):
+        made: list[tuple[Any, str]] = list(zip(_demo.volumes(shape), ("mean", "mode"), strict=True))
+        for place, (volume, method) in zip(places, made, strict=True):
             store.build(volume, place, levels=0, method=method, grid=grid, chunks=chunks)
             print(f"{place}: {volume.dtype}, {' x '.join(map(str, shape))}, level 0 alone")
     except store.StoreError as error:
@@ -281,6 +290,21 @@ def _preview(arguments: argparse.Namespace) -> int:
         print(f"tinypyr: --out: {error}", file=sys.stderr)
         return 1
     print(f"picture: {arguments.out}")
+    return 0
+
+
+def _view(arguments: argparse.Namespace) -> int:
+    from .store._view import viewer
+
+    try:
+        with viewer(arguments.store) as shown:
+            print(f"{shown}\n(Ctrl-C ends it)", flush=True)
+            threading.Event().wait()
+    except ImportError as error:
+        print(f"tinypyr: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        pass
     return 0
 
 

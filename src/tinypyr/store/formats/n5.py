@@ -20,6 +20,23 @@ ATTRIBUTES = "attributes.json"
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
 
 
+#: Units as N5's readers write them, Neuroglancer among them, which refuses all others.
+SHORT = {
+    "picometer": "pm", "nanometer": "nm", "micrometer": "um", "millimeter": "mm", "centimeter": "cm", "meter": "m",
+    "nanosecond": "ns", "microsecond": "us", "millisecond": "ms", "second": "s",
+}  # fmt: skip
+LONG = {short: long for long, short in SHORT.items()} | {"\u00b5m": "micrometer", "\u03bcm": "micrometer"}
+
+
+def _long(unit: str | None) -> str | None:
+    return LONG.get(unit or "", unit) or None
+
+
+def _short(unit: str | None) -> str:
+    """(Angstrom are not among them: the unit is then unknown to viewers, and known to the transform.)"""
+    return SHORT.get(unit or "", unit if unit in LONG else "") or ""
+
+
 def axes_order(axes: tuple[str, ...]) -> tuple[str, ...]:
     """x first, time last."""
     known = all(axis in "xyzct" for axis in axes)
@@ -65,12 +82,14 @@ def _placed(root: dict[str, Any], meta: dict[str, Any], grid: Grid) -> Grid:
     if transform is not None:  # written in the order of C, x last
         scale, translation, units = (list(reversed(transform[key])) for key in ("scale", "translate", "units"))
         axes = list(reversed(transform["axes"]))
-        return replace_grid(grid, axes=axes, scale=scale, translation=translation, units=[u or None for u in units])
+        return replace_grid(grid, axes=axes, scale=scale, translation=translation, units=[_long(u) for u in units])
     resolution = root.get("pixelResolution") or meta.get("pixelResolution")
     if "resolution" in root:
-        return replace_grid(grid, scale=root["resolution"], units=root.get("units", grid.units))
+        return replace_grid(
+            grid, scale=root["resolution"], units=[_long(unit) for unit in root.get("units", grid.units)]
+        )
     if isinstance(resolution, dict) and root:
-        return replace_grid(grid, scale=resolution["dimensions"], units=[resolution.get("unit")] * grid.ndim)
+        return replace_grid(grid, scale=resolution["dimensions"], units=[_long(resolution.get("unit"))] * grid.ndim)
     return grid
 
 
@@ -128,7 +147,7 @@ def describe(place: Place, made: Made) -> None:
             "axes": list(reversed(grid.axes)),
             "scale": list(reversed(grid.scale)),
             "translate": list(reversed(grid.translation)),
-            "units": [unit or "" for unit in reversed(grid.units)],
+            "units": [SHORT.get(unit or "", unit or "") for unit in reversed(grid.units)],
         }
         for grid in made.grids
     ]
@@ -137,12 +156,12 @@ def describe(place: Place, made: Made) -> None:
         meta = level.json(ATTRIBUTES) or {}
         meta["transform"] = transform
         meta["downsamplingFactors"] = factor
-        meta["pixelResolution"] = {"dimensions": list(grid.scale), "unit": grid.units[0] or "pixel"}
+        meta["pixelResolution"] = {"dimensions": list(grid.scale), "unit": _short(grid.units[0]) or "pixel"}
         level.write_json(ATTRIBUTES, meta)
     root = {"n5": "4.0.0", **made.attributes, **(place.json(ATTRIBUTES) or {})}
     root["downsamplingFactors"] = root["scales"] = factors
     root["resolution"] = list(base.scale)
-    root["units"] = [unit or "" for unit in base.units]
+    root["units"] = [_short(unit) for unit in base.units]
     root["axes"] = list(base.axes)
     datasets = [{"path": path, "transform": transform} for path, transform in zip(made.paths, transforms, strict=True)]
     root["multiscales"] = [{"name": "", "datasets": datasets, "type": made.method, "metadata": made.notes}]
