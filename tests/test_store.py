@@ -498,6 +498,9 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert cli.main(["build", where, "--progress", "json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert lines[-1]["blocks_done"] == lines[-1]["blocks"]
+    assert lines[-1]["bytes_read"] == lines[-1]["bytes_to_read"] == array.nbytes
+    assert lines[-1]["rate"] > 0
+    assert lines[-1]["seconds_left"] == 0
     assert cli.main(["info", where]) == 0
     assert "every 8" in capsys.readouterr().out
     assert cli.main(["check", where]) == 0

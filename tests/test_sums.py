@@ -67,3 +67,18 @@ def test_levels_above_go_on_from_sums(isa: str) -> None:
     )  # fmt: skip
     for got, want in zip(above, whole[2:], strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "uint16", "int32", "uint64", "int64", "float32", ">u4"])
+def test_distinct_values(dtype: str) -> None:
+    """Runs and noise, more values than a table begins with, 0 and the largest, every order of memory."""
+    rng = np.random.default_rng(2)
+    runs = np.repeat(rng.integers(0, 200, 700), rng.integers(1, 90, 700))
+    for array in (runs, rng.integers(0, 1 << 17, 300_000), np.zeros(1000), np.zeros(1), np.array([0, 1, 0]), runs[:0]):
+        given = array.astype(dtype)
+        if np.dtype(dtype).kind in "iu" and given.size:
+            given[-1] = np.iinfo(dtype).max
+        np.testing.assert_array_equal(pooling._distinct(given), np.unique(given))
+    volume = rng.integers(0, 9, (7, 6, 5)).astype(dtype)
+    for order in ("C", "F", "negative", "gapped", "permuted 1,0,2"):
+        np.testing.assert_array_equal(pooling._distinct(lay_out(volume, order)), np.unique(volume))

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "choose.hpp"
+#include "distinct.hpp"
 #include "fold.hpp"
 #include "isa.hpp"
 #include "kernels.hpp"
@@ -142,6 +143,14 @@ int chosen_isa() noexcept {
   for (int i = 0; i < usable().count; ++i)
     if (std::strcmp(wanted, usable().names[i]) == 0) return i;
   return -1;
+}
+
+i64 distinct(const void* voxels, i64 n, int width, u64* found, i64 room) noexcept {
+  KeySet seen;
+  if (n <= 0) return 0;
+  if (!seen.allocate(room)) return -1;
+  return with_unsigned(
+      width, [&](auto u) { return distinct_of(static_cast<const decltype(u)*>(voxels), n, found, room, seen); });
 }
 
 int sum_lanes(Dtype dtype, bool has_ignore) noexcept {

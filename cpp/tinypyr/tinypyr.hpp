@@ -58,6 +58,10 @@ Status pyramid(const View& in, int levels, const std::int64_t (*factors)[max_ndi
 // Lanes of the sums of a dtype.
 int sum_lanes(Dtype dtype, bool has_ignore) noexcept;
 
+// The distinct values of a contiguous array of n voxels of 1, 2, 4 or 8 bytes as their bits, in the order in which they are
+// met: how many there are, room + 1 if they are more than room, or -1 if there is no memory.
+std::int64_t distinct(const void* voxels, std::int64_t n, int width, std::uint64_t* found, std::int64_t room) noexcept;
+
 // Names of the instruction sets usable on this machine, best first; count receives how many.
 const char* const* isa_names(int* count) noexcept;
 

@@ -64,8 +64,26 @@ cdef extern from "tinypyr/tinypyr.hpp" namespace "tinypyr" nogil:
 
     Status c_pyramid "tinypyr::pyramid"(const View&, int, const int64_t (*)[32], const View*, const Options&,
                                        int64_t*, const View*) noexcept
+    int64_t c_distinct "tinypyr::distinct"(const void*, int64_t, int, uint64_t*, int64_t) noexcept
     const char* const* isa_names(int*) noexcept
     int chosen_isa() noexcept
+
+
+def distinct(array, uint64_t[::1] found):
+    """The distinct values of a contiguous array, as bits, into found: how many, or more than fit."""
+    cdef Py_buffer buffer
+    cdef int64_t count
+    PyObject_GetBuffer(array, &buffer, PyBUF_STRIDED_RO)
+    try:
+        with nogil:
+            count = c_distinct(
+                buffer.buf, buffer.len // buffer.itemsize, <int>buffer.itemsize, &found[0], found.shape[0]
+            )
+    finally:
+        PyBuffer_Release(&buffer)
+    if count < 0:
+        raise MemoryError("tinypyr: no memory for a table of labels")
+    return count
 
 
 def isas():

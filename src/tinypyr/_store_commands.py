@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 import threading
@@ -235,28 +236,18 @@ def _plan(arguments: argparse.Namespace) -> int:
 def _build(arguments: argparse.Namespace) -> int:
     from . import store
 
-    terminal = arguments.progress == "auto" and sys.stderr.isatty()
-    before = 0
-
-    def progress(done: int, blocks: int, seconds: float) -> None:
-        nonlocal before
-        if arguments.progress == "json":
-            print(json.dumps({"blocks_done": done, "blocks": blocks, "seconds": round(seconds, 3)}), flush=True)
-        elif terminal:
-            left = seconds / max(1, done) * (blocks - done)
-            line = f"{done} of {blocks} blocks, {seconds:.0f} s, about {left:.0f} s left"
-            print("\r" + line.ljust(before), end="", file=sys.stderr, flush=True)
-            before = len(line)
+    def as_json(progress: store.Progress) -> None:
+        left = progress.seconds_left
+        state = dataclasses.asdict(progress) | {"rate": progress.rate, "seconds_left": left if left < 1e18 else None}
+        print(json.dumps(state), flush=True)
 
     report = store.build(
         arguments.source,
         arguments.target,
         resume=not arguments.no_resume,
-        progress=progress,
+        progress=as_json if arguments.progress == "json" else arguments.progress == "auto",
         **_arguments(arguments),
     )
-    if terminal:
-        print(file=sys.stderr)
     if arguments.progress != "json":
         print(f"{report.plan}\n{report}")
     return 0

@@ -616,6 +616,27 @@ def _mean_levels(
     return levels, _reference.Fold(made, counts, origin_above, plan.ignore)
 
 
+def _distinct(values: Array) -> Array:
+    """The distinct values, ascending."""
+    flat = values.ravel(order="K")
+    if (
+        _core is None
+        or flat.dtype.kind not in "iu"
+        or not flat.dtype.isnative
+        or not flat.flags.aligned
+        or flat.size == 0
+    ):
+        ends = np.flatnonzero(flat[1:] != flat[:-1])  # labels come in runs, of which the last voxel is enough
+        return np.asarray(np.unique(np.append(flat[ends], flat[-1:])))
+    bits = flat.view(f"u{flat.dtype.itemsize}")
+    room = 1 << 12
+    while (count := _core.distinct(bits, found := np.empty(room, np.uint64))) > room:
+        room *= 8
+    made: Array = found[:count].astype(bits.dtype).view(flat.dtype)
+    made.sort()
+    return made
+
+
 def _report_missing_core() -> None:
     global _missing_core_reported
     if not _missing_core_reported:

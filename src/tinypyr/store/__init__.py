@@ -8,10 +8,10 @@ A plan numbers its blocks. Blocks share no chunk, so any number of them run at o
 written, and running one again changes nothing; what single blocks cannot write whole is merged at the end.
 """
 
-from ._build import Report, build
+from ._build import Progress, Report, build
 from ._check import check
 from ._errors import StoreError
 from ._plan import Plan, plan
 from ._preview import preview
 
-__all__ = ["Plan", "Report", "StoreError", "build", "check", "plan", "preview"]
+__all__ = ["Plan", "Progress", "Report", "StoreError", "build", "check", "plan", "preview"]

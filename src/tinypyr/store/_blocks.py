@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..pooling import Array
+from ..pooling import Array, _distinct
 from ._carry import Carry, from_arrays, to_arrays
 from ._errors import StoreError
 from ._place import open_array
@@ -205,7 +205,7 @@ def run_block(plan: Plan, number: int, levels: Levels | None = None) -> Done:
         unproven[:] = map(operator.add, unproven, missing)
         for k, level in enumerate([values, *levels]):
             if counts_labels:
-                labels[k] = np.union1d(labels[k], unique(level))
+                labels[k] = np.union1d(labels[k], _distinct(level))
             at = plan.region(k, leaf)
             if k in units:
                 units[k].put(level, at)
@@ -250,14 +250,6 @@ def _place(carry: Carry, part: Carry, at: Box, whole: Box) -> None:
         entry[_within(at, whole)] = values
 
 
-def unique(values: Array) -> Array:
-    """The distinct values, ascending. Labels come in runs, of which the last voxel is enough."""
-    flat = values.ravel(order="K")
-    ends = np.flatnonzero(flat[1:] != flat[:-1])
-    found: Array = np.unique(np.append(flat[ends], flat[-1:]))
-    return found
-
-
 @dataclass
 class Merged:
     """What is known of the levels that blocks could not write, and of all blocks together."""
@@ -291,7 +283,7 @@ def merge(plan: Plan, levels: Levels | None = None) -> Merged:
             units[k].put(level, plan.region(k, box))
             unproven[k - 1] += count
             if labels:
-                labels[k] = np.union1d(labels[k], unique(level))
+                labels[k] = np.union1d(labels[k], _distinct(level))
     for unit in units.values():
         unit.close()
     writes.close()

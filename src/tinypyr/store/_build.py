@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import math
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,7 +61,49 @@ class Report:
         return "\n".join(lines)
 
 
-Progress = Callable[[int, int, float], None]
+@dataclass(frozen=True)
+class Progress:
+    """How far a build has come; blocks that an earlier run had finished count as done, but not their bytes."""
+
+    blocks_done: int
+    blocks: int
+    bytes_read: int
+    bytes_to_read: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Bytes of level 0 per second."""
+        return self.bytes_read / self.seconds if self.seconds else 0.0
+
+    @property
+    def seconds_left(self) -> float:
+        """At this rate; infinite before the first block."""
+        return (self.bytes_to_read - self.bytes_read) / self.rate if self.rate else math.inf
+
+    def __str__(self) -> str:
+        left = f", about {self.seconds_left:.0f} s left" if math.isfinite(self.seconds_left) else ""
+        return (
+            f"{self.blocks_done} of {self.blocks} blocks, {_bytes(self.bytes_read)} of {_bytes(self.bytes_to_read)}, "
+            f"{_bytes(self.rate)}/s{left}"
+        )
+
+
+class _Line:
+    """One line on a terminal that rewrites itself; silent elsewhere."""
+
+    def __init__(self) -> None:
+        self._watched, self._width = sys.stderr.isatty(), 0
+
+    def __call__(self, progress: Progress) -> None:
+        if self._watched:
+            text = str(progress)
+            print("\r" + text.ljust(self._width), end="", file=sys.stderr, flush=True)
+            self._width = len(text)
+
+    def close(self) -> None:
+        if self._width:
+            print("\r" + " " * self._width + "\r", end="", file=sys.stderr, flush=True)
 
 
 def build(
@@ -69,7 +112,7 @@ def build(
     *,
     engine: Literal["threads"] = "threads",
     resume: bool = True,
-    progress: Progress | None = None,
+    progress: bool | Callable[[Progress], None] = True,
     **arguments: Any,
 ) -> Report:
     """Make the levels of a volume, in bounded memory.
@@ -85,8 +128,9 @@ def build(
     resume : bool
         Keep what an earlier run of the same plan has finished. An array that lies in no store is taken to be the same
         when its first and its last piece are.
-    progress : callable, optional
-        Called as ``progress(blocks done, blocks, seconds)`` after every block.
+    progress : bool or callable
+        True: a line that counts, where standard error is a terminal. A function is called after every block with a
+        :class:`Progress`: blocks, bytes, rate, time left.
 
     Returns
     -------
@@ -115,8 +159,17 @@ def build(
     return run(todo, resume=resume, progress=progress)
 
 
-def run(todo: Plan, *, resume: bool = True, progress: Progress | None = None) -> Report:
+def run(todo: Plan, *, resume: bool = True, progress: bool | Callable[[Progress], None] = False) -> Report:
     """Run the blocks of a plan on threads, then finalize it."""
+    line = _Line()
+    tell = progress if callable(progress) else line if progress else None
+    try:
+        return _run(todo, resume, tell)
+    finally:
+        line.close()
+
+
+def _run(todo: Plan, resume: bool, tell: Callable[[Progress], None] | None) -> Report:
     start = time.perf_counter()
     todo.scratch.write_json("plan.json", todo.describe())
     if todo.links_base and todo.source.volume is not None:
@@ -128,6 +181,8 @@ def run(todo: Plan, *, resume: bool = True, progress: Progress | None = None) ->
     report.blocks_kept = len(kept)
     waiting = iter(number for number in todo.numbers if number not in kept)
     voxel = todo.source.dtype.itemsize
+    sizes = {n: voxel * math.prod(stop - begin for begin, stop in todo.box(n)) for n in todo.numbers}
+    to_read = sum(size for number, size in sizes.items() if number not in kept)
     with concurrent.futures.ThreadPoolExecutor(todo.workers) as pool:
         running: dict[concurrent.futures.Future[Done], int] = {}
 
@@ -148,10 +203,11 @@ def run(todo: Plan, *, resume: bool = True, progress: Progress | None = None) ->
                     report.failed[number] = str(error)
                 else:
                     report.blocks_done += 1
-                    report.bytes_read += voxel * math.prod(stop - begin for begin, stop in todo.box(number))
+                    report.bytes_read += sizes[number]
                 submit()
-                if progress is not None:
-                    progress(report.blocks_kept + report.blocks_done, len(todo.numbers), time.perf_counter() - start)
+                if tell is not None:
+                    so_far, taken = report.blocks_kept + report.blocks_done, time.perf_counter() - start
+                    tell(Progress(so_far, len(todo.numbers), report.bytes_read, to_read, taken))
     if report.failed:
         report.seconds = time.perf_counter() - start
         raise StoreError(

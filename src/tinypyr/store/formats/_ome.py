@@ -6,10 +6,11 @@ Formats: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicroscopy.or
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from ...grid import Grid
 from .._errors import StoreError
+from .._place import Place
 from .._volume import Layout
 
 ORDER = "tczyx"
@@ -25,6 +26,26 @@ def axes_order(axes: tuple[str, ...]) -> tuple[str, ...]:
 def at_level(layout: Layout, grid: Grid) -> Layout:
     """How a level is stored: as the base."""
     return layout
+
+
+def kind(ome: dict[str, Any]) -> Literal["image", "labels"] | None:
+    """What the metadata says that the voxels are."""
+    return "labels" if "image-label" in ome else "image" if "omero" in ome else None
+
+
+def levels(
+    ome: Any, place: Place, shape_of: Callable[[str], list[int]]
+) -> tuple[list[Grid], list[str], dict[str, Any]]:
+    """The grids and paths of all levels, and how they were made. A group that says nothing may hold an array 0."""
+    if isinstance(ome, dict) and "multiscales" in ome:
+        return parse(ome["multiscales"], shape_of, place.name)
+    try:
+        shape = shape_of("0")
+    except StoreError:
+        raise StoreError(
+            f"{place.name}: its attributes have no multiscales, so its levels are unknown, and it has no array 0"
+        ) from None
+    return [Grid(shape)], ["0"], {}
 
 
 def parse(

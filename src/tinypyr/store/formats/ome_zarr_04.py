@@ -33,12 +33,9 @@ def read(place: Place) -> Volume:
             "ome-zarr-0.4", place, [grid], [""], _dtype(single, place.name), layout_of(single), None, {"array": True}
         )
     attributes = place.json(".zattrs") or {}
-    if "multiscales" not in attributes:
-        raise StoreError(f"{place.name}: .zattrs has no multiscales, so its levels are unknown")
-    grids, paths, notes = _ome.parse(attributes["multiscales"], lambda path: _array(place, path)["shape"], place.name)
+    grids, paths, notes = _ome.levels(attributes, place, lambda path: _array(place, path)["shape"])
     meta = _array(place, paths[0])
-    kind: Any = "labels" if "image-label" in attributes else "image" if "omero" in attributes else None
-    dtype = _dtype(meta, place.name)
+    dtype, kind = _dtype(meta, place.name), _ome.kind(attributes)
     return Volume("ome-zarr-0.4", place, grids, paths, dtype, layout_of(meta), kind, attributes, notes)
 
 
@@ -91,6 +88,12 @@ def _compressor(codec: str) -> dict[str, Any] | None:
     if codec == "blosc":
         return {"id": "blosc", "cname": "zstd", "clevel": 3, "shuffle": -1, "blocksize": 0}
     return {"id": codec, "level": 5 if codec == "gzip" else 3}
+
+
+def create_group(place: Place) -> None:
+    """Make sure that there is a group."""
+    if place.read(".zgroup") is None:
+        place.write_json(".zgroup", {"zarr_format": 2})
 
 
 def describe(place: Place, made: Made) -> None:

@@ -32,13 +32,10 @@ def read(place: Place) -> Volume:
         return Volume("ome-zarr-0.5", place, [grid], [""], root["data_type"], layout_of(root), None, {"array": True})
     attributes = root.get("attributes", {})
     ome = attributes.get("ome", {}) if isinstance(attributes, dict) else {}
-    if not isinstance(ome, dict) or "multiscales" not in ome:
-        raise StoreError(f"{place.name}: zarr.json has no attributes.ome.multiscales, so its levels are unknown")
-    grids, paths, notes = _ome.parse(ome["multiscales"], lambda path: _array(place, path)["shape"], place.name)
+    grids, paths, notes = _ome.levels(ome, place, lambda path: _array(place, path)["shape"])
     meta = _array(place, paths[0])
-    kind: Any = "labels" if "image-label" in ome else "image" if "omero" in ome else None
     dtype = str(meta["data_type"])
-    return Volume("ome-zarr-0.5", place, grids, paths, dtype, layout_of(meta), kind, attributes, notes)
+    return Volume("ome-zarr-0.5", place, grids, paths, dtype, layout_of(meta), _ome.kind(ome), attributes, notes)
 
 
 def _array(place: Place, path: str) -> dict[str, Any]:
@@ -103,6 +100,12 @@ def _compressor(codec: str, dtype: str) -> list[dict[str, Any]]:
     if codec == "gzip":
         return [{"name": "gzip", "configuration": {"level": 5}}]
     return [{"name": "zstd", "configuration": {"level": 3, "checksum": False}}]
+
+
+def create_group(place: Place) -> None:
+    """Make sure that there is a group."""
+    if place.read("zarr.json") is None:
+        place.write_json("zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": {}})
 
 
 def describe(place: Place, made: Made) -> None:
