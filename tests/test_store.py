@@ -198,6 +198,29 @@ def test_each_chunk_is_read_once_and_written_once(
     assert len(written) == report.plan.describe()["objects"]
 
 
+def metrics(name: str) -> int:
+    """What TensorStore itself has counted of its file driver."""
+    found = ts.experimental_collect_matching_metrics(f"/tensorstore/kvstore/file/{name}")
+    return int(
+        sum(value["value"] for metric in found if metric["name"].endswith(f"/{name}") for value in metric["values"])
+    )
+
+
+@pytest.mark.parametrize("footprint", [1 << 31, 40])
+def test_tensorstore_counts_the_same(footprint: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of level 0 are read once; what is written is one file per chunk of the levels, and their metadata."""
+    monkeypatch.setattr(_plan, "MAX_FOOTPRINT", footprint)
+    array = np.random.default_rng(0).integers(1, 255, (64, 128, 128)).astype(np.uint8)
+    store.build(array, tmp_path / "t", levels=0, chunks=(16, 32, 32))
+    read, written = metrics("read"), metrics("write")
+    report = store.build(tmp_path / "t", factor=2, levels=3)
+    base_chunks = 4 * 4 * 4
+    assert base_chunks <= metrics("read") - read < 2 * base_chunks, "each chunk once, and metadata"
+    chunks = 8 + 1 + 1
+    arrays, group, plan = 3, 1, 1
+    assert metrics("write") - written == chunks + arrays + group + plan + len(report.plan.numbers)
+
+
 @pytest.mark.parametrize("format", ["ome-zarr-0.5", "ome-zarr-0.4", "n5", "precomputed"])
 def test_levels_beside_level_0(format: str, tmp_path: Path) -> None:
     """In place: level 0 is not touched, and what the metadata held is kept."""
