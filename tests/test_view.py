@@ -38,6 +38,10 @@ def test_files_are_served_whole_and_in_parts(tmp_path: Path) -> None:
             status, body, headers = fetch(f"{address}/a%20b", part)
             assert (status, body) == (206, want)
         assert headers["Content-Range"] == "bytes 0-199/200"
+        server = address.rsplit("/", 1)[0]
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            fetch(f"{server}/a%20b")  # without the secret
+        caught.value.close()
         refused: tuple[tuple[str, str | None, int], ...] = (
             ("none", None, 404),
             ("../secret", None, 404),
@@ -110,7 +114,7 @@ def test_levels_align_in_neuroglancer(format: str, tmp_path: Path, monkeypatch: 
         time.sleep(2)
         coarse = drawn()
         browser.close()
-    assert any(path.startswith(f"/t/{coarsest}/") for path in asked), "the coarsest level was read"
+    assert any(f"/{coarsest}/" in path for path in asked), "the coarsest level was read"
     assert (np.abs(np.diff(fine, axis=1)) > 20).mean() > 0.8, "level 0 is chequered"
     assert (np.abs(np.diff(coarse, axis=1)) > 20).mean() < 0.2, "level 3 is not"
     smooth = (fine[:, 1:] + fine[:, :-1]) / 2

@@ -126,8 +126,8 @@ def build(
     engine : {"threads"}
         Who runs the blocks.
     resume : bool
-        Keep what an earlier run of the same plan has finished. An array that lies in no store is taken to be the same
-        when its first and its last piece are.
+        Keep what an earlier run of the same plan has finished (not of a region, which may have changed since). An array
+        that lies in no store is taken to be the same when its first and its last piece are.
     progress : bool or callable
         True: a line that counts, where standard error is a terminal. A function is called after every block with a
         :class:`Progress`: blocks, bytes, rate, time left.
@@ -177,7 +177,11 @@ def _run(todo: Plan, resume: bool, tell: Callable[[Progress], None] | None) -> R
         todo.place.link(todo.paths[0], volume.place.child(volume.paths[0]) if volume.paths[0] else volume.place)
     levels = Levels(todo)
     report = Report(todo)
-    kept = {number: done for number in todo.numbers if (done := finished(todo, number))} if resume else {}
+    kept = (
+        {number: done for number in todo.numbers if (done := finished(todo, number))}
+        if resume and todo.changed is None
+        else {}
+    )
     report.blocks_kept = len(kept)
     waiting = iter(number for number in todo.numbers if number not in kept)
     voxel = todo.source.dtype.itemsize

@@ -93,9 +93,10 @@ class Place:
 
     def remove(self) -> None:
         """Remove all keys below."""
-        self._store.delete_range(ts.KvStore.KeyRange()).result()
-        if self.is_file:  # empty folders are left
+        if self.is_file:  # with its empty folders, and without what links lead to
             shutil.rmtree(self.spec["path"], ignore_errors=True)
+        else:
+            self._store.delete_range(ts.KvStore.KeyRange()).result()
 
     def json(self, key: str) -> dict[str, Any] | None:
         """A JSON object; None if there is none."""

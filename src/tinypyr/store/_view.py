@@ -7,8 +7,8 @@ import http.server
 import importlib
 import os
 import re
+import secrets
 import threading
-import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +28,9 @@ MIME = "application/octet-stream"
 class _Files(http.server.SimpleHTTPRequestHandler):
     """Files, whole or in part (shards are read so), for pages of any origin."""
 
+    #: The first part of every path: other pages of the browser may ask this server, but do not know what for.
+    secret = ""
+
     def do_GET(self) -> None:
         self._answer(with_body=True)
 
@@ -39,7 +42,10 @@ class _Files(http.server.SimpleHTTPRequestHandler):
         self.end_headers()
 
     def _answer(self, *, with_body: bool) -> None:
-        path = Path(self.translate_path(self.path))
+        prefix = f"/{self.secret}/"
+        if not self.path.startswith(prefix):
+            return self.send_error(404)
+        path = Path(self.translate_path(self.path[len(prefix) - 1 :]))
         try:
             size = path.stat().st_size
             file = path.open("rb")
@@ -62,7 +68,10 @@ class _Files(http.server.SimpleHTTPRequestHandler):
             self.end_headers()
             if with_body:
                 file.seek(start)
-                self.wfile.write(file.read(stop - start))
+                while start < stop:
+                    part = file.read(min(stop - start, 1 << 20))
+                    self.wfile.write(part)
+                    start += len(part) or stop
 
     def end_headers(self) -> None:
         self.send_header("Access-Control-Allow-Origin", "*")
@@ -78,12 +87,14 @@ class _Files(http.server.SimpleHTTPRequestHandler):
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
     """The address of a folder, on the loopback interface, while it is served."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Files, directory=str(folder)))
+    secret = secrets.token_urlsafe(16)
+    handler = functools.partial(type("_Files", (_Files,), {"secret": secret}), directory=str(folder))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http://127.0.0.1:{server.server_address[1]}/{secret}"
     finally:
         server.shutdown()
         server.server_close()
@@ -116,8 +127,8 @@ def viewer(store: str | os.PathLike[str]) -> Iterator[Any]:
         yield _shown(neuroglancer, volume, volume.place.url.rstrip("/"))
         return
     folder = Path(volume.place.spec["path"])
-    with served(folder.parent) as address:
-        yield _shown(neuroglancer, volume, f"{address}/{urllib.parse.quote(folder.name)}")
+    with served(folder) as address:
+        yield _shown(neuroglancer, volume, address)
 
 
 def _shown(neuroglancer: Any, volume: Volume, address: str) -> Any:
