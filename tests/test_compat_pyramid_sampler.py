@@ -61,6 +61,12 @@ def test_mistakes_write_nothing(tmp_path: Path) -> None:
         Downsampler(tmp_path, 2, (32, 32, 32)).downsample(0, "field")
     with pytest.raises(StoreError, match="nothing here"):
         Downsampler(tmp_path, 2, (32, 32, 32)).downsample(3, "other")
+    with pytest.raises(ValueError, match="dtype"):
+        initialize_test_image(tmp_path, "field", (8, 8), dtype="complex64")
+    with pytest.raises(ValueError, match="zarr_field"):
+        Downsampler(tmp_path, 2, (32, 32, 32)).downsample(3, "")
+    with pytest.raises(TypeError, match="zarr_store"):
+        initialize_test_image(5, "field", (8, 8))
     with pytest.raises(StoreError, match="exists already"):
         initialize_test_image(tmp_path, "field", (8, 8), overwrite_field=False)
     assert sorted(tmp_path.rglob("*")) == before

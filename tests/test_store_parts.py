@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -112,12 +113,81 @@ def test_regions_that_make_no_sense(tmp_path: Path) -> None:
         (tmp_path / "t", {"region": [(0, 4), (0, 4)], "mask": volume}, "mask: not with a region"),
         (volume, {"target": tmp_path / "new", "mask": volume[:5]}, "mask: of shape"),
         (volume, {"target": tmp_path / "new", "recursive": True}, "recursive: of medians only"),
-        (volume, {"target": tmp_path / "new", "link": True}, "link: only to a source of the same format"),
+        (volume, {"target": tmp_path / "new", "link": True}, "link: from a store"),
     ):
         given: dict[str, Any] = dict(more)
         with pytest.raises(ValueError, match=match):
             store.plan(source, **given)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_region_of_what_has_not_changed_changes_nothing(format: str, tmp_path: Path) -> None:
+    """The store says how its levels were made, where the array begins in a larger one included."""
+    volume = np.random.default_rng(9).integers(0, 255, (17, 18, 19)).astype(np.uint8)
+    grid = Grid(volume.shape, "xyz", voxel_offset=(5, 3, 1))
+    for number, more in enumerate(({"method": "median", "recursive": True}, {"rounding": "floor", "ignore": 7})):
+        where = tmp_path / str(number)
+        given: dict[str, Any] = dict(more)
+        store.build(volume, where, factor=2, levels=3, chunks=(8, 8, 8), format=format, grid=grid, **given)
+        assert not store.check(where)
+        before = read(where, "xyz")
+        axes = open_volume(Place.at(where)).grids[0].axes
+        store.build(where, region=[(0, 4) if axis in "xyz" else (0, 1) for axis in axes])
+        for got, want in zip(read(where, "xyz"), before, strict=True):
+            np.testing.assert_array_equal(got, want)
+        assert not store.check(where)
+        for name, value in (
+            ("factor", (2, 2, 1)),
+            ("levels", 2),
+            ("method", "max"),
+            ("ignore", 3),
+            ("chunks", (4, 4, 4)),
+        ):
+            wrong: dict[str, Any] = {name: value}
+            with pytest.raises(ValueError, match=f"{name}: not with a region"):
+                store.build(where, region=[(0, 1)] * len(axes), **wrong)
+
+
+def test_a_region_where_nobody_says_how_levels_were_made(tmp_path: Path) -> None:
+    volume = np.random.default_rng(9).integers(0, 255, (20, 20)).astype(np.uint8)
+    store.build(volume, tmp_path / "t", factor=2, levels=2, method="max", chunks=(8, 8))
+    meta = json.loads((tmp_path / "t" / "zarr.json").read_text())
+    for name in ("type", "metadata"):
+        del meta["attributes"]["ome"]["multiscales"][0][name]
+    (tmp_path / "t" / "zarr.json").write_text(json.dumps(meta))
+    with pytest.raises(ValueError, match=r"method: .* does not say how"):
+        store.plan(tmp_path / "t", region=[(0, 4), (0, 4)])
+    store.build(tmp_path / "t", region=[(0, 4), (0, 4)], method="max")
+    assert not store.check(tmp_path / "t")
+
+
+def test_axes_of_a_mask_are_matched_by_name(tmp_path: Path) -> None:
+    """The same mask in every format, and as the array that it was made of; checked with any of them."""
+    rng = np.random.default_rng(10)
+    volume, mask = rng.integers(0, 255, (12, 12, 12)).astype(np.uint8), np.zeros((12, 12, 12), np.uint8)
+    mask[:5, :, 3:] = 1
+    masks: list[Any] = [mask, mask.astype(bool)]
+    for format in FORMATS:
+        store.build(mask, tmp_path / f"mask-{format}", levels=0, format=format, method="mean")
+        masks.append(tmp_path / f"mask-{format}")
+    store.build(volume, tmp_path / "base", levels=0)
+    want = read_after(tmp_path / "want", tmp_path / "base", mask, "ome-zarr-0.5")
+    for number, given in enumerate(masks):
+        for format in FORMATS:
+            where = tmp_path / f"{number}-{format}"
+            for got, wanted in zip(read_after(where, tmp_path / "base", given, format), want, strict=True):
+                np.testing.assert_array_equal(got, wanted)
+            for other in masks:
+                assert not store.check(where, mask=other)
+    for wrong, kind in ((5, TypeError), (mask[:3], ValueError), (mask.astype("U1"), store.StoreError)):
+        with pytest.raises(kind, match="mask"):
+            store.plan(tmp_path / "base", tmp_path / "new", mask=wrong)
+
+
+def read_after(where: Path, source: Path, mask: Any, format: str) -> list[Array]:
+    store.build(source, where, mask=mask, format=format, factor=2, levels=2)
+    return read(where, "zyx")
 
 
 def test_medians_of_medians(footprint: None, tmp_path: Path) -> None:

@@ -82,10 +82,12 @@ def _levels(text: str) -> Any:
 
 
 def _number(text: str) -> Any:
-    try:
-        return int(text)
-    except ValueError:
-        return float(text)
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number")
 
 
 def add(commands: Any) -> None:
@@ -202,6 +204,8 @@ def sample(shape: tuple[int, int, int], folder: Path) -> int:
         return 1
     places = [folder / "image.ome.zarr", folder / "labels.ome.zarr"]
     try:
+        if folder.exists() and not folder.is_dir():
+            raise store.StoreError(f"--store: {folder} is no folder; choose another")
         for place in places:
             if place.exists():
                 raise store.StoreError(f"{place}: exists already; remove it or choose another folder")
@@ -275,11 +279,7 @@ def _info(arguments: argparse.Namespace) -> int:
 def _preview(arguments: argparse.Namespace) -> int:
     from . import store
 
-    try:
-        store.preview(arguments.store, arguments.out)
-    except OSError as error:
-        print(f"tinypyr: --out: {error}", file=sys.stderr)
-        return 1
+    store.preview(arguments.store, arguments.out)
     print(f"picture: {arguments.out}")
     return 0
 

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..grid import Grid
+from ..pooling import MAX_COORDINATE
 from ..store import StoreError, build
 from ..store._place import Place, open_array
 from ..store._source import open_volume
@@ -79,9 +80,9 @@ class Downsampler:
         StoreError, ValueError
             No such array, or one of another shape; levels are there already. Nothing has been written then.
         """
-        if max_levels < 1:
-            raise ValueError(f"max_levels: {max_levels!r} must be 1 or more")
-        place = Place.at(self.zarr_store_path).child(zarr_field)
+        if not isinstance(max_levels, (int, np.integer)) or max_levels < 1:
+            raise ValueError(f"max_levels: {max_levels!r} is not a whole number of 1 or more")
+        place = _field(Place.at(self.zarr_store_path), zarr_field)
         volume = open_volume(place)
         shape = volume.grids[0].shape
         if shape != tuple(self.finest_resolution):
@@ -127,14 +128,16 @@ def initialize_test_image(
     """
     where = zarr_store
     if not isinstance(where, (str, os.PathLike)):
-        where = str(getattr(zarr_store, "store_path", None) or getattr(zarr_store, "path", ""))
-        if not where:
-            raise TypeError(f"zarr_store: {type(zarr_store).__name__} is neither a path nor a group")
+        where = str(getattr(zarr_store, "store_path", ""))
+        if "://" not in where or where.startswith("memory:"):
+            raise TypeError(f"zarr_store: {type(zarr_store).__name__} is neither a path nor a group that lies at one")
     place = Place.at(where)
-    field = place.child(zarr_field)
+    field = _field(place, zarr_field)
     shape = _whole("base_resolution", base_resolution, None)
     cut = _whole("chunks", 64 if chunks is None else chunks, len(shape))
     kind = np.dtype(np.float64 if dtype is None else dtype)
+    if kind.kind not in "iuf" or kind.itemsize > 8:
+        raise ValueError(f"dtype: {dtype!r} is neither integers nor floats")
     known = FORMATS["ome-zarr-0.4" if place.read(".zgroup") is not None else "ome-zarr-0.5"]
     if field.keys():
         if not overwrite_field:
@@ -148,12 +151,23 @@ def initialize_test_image(
     values = rng.random(shape) if kind.kind == "f" else rng.integers(0, 100, shape)
     first = tuple(slice(0, n // 2) for n in shape)
     values[first] += 0.5 if kind.kind == "f" else 50
+    if kind.kind != "f":
+        values = np.minimum(values, min(150, np.iinfo(kind).max))
     array.write(values.astype(kind)).result()
+
+
+def _field(place: Place, name: Any) -> Place:
+    if not isinstance(name, str) or not name.strip("/"):
+        raise ValueError(f"zarr_field: {name!r} is not the name of a group")
+    return place.child(name)
 
 
 def _whole(name: str, given: Any, ndim: int | None) -> list[int]:
     values = np.asarray(given)
-    if values.ndim > 1 or values.size == 0 or not np.array_equal(values, values.astype(np.int64)) or values.min() < 1:
+    right = (
+        values.dtype.kind in "iuf" and values.ndim < 2 and values.size > 0 and bool(np.all(values == np.rint(values)))
+    )
+    if not right or values.min() < 1 or values.max() > MAX_COORDINATE:
         raise ValueError(f"{name}: {given!r} is not positive whole numbers")
     found = [int(v) for v in values.ravel()]
     if ndim is not None and values.ndim == 0:

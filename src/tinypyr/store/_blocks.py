@@ -196,7 +196,7 @@ def run_block(plan: Plan, number: int, levels: Levels | None = None) -> Done:
     def use(values: Array, leaf: Box) -> None:
         first = [start for start, _ in leaf]
         origin = tuple(o + start for o, start in zip(plan.grids[0].voxel_offset, first, strict=True))
-        mask = None if plan.mask is None else plan.mask.read(tuple(slice(a, b) for a, b in leaf)).result() != 0
+        mask = None if plan.mask is None else plan.mask.read(leaf)
         if carries:
             levels, missing, on = plan.pooling.with_carry(values, factors, origin, first, mask)
             _place(carry, on, plan.region(plan.leaf_levels, leaf), plan.region(plan.leaf_levels, box))

@@ -171,10 +171,10 @@ def run(todo: Plan, *, resume: bool = True, progress: bool | Callable[[Progress]
 
 def _run(todo: Plan, resume: bool, tell: Callable[[Progress], None] | None) -> Report:
     start = time.perf_counter()
-    todo.scratch.write_json("plan.json", todo.describe())
     if todo.links_base and todo.source.volume is not None:
         volume = todo.source.volume
         todo.place.link(todo.paths[0], volume.place.child(volume.paths[0]) if volume.paths[0] else volume.place)
+    todo.scratch.write_json("plan.json", todo.describe())
     levels = Levels(todo)
     report = Report(todo)
     kept = (
@@ -227,7 +227,7 @@ def finalize(todo: Plan, levels: Levels | None = None, report: Report | None = N
     merged = merge(todo, levels)
     if report is not None:
         report.unproven = merged.unproven
-        if merged.labels is not None:
+        if merged.labels is not None and todo.changed is None:  # (of a region, the rest is not known)
             report.labels = [int(found.size) for found in merged.labels]
             before = [merged.labels[0], *merged.labels[:-1]]
             report.vanished = [np.setdiff1d(a, b) for a, b in zip(before, merged.labels, strict=True)]
@@ -237,6 +237,7 @@ def finalize(todo: Plan, levels: Levels | None = None, report: Report | None = N
         "ties": todo.ties,
         "recursive": todo.recursive,
         "mask": None if todo.mask is None else todo.mask.name,
+        "voxel_offset": dict(zip(todo.grids[0].axes, todo.grids[0].voxel_offset, strict=True)),
         "order": list(todo.grids[0].axes),  # in which "first" counts, the first axis fastest
     }
     volume = todo.source.volume

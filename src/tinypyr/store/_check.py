@@ -17,7 +17,7 @@ from ._carry import Pooling
 from ._errors import StoreError
 from ._place import Place
 from ._plan import _memory
-from ._source import level_array, open_source, open_volume
+from ._source import Mask, level_array, open_volume
 from ._volume import Volume
 
 
@@ -79,15 +79,15 @@ def check(
         raise StoreError(
             f"{volume.place.name}: its levels leave out the voxels of {volume.notes['mask']}; name that mask"
         )
-    hidden = None if mask is None else open_source(mask)
-    if hidden is not None and hidden.grid.shape != volume.grids[0].shape:
-        raise ValueError(f"mask: of shape {hidden.grid.shape}, but the volume has shape {volume.grids[0].shape}")
     arrays = [level_array(volume, number) for number in range(len(volume.paths))]
     placed = volume.grids
     names = list(placed[0].axes)
     order = [names.index(name) for name in volume.order]
     arrays = [array.transpose(order) for array in arrays]
     placed = [reordered(grid, [names[axis] for axis in order]) for grid in placed]
+    hidden = None if mask is None else Mask(mask, placed[0])
+    if sample is not None and not (isinstance(sample, (int, float)) and 0 < sample <= 1):
+        raise ValueError(f"sample: {sample!r} is no share, more than 0 and at most 1")
     totals = []
     for number, grid in enumerate(placed):
         factors = factors_between(placed[0], placed[number])
@@ -133,10 +133,7 @@ def check(
     for box in pieces:
         values = arrays[0][tuple(slice(a, b) for a, b in box)].read().result()
         origin = tuple(o + a for o, (a, _) in zip(base.voxel_offset, box, strict=True))
-        masked = None
-        if hidden is not None:
-            at_mask = [box[order.index(axis)] for axis in range(len(order))]
-            masked = (hidden.read(tuple(slice(a, b) for a, b in at_mask)).result() != 0).transpose(order)
+        masked = None if hidden is None else hidden.read(box)
         levels, _ = pooling.levels(values, schedule, origin, masked)
         for number, want_voxels in enumerate(levels, 1):
             at = [

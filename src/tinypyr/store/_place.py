@@ -56,6 +56,11 @@ class Place:
         return str(self._store.url)
 
     @property
+    def real(self) -> str:
+        """The same for all names that links give it."""
+        return os.path.realpath(self.spec["path"]) + "/" if self.is_file else self.url
+
+    @property
     def is_file(self) -> bool:
         """Whether it is a folder of this machine."""
         return bool(self.spec["driver"] == "file")

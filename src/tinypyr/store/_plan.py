@@ -30,7 +30,7 @@ from ..pooling import METHODS, ROUNDINGS, TIES, _check_array, _checked_ignore, _
 from ._carry import Pooling
 from ._errors import StoreError
 from ._place import Place
-from ._source import Source, level_array, open_source
+from ._source import Mask, Source, level_array, open_source
 from ._volume import CODECS, Layout, Volume
 from .formats import FORMATS
 
@@ -67,7 +67,7 @@ class Plan:
     rounding: str
     ties: str
     recursive: bool
-    mask: Source | None
+    mask: Mask | None
     changed: Box | None  # of the base, in array coordinates: what to make again; None: everything
     copies_base: bool
     links_base: bool
@@ -229,13 +229,13 @@ class Plan:
         Of an array that lies in no store, its first and its last leaf are looked at.
         """
         found = hashlib.sha256(json.dumps(self.describe(), sort_keys=True, default=str).encode())
-        for source in (self.source, self.mask):
-            if source is None or source.volume is not None:
-                continue
-            for at in (0, -1):
-                leaf = list(self.leaves(self.box(self.numbers[at])))[at]
-                values = source.read(tuple(slice(start, stop) for start, stop in leaf)).result()
+        for at in (0, -1):
+            leaf = list(self.leaves(self.box(self.numbers[at])))[at]
+            if self.source.volume is None:
+                values = self.source.read(tuple(slice(start, stop) for start, stop in leaf)).result()
                 found.update(np.ascontiguousarray(values).tobytes())
+            if self.mask is not None and self.mask.volume is None:
+                found.update(self.mask.read(leaf).tobytes())
         return found.hexdigest()[:16]
 
     @property
@@ -394,19 +394,26 @@ def plan(
     """
     _choice("rounding", rounding, ROUNDINGS)
     _choice("ties", ties, TIES)
+    for name, value in (("recursive", recursive), ("link", link), ("force", force)):
+        if not isinstance(value, bool):
+            raise TypeError(f"{name}: {value!r} is neither True nor False")
+    if grid is not None and not isinstance(grid, Grid):
+        raise TypeError(f"grid: {type(grid).__name__} is no Grid")
+    if format is not None and format not in list(FORMATS):
+        raise ValueError(f"format: {format!r} is not one of {', '.join(map(repr, FORMATS))}")
     read = open_source(source, grid)
     volume = read.volume
     base = read.grid
     again = region is not None
-    if again:
-        factor, levels, method, ignore, rounding, ties = _as_before(
-            volume, target, factor, levels, method, ignore, rounding, ties
-        )
-        if mask is not None:
-            raise ValueError("mask: not with a region, whose surroundings were made without; build the store anew")
+    if region is not None:
+        given = {"factor": factor, "levels": levels, "method": method, "format": format, "ignore": ignore, "grid": grid}
+        given |= {"rounding": rounding, "ties": ties, "chunks": chunks, "shards": shards, "codec": codec, "mask": mask}
+        given |= {"recursive": recursive, "link": link}
+        factor, method, ignore, rounding, ties, recursive = _as_before(volume, target, given)
+        levels, force = "auto", True
         if volume is not None and volume.order != base.axes:
-            region = _region(region, base)
-            region = [region[base.axes.index(axis)] for axis in volume.order]
+            named = _region(region, base)
+            region = [named[base.axes.index(axis)] for axis in volume.order]
             read = read.reordered(volume.order)
             base = read.grid
     if base.ndim == 0 or 0 in base.shape:
@@ -417,15 +424,13 @@ def plan(
     if in_place and volume is not None and format not in (None, volume.format):
         raise ValueError(f"format: levels beside a level 0 of {volume.format} cannot be {format}; give a target")
     chosen = format or (volume.format if in_place and volume is not None else "ome-zarr-0.5")
-    if chosen not in FORMATS:
-        raise ValueError(f"format: {format!r} is not one of {', '.join(map(repr, FORMATS))}")
     if codec is not None and codec not in CODECS:
         raise ValueError(f"codec: {codec!r} is not one of {', '.join(map(repr, CODECS))}")
     kind = volume.kind if volume is not None else None
     made_by = _method(method, kind, read.dtype, force)
     if recursive and made_by != "median":
         raise ValueError(f"recursive: of medians only; levels of {made_by} are exact at no such cost")
-    masked = None if mask is None else _mask(mask, base)
+    masked = None if mask is None else Mask(mask, base)
     changed = None if region is None else _region(region, base)
     if kind is None:
         kind = "labels" if made_by == "mode" else "image"
@@ -444,13 +449,9 @@ def plan(
             raise ValueError(f"factor: {f} along {name}, which {chosen} cannot have fewer of at coarser levels")
     grids = [base, *base.levels(schedule, made_by)]
     FORMATS[chosen].axes_order(base.axes)  # refuses axes that the format has not
-    paths = _paths(volume if in_place else None, chosen, grids)
-    if again and volume is not None and paths != volume.paths:
-        raise StoreError(f"{place.name}: its levels {volume.paths} are not those to make again, {paths}; build it anew")
-    if link and (in_place or volume is None or volume.format != chosen or layout is not read.layout):
-        raise ValueError("link: only to a source of the same format, chunks and codec, from a new target")
-    if link and not (chosen.startswith("ome-zarr") and place.is_file and volume is not None and volume.place.is_file):
-        raise ValueError(f"link: OME-Zarr in files allows it, {chosen} here does not; copy level 0")
+    paths = volume.paths if again and volume is not None else _paths(volume if in_place else None, chosen, grids)
+    if link:
+        _check_link(volume, place, chosen, in_place, layout is read.layout)
     layouts = [FORMATS[chosen].at_level(layout, grid) for grid in grids]
     if again and volume is not None:  # as they are
         at = [volume.grids[0].axes.index(axis) for axis in base.axes]
@@ -478,31 +479,45 @@ def plan(
     return made
 
 
-def _as_before(
-    volume: Volume | None, target: Any, factor: Any, levels: Any, method: str, ignore: Any, rounding: str, ties: str
-) -> tuple[Any, Any, str, Any, str, str]:
-    """How the levels of a store were made, where the arguments do not say."""
+def _check_link(volume: Volume | None, place: Place, format: str, in_place: bool, same_layout: bool) -> None:
+    if in_place or volume is None:
+        raise ValueError("link: from a store, to a new target; there is no other level 0 to point to")
+    if not format.startswith("ome-zarr") or not (place.is_file and volume.place.is_file):
+        raise ValueError(f"link: OME-Zarr in files allows it, {format} at {place.name} does not; copy level 0")
+    if volume.format != format or not same_layout:
+        raise ValueError("link: format, chunks, shards and codec must be those of the source; leave them out")
+
+
+def _as_before(volume: Volume | None, target: Any, given: dict[str, Any]) -> tuple[Any, str, Any, str, str, bool]:
+    """How the levels of a store were made: factor, method, ignore, rounding, ties, recursive."""
     if volume is None or target is not None or len(volume.paths) < 2:
         raise ValueError("region: of a store that has its levels; give no target, or build it first")
     notes, base = volume.notes, volume.grids[0]
-    totals = [factors_between(base, grid) for grid in volume.grids]
-    known = [total for total in totals if total is not None]
-    if factor == "auto" and len(known) == len(totals):
-        order = [base.axes.index(axis) for axis in volume.order]
-        factor = [tuple(y[a] // x[a] for a in order) for x, y in itertools.pairwise(known)]
-        levels = "auto"
     if notes.get("mask"):
         raise StoreError(f"{volume.place.name}: its levels leave out the mask {notes['mask']}; build it anew")
-    method = str(notes.get("method") or method) if method == "auto" else method
-    ignore = volume.ignore if ignore is None else ignore
-    return factor, levels, method, ignore, str(notes.get("rounding", rounding)), str(notes.get("ties", ties))
-
-
-def _mask(mask: Any, base: Grid) -> Source:
-    read = open_source(mask)
-    if read.grid.shape != base.shape:
-        raise ValueError(f"mask: of shape {read.grid.shape}, but the volume has shape {base.shape}")
-    return read
+    totals = [factors_between(base, grid) for grid in volume.grids]
+    known = [total for total in totals if total is not None]
+    if len(known) < len(totals) or any(b % a for x, y in itertools.pairwise(known) for a, b in zip(x, y, strict=True)):
+        raise StoreError(f"{volume.place.name}: its levels are no whole multiples of each other; build it anew")
+    order = [base.axes.index(axis) for axis in volume.order]
+    factor = [tuple(y[a] // x[a] for a in order) for x, y in itertools.pairwise(known)]
+    method = notes.get("method")
+    if method is None and given["method"] == "auto":
+        raise ValueError(f"method: {volume.place.name} does not say how its levels were made; name it")
+    made = {
+        "method": method or given["method"],
+        "ignore": volume.ignore,
+        "rounding": str(notes.get("rounding", "half-even")),
+        "ties": str(notes.get("ties", "first")),
+        "recursive": bool(notes.get("recursive")),
+    }
+    usual = {"method": "auto", "rounding": "half-even", "ties": "first", "factor": "auto", "levels": "auto"}
+    for name, value in given.items():
+        if value is None or value is False or (isinstance(value, str) and value == usual.get(name)):
+            continue
+        if name not in made or bool(np.any(value != made[name])):
+            raise ValueError(f"{name}: not with a region, whose surroundings are as the store says; leave it out")
+    return factor, made["method"], made["ignore"], made["rounding"], made["ties"], made["recursive"]
 
 
 def _region(region: Any, base: Grid) -> Box:
@@ -526,7 +541,7 @@ def _target(volume: Volume | None, target: Any) -> tuple[Place, bool]:
         if volume.attributes.get("array"):
             raise StoreError(f"{place.name}: a single array has no room for levels beside it; give a target")
         return place, True
-    if volume is not None and (place.url.startswith(volume.place.url) or volume.place.url.startswith(place.url)):
+    if volume is not None and (place.real.startswith(volume.place.real) or volume.place.real.startswith(place.real)):
         raise StoreError(f"{place.name}: inside {volume.place.name}, or around it; choose another target")
     return place, False
 
@@ -560,7 +575,10 @@ def _layout(read: Source, format: str, in_place: bool, chunks: Any, shards: Any,
 
 
 def _extents(name: str, values: Any, grid: Grid) -> Extents:
-    made = tuple(int(value) for value in values)
+    try:
+        made = tuple(operator.index(value) for value in values)
+    except TypeError:
+        raise TypeError(f"{name}: {values!r} is not whole numbers, one for each of {grid.ndim} axes") from None
     if len(made) != grid.ndim or min(made) < 1:
         raise ValueError(f"{name}: {made} is not one positive extent for each of {grid.ndim} axes")
     return made
@@ -568,7 +586,8 @@ def _extents(name: str, values: Any, grid: Grid) -> Extents:
 
 def _paths(volume: Volume | None, format: str, grids: list[Grid]) -> list[str]:
     if format == "precomputed":
-        keys = ["_".join(f"{s:g}" for s in grid.scale[:3]) for grid in grids]
+        names = [axis for axis in "xyz" if axis in grids[0].axes]
+        keys = ["_".join(f"{grid.scale[grid.axes.index(axis)]:g}" for axis in names) for grid in grids]
         if len(set(keys)) < len(keys):
             keys = [f"{key}_{k}" for k, key in enumerate(keys)]
         return [volume.paths[0], *keys[1:]] if volume is not None else keys
@@ -593,9 +612,9 @@ def _memory(memory: int | str) -> int:
 def _workers(workers: int | None) -> int:
     if workers is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if not isinstance(workers, int) or not 1 <= workers <= 1024:
+    if isinstance(workers, bool) or not hasattr(workers, "__index__") or not 1 <= workers <= 1024:
         raise ValueError(f"workers: {workers!r} is not a number between 1 and 1024")
-    return workers
+    return operator.index(workers)
 
 
 def _cut(

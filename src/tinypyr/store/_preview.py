@@ -10,6 +10,7 @@ import numpy as np
 from .._picture import PANEL, U8, colours, png, side_by_side, write_whole
 from ..grid import UNPOOLED, Grid
 from ..pooling import Array
+from ._errors import StoreError
 from ._place import Place
 from ._source import level_array, open_volume
 
@@ -71,7 +72,10 @@ def preview(store: str | os.PathLike[str], out: str | os.PathLike[str] | None = 
         drawn = [(caption, _grey(part, dark, bright)) for caption, part in panels]
     picture = side_by_side([("LABELS" if labels else "IMAGE", drawn)])
     if out is not None:
-        write_whole(Path(out), png(picture))
+        try:
+            write_whole(Path(out), png(picture))
+        except OSError as error:
+            raise StoreError(f"{os.fspath(out)} cannot be written: {error}") from None
     return picture
 
 
@@ -95,6 +99,7 @@ def _contrast(part: Array) -> tuple[float, float]:
 
 
 def _grey(part: Array, dark: float, bright: float) -> U8:
-    scaled = (np.nan_to_num(part.astype(np.float64), nan=dark) - dark) / (bright - dark) * 255
+    known = np.nan_to_num(part.astype(np.float64), nan=dark, posinf=bright, neginf=dark)
+    scaled = (np.clip(known, dark, bright) - dark) / (bright - dark) * 255
     grey: U8 = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)[:, :, np.newaxis]
     return grey

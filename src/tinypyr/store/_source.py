@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..grid import Grid, reordered
+from ..grid import Grid, factors_between, reordered, replace_grid
 from ._errors import StoreError
 from ._place import Place, open_array
 from ._volume import Layout, Volume
@@ -72,12 +74,24 @@ def open_volume(place: Place) -> Volume:
     for format in FORMATS.values():
         if format.detect(place):
             try:
-                volume: Volume = format.read(place)
+                return _with_offsets(format.read(place))
             except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
                 raise StoreError(f"{place.name}: its metadata cannot be understood: {error!r}") from None
-            return volume
     keys = "zarr.json, .zattrs, .zarray, attributes.json or info"
     raise StoreError(f"{place.name}: nothing here that can be read (no {keys}); check the path")
+
+
+def _with_offsets(volume: Volume) -> Volume:
+    """Where its array begins in a larger one, if that is noted: most formats have no other place for it."""
+    noted, base = volume.notes.get("voxel_offset"), volume.grids[0]
+    if noted is None or volume.format == "precomputed":
+        return volume
+    offset = [int(noted.get(axis, 0)) for axis in base.axes]
+    grids = []
+    for grid in volume.grids:
+        total = factors_between(base, grid) or (1,) * base.ndim
+        grids.append(replace_grid(grid, voxel_offset=[o // f for o, f in zip(offset, total, strict=True)]))
+    return replace(volume, grids=grids)
 
 
 def level_array(volume: Volume, number: int) -> Any:
@@ -118,6 +132,40 @@ def open_source(source: Any, grid: Grid | None = None) -> Source:
     usual = default_chunks(placed)
     cut = tuple(int(c or u) for c, u in zip(chunks, usual, strict=True)) if chunks else None
     return Source(placed, dtype, Layout(cut or usual), source, cut)
+
+
+class Mask:
+    """Which voxels of a grid are left out. Axes of a store are matched by name, those of an array as they come."""
+
+    def __init__(self, mask: Any, grid: Grid) -> None:
+        if not isinstance(mask, (str, os.PathLike)) and not hasattr(mask, "dtype"):
+            raise TypeError(f"mask: {type(mask).__name__} is neither a path nor an array")
+        try:
+            read = open_source(mask)
+        except StoreError as error:
+            raise StoreError(f"mask: {error}") from None
+        if read.dtype.kind not in "biuf":
+            raise ValueError(f"mask: of {read.dtype}; numbers or booleans are wanted")
+        shape = read.grid.shape
+        if read.volume is not None:  # (of an array that says nothing the names are those of its last axes)
+            axes = [grid.axes.index(axis) if axis in grid.axes else -1 for axis in read.grid.axes]
+        else:  # axes of one voxel may be missing
+            axes = list(range(grid.ndim))
+            if shape != grid.shape:
+                axes = [axis for axis, n in enumerate(grid.shape) if n > 1]
+        covered = [grid.shape[axis] if axis >= 0 else 1 for axis in axes]
+        missing = [n for axis, n in enumerate(grid.shape) if axis not in axes]
+        if list(shape) != covered or any(n > 1 for n in missing):
+            raise ValueError(f"mask: of shape {shape}, but the volume has shape {grid.shape}")
+        self._source, self._axes, self._ndim = read, axes, grid.ndim
+        self.name, self.volume = read.name, read.volume
+
+    def read(self, box: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+        """The part of a box."""
+        part = tuple(slice(*box[axis]) if axis >= 0 else slice(0, 1) for axis in self._axes)
+        values: NDArray[np.bool_] = np.asarray(self._source.read(part).result() != 0)
+        order = sorted(range(len(self._axes)), key=lambda i: self._axes[i])
+        return values.transpose(order).reshape([b - a for a, b in box])
 
 
 def default_chunks(grid: Grid) -> tuple[int, ...]:

@@ -49,16 +49,17 @@ class _Files(http.server.SimpleHTTPRequestHandler):
         try:
             size = path.stat().st_size
             file = path.open("rb")
-        except OSError:
+        except (OSError, ValueError):
             return self.send_error(404)
         with file:
             start, stop = 0, size
             asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
-            if asked is not None and any(asked.groups()):
+            asked = asked if asked is not None and any(asked.groups()) else None
+            if asked is not None:
                 first, last = asked.groups()
                 start = int(first) if first else max(0, size - int(last))
                 stop = min(size, int(last) + 1) if first and last else size
-                if start >= size:
+                if start >= stop:
                     return self.send_error(416)
             self.send_response(200 if asked is None else 206)
             self.send_header("Content-Type", MIME)
