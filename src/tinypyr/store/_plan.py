@@ -362,11 +362,12 @@ def plan(
     codec : {"zstd", "gzip", "blosc", "raw"}, optional
         By default the source's where the format is the same, else zstd (gzip in N5).
     mask : path, URL, or array, optional
-        Of the base's shape; where it is not 0, voxels are left out of every level, with any method. A voxel above
-        masked ones alone has the value to ignore or, without, the fill value.
+        Of the base's shape; where it is not 0, voxels are left out of every level, with any method. Axes of a store
+        are matched by name. A voxel above masked ones alone has the value to ignore or, without, the fill value.
     region : sequence of (int, int), optional
         Of a store that has its levels: the part of level 0, in voxels of the array, that has changed. Only what lies
-        above it is made again. Factors, method and what else goes with it are, if not given, as the store says.
+        above it is made again, with the factors, the method and all else that the store says (only a method that it
+        does not say is asked for).
     recursive : bool
         Make each level from the voxels of the one before, which is not the median of the base; only for ``"median"``,
         whose levels otherwise need a whole footprint of the last one in memory.
