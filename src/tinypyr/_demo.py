@@ -8,7 +8,6 @@ Nothing here needs more than numpy.
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._picture import PANEL, colours, png, side_by_side, write_whole
+from ._terminal import Line
 from .pooling import isas, pyramid
 
 F32 = NDArray[np.float32]
@@ -390,20 +390,12 @@ def draw(built: Sequence[Built]) -> U8:
 
 
 # --- the demo ---
-class _Line:
-    """One line of progress that rewrites itself; silent when nobody watches."""
-
-    def __init__(self) -> None:
-        self.watched = sys.stderr.isatty()
+class _Line(Line):
+    """A bar, and what it is of."""
 
     def __call__(self, what: str, fraction: float) -> None:
-        if self.watched:
-            bar = "#" * round(fraction * 30)
-            print(f"\r{what:<24} [{bar:<30}] {fraction:4.0%}", end="", file=sys.stderr, flush=True)
-
-    def clear(self) -> None:
-        if self.watched:
-            print("\r" + " " * 64 + "\r", end="", file=sys.stderr, flush=True)
+        bar = "#" * round(fraction * 30)
+        self.show(f"{what:<24} [{bar:<30}] {fraction:4.0%}")
 
 
 def default_shape() -> tuple[int, int, int]:

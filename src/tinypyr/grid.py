@@ -245,6 +245,19 @@ def factors_between(base: Grid, level: Grid) -> tuple[int, ...] | None:
     return made if all(f >= 1 and abs(f - r) < 1e-6 * f for f, r in zip(made, ratios, strict=True)) else None
 
 
+def cuts(n: int, offset: int, step: int, factor: int) -> list[tuple[int, int]]:
+    """Pieces of ``step`` voxels of an axis of n, its first at ``offset``; every cut is a multiple of ``factor``."""
+    return [(max(0, at), min(n, at + step)) for at in range(-(offset % factor), n, step)]
+
+
+def region_above(box: Iterable[tuple[int, int]], total: Sequence[int], offset: Sequence[int]) -> list[tuple[int, int]]:
+    """The voxels of a level, by its cumulative factor, above a box of the base; both count from their array's first."""
+    return [
+        ((o + start) // f - o // f, -((o + stop) // -f) - o // f)
+        for (start, stop), f, o in zip(box, total, offset, strict=True)
+    ]
+
+
 def _per_axis(name: str, values: Iterable[Any], ndim: int) -> tuple[Any, ...]:
     found = tuple(values)
     if len(found) != ndim:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import math
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .._terminal import Line
 from ..grid import reordered
 from ..pooling import Array
 from ._blocks import Done, Levels, finished, merge, run_block
@@ -89,23 +89,6 @@ class Progress:
         )
 
 
-class _Line:
-    """One line on a terminal that rewrites itself; silent elsewhere."""
-
-    def __init__(self) -> None:
-        self._watched, self._width = sys.stderr.isatty(), 0
-
-    def __call__(self, progress: Progress) -> None:
-        if self._watched:
-            text = str(progress)
-            print("\r" + text.ljust(self._width), end="", file=sys.stderr, flush=True)
-            self._width = len(text)
-
-    def close(self) -> None:
-        if self._width:
-            print("\r" + " " * self._width + "\r", end="", file=sys.stderr, flush=True)
-
-
 def build(
     source: Any,
     target: Any = None,
@@ -161,12 +144,12 @@ def build(
 
 def run(todo: Plan, *, resume: bool = True, progress: bool | Callable[[Progress], None] = False) -> Report:
     """Run the blocks of a plan on threads, then finalize it."""
-    line = _Line()
-    tell = progress if callable(progress) else line if progress else None
+    line = Line()
+    tell = progress if callable(progress) else (lambda state: line.show(str(state))) if progress else None
     try:
         return _run(todo, resume, tell)
     finally:
-        line.close()
+        line.clear()
 
 
 def _run(todo: Plan, resume: bool, tell: Callable[[Progress], None] | None) -> Report:
@@ -177,11 +160,8 @@ def _run(todo: Plan, resume: bool, tell: Callable[[Progress], None] | None) -> R
     todo.scratch.write_json("plan.json", todo.describe())
     levels = Levels(todo)
     report = Report(todo)
-    kept = (
-        {number: done for number in todo.numbers if (done := finished(todo, number))}
-        if resume and todo.changed is None
-        else {}
-    )
+    keeps = resume and todo.changed is None
+    kept = {number for number in todo.numbers if keeps and finished(todo, number) is not None}
     report.blocks_kept = len(kept)
     waiting = iter(number for number in todo.numbers if number not in kept)
     voxel = todo.source.dtype.itemsize

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..grid import factors_between, reordered
+from ..grid import cuts, factors_between, region_above, reordered
 from ..pooling import METHODS, _choice
 from ._carry import Pooling
 from ._errors import StoreError
@@ -124,7 +124,7 @@ def check(
         steps = wider
     pieces = list(
         itertools.product(
-            *(_cuts(n, o, s, f) for n, o, s, f in zip(base.shape, base.voxel_offset, steps, top, strict=True))
+            *(cuts(n, o, s, f) for n, o, s, f in zip(base.shape, base.voxel_offset, steps, top, strict=True))
         )
     )
     schedule = [tuple(b // a for a, b in zip(x, y, strict=True)) for x, y in itertools.pairwise(totals)]
@@ -136,10 +136,7 @@ def check(
         masked = None if hidden is None else hidden.read(box)
         levels, _ = pooling.levels(values, schedule, origin, masked)
         for number, want_voxels in enumerate(levels, 1):
-            at = [
-                ((o + a) // f - o // f, -((o + b) // -f) - o // f)
-                for (a, b), o, f in zip(box, base.voxel_offset, totals[number], strict=True)
-            ]
+            at = region_above(box, totals[number], base.voxel_offset)
             found = arrays[number][tuple(slice(a, b) for a, b in at)].read().result()
             findings.voxels += found.size
             bad = (found != want_voxels) & ~((found != found) & (want_voxels != want_voxels))
@@ -154,11 +151,6 @@ def check(
         if len(findings.problems) >= 20:
             break
     return findings
-
-
-def _cuts(n: int, offset: int, step: int, factor: int) -> list[tuple[int, int]]:
-    first = -(offset % factor)
-    return [(max(0, at), min(n, at + step)) for at in range(first, n, step)]
 
 
 def _pooling(volume: Volume, method: str | None, ignore: object) -> Pooling:

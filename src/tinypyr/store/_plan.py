@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..grid import Grid, cumulative, factors_between
+from ..grid import Grid, cumulative, cuts, factors_between, region_above
 from ..pooling import METHODS, ROUNDINGS, TIES, _check_array, _checked_ignore, _choice
 from ._carry import Pooling
 from ._errors import StoreError
@@ -88,8 +88,7 @@ class Plan:
     def cuts(self, axis: int, step: int, level: int | None = None) -> list[tuple[int, int]]:
         """Pieces of the base along an axis, in array coordinates, cut at whole voxels of a level (that of leaves)."""
         n, o = self.grids[0].shape[axis], self.grids[0].voxel_offset[axis]
-        first = -(o % self.totals[self.leaf_levels if level is None else level][axis])
-        return [(max(0, at), min(n, at + step)) for at in range(first, n, step)]
+        return cuts(n, o, step, self.totals[self.leaf_levels if level is None else level][axis])
 
     @property
     def pending(self) -> int:
@@ -193,11 +192,7 @@ class Plan:
 
     def region(self, level: int, box: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """The voxels of a level above a box of the base, in that level's array coordinates."""
-        total, base = self.totals[level], self.grids[0]
-        return [
-            ((o + start) // f - o // f, -((o + stop) // -f) - o // f)
-            for (start, stop), f, o in zip(box, total, base.voxel_offset, strict=True)
-        ]
+        return region_above(box, self.totals[level], self.grids[0].voxel_offset)
 
     def level_spec(self, number: int) -> tuple[dict[str, Any], list[int | None]]:
         """For TensorStore, to create a level; and for each stored axis its number in the source, or None."""

@@ -64,13 +64,12 @@ def preview(store: str | os.PathLike[str], out: str | os.PathLike[str] | None = 
         part = np.moveaxis(part, shown, range(-len(shown), 0)).reshape([index[axis].size for axis in shown])
         part = part if down >= 0 else np.tile(part, (zoom, 1))
         panels.append((f"LEVEL {number}  " + "x".join(map(str, grid.shape)), part))
-    labels = volume.kind == "labels" or volume.notes.get("method") == "mode"
-    if labels:
+    if volume.holds_labels:
         drawn = [(caption, colours(part)) for caption, part in panels]
     else:
         dark, bright = _contrast(panels[-1][1])
         drawn = [(caption, _grey(part, dark, bright)) for caption, part in panels]
-    picture = side_by_side([("LABELS" if labels else "IMAGE", drawn)])
+    picture = side_by_side([("LABELS" if volume.holds_labels else "IMAGE", drawn)])
     if out is not None:
         try:
             write_whole(Path(out), png(picture))

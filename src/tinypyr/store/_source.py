@@ -157,7 +157,7 @@ class Mask:
         missing = [n for axis, n in enumerate(grid.shape) if axis not in axes]
         if list(shape) != covered or any(n > 1 for n in missing):
             raise ValueError(f"mask: of shape {shape}, but the volume has shape {grid.shape}")
-        self._source, self._axes, self._ndim = read, axes, grid.ndim
+        self._source, self._axes = read, axes
         self.name, self.volume = read.name, read.volume
 
     def read(self, box: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:

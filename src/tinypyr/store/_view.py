@@ -136,9 +136,8 @@ def _shown(neuroglancer: Any, volume: Volume, address: str) -> Any:
     neuroglancer.set_server_bind_address("127.0.0.1", 0)
     made = neuroglancer.Viewer()
     source = f"{SCHEMES[volume.format]}://{address}"
-    labels = volume.kind == "labels" or volume.notes.get("method") == "mode"
     with made.txn() as state:
-        kind = neuroglancer.SegmentationLayer if labels else neuroglancer.ImageLayer
+        kind = neuroglancer.SegmentationLayer if volume.holds_labels else neuroglancer.ImageLayer
         state.layers["levels"] = kind(source=source)
         base = volume.grids[0]
         space = [base.axes.index(axis) for axis in "xyz" if axis in base.axes]

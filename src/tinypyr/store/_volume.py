@@ -31,6 +31,11 @@ class Layout:
         return self.shards or self.chunks
 
 
+def as_the_base(layout: Layout, grid: Grid) -> Layout:
+    """How a level is stored, in formats that store all levels alike."""
+    return layout
+
+
 @dataclass(frozen=True)
 class Volume:
     """A store: its levels' places and arrays, finest first."""
@@ -44,6 +49,11 @@ class Volume:
     kind: Literal["image", "labels"] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)  # what else the store says of itself
     notes: dict[str, Any] = field(default_factory=dict)  # how its levels were made
+
+    @property
+    def holds_labels(self) -> bool:
+        """Whether to show them as such: it says so, or its levels are modes."""
+        return self.kind == "labels" or self.notes.get("method") == "mode"
 
     @property
     def ignore(self) -> Any:

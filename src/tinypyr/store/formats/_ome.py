@@ -11,7 +11,6 @@ from typing import Any, Literal
 from ...grid import Grid
 from .._errors import StoreError
 from .._place import Place
-from .._volume import Layout
 
 ORDER = "tczyx"
 KINDS = {"t": "time", "c": "channel"}
@@ -21,11 +20,6 @@ def axes_order(axes: tuple[str, ...]) -> tuple[str, ...]:
     """Time, channel, then space with x last, as the format asks."""
     known = all(axis in ORDER for axis in axes)
     return tuple(sorted(axes, key=ORDER.index)) if known else axes
-
-
-def at_level(layout: Layout, grid: Grid) -> Layout:
-    """How a level is stored: as the base."""
-    return layout
 
 
 def kind(ome: dict[str, Any]) -> Literal["image", "labels"] | None:

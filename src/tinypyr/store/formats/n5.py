@@ -12,8 +12,9 @@ from typing import Any
 from ...grid import Grid, replace_grid
 from .._errors import StoreError
 from .._place import Place
-from .._volume import Layout, Made, Volume
+from .._volume import Layout, Made, Volume, as_the_base
 
+at_level = as_the_base
 DRIVER = "n5"
 FIXED: tuple[str, ...] = ()
 ATTRIBUTES = "attributes.json"
@@ -96,11 +97,6 @@ def _placed(root: dict[str, Any], meta: dict[str, Any], grid: Grid) -> Grid:
 def layout_of(meta: dict[str, Any]) -> Layout:
     """How an array is stored, from its attributes.json."""
     return Layout(tuple(meta["blockSize"]), None, None, 0, meta)
-
-
-def at_level(layout: Layout, grid: Grid) -> Layout:
-    """How a level is stored: as the base."""
-    return layout
 
 
 def open_spec(place: Place, path: str) -> dict[str, Any]:

@@ -10,11 +10,11 @@ import numpy as np
 from ...grid import Grid
 from .._errors import StoreError
 from .._place import Place
-from .._volume import Layout, Made, Volume
+from .._volume import Layout, Made, Volume, as_the_base
 from . import _ome
 
 axes_order = _ome.axes_order
-at_level = _ome.at_level
+at_level = as_the_base
 DRIVER = "zarr"
 FIXED: tuple[str, ...] = ()
 
