@@ -18,7 +18,7 @@ from tinypyr import Grid, cli
 ts = pytest.importorskip("tensorstore", reason="stores are read and written through TensorStore")
 from stores import FORMATS, Array, in_memory, read  # noqa: E402
 from tinypyr import store  # noqa: E402
-from tinypyr.store import _blocks, _place, _plan  # noqa: E402
+from tinypyr.store import _blocks, _cut, _place  # noqa: E402
 from tinypyr.store._place import Place  # noqa: E402
 from tinypyr.store._source import level_array, open_volume  # noqa: E402
 
@@ -79,7 +79,7 @@ def case(seed: int) -> tuple[Array, dict[str, Any]]:
 @pytest.fixture
 def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small volumes are cut up like large ones."""
-    monkeypatch.setattr(_plan, "SMALL_BLOCK", 0)
+    monkeypatch.setattr(_cut, "SMALL_BLOCK", 0)
 
 
 @pytest.mark.parametrize("group", range(26))
@@ -89,9 +89,9 @@ def test_a_store_equals_memory(group: int, tmp_path: Path, monkeypatch: pytest.M
     while made < 20:
         seed += 1
         array, arguments = case(seed)
-        monkeypatch.setattr(_plan, "SMALL_BLOCK", seed % 3 % 2 << 25)
+        monkeypatch.setattr(_cut, "SMALL_BLOCK", seed % 3 % 2 << 25)
         # how many levels leaves make, the others being made of what these hand on
-        monkeypatch.setattr(_plan, "MAX_FOOTPRINT", (1 << 31, 1, 6, 30)[seed % 4])
+        monkeypatch.setattr(_cut, "MAX_FOOTPRINT", (1 << 31, 1, 6, 30)[seed % 4])
         target = tmp_path / str(seed)
         try:
             plan = store.plan(array, target, **arguments)
@@ -209,7 +209,7 @@ def metrics(name: str) -> int:
 @pytest.mark.parametrize("footprint", [1 << 31, 40])
 def test_tensorstore_counts_the_same(footprint: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of level 0 are read once; what is written is one file per chunk of the levels, and their metadata."""
-    monkeypatch.setattr(_plan, "MAX_FOOTPRINT", footprint)
+    monkeypatch.setattr(_cut, "MAX_FOOTPRINT", footprint)
     array = np.random.default_rng(0).integers(1, 255, (64, 128, 128)).astype(np.uint8)
     store.build(array, tmp_path / "t", levels=0, chunks=(16, 32, 32))
     read, written = metrics("read"), metrics("write")
@@ -474,7 +474,7 @@ def test_levels_that_outgrow_the_memory(method: str, tmp_path: Path, many_blocks
 
 def test_long_label_lists_are_shortened_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in memory: of more than 1,024 labels the most frequent go up, and what that could have changed is counted."""
-    monkeypatch.setattr(_plan, "MAX_FOOTPRINT", 1 << 12)
+    monkeypatch.setattr(_cut, "MAX_FOOTPRINT", 1 << 12)
     labels = np.arange(128 * 256, dtype=np.uint32).reshape(128, 256)
     report = store.build(labels, tmp_path / "t", factor=2, levels=7)
     assert report.plan.leaf_levels == 6
@@ -553,7 +553,7 @@ def test_plans_keep_within_their_memory() -> None:
         except ValueError:
             continue
         voxels = int(np.prod([min(a, b) for a, b in zip(plan.leaf, array.shape, strict=True)]))
-        assert voxels * array.itemsize * _plan.LEAF_SHARE * plan.workers <= plan.memory
+        assert voxels * array.itemsize * _cut.LEAF_SHARE * plan.workers <= plan.memory
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -654,15 +654,26 @@ def test_chunks_of_the_fill_value_are_not_written(tmp_path: Path) -> None:
     assert sum(path.is_file() for path in tmp_path.rglob("*")) == 3 + 3 + 1  # one chunk and zarr.json each; the group's
 
 
-def test_a_corrupt_chunk_is_named(tmp_path: Path) -> None:
-    array = np.random.default_rng(0).integers(0, 255, (40, 40)).astype(np.uint8)
-    store.build(array, tmp_path / "a", levels=0, factor=2, chunks=(16, 16), shards=(32, 32))
-    chunk = tmp_path / "a" / "0" / "c" / "1" / "0"
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_corrupt_chunk_is_named(format: str, damage: str, tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 255, (90, 90)).astype(np.uint8)
+    shards = (64, 64) if format in ("ome-zarr-0.5", "precomputed") else None
+    grid = Grid(array.shape, axes="yx")
+    arguments: dict[str, Any] = {"format": format, "grid": grid, "shards": shards, "codec": "gzip"}
+    store.build(array, tmp_path / "a", levels=0, chunks=(32, 32), **arguments)
+    level = {"n5": "s0", "precomputed": "1_1"}.get(format, "0")
+    files = [path for path in (tmp_path / "a" / level).rglob("*") if path.is_file()]
+    chunk = max(files, key=lambda path: path.stat().st_size)
     raw = bytearray(chunk.read_bytes())
-    raw[-3] ^= 255
+    if damage == "cut":
+        del raw[len(raw) // 2 :]
+    else:
+        raw[len(raw) // 3] ^= 255
     chunk.write_bytes(raw)
-    with pytest.raises(store.StoreError, match=r"voxels \[32:40, .*c/1/0"):
-        store.build(tmp_path / "a", tmp_path / "b", factor=2, levels=1)
+    name = chunk.relative_to(tmp_path / "a").as_posix()
+    with pytest.raises(store.StoreError, match=rf"voxels \[.*\] cannot be read: .*{name}"):
+        store.build(tmp_path / "a", tmp_path / "b", levels=1)
 
 
 HOSTILE: list[dict[str, Any]] = [

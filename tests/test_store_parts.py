@@ -18,7 +18,7 @@ from tinypyr import Grid, cli
 ts = pytest.importorskip("tensorstore", reason="stores are read and written through TensorStore")
 from stores import FORMATS, Array, in_memory, read  # noqa: E402
 from tinypyr import store  # noqa: E402
-from tinypyr.store import _place, _plan  # noqa: E402
+from tinypyr.store import _cut, _place  # noqa: E402
 from tinypyr.store._place import Place, open_array  # noqa: E402
 from tinypyr.store._source import open_volume  # noqa: E402
 
@@ -27,13 +27,13 @@ from tinypyr.store._source import open_volume  # noqa: E402
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many blocks, and nothing waits for the disk."""
     monkeypatch.setattr(_place, "CONTEXT", ts.Context({"file_io_sync": False}))
-    monkeypatch.setattr(_plan, "SMALL_BLOCK", 0)
+    monkeypatch.setattr(_cut, "SMALL_BLOCK", 0)
 
 
 @pytest.fixture(params=[1 << 31, 40], ids=["leaves", "carried"])
 def footprint(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Levels made by leaves alone, and from what these hand on."""
-    monkeypatch.setattr(_plan, "MAX_FOOTPRINT", request.param)
+    monkeypatch.setattr(_cut, "MAX_FOOTPRINT", request.param)
 
 
 @pytest.mark.parametrize("ignore", [None, 0])

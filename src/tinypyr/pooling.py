@@ -312,6 +312,8 @@ def _integer(name: str, value: Any) -> int:
     """An int, a numpy integer or an integral float."""
     if type(value) is int:
         return value
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: {value!r} is not an integer")
     if isinstance(value, (float, np.floating)) and math.isfinite(value) and value == int(value):
         return int(value)
     try:
@@ -408,7 +410,7 @@ def _checked_ignore(ignore: Any, dtype: np.dtype[Any]) -> Any:
         if beyond:
             raise ValueError(f"ignore: {ignore!r} is beyond the range of {dtype}")
         return value + native(0)  # -0.0 is 0.0
-    wanted = _integer("ignore", bool(ignore) if isinstance(ignore, np.bool_) else ignore)
+    wanted = _integer("ignore", int(ignore) if isinstance(ignore, (bool, np.bool_)) else ignore)
     low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     if not low <= wanted <= high:
         raise ValueError(f"ignore: {ignore!r} never occurs in an array of {dtype}")

@@ -11,7 +11,8 @@ written, and running one again changes nothing; what single blocks cannot write 
 from ._build import Progress, Report, build
 from ._check import check
 from ._errors import StoreError
-from ._plan import Plan, plan
+from ._plan import Plan
+from ._planning import plan
 from ._preview import preview
 
 __all__ = ["Plan", "Progress", "Report", "StoreError", "build", "check", "plan", "preview"]

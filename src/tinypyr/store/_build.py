@@ -16,7 +16,9 @@ from ..grid import reordered
 from ..pooling import Array
 from ._blocks import Done, Levels, finished, merge, run_block
 from ._errors import StoreError
-from ._plan import Plan, _bytes, plan
+from ._plan import Plan
+from ._planning import plan
+from ._sizes import size_text
 from ._volume import Made
 from .formats import FORMATS
 
@@ -42,8 +44,8 @@ class Report:
     def __str__(self) -> str:
         rate = self.bytes_read / self.seconds if self.seconds else 0.0
         lines = [
-            f"{len(self.plan.factors)} levels in {self.seconds:.1f} s: {_bytes(self.bytes_read)} read "
-            f"({_bytes(rate)}/s), {_bytes(self.bytes_written)} written, {self.blocks_done} blocks made"
+            f"{len(self.plan.factors)} levels in {self.seconds:.1f} s: {size_text(self.bytes_read)} read "
+            f"({size_text(rate)}/s), {size_text(self.bytes_written)} written, {self.blocks_done} blocks made"
             + (f", {self.blocks_kept} kept from before" if self.blocks_kept else "")
         ]
         for level, (count, gone) in enumerate(zip(self.labels, self.vanished, strict=True)):
@@ -84,8 +86,8 @@ class Progress:
     def __str__(self) -> str:
         left = f", about {self.seconds_left:.0f} s left" if math.isfinite(self.seconds_left) else ""
         return (
-            f"{self.blocks_done} of {self.blocks} blocks, {_bytes(self.bytes_read)} of {_bytes(self.bytes_to_read)}, "
-            f"{_bytes(self.rate)}/s{left}"
+            f"{self.blocks_done} of {self.blocks} blocks, "
+            f"{size_text(self.bytes_read)} of {size_text(self.bytes_to_read)}, {size_text(self.rate)}/s{left}"
         )
 
 

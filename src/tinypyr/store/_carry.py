@@ -46,9 +46,13 @@ class Pooling:
             return [], []
         if self._recursive:
             return self._one_from_the_other(values, factors, origin, mask)
-        values, left_out = self._without(values, mask)
+        return self._from_the_base(*self._without(values, mask), factors, origin, mask)
+
+    def _from_the_base(
+        self, kept: Array, left_out: Any, factors: Any, origin: tuple[int, ...], mask: Array | None
+    ) -> tuple[list[Array], list[int]]:
         levels, unproven = _counted(
-            values, factors, len(factors), self.method, left_out, self.rounding, self.ties, origin, None, 1
+            kept, factors, len(factors), self.method, left_out, self.rounding, self.ties, origin, None, 1
         )
         return self._filled(levels, mask, factors, origin), unproven or [0] * len(levels)
 
@@ -62,11 +66,12 @@ class Pooling:
             return (
                 self._filled(levels, mask, factors, origin), [0] * len(levels), [fold.counts, *fold.make.carry]
             )  # fmt: skip
-        levels, unproven = self.levels(values, factors, origin, mask)
         if self.method != "mode":
+            levels, unproven = self.levels(values, factors, origin, mask)
             hidden = [] if mask is None else [_all_masked(mask, factors, origin)[-1]]
             return levels, unproven, [levels[-1], *hidden]
         kept, left_out = self._without(values, mask)
+        levels, unproven = self._from_the_base(kept, left_out, factors, origin, mask)
         total = tuple(int(np.prod([factor[axis] for factor in factors])) for axis in range(values.ndim))
         return levels, unproven, self._label_lists(kept, left_out, total, origin, first)
 

@@ -16,7 +16,7 @@ from ..pooling import METHODS, _choice
 from ._carry import Pooling
 from ._errors import StoreError
 from ._place import Place
-from ._plan import _memory
+from ._sizes import bytes_of
 from ._source import Mask, level_array, open_volume
 from ._volume import Volume
 
@@ -116,7 +116,7 @@ def check(
     base, top = placed[0], totals[-1]
     steps = list(top)
     voxel = np.dtype(volume.dtype).itemsize
-    budget = _memory(memory) // 4
+    budget = bytes_of(memory) // 4
     while True:
         wider = [s * 2 if s < n else s for s, n in zip(steps, base.shape, strict=True)]
         if wider == steps or math.prod(min(s, n) for s, n in zip(wider, base.shape, strict=True)) * voxel > budget:

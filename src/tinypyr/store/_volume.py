@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -34,6 +35,15 @@ class Layout:
 def as_the_base(layout: Layout, grid: Grid) -> Layout:
     """How a level is stored, in formats that store all levels alike."""
     return layout
+
+
+def array_per_folder(driver: str) -> Callable[[Place, str], dict[str, Any]]:
+    """``open_spec`` of formats in which every level is an array in a folder of its own."""
+
+    def open_spec(place: Place, path: str) -> dict[str, Any]:
+        return {"driver": driver, "kvstore": (place.child(path) if path else place).spec}
+
+    return open_spec
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from typing import Any
 from ...grid import Grid, replace_grid
 from .._errors import StoreError
 from .._place import Place
-from .._volume import Layout, Made, Volume, as_the_base
+from .._volume import Layout, Made, Volume, array_per_folder, as_the_base
 
 at_level = as_the_base
 DRIVER = "n5"
+open_spec = array_per_folder(DRIVER)
 FIXED: tuple[str, ...] = ()
 ATTRIBUTES = "attributes.json"
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
@@ -97,11 +98,6 @@ def _placed(root: dict[str, Any], meta: dict[str, Any], grid: Grid) -> Grid:
 def layout_of(meta: dict[str, Any]) -> Layout:
     """How an array is stored, from its attributes.json."""
     return Layout(tuple(meta["blockSize"]), None, None, 0, meta)
-
-
-def open_spec(place: Place, path: str) -> dict[str, Any]:
-    """For TensorStore, to open a level."""
-    return {"driver": DRIVER, "kvstore": (place.child(path) if path else place).spec}
 
 
 def new_spec(place: Place, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:

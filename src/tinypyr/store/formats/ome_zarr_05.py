@@ -10,12 +10,13 @@ import numpy as np
 from ...grid import Grid
 from .._errors import StoreError
 from .._place import Place
-from .._volume import Layout, Made, Volume, as_the_base
+from .._volume import Layout, Made, Volume, array_per_folder, as_the_base
 from . import _ome
 
 axes_order = _ome.axes_order
 at_level = as_the_base
 DRIVER = "zarr3"
+open_spec = array_per_folder(DRIVER)
 FIXED: tuple[str, ...] = ()
 
 
@@ -56,11 +57,6 @@ def layout_of(meta: dict[str, Any]) -> Layout:
         if codec["name"] == "sharding_indexed":
             return Layout(tuple(codec["configuration"]["chunk_shape"]), outer, None, meta["fill_value"], meta)
     return Layout(outer, None, None, meta["fill_value"], meta)
-
-
-def open_spec(place: Place, path: str) -> dict[str, Any]:
-    """For TensorStore, to open a level."""
-    return {"driver": DRIVER, "kvstore": (place.child(path) if path else place).spec}
 
 
 def new_spec(place: Place, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:

@@ -1,0 +1,93 @@
+"""How a volume is cut into leaves and blocks, and how many levels each of them makes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ..grid import Grid
+from ._errors import StoreError
+from ._sizes import size_text
+from ._source import Source
+from ._volume import Layout
+
+Extents = tuple[int, ...]
+
+#: A volume is cut into at least so many blocks, unless they would be smaller than is worth it (bytes of the base).
+WANTED_BLOCKS = 32
+SMALL_BLOCK = 1 << 25
+#: Less than this is not worth a read of its own.
+GOOD_LEAF = 1 << 24
+#: The core counts to so many voxels below one.
+MAX_FOOTPRINT = 1 << 31
+#: Buffers of a leaf at work, over its bytes: itself, the next one being read, decoded chunks, its levels; and what
+#: is being written.
+LEAF_SHARE = 6
+
+
+def cut_up(
+    base: Grid, read: Source, layouts: list[Layout], totals: list[Extents], copies: bool, budget: int, carries: bool
+) -> tuple[Extents, Extents, int, int]:
+    """Leaf, block, how many levels blocks write whole, and how many leaves make."""
+    size = read.dtype.itemsize
+    ndim = base.ndim
+    open_units = sum(math.prod(layout.unit) for layout in layouts) * size
+    by_leaves = len(totals) - 1
+    while True:
+        top = totals[by_leaves]
+        reach = [n + o % f for n, o, f in zip(base.shape, base.voxel_offset, top, strict=True)]
+        # what must be whole in memory: one voxel of the last level that leaves make
+        footprint = math.prod(min(f, r) for f, r in zip(top, reach, strict=True))
+        least = footprint * size * LEAF_SHARE + open_units
+        if (least <= budget and footprint <= MAX_FOOTPRINT) or by_leaves <= 1 or not carries:
+            break
+        by_leaves -= 1
+
+    def voxels(extents: Sequence[int]) -> int:
+        return math.prod(min(e, r) for e, r in zip(extents, reach, strict=True))
+
+    if least > budget:
+        raise StoreError(
+            f"memory: {size_text(least)} per worker needed for these levels, {size_text(budget)} allowed; allow more "
+            "memory, or fewer workers, or make fewer levels"
+        )
+    leaf = [math.lcm(f, c) if c < r else -(-r // f) * f for f, c, r in zip(top, read.chunks or top, reach, strict=True)]
+    if voxels(leaf) * size * LEAF_SHARE + open_units > budget:
+        leaf = list(top)  # (chunks are read several times then)
+    aligned = [o % f == 0 for o, f in zip(base.voxel_offset, top, strict=True)]
+
+    def edges(whole: int) -> Extents:
+        made = []
+        for axis in range(ndim):
+            edge = math.lcm(leaf[axis], top[axis])
+            for k in range(0 if copies else 1, whole + 1):
+                unit = layouts[k].unit[axis]
+                if unit < -(-reach[axis] // totals[k][axis]):
+                    edge = math.lcm(edge, unit * totals[k][axis])
+                else:
+                    edge = max(edge, reach[axis])
+            made.append(edge if aligned[axis] and edge < reach[axis] else -(-reach[axis] // top[axis]) * top[axis])
+        return tuple(made)
+
+    def count(block: Extents) -> int:
+        return math.prod(-(-r // b) for r, b in zip(reach, block, strict=True))
+
+    whole = by_leaves
+    while (
+        whole > 0
+        and count(edges(whole)) < WANTED_BLOCKS
+        and voxels(edges(whole)) * size > SMALL_BLOCK
+        and count(edges(whole - 1)) > count(edges(whole))
+    ):
+        whole -= 1
+    block = edges(whole)
+    # larger leaves are read faster, as long as they fit
+    grown = True
+    while grown:
+        grown = False
+        for axis in range(ndim - 1, -1, -1):
+            wider = [2 * e if a == axis else e for a, e in enumerate(leaf)]
+            fits = voxels(wider) * size * LEAF_SHARE + open_units <= budget and voxels(wider) * size <= GOOD_LEAF
+            if fits and wider[axis] <= block[axis] and block[axis] % wider[axis] == 0:
+                leaf, grown = wider, True
+    return tuple(leaf), block, whole, by_leaves

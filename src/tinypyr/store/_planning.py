@@ -1,0 +1,316 @@
+"""From what a user asks for to a plan: every argument is checked here, and nothing is created."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..grid import Grid, cumulative, factors_between
+from ..pooling import METHODS, ROUNDINGS, TIES, _check_array, _checked_ignore, _choice
+from ._cut import cut_up
+from ._errors import StoreError
+from ._place import Place
+from ._plan import Box, Extents, Plan
+from ._sizes import bytes_of
+from ._source import Mask, Source, level_array, open_source
+from ._volume import CODECS, Layout, Volume
+from .formats import FORMATS
+
+
+def plan(
+    source: Any,
+    target: str | os.PathLike[str] | None = None,
+    *,
+    factor: Any = "auto",
+    levels: Any = "auto",
+    method: str = "auto",
+    format: str | None = None,
+    ignore: Any = None,
+    rounding: str = "half-even",
+    ties: str = "first",
+    chunks: Sequence[int] | None = None,
+    shards: Sequence[int] | None = None,
+    codec: str | None = None,
+    mask: Any = None,
+    region: Sequence[tuple[int, int]] | None = None,
+    recursive: bool = False,
+    link: bool = False,
+    memory: int | str = "1GiB",
+    workers: int | None = None,
+    grid: Grid | None = None,
+    force: bool = False,
+) -> Plan:
+    """Decide how a volume's levels will be made; check every argument; create nothing.
+
+    Parameters
+    ----------
+    source : path, URL, or array
+        A store (OME-Zarr 0.4 or 0.5, N5, Neuroglancer precomputed), or an array of numpy, zarr, dask, h5py or
+        TensorStore.
+    target : path or URL, optional
+        A new store, to which level 0 is copied. None, or the source itself: levels are added beside level 0.
+    factor, levels
+        As for :meth:`tinypyr.Grid.schedule`: ``"auto"`` halves what is not yet longer than the rest, until the volume
+        fits a chunk.
+    method : str
+        As for :func:`tinypyr.downsample`; ``"auto"``: mode for labels (so marked, or unsigned integers of 32 or 64 bits
+        not marked as an image), mean for all else. Median is made from the base at every level, as everything is.
+    format : {"ome-zarr-0.5", "ome-zarr-0.4", "n5", "precomputed"}, optional
+        By default the source's, in place; OME-Zarr 0.5 elsewhere.
+    ignore, rounding, ties
+        As for :func:`tinypyr.downsample`.
+    chunks, shards : sequence of int, optional
+        Voxels per chunk, and per shard (what is written at once), along the source's axes; by default the source's.
+    codec : {"zstd", "gzip", "blosc", "raw"}, optional
+        By default the source's where the format is the same, else zstd (gzip in N5).
+    mask : path, URL, or array, optional
+        Of the base's shape; where it is not 0, voxels are left out of every level, with any method. Axes of a store
+        are matched by name. A voxel above masked ones alone has the value to ignore or, without, the fill value.
+    region : sequence of (int, int), optional
+        Of a store that has its levels: the part of level 0, in voxels of the array, that has changed. Only what lies
+        above it is made again, with the factors, the method and all else that the store says (only a method that it
+        does not say is asked for).
+    recursive : bool
+        Make each level from the voxels of the one before, which is not the median of the base; only for ``"median"``,
+        whose levels otherwise need a whole footprint of the last one in memory.
+    link : bool
+        In a new OME-Zarr store on the same disk: point to level 0 of the source instead of copying it.
+    memory : int or str
+        Bytes that the build may hold, for example ``"512MiB"``.
+    workers : int, optional
+        Blocks at work at once; by default one per core.
+    grid : Grid, optional
+        Where an array lies in the world; of a store: instead of what its metadata says.
+    force : bool
+        Allow what is probably a mistake: means of labels.
+
+    Returns
+    -------
+    Plan
+
+    Raises
+    ------
+    StoreError
+        The source cannot be read, or the target not be made.
+    ValueError, TypeError
+        An argument that makes no sense; the message names it.
+    """
+    _choice("rounding", rounding, ROUNDINGS)
+    _choice("ties", ties, TIES)
+    for name, value in (("recursive", recursive), ("link", link), ("force", force)):
+        if not isinstance(value, bool):
+            raise TypeError(f"{name}: {value!r} is neither True nor False")
+    if grid is not None and not isinstance(grid, Grid):
+        raise TypeError(f"grid: {type(grid).__name__} is no Grid")
+    if format is not None and format not in list(FORMATS):
+        raise ValueError(f"format: {format!r} is not one of {', '.join(map(repr, FORMATS))}")
+    read = open_source(source, grid)
+    volume = read.volume
+    base = read.grid
+    again = region is not None
+    if region is not None:
+        given = {"factor": factor, "levels": levels, "method": method, "format": format, "ignore": ignore, "grid": grid}
+        given |= {"rounding": rounding, "ties": ties, "chunks": chunks, "shards": shards, "codec": codec, "mask": mask}
+        given |= {"recursive": recursive, "link": link}
+        factor, method, ignore, rounding, ties, recursive = _as_before(volume, target, given)
+        levels, force = "auto", True
+        if volume is not None and volume.order != base.axes:
+            named = _region(region, base)
+            region = [named[base.axes.index(axis)] for axis in volume.order]
+            read = read.reordered(volume.order)
+            base = read.grid
+    if base.ndim == 0 or 0 in base.shape:
+        raise StoreError(f"source: shape {base.shape} holds nothing to pool")
+    _check_array(base.shape, read.dtype)
+    left_out = _checked_ignore(ignore, read.dtype)
+    place, in_place = _target(volume, target)
+    if in_place and volume is not None and format not in (None, volume.format):
+        raise ValueError(f"format: levels beside a level 0 of {volume.format} cannot be {format}; give a target")
+    chosen = format or (volume.format if in_place and volume is not None else "ome-zarr-0.5")
+    if codec is not None and codec not in CODECS:
+        raise ValueError(f"codec: {codec!r} is not one of {', '.join(map(repr, CODECS))}")
+    kind = volume.kind if volume is not None else None
+    made_by = _method(method, kind, read.dtype, force)
+    if recursive and made_by != "median":
+        raise ValueError(f"recursive: of medians only; levels of {made_by} are exact at no such cost")
+    masked = None if mask is None else Mask(mask, base)
+    changed = None if region is None else _region(region, base)
+    if kind is None:
+        kind = "labels" if made_by == "mode" else "image"
+    layout = _layout(read, chosen, in_place, chunks, shards, codec)
+    schedule = base.schedule(factor, levels, fits=[min(c, n) for c, n in zip(layout.chunks, base.shape, strict=True)])
+    for k, step in enumerate(schedule):
+        if all(f == 1 for f in step):
+            raise ValueError(f"factor: level {k + 1} would be pooled by 1 along every axis")
+    totals = [(1,) * base.ndim, *cumulative(schedule, base.ndim)]
+    for total in totals[1:]:
+        for name, n, f, o in zip(base.axes, base.shape, total, base.voxel_offset, strict=True):
+            if f > 1 and f >= 2 * (o % f + n):
+                raise ValueError(f"factor: {f} along {name} in all, more than twice its {n} voxels; make fewer levels")
+    for name, f in zip(base.axes, totals[-1], strict=True):
+        if f > 1 and name in FORMATS[chosen].FIXED:
+            raise ValueError(f"factor: {f} along {name}, which {chosen} cannot have fewer of at coarser levels")
+    grids = [base, *base.levels(schedule, made_by)]
+    FORMATS[chosen].axes_order(base.axes)  # refuses axes that the format has not
+    paths = volume.paths if again and volume is not None else _paths(volume if in_place else None, chosen, grids)
+    if link:
+        _check_link(volume, place, chosen, in_place, layout is read.layout)
+    layouts = [FORMATS[chosen].at_level(layout, grid) for grid in grids]
+    if again and volume is not None:  # as they are
+        at = [volume.grids[0].axes.index(axis) for axis in base.axes]
+        for number in range(len(grids)):
+            unit = level_array(volume, number).chunk_layout.write_chunk.shape
+            layouts[number] = replace(layout, chunks=tuple(unit[a] for a in at), shards=None)
+    budget = bytes_of(memory)
+    hands = _workers(workers)
+    copies = not in_place and not link
+    carries = recursive or made_by not in ("median", "stride")
+    carries = carries or (made_by == "stride" and left_out is None and masked is None)
+    leaf, block, whole, by_leaves = cut_up(base, read, layouts, totals, copies, budget // hands, carries)
+    made = Plan(
+        read, place, chosen, grids, schedule, paths, layouts, made_by, left_out, rounding, ties, recursive, masked,
+        changed, copies, link, kind, budget, hands, leaf, block, whole, by_leaves,
+    )  # fmt: skip
+    for number in () if again else range(0 if made.copies_base else 1, len(grids)):
+        made.level_spec(number)  # refuses what the format cannot hold
+    there = len(volume.paths) if in_place and volume is not None else 0
+    if (
+        (there > 1 and not again) or (not in_place and any(format.detect(place) for format in FORMATS.values()))
+    ) and not made.begun:
+        what = f"has {there} levels already" if in_place else "exists already"
+        raise StoreError(f"{place.name}: {what}; remove {'them' if in_place else 'it'} or choose another target")
+    return made
+
+
+def _check_link(volume: Volume | None, place: Place, format: str, in_place: bool, same_layout: bool) -> None:
+    if in_place or volume is None:
+        raise ValueError("link: from a store, to a new target; there is no other level 0 to point to")
+    if not format.startswith("ome-zarr") or not (place.is_file and volume.place.is_file):
+        raise ValueError(f"link: OME-Zarr in files allows it, {format} at {place.name} does not; copy level 0")
+    if volume.format != format or not same_layout:
+        raise ValueError("link: format, chunks, shards and codec must be those of the source; leave them out")
+
+
+def _as_before(volume: Volume | None, target: Any, given: dict[str, Any]) -> tuple[Any, str, Any, str, str, bool]:
+    """How the levels of a store were made: factor, method, ignore, rounding, ties, recursive."""
+    if volume is None or target is not None or len(volume.paths) < 2:
+        raise ValueError("region: of a store that has its levels; give no target, or build it first")
+    notes, base = volume.notes, volume.grids[0]
+    if notes.get("mask"):
+        raise StoreError(f"{volume.place.name}: its levels leave out the mask {notes['mask']}; build it anew")
+    totals = [factors_between(base, grid) for grid in volume.grids]
+    known = [total for total in totals if total is not None]
+    if len(known) < len(totals) or any(b % a for x, y in itertools.pairwise(known) for a, b in zip(x, y, strict=True)):
+        raise StoreError(f"{volume.place.name}: its levels are no whole multiples of each other; build it anew")
+    order = [base.axes.index(axis) for axis in volume.order]
+    factor = [tuple(y[a] // x[a] for a in order) for x, y in itertools.pairwise(known)]
+    method = notes.get("method")
+    if method is None and given["method"] == "auto":
+        raise ValueError(f"method: {volume.place.name} does not say how its levels were made; name it")
+    made = {
+        "method": method or given["method"],
+        "ignore": volume.ignore,
+        "rounding": str(notes.get("rounding", "half-even")),
+        "ties": str(notes.get("ties", "first")),
+        "recursive": bool(notes.get("recursive")),
+    }
+    usual = {"method": "auto", "rounding": "half-even", "ties": "first", "factor": "auto", "levels": "auto"}
+    for name, value in given.items():
+        if value is None or value is False or (isinstance(value, str) and value == usual.get(name)):
+            continue
+        if name not in made or bool(np.any(value != made[name])):
+            raise ValueError(f"{name}: not with a region, whose surroundings are as the store says; leave it out")
+    return factor, made["method"], made["ignore"], made["rounding"], made["ties"], made["recursive"]
+
+
+def _region(region: Any, base: Grid) -> Box:
+    try:
+        made = [(operator.index(start), operator.index(stop)) for start, stop in region]
+    except (TypeError, ValueError):
+        raise ValueError(f"region: {region!r} is not a start and a stop for each axis") from None
+    if len(made) != base.ndim or any(not 0 <= a < b <= n for (a, b), n in zip(made, base.shape, strict=False)):
+        raise ValueError(f"region: {made} does not lie within the volume of shape {base.shape}")
+    return made
+
+
+def _target(volume: Volume | None, target: Any) -> tuple[Place, bool]:
+    if target is None:
+        if volume is None:
+            raise ValueError("target: needed where the source is an array")
+        place = volume.place
+    else:
+        place = Place.at(target)
+    if volume is not None and place.url == volume.place.url:
+        if volume.attributes.get("array"):
+            raise StoreError(f"{place.name}: a single array has no room for levels beside it; give a target")
+        return place, True
+    if volume is not None and (place.real.startswith(volume.place.real) or volume.place.real.startswith(place.real)):
+        raise StoreError(f"{place.name}: inside {volume.place.name}, or around it; choose another target")
+    return place, False
+
+
+def _method(method: str, kind: str | None, dtype: np.dtype[Any], force: bool) -> str:
+    labels = kind == "labels" or (kind is None and dtype.name in ("uint32", "uint64"))
+    if method == "auto":
+        return "mode" if labels else "mean"
+    _choice("method", method, METHODS)
+    if method == "mean" and kind == "labels" and not force:
+        raise ValueError("method: a mean of labels is a label of something else; use mode, or force it")
+    return method
+
+
+def _layout(read: Source, format: str, in_place: bool, chunks: Any, shards: Any, codec: str | None) -> Layout:
+    base, volume = read.grid, read.volume
+    of_source = read.layout
+    same = volume is not None and volume.format == format and chunks is None and shards is None and codec is None
+    if same:
+        return of_source
+    cut = _extents("chunks", chunks, base) if chunks is not None else of_source.chunks
+    pack = _extents("shards", shards, base) if shards is not None else (of_source.shards if chunks is None else None)
+    if pack is not None and shards is None and format != "ome-zarr-0.5":
+        pack = None  # (the others have none, or others)
+    if pack is not None and format in ("ome-zarr-0.4", "n5"):
+        raise ValueError(f"shards: {format} has none; leave them out")
+    if pack is not None and any(p % c for p, c in zip(pack, cut, strict=True)):
+        raise ValueError(f"shards: {pack} are not whole chunks of {cut}")
+    fill = of_source.fill if volume is not None else 0
+    return Layout(cut, pack, codec, bool(fill) if read.dtype.kind == "b" else fill)
+
+
+def _extents(name: str, values: Any, grid: Grid) -> Extents:
+    try:
+        made = tuple(operator.index(value) for value in values)
+    except TypeError:
+        raise TypeError(f"{name}: {values!r} is not whole numbers, one for each of {grid.ndim} axes") from None
+    if len(made) != grid.ndim or min(made) < 1:
+        raise ValueError(f"{name}: {made} is not one positive extent for each of {grid.ndim} axes")
+    return made
+
+
+def _paths(volume: Volume | None, format: str, grids: list[Grid]) -> list[str]:
+    if format == "precomputed":
+        names = [axis for axis in "xyz" if axis in grids[0].axes]
+        keys = ["_".join(f"{grid.scale[grid.axes.index(axis)]:g}" for axis in names) for grid in grids]
+        if len(set(keys)) < len(keys):
+            keys = [f"{key}_{k}" for k, key in enumerate(keys)]
+        return [volume.paths[0], *keys[1:]] if volume is not None else keys
+    if volume is None:
+        return [f"s{k}" if format == "n5" else str(k) for k in range(len(grids))]
+    first = volume.paths[0]
+    stem = first.rstrip("0123456789")
+    start = int(first[len(stem) :]) if first[len(stem) :] else 0
+    return [first, *(f"{stem}{start + k}" for k in range(1, len(grids)))]
+
+
+def _workers(workers: int | None) -> int:
+    if workers is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if isinstance(workers, bool) or not hasattr(workers, "__index__") or not 1 <= workers <= 1024:
+        raise ValueError(f"workers: {workers!r} is not a number between 1 and 1024")
+    return operator.index(workers)
