@@ -1,8 +1,9 @@
-"""Levels of a volume in a store, beside copying its base and beside TensorStore's own chain of levels.
+"""Levels of a volume in a store, beside copying its base, TensorStore's own chain of levels and other packages.
 
 One run, the same codec and chunks: OME-Zarr 0.5, zstd, 64 x 128 x 128. Five levels of 2x2x1 of a volume made of the
 real micrographs, by mean, and of the real segmentation, by mode, each already stored. Every ratio is to copying level
-0 with TensorStore into a new array of the same chunks and codec; levels are checked before times are printed.
+0 with TensorStore into a new array of the same chunks and codec; levels are checked before times are printed. Peers
+are slow, so they get a smaller part of the volume, and a ratio (with a ~) to copying that part.
 """
 
 from __future__ import annotations
@@ -22,15 +23,19 @@ import tensorstore as ts
 import report
 import timing
 import workloads
+from peers import Skip
+from store_peers import PEERS, Part, Peer, load, spec, verdict
 from tinypyr import Grid, store
 
 CHUNKS = (64, 128, 128)
 FACTOR, LEVELS = (1, 2, 2), 5
+METHODS: dict[str, workloads.Method] = {"em": "mean", "labels": "mode"}
 ROWS = {"em": "mean-2x2x1-u8-F", "labels": "mode-2x2x1-u32-F"}  # whose arrays these are
+COPY = "copy of the base, TensorStore"
 
 
 def level(folder: Path, name: str) -> dict[str, Any]:
-    return {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{folder / name}/"}}
+    return spec(folder / name)
 
 
 def copy(folder: Path) -> None:
@@ -70,21 +75,63 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="where the volumes go (default: a temporary one)")
     parser.add_argument("--volume", choices=list(ROWS), help="only this one")
+    parser.add_argument("--peer-gigabytes", type=float, default=0.27, help="of each volume, for peers (default: 0.27)")
+    parser.add_argument(
+        "--peers", type=named, default=PEERS, metavar="NAME,NAME", help="only these; none: '' (default: all installed)"
+    )
     arguments = parser.parse_args()
+    arguments.peers, left_out = installed(arguments.peers)
     machine = timing.machine()
     print(f"{report.machine_line(machine)}; {arguments.workers} workers, median of {arguments.rounds} rounds\n")
-    print("| volume | method | what | seconds | over copying the base |\n|---|---|---|--:|--:|")
+    print("| volume | method | what | seconds | over copying the base | answers |\n|---|---|---|--:|--:|---|")
     with tempfile.TemporaryDirectory(dir=arguments.folder) as temporary:
-        for name, method in (("em", "mean"), ("labels", "mode")):
+        for name, method in METHODS.items():
             if arguments.volume not in (None, name):
                 continue
             folder = Path(temporary) / name
             volume = tiled(name, int(arguments.gigabytes * 1e9))
             grid = Grid(volume.shape, "zyx")
             store.build(volume, folder, levels=0, grid=grid, method=method, chunks=CHUNKS, codec="zstd")
+            smaller = min(len(volume), chunk_layers(volume, arguments.peer_gigabytes))
+            more = Path(temporary) / f"{name}-peers"
+            if arguments.peers:
+                part, grid = volume[:smaller], Grid((smaller, *volume.shape[1:]), "zyx")
+                store.build(part, more, levels=0, grid=grid, method=method, chunks=CHUNKS, codec="zstd")
+                del part
+            whole = smaller == len(volume)
             del volume
             shutil.copy(folder / "zarr.json", folder / "zarr.json.base")
             measure(folder, name, method, arguments)
+            shutil.rmtree(folder)
+            if arguments.peers:
+                left_out += measure_peers(more, name, method, arguments, whole)
+                shutil.rmtree(more)
+    if arguments.peers:
+        versions = ", ".join(f"{peer.name} {timing.version(peer.distribution)}" for peer in arguments.peers)
+        print(f"\n~: a part of the volume, over copying that part in the same run. {versions}.")
+    for line in left_out:
+        print(f"\nLeft out: {line}.")
+
+
+def named(text: str) -> list[Peer]:
+    names = [name for name in text.split(",") if name]
+    if unknown := set(names) - {peer.name for peer in PEERS}:
+        known = ", ".join(peer.name for peer in PEERS)
+        raise argparse.ArgumentTypeError(f"no peer {', '.join(sorted(unknown))}: there are {known}")
+    return [peer for peer in PEERS if peer.name in names]
+
+
+def installed(peers: list[Peer]) -> tuple[list[Peer], list[str]]:
+    """Those that can be imported, and why the others cannot."""
+    found, left_out = [], []
+    for peer in peers:
+        try:
+            for module in peer.modules:
+                load(module)
+            found.append(peer)
+        except Skip as reason:
+            left_out.append(f"{peer.name}: {reason}")
+    return found, left_out
 
 
 def tiled(name: str, size: int) -> workloads.Array:
@@ -94,26 +141,71 @@ def tiled(name: str, size: int) -> workloads.Array:
     return np.concatenate([piece] * max(1, round(size / piece.nbytes)))
 
 
-def measure(folder: Path, name: str, method: str, arguments: argparse.Namespace) -> None:
+def chunk_layers(volume: workloads.Array, gigabytes: float) -> int:
+    """How many layers, whole chunks of them, are about so large."""
+    return CHUNKS[0] * max(1, round(gigabytes * 1e9 / volume[: CHUNKS[0]].nbytes))
+
+
+def measure(folder: Path, name: str, method: workloads.Method, arguments: argparse.Namespace) -> None:
     calls: dict[str, Callable[[], object]] = {
-        "copy of the base, TensorStore": lambda: copy(folder),
+        COPY: lambda: copy(folder),
         "tinypyr, 5 levels": lambda: build(folder, arguments.workers),
         "TensorStore, 5 levels, recursive": lambda: chain(folder, method),
     }
-    seconds: dict[str, list[float]] = {what: [] for what in calls}
     for call in calls.values():  # (and warm)
         call()
     if findings := store.check(folder, sample=0.1):
         raise AssertionError(str(findings))
-    for _ in range(arguments.rounds):
+    base = ts.open(level(folder, "0"), open=True).result()
+    answers = [""]
+    for prefix in ("", "chain"):
+        found = [ts.open(level(folder, f"{prefix}{n}"), open=True).result() for n in range(1, LEVELS + 1)]
+        answers.append(verdict(base, found, FACTOR, method))
+    seconds = medians(calls, arguments.rounds)
+    for (what, taken), answer in zip(seconds.items(), answers, strict=True):
+        print_row(name, method, what, taken, f"{taken / seconds[COPY]:.2f}", answer)
+
+
+def measure_peers(
+    folder: Path, name: str, method: workloads.Method, arguments: argparse.Namespace, whole: bool
+) -> list[str]:
+    """Their rows, and the reasons of those that have none."""
+    part, left_out = Part(folder, method, CHUNKS, FACTOR, LEVELS, arguments.workers), []
+    copy(folder)
+    calls: dict[str, Callable[[], object]] = {COPY: lambda: copy(folder)}
+    answers = {COPY: ""}
+    base = ts.open(level(folder, "0"), open=True).result()
+    for peer in arguments.peers:
+        try:
+            job = peer.make(part)
+            job.run()
+            answers[job.what] = verdict(base, job.levels(), job.factor, method)
+            calls[job.what] = job.run
+        except Skip as reason:
+            left_out.append(f"{peer.name}, {name}: {reason}")
+        except Exception as error:  # it may not run with what is installed beside it: the others still do
+            left_out.append(f"{peer.name}, {name}: {type(error).__name__}: {str(error)[:200]}")
+    seconds = medians(calls, arguments.rounds)
+    size = base.domain.size * base.dtype.numpy_dtype.itemsize / 1e9
+    for what, taken in seconds.items():
+        ratio = f"{'' if whole else '~'}{taken / seconds[COPY]:.2f}"
+        what = f"copy of {size:.2f} GB of it, for peers, TensorStore" if what == COPY else what
+        print_row(name, method, what, taken, ratio, answers.get(what, ""))
+    return left_out
+
+
+def medians(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    seconds: dict[str, list[float]] = {what: [] for what in calls}
+    for _ in range(rounds):
         for what, call in calls.items():
             start = time.perf_counter()
             call()
             seconds[what].append(time.perf_counter() - start)
-    base = statistics.median(seconds["copy of the base, TensorStore"])
-    for what, taken in seconds.items():
-        middle = statistics.median(taken)
-        print(f"| {name} | {method} | {what} | {middle:.2f} | {middle / base:.2f} |", flush=True)
+    return {what: statistics.median(taken) for what, taken in seconds.items()}
+
+
+def print_row(name: str, method: str, what: str, seconds: float, ratio: str, answers: str) -> None:
+    print(f"| {name} | {method} | {what} | {seconds:.2f} | {ratio} | {answers} |", flush=True)
 
 
 if __name__ == "__main__":

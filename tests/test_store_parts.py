@@ -49,7 +49,7 @@ def test_masked_voxels_are_left_out(
     mask[:16, :16] = True
     arguments: dict[str, Any] = {"factor": 2, "levels": 3, "chunks": (8, 8, 8), "force": True}
     plan = store.plan(volume, tmp_path / "t", method=method, ignore=ignore, mask=mask, **arguments)
-    store._build.run(plan)
+    store._build.complete(plan)
     wide = np.where(mask, -77, volume.astype(np.float64 if dtype == "float32" else np.int32))
     if ignore is not None:
         wide = np.where(volume == ignore, -77, wide)
@@ -92,7 +92,7 @@ def test_only_what_lies_above_a_change_is_made_again(format: str, method: str, f
     before = {path: path.stat().st_mtime_ns for path in where.rglob("*") if path.is_file()}
     plan = store.plan(where, region=region)
     assert len(plan.numbers) < plan.blocks
-    store._build.run(plan)
+    store._build.complete(plan)
     same = [path for path, time in before.items() if path.stat().st_mtime_ns == time]
     assert len(same) > len(before) * 0.5, "far from the change nothing was written"
     store.build(volume, once, **arguments)

@@ -1,12 +1,14 @@
-"""The commands ``tinypyr build``, ``plan``, ``info``, ``check``, ``preview`` and ``view``: arguments in, lines out."""
+"""The commands on stores, from ``tinypyr build`` to ``tinypyr view``: arguments in, lines out."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,40 @@ examples:
   tinypyr build labels.ome.zarr --method mode --memory 4GiB --workers 8
 """
 
-PLAN = "Say what `tinypyr build` with the same arguments would read, write and hold. Nothing is created.\n"
+PLAN = """\
+Say what `tinypyr build` with the same arguments would read, write and hold. Nothing is created, but with --out the file
+of the plan, which many machines can then run.
+"""
+RUN = """\
+Run blocks of a plan: all, one part of many, or some by their numbers. Parts know nothing of each other; any of them may
+run twice, late, or at once with another. `tinypyr finalize` comes when all are done.
+"""
+RUN_MORE = """\
+exit status:
+  0 done; 1 a block failed (the others are kept; run it again); 2 bad arguments; 130 interrupted.
+
+examples:
+  tinypyr plan em.ome.zarr --out plan.json
+  tinypyr run plan.json --part 1/4
+  tinypyr run plan.json --blocks 3,17
+  tinypyr finalize plan.json
+"""
+FINALIZE = "Merge what the blocks of a plan could not write whole, write the metadata, and tidy up.\n"
+SLURM = """\
+Write the job scripts of a plan beside it, and submit them: an array of parts, and a job that finalizes once all have
+ended well. What is not given is taken from a TOML file, if one is named, whose keys are these options.
+"""
+SLURM_MORE = """\
+examples:
+  tinypyr slurm plan.json --parts 200 --partition normal --time 02:00:00 --mem 8G --cpus 4 --limit 50
+  tinypyr slurm plan.json --settings cluster.toml --dry-run
+
+  cluster.toml:
+    parts = 200
+    partition = "normal"
+    account = "lab"
+    lines = ["#SBATCH --constraint=skylake", "module load python"]
+"""
 INFO = "Print the levels of a store: shape, dtype, chunks, and where their voxels lie.\n"
 PREVIEW = """\
 Write one picture (PNG) of all levels of a store side by side: the middle of the middle section, each level where its
@@ -127,21 +162,56 @@ def add(commands: Any) -> None:
         command.add_argument(
             "--no-copy", dest="link", action="store_true", help="OME-Zarr: point to level 0 instead of copying it"
         )
-        command.add_argument("--memory", default="1GiB", metavar="SIZE", help="bytes to hold (default: 1GiB)")
+        command.add_argument(
+            "--memory", default="1GiB", metavar="SIZE", help="bytes to hold, on one machine (default: 1GiB)"
+        )
+        command.add_argument(
+            "--block", metavar="SIZE", help="bytes of level 0 to make at a time (default: a 32nd, 32MiB to 4GiB)"
+        )
         command.add_argument("--workers", type=int, metavar="N", help="blocks at once (default: one per core)")
         command.add_argument("--force", action="store_true", help="allow means of labels")
         if name == "build":
-            command.add_argument("--no-resume", action="store_true", help="make all blocks again")
-            command.add_argument(
-                "--progress",
-                choices=["auto", "json", "none"],
-                default="auto",
-                help="auto: a line that counts, on a terminal; json: one line per block (default: auto)",
-            )
+            _add_running(command)
             command.set_defaults(run=_build)
         else:
             command.add_argument("--json", action="store_true", help="print the plan as JSON")
+            command.add_argument("-o", "--out", metavar="FILE", help="write it to a file, for tinypyr run")
             command.set_defaults(run=_plan)
+    run = commands.add_parser(
+        "run", help="run blocks of a saved plan", description=RUN, epilog=RUN_MORE, formatter_class=form
+    )
+    run.add_argument("plan", metavar="PLAN", help="the file that tinypyr plan has written")
+    run.add_argument("--part", type=_part, metavar="I/N", help="the I-th of N parts, from 1 on")
+    _add_running(run)
+    run.set_defaults(run=_run)
+    finalize = commands.add_parser(
+        "finalize", help="end a saved plan", description=FINALIZE, epilog=CHECK_MORE, formatter_class=form
+    )
+    finalize.add_argument("plan", metavar="PLAN", help="the file that tinypyr plan has written")
+    finalize.set_defaults(run=_finalize)
+    slurm = commands.add_parser(
+        "slurm",
+        help="submit a saved plan to Slurm",
+        description=SLURM,
+        epilog=SLURM_MORE,
+        formatter_class=form,
+    )
+    slurm.add_argument("plan", metavar="PLAN", help="the file that tinypyr plan has written")
+    for name, kind, what in (
+        ("parts", int, "how many jobs (default: 16, or as many as there are blocks)"),
+        ("partition", str, "of the cluster"),
+        ("account", str, "that pays"),
+        ("qos", str, "quality of service"),
+        ("time", str, "limit of one part, such as 02:00:00"),
+        ("mem", str, "of one part, such as 8G; at least what the plan holds"),
+        ("cpus", int, "of one part (default: the plan's workers)"),
+        ("limit", int, "parts at work at once"),
+    ):
+        slurm.add_argument(f"--{name}", type=kind, metavar=name[0].upper(), help=what)
+    slurm.add_argument("--line", action="append", dest="lines", metavar="TEXT", help="a further line of the scripts")
+    slurm.add_argument("--settings", metavar="FILE", help="TOML with any of these options")
+    slurm.add_argument("--dry-run", action="store_true", help="write the scripts, submit nothing")
+    slurm.set_defaults(run=_slurm)
     info = commands.add_parser("info", help="print the levels of a store", description=INFO, formatter_class=form)
     info.add_argument("store", metavar="STORE", help="path or URL")
     info.set_defaults(run=_info)
@@ -173,6 +243,38 @@ def add(commands: Any) -> None:
     check.add_argument("--sample", type=float, metavar="SHARE", help="of the base to read, at random (default: all)")
     check.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
     check.set_defaults(run=_check)
+
+
+def _add_running(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--engine", choices=["threads", "processes", "dask"], default="threads", help="who runs blocks (threads)"
+    )
+    command.add_argument("--scheduler", metavar="ADDRESS", help="of dask, such as tcp://10.0.0.1:8786")
+    command.add_argument("--blocks", type=_blocks, metavar="N,...", help="make these again, and no others: 3,7,10-12")
+    command.add_argument("--no-resume", action="store_true", help="make all blocks again")
+    command.add_argument(
+        "--progress",
+        choices=["auto", "json", "none"],
+        default="auto",
+        help="auto: a line that counts, on a terminal; json: one line per block (default: auto)",
+    )
+
+
+def _blocks(text: str) -> list[int]:
+    numbers: list[int] = []
+    for piece in text.split(","):
+        first, _, last = piece.partition("-")
+        if not first.isdecimal() or not (last or first).isdecimal():
+            raise argparse.ArgumentTypeError(f"{text!r} is not numbers of blocks, such as 3,7,10-12")
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
+
+
+def _part(text: str) -> tuple[int, int]:
+    first, _, last = text.partition("/")
+    if not (first.isdecimal() and last.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part, such as 3/16")
+    return int(first), int(last)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -224,7 +326,7 @@ def sample(shape: tuple[int, int, int], folder: Path) -> int:
 def _arguments(arguments: argparse.Namespace) -> dict[str, Any]:
     names = (  # as in store.plan
         "factor levels method format ignore rounding ties chunks shards codec mask region recursive link memory "
-        "workers force"
+        "block workers force"
     )
     return {name: getattr(arguments, name) for name in names.split()}
 
@@ -233,27 +335,93 @@ def _plan(arguments: argparse.Namespace) -> int:
     from . import store
 
     made = store.plan(arguments.source, arguments.target, **_arguments(arguments))
+    if arguments.out is not None:
+        made.save(arguments.out)
     print(json.dumps(made.describe(), indent=1) if arguments.json else made)
     return 0
+
+
+def _progress(arguments: argparse.Namespace) -> Any:
+    def as_json(progress: Any) -> None:
+        left = progress.seconds_left
+        state = dataclasses.asdict(progress) | {"rate": progress.rate, "seconds_left": left if left < 1e18 else None}
+        print(json.dumps(state), flush=True)
+
+    return as_json if arguments.progress == "json" else arguments.progress == "auto"
+
+
+@contextlib.contextmanager
+def _engine(arguments: argparse.Namespace) -> Iterator[Any]:
+    if arguments.engine != "dask":
+        if arguments.scheduler is not None:
+            raise ValueError("--scheduler: of dask only; add --engine dask")
+        yield arguments.engine
+        return
+    if arguments.scheduler is None:
+        raise ValueError("--engine dask: needs --scheduler ADDRESS, that of a running dask scheduler")
+    try:
+        from distributed import Client  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    except ImportError:
+        raise ValueError('--engine dask: needs dask: pip install "tinypyr[dask]"') from None
+    try:
+        client = Client(arguments.scheduler)  # type: ignore[no-untyped-call,unused-ignore]
+    except OSError as error:
+        raise ValueError(f"--scheduler: {arguments.scheduler} does not answer: {error}") from None
+    with client:
+        yield client
 
 
 def _build(arguments: argparse.Namespace) -> int:
     from . import store
 
-    def as_json(progress: store.Progress) -> None:
-        left = progress.seconds_left
-        state = dataclasses.asdict(progress) | {"rate": progress.rate, "seconds_left": left if left < 1e18 else None}
-        print(json.dumps(state), flush=True)
-
-    report = store.build(
-        arguments.source,
-        arguments.target,
-        resume=not arguments.no_resume,
-        progress=as_json if arguments.progress == "json" else arguments.progress == "auto",
-        **_arguments(arguments),
-    )
+    with _engine(arguments) as engine:
+        report = store.build(
+            arguments.source,
+            arguments.target,
+            engine=engine,
+            resume=not arguments.no_resume,
+            progress=_progress(arguments),
+            blocks=arguments.blocks,
+            **_arguments(arguments),
+        )
     if arguments.progress != "json":
         print(f"{report.plan}\n{report}")
+    return 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from . import store
+
+    plan = store.load(arguments.plan)
+    with _engine(arguments) as engine:
+        report = store.run(
+            plan,
+            part=arguments.part,
+            blocks=arguments.blocks,
+            engine=engine,
+            resume=not arguments.no_resume,
+            progress=_progress(arguments),
+        )
+    if arguments.progress != "json":
+        print(report)
+    return 1 if report.failed else 0
+
+
+def _finalize(arguments: argparse.Namespace) -> int:
+    from . import store
+
+    print(store.finalize(store.load(arguments.plan)))
+    return 0
+
+
+def _slurm(arguments: argparse.Namespace) -> int:
+    from .store import _slurm as slurm
+
+    names = [field.name for field in dataclasses.fields(slurm.Settings)]
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    settings = slurm.Settings(**((slurm.from_toml(arguments.settings) if arguments.settings else {}) | given))
+    for line in slurm.submit(Path(arguments.plan), settings, dry_run=arguments.dry_run):
+        print(line)
     return 0
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 from . import _reference
 from .pooling import MAX_LEVELS, Factor, _checked_origin, _integer, _one_factor
@@ -245,9 +245,29 @@ def factors_between(base: Grid, level: Grid) -> tuple[int, ...] | None:
     return made if all(f >= 1 and abs(f - r) < 1e-6 * f for f, r in zip(made, ratios, strict=True)) else None
 
 
-def cuts(n: int, offset: int, step: int, factor: int) -> list[tuple[int, int]]:
+class Cuts(Sequence[tuple[int, int]]):
     """Pieces of ``step`` voxels of an axis of n, its first at ``offset``; every cut is a multiple of ``factor``."""
-    return [(max(0, at), min(n, at + step)) for at in range(-(offset % factor), n, step)]
+
+    def __init__(self, n: int, offset: int, step: int, factor: int) -> None:
+        self._n, self._step, self._first = n, step, -(offset % factor)
+
+    def __len__(self) -> int:
+        return -((self._first - self._n) // self._step)
+
+    @overload
+    def __getitem__(self, at: int) -> tuple[int, int]: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[tuple[int, int]]: ...
+    def __getitem__(self, at: int | slice) -> tuple[int, int] | list[tuple[int, int]]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(len(self))[at]]
+        start = self._first + range(len(self))[at] * self._step
+        return max(0, start), min(self._n, start + self._step)
+
+    def touching(self, low: int, high: int) -> range:
+        """The numbers of the pieces that hold any of the voxels from ``low`` to ``high``."""
+        first = max(0, (low - self._first) // self._step)
+        return range(first, min(len(self), -((self._first - high) // self._step)))
 
 
 def region_above(box: Iterable[tuple[int, int]], total: Sequence[int], offset: Sequence[int]) -> list[tuple[int, int]]:

@@ -5,14 +5,28 @@ store; ``plan`` says beforehand what that will read, write and hold. TensorStore
 HTTP (``pip install "tinypyr[store]"``).
 
 A plan numbers its blocks. Blocks share no chunk, so any number of them run at once, each ends with what it alone has
-written, and running one again changes nothing; what single blocks cannot write whole is merged at the end.
+written, and running one again changes nothing; what single blocks cannot write whole is merged at the end. So ``build``
+is ``plan``, ``run`` and ``finalize`` in one, and on a cluster the parts of ``run`` are jobs of their own.
 """
 
-from ._build import Progress, Report, build
+from ._build import BuildError, Progress, Report, build, finalize, run
 from ._check import check
 from ._errors import StoreError
 from ._plan import Plan
-from ._planning import plan
+from ._planning import load, plan
 from ._preview import preview
 
-__all__ = ["Plan", "Progress", "Report", "StoreError", "build", "check", "plan", "preview"]
+__all__ = [
+    "BuildError",
+    "Plan",
+    "Progress",
+    "Report",
+    "StoreError",
+    "build",
+    "check",
+    "finalize",
+    "load",
+    "plan",
+    "preview",
+    "run",
+]

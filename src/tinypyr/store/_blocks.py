@@ -154,28 +154,19 @@ class Done:
         return stream.getvalue()
 
     @classmethod
-    def from_bytes(cls, raw: bytes, name: str) -> Done:
+    def from_bytes(cls, raw: bytes) -> Done:
         """What ``to_bytes`` made."""
-        try:
-            with np.load(io.BytesIO(raw)) as held:
-                counts = held["counts"].tolist()
-                pieces = {int(key[5:]): held[key] for key in held.files if key.startswith("piece")}
-                found = sorted((int(key[6:]), held[key]) for key in held.files if key.startswith("labels"))
-                carry = from_arrays(held)
-        except (ValueError, OSError, KeyError, EOFError) as error:
-            raise StoreError(f"{name} is damaged ({error}); remove it and build again") from None
-        return cls(pieces, carry, counts[1:], [labels for _, labels in found] or None, counts[0])
+        with np.load(io.BytesIO(raw)) as held:
+            counts = held["counts"].tolist()
+            pieces = {int(key[5:]): held[key] for key in held.files if key.startswith("piece")}
+            found = sorted((int(key[6:]), held[key]) for key in held.files if key.startswith("labels"))
+            return cls(pieces, from_arrays(held), counts[1:], [labels for _, labels in found] or None, counts[0])
 
 
-def marker(number: int) -> str:
-    """The name of a finished block's object."""
-    return f"block-{number}.npz"
+def run_block(plan: Plan, number: int, levels: Levels | None = None) -> int:
+    """Make one block of the plan and everything that it alone writes; then say, beside the levels, that it is done.
 
-
-def run_block(plan: Plan, number: int, levels: Levels | None = None) -> Done:
-    """Make one block of the plan and everything that it alone writes; then say, beside the plan, that it is done.
-
-    Running it again, or twice at once, gives the same bytes.
+    Running it again, or twice at once, gives the same bytes. Returns how many it wrote.
     """
     arrays = Levels(plan) if levels is None else levels
     box = plan.box(number)
@@ -224,8 +215,8 @@ def run_block(plan: Plan, number: int, levels: Levels | None = None) -> Done:
         unit.close()
     writes.close()
     done = Done(pieces, carry, unproven, labels or None, writes.written)
-    plan.scratch.write(marker(number), done.to_bytes())
-    return done
+    plan.scratch.leave(number, plan.fingerprint, done.to_bytes())
+    return done.written
 
 
 def _read(plan: Plan, reading: Any, leaf: Box) -> Array:
@@ -305,15 +296,13 @@ def _above(plan: Plan, box: Box) -> tuple[list[Array], list[int]]:
 
 
 def left_by(plan: Plan, number: int) -> Done:
-    """What a block has left beside the plan; it must be done."""
-    done = finished(plan, number)
-    if done is None:
+    """What a block has handed on; it must be done."""
+    raw = plan.scratch.left(number, plan.fingerprint)
+    if raw is None:
         raise StoreError(f"{plan.place.name}: block {number} is not done; run it first")
-    return done
+    return Done.from_bytes(raw)
 
 
-def finished(plan: Plan, number: int) -> Done | None:
-    """What a block has left beside the plan; None if it is not done."""
-    place = plan.scratch
-    raw = place.read(marker(number))
-    return None if raw is None else Done.from_bytes(raw, f"{place.name}/{marker(number)}")
+def is_done(plan: Plan, number: int) -> bool:
+    """Whether a block has been made, and what it handed on is whole."""
+    return plan.scratch.left(number, plan.fingerprint) is not None

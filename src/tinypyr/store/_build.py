@@ -1,26 +1,30 @@
-"""Engines: who runs the blocks of a plan."""
+"""Building: the blocks of a plan by an engine, then what is merged from them and the metadata."""
 
 from __future__ import annotations
 
-import concurrent.futures
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from .._terminal import Line
 from ..grid import reordered
 from ..pooling import Array
-from ._blocks import Done, Levels, finished, merge, run_block
+from ._blocks import is_done, merge
+from ._claim import Claim
+from ._engines import TRIES, engine_for
 from ._errors import StoreError
 from ._plan import Plan
-from ._planning import plan
+from ._planning import plan, state_of
 from ._sizes import size_text
 from ._volume import Made
 from .formats import FORMATS
+
+Tell = bool | Callable[["Progress"], None]
 
 
 @dataclass
@@ -42,6 +46,8 @@ class Report:
     unproven: list[int] = field(default_factory=list)
 
     def __str__(self) -> str:
+        if not self.blocks_done and self.blocks_kept == len(self.plan.numbers) and not self.bytes_written:
+            return "made before; nothing to do"
         rate = self.bytes_read / self.seconds if self.seconds else 0.0
         lines = [
             f"{len(self.plan.factors)} levels in {self.seconds:.1f} s: {size_text(self.bytes_read)} read "
@@ -91,31 +97,45 @@ class Progress:
         )
 
 
+class BuildError(StoreError):
+    """Some blocks failed; ``report.failed`` has them, and all others are kept."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(
+            f"{len(report.failed)} of {len(report.plan.numbers)} blocks failed; run it again to make them\n{report}"
+        )
+        self.report = report
+
+
 def build(
     source: Any,
     target: Any = None,
     *,
-    engine: Literal["threads"] = "threads",
+    engine: Any = "threads",
     resume: bool = True,
-    progress: bool | Callable[[Progress], None] = True,
+    progress: Tell = True,
+    blocks: Sequence[int] | None = None,
     **arguments: Any,
 ) -> Report:
     """Make the levels of a volume, in bounded memory.
 
-    Every level is bit for bit that of :func:`tinypyr.pyramid` on the whole volume.
+    Every level is bit for bit that of :func:`tinypyr.pyramid` on the whole volume, whoever makes it, and after however
+    many interruptions.
 
     Parameters
     ----------
     source, target, **arguments
         As for :func:`plan`.
-    engine : {"threads"}
-        Who runs the blocks.
+    engine : {"threads", "processes"} or dask.distributed.Client
+        Who runs the blocks. Processes and the workers of a cluster read the source themselves, so it must be a store.
     resume : bool
         Keep what an earlier run of the same plan has finished (not of a region, which may have changed since). An array
         that lies in no store is taken to be the same when its first and its last piece are.
     progress : bool or callable
         True: a line that counts, where standard error is a terminal. A function is called after every block with a
         :class:`Progress`: blocks, bytes, rate, time left.
+    blocks : sequence of int, optional
+        Make these again (those of ``report.failed``, say), even if they are done, and no others.
 
     Returns
     -------
@@ -124,7 +144,8 @@ def build(
     Raises
     ------
     StoreError
-        Something cannot be read or written; finished blocks are kept for the next run.
+        Something cannot be read or written, or another builder is at work; finished blocks are kept for the next run.
+        A :class:`BuildError` has a ``report`` of the blocks that failed.
     ValueError, TypeError
         An argument that makes no sense; nothing is created.
 
@@ -138,81 +159,203 @@ def build(
     >>> report.blocks_done > 0
     True
     """
-    if engine != "threads":
-        raise ValueError(f"engine: {engine!r} is not 'threads'")
-    todo = plan(source, target, **arguments)
-    return run(todo, resume=resume, progress=progress)
+    return complete(plan(source, target, **arguments), engine, resume, progress, blocks)
 
 
-def run(todo: Plan, *, resume: bool = True, progress: bool | Callable[[Progress], None] = False) -> Report:
-    """Run the blocks of a plan on threads, then finalize it."""
+def complete(
+    todo: Plan,
+    engine: Any = "threads",
+    resume: bool = True,
+    progress: Tell = False,
+    blocks: Sequence[int] | None = None,
+) -> Report:
+    """Run a plan and finalize it, as :func:`build` does."""
+    numbers = None if blocks is None else _asked_for(todo, blocks)
+    engine_for(todo, engine).close()  # refuses what it cannot do
+    report = Report(todo)
+    with _counting(progress) as tell, _under_claim(todo) as claim:
+        if claim is None:
+            return _already(report)
+        _run(report, engine, resume, tell, numbers, claim, again=blocks is not None)
+        if report.failed:
+            raise BuildError(report)
+        _finalize(report)
+    return report
+
+
+def run(
+    todo: Plan,
+    *,
+    part: tuple[int, int] | None = None,
+    blocks: Sequence[int] | None = None,
+    engine: Any = "threads",
+    resume: bool = True,
+    progress: Tell = False,
+) -> Report:
+    """Run blocks of a plan, and leave the rest to others: :func:`finalize` comes when all are done.
+
+    Any part may run twice, late, or at the same time as another.
+
+    Parameters
+    ----------
+    todo : Plan
+        From :func:`plan` or :func:`load`.
+    part : (int, int), optional
+        The i-th of n parts, counted from 1; by default all blocks.
+    blocks, engine, resume, progress
+        As for :func:`build`.
+
+    Returns
+    -------
+    Report
+        With the blocks that ``failed``, and why.
+    """
+    if part is not None and blocks is not None:
+        raise ValueError("part: not with blocks; choose one of them")
+    numbers = None if blocks is None else _asked_for(todo, blocks)
+    if part is not None:
+        i, n = part
+        if not 1 <= i <= n:
+            raise ValueError(f"part: {i}/{n} is not one of 1/{n} to {n}/{n}")
+        count = len(todo.numbers)
+        numbers = todo.numbers[count * (i - 1) // n : count * i // n]
+    report = Report(todo)
+    if state_of(todo) == "finished":
+        return _already(report)
+    with _counting(progress) as tell:
+        # a list of blocks is made again; a part or all of them goes on
+        _run(report, engine, resume, tell, numbers, None, again=blocks is not None)
+    return report
+
+
+def finalize(todo: Plan) -> Report:
+    """Merge what blocks could not write whole, write the metadata, and tidy up.
+
+    Raises
+    ------
+    StoreError
+        A block is not done (the message names it), or another builder is at work.
+    """
+    report = Report(todo)
+    with _under_claim(todo) as claim:
+        if claim is None:
+            return _already(report)
+        _finalize(report)
+    return report
+
+
+def _asked_for(todo: Plan, blocks: Sequence[int]) -> list[int]:
+    wrong = [number for number in blocks if number not in todo.numbers]
+    if wrong:
+        raise ValueError(f"blocks: {wrong[0]!r} is none of the plan's {len(todo.numbers)} blocks, counted from 0")
+    return sorted(set(blocks))
+
+
+@contextlib.contextmanager
+def _counting(progress: Tell) -> Iterator[Callable[[Progress], None] | None]:
     line = Line()
-    tell = progress if callable(progress) else (lambda state: line.show(str(state))) if progress else None
     try:
-        return _run(todo, resume, tell)
+        yield progress if callable(progress) else (lambda state: line.show(str(state))) if progress else None
     finally:
         line.clear()
 
 
-def _run(todo: Plan, resume: bool, tell: Callable[[Progress], None] | None) -> Report:
-    start = time.perf_counter()
-    if todo.links_base and todo.source.volume is not None:
-        volume = todo.source.volume
-        todo.place.link(todo.paths[0], volume.place.child(volume.paths[0]) if volume.paths[0] else volume.place)
-    todo.scratch.write_json("plan.json", todo.describe())
-    levels = Levels(todo)
-    report = Report(todo)
-    keeps = resume and todo.changed is None
-    kept = {number for number in todo.numbers if keeps and finished(todo, number) is not None}
-    report.blocks_kept = len(kept)
-    waiting = iter(number for number in todo.numbers if number not in kept)
-    voxel = todo.source.dtype.itemsize
-    sizes = {n: voxel * math.prod(stop - begin for begin, stop in todo.box(n)) for n in todo.numbers}
-    to_read = sum(size for number, size in sizes.items() if number not in kept)
-    with concurrent.futures.ThreadPoolExecutor(todo.workers) as pool:
-        running: dict[concurrent.futures.Future[Done], int] = {}
+@contextlib.contextmanager
+def _under_claim(todo: Plan) -> Iterator[Claim | None]:
+    """Nobody else builds meanwhile; None: there is nothing left to do."""
+    if state_of(todo) == "finished" and not todo.scratch.place.keys():
+        yield None
+        return
+    with Claim(todo.scratch.place) as claim:
+        # whoever held it before may have come to the end, or have been given something else to do
+        if state_of(todo) == "finished":
+            todo.scratch.clear()  # (what an interrupted end has left)
+            yield None
+        else:
+            yield claim
 
-        def submit() -> None:
-            for number in waiting:
-                running[pool.submit(run_block, todo, number, levels)] = number
-                return
 
-        for _ in range(todo.workers):
-            submit()
-        while running:
-            finished_now, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
-            for future in finished_now:
-                number = running.pop(future)
-                try:
-                    report.bytes_written += future.result().written
-                except StoreError as error:
-                    report.failed[number] = str(error)
-                else:
-                    report.blocks_done += 1
-                    report.bytes_read += sizes[number]
-                submit()
-                if tell is not None:
-                    so_far, taken = report.blocks_kept + report.blocks_done, time.perf_counter() - start
-                    tell(Progress(so_far, len(todo.numbers), report.bytes_read, to_read, taken))
-    if report.failed:
-        report.seconds = time.perf_counter() - start
-        raise StoreError(
-            f"{len(report.failed)} of {len(todo.numbers)} blocks failed; run it again to make them\n{report}"
-        )
-    report.bytes_written += finalize(todo, levels, report)
-    report.seconds = time.perf_counter() - start
+def _already(report: Report) -> Report:
+    report.blocks_kept = len(report.plan.numbers)
     return report
 
 
-def finalize(todo: Plan, levels: Levels | None = None, report: Report | None = None) -> int:
-    """Merge what blocks could not write whole, write the metadata, and tidy up; the bytes written."""
-    merged = merge(todo, levels)
-    if report is not None:
-        report.unproven = merged.unproven
-        if merged.labels is not None and todo.changed is None:  # (of a region, the rest is not known)
-            report.labels = [int(found.size) for found in merged.labels]
-            before = [merged.labels[0], *merged.labels[:-1]]
-            report.vanished = [np.setdiff1d(a, b) for a, b in zip(before, merged.labels, strict=True)]
+def _begin(todo: Plan) -> None:
+    if todo.links_base and todo.source.volume is not None:
+        volume = todo.source.volume
+        todo.place.link(todo.paths[0], volume.place.child(volume.paths[0]) if volume.paths[0] else volume.place)
+    todo.scratch.begin(todo.saved())
+
+
+def _run(
+    report: Report,
+    engine: Any,
+    resume: bool,
+    tell: Callable[[Progress], None] | None,
+    numbers: Sequence[int] | None,
+    claim: Claim | None,
+    again: bool = False,
+) -> None:
+    todo, start = report.plan, time.perf_counter()
+    keeps = resume and todo.changed is None and not again
+    wanted = todo.numbers if numbers is None else numbers
+    _begin(todo)
+    runner = engine_for(todo, engine)
+    left = iter(wanted)
+    everything = todo.source.dtype.itemsize * math.prod(stop - begin for begin, stop in todo.covered)
+    to_read = everything if numbers is None else sum(map(todo.bytes_of, numbers))
+    running: dict[Any, int] = {}
+    tries: dict[int, int] = {}
+
+    def next_one() -> bool:
+        nonlocal to_read
+        for number in left:
+            if keeps and is_done(todo, number):
+                report.blocks_kept += 1
+                to_read -= todo.bytes_of(number)
+                continue
+            running[runner.submit(number)] = number
+            return True
+        return False
+
+    try:
+        while True:
+            while len(running) < runner.width and next_one():
+                pass
+            if not running:
+                break
+            for future in runner.wait(running):
+                number = running.pop(future)
+                try:
+                    report.bytes_written += future.result()
+                except Exception as error:
+                    tries[number] = tries.get(number, 0) + 1
+                    if runner.lost(error) and tries[number] < TRIES:
+                        running[runner.submit(number)] = number
+                        continue
+                    report.failed[number] = str(error) or repr(error)
+                else:
+                    report.blocks_done += 1
+                    report.bytes_read += todo.bytes_of(number)
+                if tell is not None:
+                    so_far, taken = report.blocks_kept + report.blocks_done, time.perf_counter() - start
+                    tell(Progress(so_far, len(wanted), report.bytes_read, to_read, taken))
+            if claim is not None:
+                claim.check()
+    finally:
+        runner.close()
+        report.seconds = time.perf_counter() - start
+
+
+def _finalize(report: Report) -> None:
+    todo, start = report.plan, time.perf_counter()
+    merged = merge(todo)
+    report.unproven = merged.unproven
+    if merged.labels is not None and todo.changed is None:  # (of a region, the rest is not known)
+        report.labels = [int(found.size) for found in merged.labels]
+        before = [merged.labels[0], *merged.labels[:-1]]
+        report.vanished = [np.setdiff1d(a, b) for a, b in zip(before, merged.labels, strict=True)]
+    volume = todo.source.volume
     notes = {
         "ignore": None if todo.ignore is None else str(todo.ignore),
         "rounding": todo.rounding,
@@ -221,13 +364,14 @@ def finalize(todo: Plan, levels: Levels | None = None, report: Report | None = N
         "mask": None if todo.mask is None else todo.mask.name,
         "voxel_offset": dict(zip(todo.grids[0].axes, todo.grids[0].voxel_offset, strict=True)),
         "order": list(todo.grids[0].axes),  # in which "first" counts, the first axis fastest
+        "plan": todo.fingerprint if todo.changed is None or volume is None else volume.notes.get("plan"),
     }
-    volume = todo.source.volume
     inherited = dict(volume.attributes) if volume is not None and todo.format == volume.format else {}
     inherited.pop("array", None)
     stored = FORMATS[todo.format].axes_order(todo.grids[0].axes)
     grids = [reordered(grid, stored) for grid in todo.grids]
     made = Made(grids, todo.paths, todo.kind, todo.method, notes, inherited)
     FORMATS[todo.format].describe(todo.place, made)
-    todo.scratch.remove()
-    return merged.written
+    todo.scratch.clear()
+    report.bytes_written += merged.written
+    report.seconds += time.perf_counter() - start

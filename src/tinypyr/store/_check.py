@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..grid import cuts, factors_between, region_above, reordered
+from ..grid import Cuts, factors_between, region_above, reordered
 from ..pooling import METHODS, _choice
 from ._carry import Pooling
 from ._errors import StoreError
@@ -124,7 +124,7 @@ def check(
         steps = wider
     pieces = list(
         itertools.product(
-            *(cuts(n, o, s, f) for n, o, s, f in zip(base.shape, base.voxel_offset, steps, top, strict=True))
+            *(Cuts(n, o, s, f) for n, o, s, f in zip(base.shape, base.voxel_offset, steps, top, strict=True))
         )
     )
     schedule = [tuple(b // a for a, b in zip(x, y, strict=True)) for x, y in itertools.pairwise(totals)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -13,9 +14,9 @@ from ._volume import Layout
 
 Extents = tuple[int, ...]
 
-#: A volume is cut into at least so many blocks, unless they would be smaller than is worth it (bytes of the base).
-WANTED_BLOCKS = 32
-SMALL_BLOCK = 1 << 25
+#: Bytes of the base in a block, unless the user says: a 32nd of the volume, but no less than the first of these and no
+#: more than the second; and never more blocks than the third.
+SMALL_BLOCK, LARGE_BLOCK, MOST_BLOCKS = 1 << 25, 1 << 32, 1 << 20
 #: Less than this is not worth a read of its own.
 GOOD_LEAF = 1 << 24
 #: The core counts to so many voxels below one.
@@ -26,9 +27,19 @@ LEAF_SHARE = 6
 
 
 def cut_up(
-    base: Grid, read: Source, layouts: list[Layout], totals: list[Extents], copies: bool, budget: int, carries: bool
+    base: Grid,
+    read: Source,
+    layouts: list[Layout],
+    totals: list[Extents],
+    copies: bool,
+    budget: int,
+    carries: bool,
+    wanted: int | None,
 ) -> tuple[Extents, Extents, int, int]:
-    """Leaf, block, how many levels blocks write whole, and how many leaves make."""
+    """Leaf, block, how many levels blocks write whole, and how many leaves make.
+
+    ``wanted``: about how many bytes of the base a block should have; None: as suits the volume.
+    """
     size = read.dtype.itemsize
     ndim = base.ndim
     open_units = sum(math.prod(layout.unit) for layout in layouts) * size
@@ -72,15 +83,19 @@ def cut_up(
     def count(block: Extents) -> int:
         return math.prod(-(-r // b) for r, b in zip(reach, block, strict=True))
 
+    if wanted is None:
+        everything = math.prod(base.shape) * size
+        wanted = max(SMALL_BLOCK, min(everything // 32, LARGE_BLOCK), everything // MOST_BLOCKS)
     whole = by_leaves
-    while (
-        whole > 0
-        and count(edges(whole)) < WANTED_BLOCKS
-        and voxels(edges(whole)) * size > SMALL_BLOCK
-        and count(edges(whole - 1)) > count(edges(whole))
-    ):
+    while whole > 0 and voxels(edges(whole)) * size > wanted and count(edges(whole - 1)) > count(edges(whole)):
         whole -= 1
-    block = edges(whole)
+    block = list(edges(whole))
+    for axis in itertools.cycle(range(ndim - 1, -1, -1)) if whole < by_leaves else ():
+        may = [aligned[a] and 2 * block[a] < reach[a] and 2 * voxels(block) * size <= wanted for a in range(ndim)]
+        if not any(may):
+            break
+        if may[axis]:
+            block[axis] *= 2
     # larger leaves are read faster, as long as they fit
     grown = True
     while grown:
@@ -90,4 +105,4 @@ def cut_up(
             fits = voxels(wider) * size * LEAF_SHARE + open_units <= budget and voxels(wider) * size <= GOOD_LEAF
             if fits and wider[axis] <= block[axis] and block[axis] % wider[axis] == 0:
                 leaf, grown = wider, True
-    return tuple(leaf), block, whole, by_leaves
+    return tuple(leaf), tuple(block), whole, by_leaves

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -92,6 +93,37 @@ class Place:
         except (ValueError, OSError) as error:
             raise StoreError(f"{self.name}/{key} cannot be written: {_first_line(error)}") from None
 
+    def read_to_replace(self, key: str) -> tuple[bytes | None, bytes]:
+        """The value of a key (None: there is none), and what ``replace`` wants to know of it."""
+        found = self._store.read(key).result()
+        return bytes(found.value) if found.state == "value" else None, bytes(found.stamp.generation)
+
+    def replace(self, key: str, value: bytes | None, known: bytes) -> bool:
+        """Set a key, or remove it, unless somebody else has since ``read_to_replace``; whether it was done."""
+        try:
+            return bool(self._store.write(key, value, if_equal=known).result().generation)
+        except (ValueError, OSError) as error:
+            raise StoreError(f"{self.name}/{key} cannot be written: {_first_line(error)}") from None
+
+    def stamp(self, most: int = 4096) -> bytes:
+        """Other bytes where files below have changed: names, sizes and times of so many (elsewhere: none)."""
+        if not self.is_file:
+            return b""
+        root = self.spec["path"]
+        found: list[str] = []
+        waiting = [root]
+        while waiting and len(found) < most:
+            try:
+                entries = sorted(os.scandir(waiting.pop()), key=lambda entry: entry.name)
+            except OSError:
+                continue
+            waiting += [entry.path for entry in entries if entry.is_dir()]
+            for entry in entries:
+                if entry.is_file() and not entry.name.startswith((".", "zarr.json", "attributes.json")):
+                    held = entry.stat()
+                    found.append(f"{entry.path[len(root) :]} {held.st_size} {held.st_mtime_ns}")
+        return "\n".join(found[:most]).encode()
+
     def keys(self) -> list[str]:
         """All keys below."""
         return [bytes(key).decode() for key in self._store.list().result()]
@@ -102,6 +134,25 @@ class Place:
             shutil.rmtree(self.spec["path"], ignore_errors=True)
         else:
             self._store.delete_range(ts.KvStore.KeyRange()).result()
+
+    def remove_all_but(self, kept: str, last: str) -> None:
+        """Remove all keys right below but one, another one of them after all others."""
+        if self.is_file:  # (with what interrupted writers have left, which are no keys)
+            folder = Path(self.spec["path"])
+            names = sorted(os.listdir(folder) if folder.is_dir() else [], key=lambda name: name == last)
+            for name in names:
+                if not name.startswith(kept):
+                    (folder / name).unlink(missing_ok=True)
+            return
+        for name in sorted(self.keys(), key=lambda name: name == last):
+            if name != kept:
+                self.write(name, None)
+
+    def remove_if_empty(self) -> None:
+        """Remove the folder, where there is such a thing and nothing is in it."""
+        if self.is_file:
+            with contextlib.suppress(OSError):
+                os.rmdir(self.spec["path"])
 
     def json(self, key: str) -> dict[str, Any] | None:
         """A JSON object; None if there is none."""

@@ -16,16 +16,20 @@ import itertools
 import json
 import math
 import operator
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 
 from .. import __version__
-from ..grid import Grid, cumulative, cuts, region_above
+from ..grid import Cuts, Grid, cumulative, region_above
 from ._carry import Pooling
+from ._errors import StoreError
 from ._place import Place
+from ._scratch import Scratch, sealed
 from ._sizes import size_text
 from ._source import Mask, Source
 from ._volume import Layout
@@ -65,6 +69,7 @@ class Plan:
     block: Extents  # base voxels
     whole_levels: int  # levels 1 to this are written by blocks, those above are merged
     leaf_levels: int  # levels 1 to this are made by leaves, those above from what the last of them hands on
+    arguments: dict[str, Any] | None  # by which other processes make this plan again; None: not of arrays in memory
 
     @functools.cached_property
     def totals(self) -> list[Extents]:
@@ -72,10 +77,10 @@ class Plan:
         ndim = self.grids[0].ndim
         return [(1,) * ndim, *cumulative(self.factors, ndim)]
 
-    def cuts(self, axis: int, step: int, level: int | None = None) -> list[tuple[int, int]]:
+    def cuts(self, axis: int, step: int, level: int | None = None) -> Cuts:
         """Pieces of the base along an axis, in array coordinates, cut at whole voxels of a level (that of leaves)."""
         n, o = self.grids[0].shape[axis], self.grids[0].voxel_offset[axis]
-        return cuts(n, o, step, self.totals[self.leaf_levels if level is None else level][axis])
+        return Cuts(n, o, step, self.totals[self.leaf_levels if level is None else level][axis])
 
     @property
     def pending(self) -> int:
@@ -101,9 +106,9 @@ class Plan:
         ]
 
     @functools.cached_property
-    def numbers(self) -> list[int]:
+    def numbers(self) -> Numbers:
         """The numbers of the blocks to make."""
-        return list(self.blocks_of(self.affected))
+        return self.blocks_of(self.affected)
 
     @functools.cached_property
     def covered(self) -> Box:
@@ -111,34 +116,33 @@ class Plan:
         first, last = self.box(self.numbers[0]), self.box(self.numbers[-1])
         return [(start, stop) for (start, _), (_, stop) in zip(first, last, strict=True)]
 
+    @functools.cached_property
+    def _block_cuts(self) -> list[Cuts]:
+        return [self.cuts(axis, step) for axis, step in enumerate(self.block)]
+
     @property
     def blocks(self) -> int:
         """How many blocks there are."""
-        return math.prod(len(self.cuts(axis, step)) for axis, step in enumerate(self.block))
+        return math.prod(map(len, self._block_cuts))
 
     def box(self, number: int) -> list[tuple[int, int]]:
         """The base voxels of a block, in array coordinates."""
         if not 0 <= number < self.blocks:
             raise IndexError(f"block {number}: there are {self.blocks}, counted from 0")
         box = []
-        for axis in range(self.grids[0].ndim - 1, -1, -1):
-            cuts = self.cuts(axis, self.block[axis])
+        for cuts in reversed(self._block_cuts):
             number, at = divmod(number, len(cuts))
             box.append(cuts[at])
         return box[::-1]
 
-    def blocks_of(self, box: Sequence[tuple[int, int]]) -> Iterator[int]:
+    def bytes_of(self, number: int) -> int:
+        """Of the base, in a block."""
+        return self.source.dtype.itemsize * math.prod(stop - start for start, stop in self.box(number))
+
+    def blocks_of(self, box: Box) -> Numbers:
         """The blocks that have voxels in a box of the base."""
-        cuts = [self.cuts(axis, step) for axis, step in enumerate(self.block)]
-        touched = [
-            [i for i, (start, stop) in enumerate(along) if start < high and stop > low]
-            for along, (low, high) in zip(cuts, box, strict=True)
-        ]
-        for index in itertools.product(*touched):
-            number = 0
-            for along, i in zip(cuts, index, strict=True):
-                number = number * len(along) + i
-            yield number
+        touched = [cuts.touching(low, high) for cuts, (low, high) in zip(self._block_cuts, box, strict=True)]
+        return Numbers([len(cuts) for cuts in self._block_cuts], touched)
 
     def carried_boxes(self) -> Iterator[list[tuple[int, int]]]:
         """Boxes of the base of which the levels that leaves do not make are made at once; none if leaves make all."""
@@ -158,13 +162,11 @@ class Plan:
 
     def leaves(self, box: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
         """The leaves of a box of the base, in an order that completes write units soon."""
-        per_axis = [
-            [(start, stop) for start, stop in self.cuts(axis, self.leaf[axis]) if start < high and stop > low]
-            for axis, (low, high) in enumerate(box)
-        ]
-        clipped = [
-            [(max(a, low), min(b, high)) for a, b in pieces] for pieces, (low, high) in zip(per_axis, box, strict=True)
-        ]
+        clipped = []
+        for axis, (low, high) in enumerate(box):
+            along = self.cuts(axis, self.leaf[axis])
+            pieces = [along[i] for i in along.touching(low, high)]
+            clipped.append([(max(a, low), min(b, high)) for a, b in pieces])
         units = [
             [u * f for u, f in zip(layout.unit, total, strict=True)]
             for layout, total in zip(self.layouts, self.totals, strict=True)
@@ -208,9 +210,16 @@ class Plan:
     def fingerprint(self) -> str:
         """Changes with everything that a result, or the numbering of the blocks, depends on.
 
-        Of an array that lies in no store, its first and its last leaf are looked at.
+        Voxels are looked at only here and there: of an array that lies in no store, its first and its last leaf; of
+        files, names, sizes and times of some thousands.
         """
-        found = hashlib.sha256(json.dumps(self.describe(), sort_keys=True, default=str).encode())
+        ours = ("leaf", "memory", "workers")  # change nothing
+        described = {key: value for key, value in self.describe().items() if key not in ours}
+        found = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
+        found.update(repr([(place.axes, place.voxel_offset, place.units) for place in self.grids[:1]]).encode())
+        for read in (self.source, self.mask):
+            if read is not None and read.volume is not None:
+                found.update(read.volume.place.child(read.volume.paths[0]).stamp())
         for at in (0, -1):
             leaf = list(self.leaves(self.box(self.numbers[at])))[at]
             if self.source.volume is None:
@@ -220,15 +229,39 @@ class Plan:
                 found.update(self.mask.read(leaf).tobytes())
         return found.hexdigest()[:16]
 
-    @property
-    def scratch(self) -> Place:
-        """The folder beside the plan, while it is being run: one object per finished block."""
-        return self.place.child(f".tinypyr-{self.fingerprint}")
+    def saved(self) -> dict[str, Any]:
+        """As JSON, from which other processes make it again; it is as long for a petabyte as for a megabyte."""
+        return {
+            "tinypyr": __version__,
+            "fingerprint": self.fingerprint,
+            "arguments": self.arguments,
+            "plan": self.describe(),
+        }
 
-    @property
-    def begun(self) -> bool:
-        """Whether a run of this plan has begun and not ended."""
-        return self.scratch.read("plan.json") is not None
+    def to_text(self) -> str:
+        """What a file of this plan holds; refused where other processes cannot read what it reads."""
+        if self.arguments is None:
+            raise StoreError(
+                "source: an array in memory (or a mask), which other processes cannot read; put it into a store first "
+                "(build with levels=0)"
+            )
+        return json.dumps(sealed(self.saved()), indent=1) + "\n"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the plan to a file, for ``tinypyr run`` and :func:`load`."""
+        text, here = self.to_text(), Path(path)
+        beside = here.with_name(f".{here.name}.{os.getpid()}")
+        try:
+            beside.write_text(text)
+            beside.replace(here)  # whole or not at all
+        except OSError as error:
+            beside.unlink(missing_ok=True)
+            raise StoreError(f"{here}: the plan cannot be written: {error}") from None
+
+    @functools.cached_property
+    def scratch(self) -> Scratch:
+        """What lies beside the levels while they are being made."""
+        return Scratch(self.place)
 
     def describe(self) -> dict[str, Any]:
         """The plan as JSON."""
@@ -257,6 +290,7 @@ class Plan:
                     "translation": list(grid.translation),
                     "chunks": list(layout.chunks),
                     "shards": None if layout.shards is None else list(layout.shards),
+                    "codec": layout.codec,
                     "bytes": count * size,
                 }
                 for path, grid, total, layout, count in zip(
@@ -295,6 +329,39 @@ class Plan:
             f"{what['workers']} workers, memory {size_text(what['memory'])}"
         )
         return "\n".join(lines)
+
+
+class Numbers(Sequence[int]):
+    """The numbers of the blocks in a box of them, ascending; made when asked for, however many there are."""
+
+    def __init__(self, counts: Sequence[int], touched: Sequence[range]) -> None:
+        self._counts, self._touched = counts, touched
+
+    def __len__(self) -> int:
+        return math.prod(map(len, self._touched))
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[int]: ...
+    def __getitem__(self, at: int | slice) -> int | list[int]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(len(self))[at]]
+        at, found, weight = range(len(self))[at], 0, 1
+        for count, along in zip(reversed(self._counts), reversed(self._touched), strict=True):
+            at, i = divmod(at, len(along))
+            found += along[i] * weight
+            weight *= count
+        return found
+
+    def __contains__(self, number: object) -> bool:
+        if not isinstance(number, int) or not 0 <= number < math.prod(self._counts):
+            return False
+        for count, along in zip(reversed(self._counts), reversed(self._touched), strict=True):
+            number, i = divmod(number, count)
+            if i not in along:
+                return False
+        return True
 
 
 def _numbers(values: Sequence[float]) -> str:

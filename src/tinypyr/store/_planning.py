@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
 import operator
 import os
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,8 +19,9 @@ from ._cut import cut_up
 from ._errors import StoreError
 from ._place import Place
 from ._plan import Box, Extents, Plan
+from ._scratch import FOLDER, unsealed
 from ._sizes import bytes_of
-from ._source import Mask, Source, level_array, open_source
+from ._source import Mask, Source, level_array, open_source, open_volume
 from ._volume import CODECS, Layout, Volume
 from .formats import FORMATS
 
@@ -42,6 +45,7 @@ def plan(
     recursive: bool = False,
     link: bool = False,
     memory: int | str = "1GiB",
+    block: int | str | None = None,
     workers: int | None = None,
     grid: Grid | None = None,
     force: bool = False,
@@ -83,6 +87,9 @@ def plan(
         In a new OME-Zarr store on the same disk: point to level 0 of the source instead of copying it.
     memory : int or str
         Bytes that the build may hold, for example ``"512MiB"``.
+    block : int or str, optional
+        About how many bytes of the base to make at a time: what an interruption can cost, and what a worker is given.
+        By default a 32nd of the volume, between 32 MiB and 4 GiB.
     workers : int, optional
         Blocks at work at once; by default one per core.
     grid : Grid, optional
@@ -170,22 +177,128 @@ def plan(
     budget = bytes_of(memory)
     hands = _workers(workers)
     copies = not in_place and not link
+    wanted = None if block is None else bytes_of(block, "block", 1)
     carries = recursive or made_by not in ("median", "stride")
     carries = carries or (made_by == "stride" and left_out is None and masked is None)
-    leaf, block, whole, by_leaves = cut_up(base, read, layouts, totals, copies, budget // hands, carries)
+    leaf, cut, whole, by_leaves = cut_up(base, read, layouts, totals, copies, budget // hands, carries, wanted)
     made = Plan(
         read, place, chosen, grids, schedule, paths, layouts, made_by, left_out, rounding, ties, recursive, masked,
-        changed, copies, link, kind, budget, hands, leaf, block, whole, by_leaves,
+        changed, copies, link, kind, budget, hands, leaf, cut, whole, by_leaves, None,
     )  # fmt: skip
     for number in () if again else range(0 if made.copies_base else 1, len(grids)):
         made.level_spec(number)  # refuses what the format cannot hold
-    there = len(volume.paths) if in_place and volume is not None else 0
-    if (
-        (there > 1 and not again) or (not in_place and any(format.detect(place) for format in FORMATS.values()))
-    ) and not made.begun:
-        what = f"has {there} levels already" if in_place else "exists already"
-        raise StoreError(f"{place.name}: {what}; remove {'them' if in_place else 'it'} or choose another target")
+    given = {
+        "chunks": chunks,
+        "shards": shards,
+        "codec": codec,
+        "grid": grid,
+        "force": force,
+        "region": region,
+        "block": wanted,
+    }
+    made = replace(made, arguments=_arguments(made, given))
+    state_of(made)  # refuses what is there already
     return made
+
+
+def load(path: str | os.PathLike[str]) -> Plan:
+    """A plan that :meth:`Plan.save` has written, made again and compared.
+
+    Raises
+    ------
+    StoreError
+        The file is damaged or no plan, or the source or this version of tinypyr would now lead to another one.
+    """
+    try:
+        return from_text(Path(path).read_text(), os.fspath(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{os.fspath(path)} cannot be read: {error}") from None
+
+
+def from_text(text: str, name: str) -> Plan:
+    """A plan from the text of its file."""
+    try:
+        content = json.loads(text)
+        saved = unsealed(content, name)
+        arguments, fingerprint = dict(saved["arguments"]), saved["fingerprint"]
+        grid = arguments.pop("grid", None)
+        grid = None if grid is None else Grid(**grid)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StoreError(f"{name} is no plan that tinypyr has saved: {error!r}") from None
+    made = plan(**arguments, grid=grid)
+    if made.fingerprint != fingerprint:
+        raise StoreError(f"{name} is out of date ({_difference(saved, made)}); plan again")
+    return made
+
+
+def _arguments(made: Plan, given: dict[str, Any]) -> dict[str, Any] | None:
+    """What to call :func:`plan` with for the same plan elsewhere; None if other processes cannot read what it reads."""
+    volume, ignore = made.source.volume, made.ignore
+    reads = [volume] if made.mask is None else [volume, made.mask.volume]
+    if None in reads or volume is None or isinstance(ignore, complex):
+        return None
+    arguments = {"source": volume.place.url, "memory": made.memory, "block": given["block"], "workers": made.workers}
+    if made.changed is not None:  # all else is as the store says
+        method = "auto" if volume.notes.get("method") else made.method
+        return {**arguments, "region": given["region"], "method": method}
+    return {
+        **arguments,
+        "target": made.place.url if made.copies_base or made.links_base else None,
+        "factor": [list(step) for step in made.factors] or "auto",
+        "levels": len(made.factors),
+        "method": made.method,
+        "format": made.format,
+        "ignore": None if ignore is None else ignore.item(),
+        "rounding": made.rounding,
+        "ties": made.ties,
+        "chunks": given["chunks"],
+        "shards": given["shards"],
+        "codec": given["codec"],
+        "mask": None if made.mask is None else made.mask.name,
+        "recursive": made.recursive,
+        "link": made.links_base,
+        "grid": None if given["grid"] is None else asdict(given["grid"]),
+        "force": given["force"],
+    }
+
+
+def state_of(made: Plan) -> Literal["new", "begun", "finished"]:
+    """How far the target is with this very plan; refused if it holds, or is being made by, another."""
+    place, in_place = made.place, not (made.copies_base or made.links_base)
+    there = _volume_at(place)
+    if made.changed is None and there is not None and there.notes.get("plan") == made.fingerprint:
+        return "finished"
+    begun = made.scratch.plan()
+    if begun is not None and begun.get("fingerprint") == made.fingerprint:
+        return "begun"
+    if begun is not None:
+        raise StoreError(
+            f"{place.name}: another build has begun there ({_difference(begun, made)}); give what it was given, or "
+            f"remove {'its levels and ' + FOLDER if in_place else 'the store'} first"
+        )
+    if there is None or made.changed is not None or (in_place and len(there.paths) == 1):
+        return "new"
+    if in_place:
+        raise StoreError(f"{place.name}: has {len(there.paths)} levels already; remove them or choose another target")
+    raise StoreError(f"{place.name}: exists already; remove it or choose another target")
+
+
+def _volume_at(place: Place) -> Volume | None:
+    if not any(format.detect(place) for format in FORMATS.values()):
+        return None
+    try:
+        return open_volume(place)
+    except StoreError as error:
+        raise StoreError(f"{place.name}: exists already, and cannot be read ({error}); remove it first") from None
+
+
+def _difference(begun: dict[str, Any], made: Plan) -> str:
+    """In what another plan of the same target differs."""
+    here, there = made.describe(), begun.get("plan", {})
+    differs = [key for key in here if there.get(key) != here[key] and key not in ("memory", "workers", "leaf")]
+    return ", ".join(f"{key}: {there.get(key)!r} there, {here[key]!r} here" for key in differs[:2]) or (
+        "of a source that has changed since"
+    )
 
 
 def _check_link(volume: Volume | None, place: Place, format: str, in_place: bool, same_layout: bool) -> None:

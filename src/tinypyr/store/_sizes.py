@@ -6,15 +6,15 @@ import math
 import re
 
 
-def bytes_of(memory: int | str) -> int:
-    """The argument ``memory`` as a number: 1 MiB or more, such as ``"512MiB"``."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])(I?)B?|B?)\s*", str(memory).upper())
+def bytes_of(given: int | str, name: str = "memory", least: int = 1 << 20) -> int:
+    """An argument as a number of bytes, such as ``"512MiB"``."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([KMGT])(I?)B?|B?)\s*", str(given).upper())
     if match is not None:
         number, power, binary = match.groups()
         value = int(float(number) * (1024 if binary else 1000) ** (" KMGT".index(power) if power else 0))
-        if value >= 1 << 20:
+        if value >= least:
             return value
-    raise ValueError(f"memory: {memory!r} is no size of 1MiB or more, such as '512MiB'")
+    raise ValueError(f"{name}: {given!r} is no size of {size_text(least)} or more, such as '512MiB'")
 
 
 def size_text(count: float) -> str:

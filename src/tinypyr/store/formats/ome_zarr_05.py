@@ -65,7 +65,8 @@ def new_spec(place: Place, path: str, grid: Grid, dtype: str, layout: Layout, ki
         meta = copy.deepcopy(layout.native)
         meta["shape"] = list(grid.shape)
     else:
-        inner = [{"name": "bytes", "configuration": {"endian": "little"}}, *_compressor(layout.codec or "zstd", dtype)]
+        to_bytes = {"name": "bytes", "configuration": {"endian": "little"}}
+        inner = [to_bytes, *_compressor(layout.codec or "zstd", dtype), {"name": "crc32c"}]
         if layout.shards is not None:
             packed = {
                 "chunk_shape": list(layout.chunks),

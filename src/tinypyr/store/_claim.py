@@ -1,0 +1,121 @@
+"""One builder at a time: who makes the levels of a store, and whether they still live."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ._errors import StoreError
+from ._place import Place
+
+HOLDER = "holder.json"
+#: Seconds: how often a builder says that it lives; after how long a silent one on another machine is taken for dead.
+SAYS_SO, IS_DEAD = 30.0, 300.0
+
+
+class Claim:
+    """Held while a store is being built or finalized; a second builder is refused, one that died is succeeded.
+
+    On one machine the kernel knows who lives. On others a builder is known by what it writes: it is taken for dead once
+    it has been silent for five minutes.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._me = {**_process(os.getpid()), "token": uuid.uuid4().hex}
+        self._known = b""
+        self._ended = threading.Event()
+        self.lost = False
+
+    def __enter__(self) -> Claim:
+        while True:
+            raw, known = self._place.read_to_replace(HOLDER)
+            holder = _parsed(raw)
+            if holder is not None and _lives(holder):
+                raise StoreError(
+                    f"{self._place.name}: process {holder.get('pid')} on {holder.get('host')} is building here; "
+                    "wait for it, or stop it"
+                )
+            if self._say(known):
+                break
+        self._thread = threading.Thread(target=self._keep_saying, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        if not self.lost:
+            self._place.replace(HOLDER, None, self._known)
+            self._place.remove_if_empty()
+
+    def check(self) -> None:
+        """Refuse to go on if another builder has taken over meanwhile."""
+        if self.lost:
+            raise StoreError(f"{self._place.name}: another builder has taken over, as this one was silent for too long")
+
+    def _say(self, known: bytes) -> bool:
+        told = json.dumps({**self._me, "time": time.time()}).encode()
+        if not self._place.replace(HOLDER, told, known):
+            return False
+        raw, self._known = self._place.read_to_replace(HOLDER)
+        return raw == told
+
+    def _keep_saying(self) -> None:
+        while not self._ended.wait(SAYS_SO):
+            try:
+                raw, known = self._place.read_to_replace(HOLDER)
+                mine = (_parsed(raw) or {}).get("token") == self._me["token"]
+                if not (mine and self._say(known)):
+                    self.lost = True
+                    return
+            except (StoreError, OSError, ValueError):
+                continue  # (said again soon)
+
+
+def _parsed(raw: bytes | None) -> dict[str, Any] | None:
+    try:
+        found = json.loads(raw or b"null")
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _process(pid: int) -> dict[str, Any]:
+    """What tells a process from all others, on this machine and elsewhere."""
+    return {"host": socket.gethostname(), "kernel": _kernel(), "pid": pid, "begun": _begun(pid)}
+
+
+def _kernel() -> str:
+    """The same for processes that see each other's numbers: this boot of this machine, and this space of numbers."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _begun(pid: int) -> str | None:
+    """When a process began (numbers are used again); None: there is none, or it cannot be known."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if after_name[0] in "ZX" else after_name[19]
+
+
+def _lives(holder: dict[str, Any]) -> bool:
+    pid = holder.get("pid")
+    if holder.get("kernel") == _kernel() and isinstance(pid, int) and Path("/proc/self/stat").exists():
+        return holder.get("begun") is not None and _begun(pid) == holder.get("begun")
+    said = holder.get("time")
+    return isinstance(said, (int, float)) and time.time() - said < IS_DEAD

@@ -1,0 +1,110 @@
+"""A saved plan as jobs of Slurm: an array of parts, and one more that finalizes when they have ended well."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ._errors import StoreError
+from ._planning import load
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``sbatch`` is told; None: what the cluster takes by default."""
+
+    parts: int | None = None
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    time: str | None = None
+    mem: str | None = None
+    cpus: int | None = None
+    limit: int | None = None
+    lines: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            value = getattr(self, item.name)
+            numeric = item.name in ("parts", "cpus", "limit")
+            if item.name == "lines":
+                right = isinstance(value, list) and all(isinstance(line, str) for line in value)
+            else:
+                right = value is None or (isinstance(value, int if numeric else str) and not isinstance(value, bool))
+            if not right or (numeric and value is not None and value < 1):
+                raise ValueError(f"{item.name}: {value!r} is not {'a number above 0' if numeric else 'text'}")
+
+
+def from_toml(path: str) -> dict[str, Any]:
+    """Settings from a file."""
+    try:
+        with open(path, "rb") as file:
+            found = tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f"settings: {path} cannot be read: {error}") from None
+    known = [item.name for item in dataclasses.fields(Settings)]
+    for name in found:
+        if name not in known:
+            raise ValueError(f"settings: {name!r} in {path} is not one of {', '.join(known)}")
+    return found
+
+
+def submit(path: Path, settings: Settings, *, dry_run: bool = False) -> list[str]:
+    """Write the scripts beside the plan and submit them; what to tell the user."""
+    plan = load(path)
+    path = path.absolute()
+    parts = settings.parts or min(16, len(plan.numbers))
+    cpus = settings.cpus or plan.workers
+    common = ["#!/bin/sh"]
+    for name, value in (
+        ("partition", settings.partition),
+        ("account", settings.account),
+        ("qos", settings.qos),
+        ("time", settings.time),
+        ("mem", settings.mem),
+    ):
+        common += [f"#SBATCH --{name}={value}"] if value is not None else []
+    common.append(f"#SBATCH --output={path}.%x-%A_%a.log")
+    limit = f"%{settings.limit}" if settings.limit else ""
+    command = f"exec {shlex.quote(sys.executable)} -m tinypyr"
+    part, end = path.with_name(f"{path.name}.part.sh"), path.with_name(f"{path.name}.finalize.sh")
+    scripts = {
+        part: [
+            "#SBATCH --job-name=tinypyr-part",
+            f"#SBATCH --array=1-{parts}{limit}",
+            f"#SBATCH --cpus-per-task={cpus}",
+            *settings.lines,
+            f'{command} run {shlex.quote(str(path))} --part "$SLURM_ARRAY_TASK_ID/{parts}"',
+        ],
+        end: [
+            "#SBATCH --job-name=tinypyr-finalize",
+            *settings.lines,
+            f"{command} finalize {shlex.quote(str(path))}",
+        ],
+    }
+    for script, lines in scripts.items():
+        try:
+            script.write_text("\n".join([*common, *lines]) + "\n")
+        except OSError as error:
+            raise StoreError(f"{script} cannot be written: {error}") from None
+    if dry_run:
+        return [f"{script}: written, not submitted" for script in scripts]
+    first = _sbatch(str(part))
+    last = _sbatch(f"--dependency=afterok:{first}", str(end))
+    return [f"job {first}: {parts} parts ({part})", f"job {last}: finalizes when all have ended well ({end})"]
+
+
+def _sbatch(*arguments: str) -> str:
+    try:
+        done = subprocess.run(["sbatch", "--parsable", *arguments], capture_output=True, text=True, check=True)
+    except FileNotFoundError:
+        raise StoreError("sbatch: there is no Slurm on this machine; use --dry-run, or go to a login node") from None
+    except subprocess.CalledProcessError as error:
+        raise StoreError(f"sbatch refused {arguments[-1]}: {error.stderr.strip()}") from None
+    return done.stdout.strip().partition(";")[0]

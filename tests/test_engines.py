@@ -1,0 +1,320 @@
+"""Who runs the blocks, and where: threads, processes, dask, job arrays; the answer is one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorstore", reason="stores need TensorStore")
+
+from tinypyr import Grid, cli, store
+from tinypyr.store import _blocks, _claim
+from tinypyr.store._place import Place
+
+SHAPE = (24, 80, 66)
+ARGUMENTS: dict[str, Any] = {"factor": 2, "levels": 4, "method": "mode", "workers": 2, "memory": "64MiB", "block": 1}
+
+
+def files(where: Path) -> dict[str, bytes | None]:
+    """Everything below a folder, folders too."""
+    return {
+        path.relative_to(where).as_posix(): path.read_bytes() if path.is_file() else None for path in where.rglob("*")
+    }
+
+
+def volume() -> np.ndarray[Any, Any]:
+    return np.random.default_rng(3).integers(0, 30, SHAPE).astype(np.uint16)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """A store with level 0 alone, of as many blocks as a large one has."""
+    where = tmp_path / "base"
+    store.build(volume(), where, levels=0, chunks=(8, 8, 8), method="mode", grid=Grid(SHAPE, "zyx"))
+    return where
+
+
+@pytest.fixture
+def alone(base: Path, tmp_path: Path) -> dict[str, bytes | None]:
+    """What one thread makes of it."""
+    store.build(base, tmp_path / "alone", **(ARGUMENTS | {"workers": 1}))
+    return same(files(tmp_path / "alone"))
+
+
+def same(found: dict[str, bytes | None]) -> dict[str, bytes | None]:
+    """Without what names the store itself: the fingerprint."""
+    root = json.loads(found["zarr.json"] or b"")
+    root["attributes"]["ome"]["multiscales"][0]["metadata"].pop("plan")
+    return {**found, "zarr.json": json.dumps(root).encode()}
+
+
+def test_processes(base: Path, alone: dict[str, bytes | None], tmp_path: Path) -> None:
+    report = store.build(base, tmp_path / "t", engine="processes", **ARGUMENTS)
+    assert report.blocks_done == report.plan.blocks >= 32
+    assert same(files(tmp_path / "t")) == alone
+
+
+def test_a_process_that_dies_is_replaced(base: Path, alone: dict[str, bytes | None], tmp_path: Path) -> None:
+    killed: list[int] = []
+
+    def kill_one(progress: store.Progress) -> None:
+        if len(killed) < 2 and progress.blocks_done in (5, 20):
+            (child,) = _children()[:1]
+            killed.append(child)
+            os.kill(child, signal.SIGKILL)
+
+    report = store.build(base, tmp_path / "t", engine="processes", progress=kill_one, **ARGUMENTS)
+    assert len(killed) == 2
+    assert not report.failed
+    assert same(files(tmp_path / "t")) == alone
+
+
+def _children() -> list[int]:
+    """Processes that this one's pool runs."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid() and b"spawn_main" in (folder / "cmdline").read_bytes():
+                found.append(int(folder.name))
+        except (OSError, ValueError, IndexError):
+            continue
+    return found
+
+
+def test_dask(base: Path, alone: dict[str, bytes | None], tmp_path: Path) -> None:
+    """A real cluster of processes, one of which is killed on the way."""
+    distributed = pytest.importorskip("distributed", reason="an optional engine")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        killed: list[int] = []
+
+        def kill_one(progress: store.Progress) -> None:
+            if not killed and progress.blocks_done >= 5:
+                killed.append(next(iter(client.run(os.getpid).values())))
+                os.kill(killed[0], signal.SIGKILL)
+
+        report = store.build(base, tmp_path / "t", engine=client, progress=kill_one, **ARGUMENTS)
+        assert killed
+        assert report.blocks_done == report.plan.blocks
+        address = cluster.scheduler_address
+        arguments = ["--factor", "2", "--levels", "4", "--method", "mode", "--memory", "64MiB", "--block", "1"]
+        command = ["build", str(base), str(tmp_path / "u"), "--engine", "dask", "--scheduler", address, *arguments]
+        assert cli.main(command) == 0
+    assert same(files(tmp_path / "t")) == alone
+    assert same(files(tmp_path / "u")) == alone
+
+
+def test_arrays_in_memory_stay_in_their_process(tmp_path: Path) -> None:
+    with pytest.raises(store.StoreError, match="source: an array in memory"):
+        store.build(volume(), tmp_path / "t", engine="processes", **ARGUMENTS)
+    with pytest.raises(ValueError, match="engine: 'spark' is not"):
+        store.build(volume(), tmp_path / "t", engine="spark", **ARGUMENTS)
+    with pytest.raises(store.StoreError, match="source: an array in memory"):
+        store.plan(volume(), tmp_path / "t", **ARGUMENTS).save(tmp_path / "plan.json")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_parts_of_a_saved_plan(
+    in_place: bool, base: Path, alone: dict[str, bytes | None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By processes of their own that know nothing of each other; some twice, some late, two at once."""
+    where, saved = base if in_place else tmp_path / "t", str(tmp_path / "plan.json")
+    target = [] if in_place else [str(where)]
+    arguments = [
+        "--factor",
+        "2",
+        "--levels",
+        "4",
+        "--method",
+        "mode",
+        "--memory",
+        "64MiB",
+        "--workers",
+        "2",
+        "--block",
+        "1",
+    ]
+    assert cli.main(["plan", str(base), *target, *arguments, "--out", saved]) == 0
+    assert cli.main(["finalize", saved]) == 1
+    assert "block 0 is not done" in capsys.readouterr().err
+    command = [sys.executable, "-m", "tinypyr", "run", saved, "--part"]
+    at_once = [subprocess.Popen([*command, part]) for part in ("1/3", "3/3", "1/3")]
+    assert [process.wait() for process in at_once] == [0, 0, 0]
+    assert cli.main(["finalize", saved]) == 1
+    assert cli.main(["run", saved, "--part", "2/3"]) == 0
+    assert cli.main(["run", saved, "--blocks", "0,5-7"]) == 0
+    assert cli.main(["finalize", saved]) == 0
+    if in_place:
+        assert not store.check(where)
+    else:
+        assert same(files(where)) == alone
+    before = files(where)
+    for late in (["run", saved, "--part", "2/3"], ["finalize", saved]):
+        assert cli.main(late) == 0
+        assert "made before" in capsys.readouterr().out
+    assert files(where) == before
+
+
+def test_saved_plans_that_no_longer_hold(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    saved = tmp_path / "plan.json"
+    store.plan(base, tmp_path / "t", **ARGUMENTS).save(saved)
+    text = saved.read_text()
+    for at in range(0, len(text), 7):
+        saved.write_text(text[:at] + chr(ord(text[at]) ^ 1) + text[at + 1 :])
+        try:
+            if json.loads(saved.read_text()) == json.loads(text):
+                continue  # (white space)
+        except ValueError:
+            pass
+        with pytest.raises(store.StoreError, match="plan"):
+            store.load(saved)
+    saved.write_text(text)
+    array = store._source.level_array(store._source.open_volume(Place.at(base)), 0)
+    part = array[:8, :8, :8].read().result()
+    spec = array.spec()
+    import tensorstore
+
+    time.sleep(0.02)  # (a clock of files may tick slowly)
+    tensorstore.open(spec, open=True, write=True).result()[:8, :8, :8].write(part + 1).result()
+    with pytest.raises(store.StoreError, match=r"out of date .of a source that has changed since"):
+        store.load(saved)
+    assert cli.main(["run", str(tmp_path / "no.json")]) == 1
+    assert "cannot be read" in capsys.readouterr().err
+    assert cli.main(["run", str(saved), "--part", "4/3"]) == 1
+    assert not (tmp_path / "t").exists()
+
+
+def test_blocks_that_fail_do_not_stop_the_others(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = _blocks.run_block
+
+    def fails(plan: store.Plan, number: int, levels: Any) -> int:
+        if number in (2, 7):
+            raise MemoryError(f"no room for block {number}")
+        return real(plan, number, levels)
+
+    monkeypatch.setattr("tinypyr.store._engines.run_block", fails)
+    with pytest.raises(store.BuildError) as caught:
+        store.build(base, tmp_path / "t", **ARGUMENTS)
+    report = caught.value.report
+    assert report.failed == {2: "no room for block 2", 7: "no room for block 7"}
+    assert report.blocks_done == report.plan.blocks - 2
+    monkeypatch.setattr("tinypyr.store._engines.run_block", real)
+    assert store.run(report.plan, blocks=[7]).blocks_done == 1
+    with pytest.raises(store.StoreError, match="block 2 is not done"):
+        store.finalize(report.plan)
+    with pytest.raises(ValueError, match="blocks: 99999 is none of the plan's"):
+        store.build(base, tmp_path / "t", blocks=[99999], **ARGUMENTS)
+    report = store.build(base, tmp_path / "t", blocks=list(report.failed), **ARGUMENTS)
+    assert report.blocks_done == 2
+    assert not store.check(tmp_path / "t")
+
+
+@pytest.fixture
+def another() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that does nothing."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+def test_one_builder_at_a_time(base: Path, tmp_path: Path, another: subprocess.Popen[bytes]) -> None:
+    plan = store.plan(base, **ARGUMENTS)
+    held = {**_claim._process(another.pid), "token": "theirs", "time": 0.0}
+    plan.scratch.place.write_json(_claim.HOLDER, held)
+    before = files(base)
+    with pytest.raises(store.StoreError, match=rf"process {another.pid} on .* is building here"):
+        store.build(base, **ARGUMENTS)
+    assert files(base) == before, "the second has touched nothing"
+    another.kill()
+    another.wait()
+    assert store.build(base, **ARGUMENTS).blocks_done == plan.blocks, "who died is succeeded"
+    assert not store.check(base)
+
+
+def test_builders_on_other_machines_are_known_by_what_they_say(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = store.plan(base, **ARGUMENTS)
+    held = {"host": "elsewhere", "kernel": "another", "pid": 1, "begun": "5", "token": "theirs", "time": time.time()}
+    plan.scratch.place.write_json(_claim.HOLDER, held)
+    with pytest.raises(store.StoreError, match="process 1 on elsewhere is building here"):
+        store.build(base, **ARGUMENTS)
+    held["time"] = time.time() - _claim.IS_DEAD - 1
+    plan.scratch.place.write_json(_claim.HOLDER, held)
+    monkeypatch.setattr(_claim, "SAYS_SO", 0.01)
+
+    def take_over(progress: store.Progress) -> None:
+        if progress.blocks_done == 3:
+            plan.scratch.place.write_json(_claim.HOLDER, held)
+            time.sleep(0.2)
+
+    with pytest.raises(store.StoreError, match="another builder has taken over"):
+        store.build(base, progress=take_over, **ARGUMENTS)
+    assert store.build(base, **ARGUMENTS).blocks_kept >= 3
+
+
+def test_what_blocks_left_is_whole_or_made_again(base: Path, alone: dict[str, bytes | None], tmp_path: Path) -> None:
+    plan = store.plan(base, tmp_path / "t", **ARGUMENTS)
+    store.run(plan)
+    folder = tmp_path / "t" / ".tinypyr"
+    for number, damage in ((1, b""), (2, b"x"), (3, None)):
+        marker = folder / f"block-{number}"
+        raw = bytearray(marker.read_bytes())
+        raw[len(raw) // 2] ^= 4
+        marker.write_bytes(raw if damage is None else damage)
+    with pytest.raises(store.StoreError, match="block 1 is not done"):
+        store.finalize(plan)
+    report = store.build(base, tmp_path / "t", **ARGUMENTS)
+    assert report.blocks_done == 3
+    assert same(files(tmp_path / "t")) == alone
+    (folder / "plan.json").parent.mkdir()
+    (folder / "plan.json").write_text('{"plan": {}}')
+    with pytest.raises(store.StoreError, match=r"plan.json is damaged"):
+        store.build(base, tmp_path / "t", **(ARGUMENTS | {"method": "max"}))
+
+
+def test_a_plan_is_as_long_for_an_exabyte(tmp_path: Path) -> None:
+    lengths, blocks = [], []
+    for edge in (1 << 13, 1 << 17, 1 << 20):  # half a terabyte, two petabytes, one exabyte
+        virtual = np.broadcast_to(np.uint8(0), (edge, edge, edge))
+        plan = store.plan(virtual, tmp_path / "t", chunks=(64, 64, 64), factor=2)
+        lengths.append(len(json.dumps(plan.describe())))
+        blocks.append(plan.blocks)
+        boxes = [plan.box(number) for number in (0, plan.blocks // 2, plan.blocks - 1)]
+        assert boxes[-1][0][1] == edge
+        assert [plan.numbers[i] for i in (0, plan.blocks - 1)] == [0, plan.blocks - 1]
+        assert [list(plan.blocks_of(box)) for box in boxes] == [[0], [plan.blocks // 2], [plan.blocks - 1]]
+    assert max(lengths) < 2 * min(lengths)
+    assert blocks[-1] <= 1 << 20
+
+
+def test_numbers_of_blocks(base: Path) -> None:
+    """The blocks above a box, against a look at every block."""
+    plan = store.plan(base, **ARGUMENTS)
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        box = [sorted(rng.choice(n + 1, 2, replace=False).tolist()) for n in SHAPE]
+        touched = [
+            number
+            for number in range(plan.blocks)
+            if all(a < high and b > low for (a, b), (low, high) in zip(plan.box(number), box, strict=True))
+        ]
+        found = plan.blocks_of([(low, high) for low, high in box])
+        assert list(found) == touched
+        assert len(found) == len(touched)
+        assert [number in found for number in range(plan.blocks)] == [n in touched for n in range(plan.blocks)]
+        assert found[-1] == touched[-1]
