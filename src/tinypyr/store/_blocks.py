@@ -19,7 +19,7 @@ from ._carry import Carry, from_arrays, to_arrays
 from ._errors import StoreError
 from ._place import open_array
 from ._plan import Plan
-from ._source import arrange
+from ._source import arrange, voxels_of
 from .formats import FORMATS
 
 Span = tuple[int, int]
@@ -203,30 +203,21 @@ def run_block(plan: Plan, number: int, levels: Levels | None = None) -> int:
             elif k in pieces:
                 pieces[k][_within(at, plan.region(k, box))] = level
 
+    name = plan.source.volume.place.name if plan.source.volume else "source"
     waiting: tuple[Any, Box] | None = None
     for leaf in plan.leaves(box):  # one is read while the one before is pooled
         reading = plan.source.read(tuple(slice(start, stop) for start, stop in leaf))
         if waiting is not None:
-            use(_read(plan, *waiting), waiting[1])
+            use(voxels_of(waiting[0], name, waiting[1]), waiting[1])
         waiting = (reading, leaf)
     if waiting is not None:
-        use(_read(plan, *waiting), waiting[1])
+        use(voxels_of(waiting[0], name, waiting[1]), waiting[1])
     for unit in units.values():
         unit.close()
     writes.close()
     done = Done(pieces, carry, unproven, labels or None, writes.written)
     plan.scratch.leave(number, plan.fingerprint, done.to_bytes())
     return done.written
-
-
-def _read(plan: Plan, reading: Any, leaf: Box) -> Array:
-    try:
-        values: Array = reading.result()
-    except (ValueError, OSError) as error:
-        name = plan.source.volume.place.name if plan.source.volume else "source"
-        where = ", ".join(f"{a}:{b}" for a, b in leaf)
-        raise StoreError(f"{name}: voxels [{where}] cannot be read: {str(error).splitlines()[0]}") from None
-    return values
 
 
 def _within(part: Box, whole: Box) -> tuple[slice, ...]:

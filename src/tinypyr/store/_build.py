@@ -264,6 +264,7 @@ def _counting(progress: Tell) -> Iterator[Callable[[Progress], None] | None]:
 def _under_claim(todo: Plan) -> Iterator[Claim | None]:
     """Nobody else builds meanwhile; None: there is nothing left to do."""
     if state_of(todo) == "finished" and not todo.scratch.place.keys():
+        todo.scratch.place.remove_if_empty()
         yield None
         return
     with Claim(todo.scratch.place) as claim:

@@ -17,7 +17,7 @@ from ._carry import Pooling
 from ._errors import StoreError
 from ._place import Place
 from ._sizes import bytes_of
-from ._source import Mask, level_array, open_volume
+from ._source import Mask, level_array, open_volume, voxels_of
 from ._volume import Volume
 
 
@@ -131,13 +131,14 @@ def check(
     if sample is not None:
         pieces = random.Random(seed).sample(pieces, max(1, round(sample * len(pieces))))
     for box in pieces:
-        values = arrays[0][tuple(slice(a, b) for a, b in box)].read().result()
+        values = voxels_of(arrays[0][tuple(slice(a, b) for a, b in box)].read(), volume.place.name, box)
         origin = tuple(o + a for o, (a, _) in zip(base.voxel_offset, box, strict=True))
         masked = None if hidden is None else hidden.read(box)
         levels, _ = pooling.levels(values, schedule, origin, masked)
         for number, want_voxels in enumerate(levels, 1):
             at = region_above(box, totals[number], base.voxel_offset)
-            found = arrays[number][tuple(slice(a, b) for a, b in at)].read().result()
+            name = f"{volume.place.name}/{volume.paths[number]}"
+            found = voxels_of(arrays[number][tuple(slice(a, b) for a, b in at)].read(), name, at)
             findings.voxels += found.size
             bad = (found != want_voxels) & ~((found != found) & (want_voxels != want_voxels))
             if bad.any():

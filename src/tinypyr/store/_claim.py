@@ -54,9 +54,14 @@ class Claim:
     ) -> None:
         self._ended.set()
         self._thread.join()
-        if not self.lost:
+        if self.lost:
+            return
+        try:
             self._place.replace(HOLDER, None, self._known)
-            self._place.remove_if_empty()
+        except StoreError:
+            if error is None:  # (else the first error says more, and a dead holder is in nobody's way)
+                raise
+        self._place.remove_if_empty()
 
     def check(self) -> None:
         """Refuse to go on if another builder has taken over meanwhile."""

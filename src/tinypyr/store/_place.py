@@ -80,11 +80,15 @@ class Place:
 
     def read(self, key: str) -> bytes | None:
         """The value of a key; None if there is none."""
+        return self.read_to_replace(key)[0]
+
+    def read_to_replace(self, key: str) -> tuple[bytes | None, bytes]:
+        """The value of a key (None: there is none), and what ``replace`` wants to know of it."""
         try:
             found = self._store.read(key).result()
         except (ValueError, OSError) as error:
             raise StoreError(f"{self.name}/{key} cannot be read: {_first_line(error)}") from None
-        return bytes(found.value) if found.state == "value" else None
+        return bytes(found.value) if found.state == "value" else None, bytes(found.stamp.generation)
 
     def write(self, key: str, value: bytes | None) -> None:
         """Set a key, or (None) remove it."""
@@ -92,11 +96,6 @@ class Place:
             self._store.write(key, value).result()
         except (ValueError, OSError) as error:
             raise StoreError(f"{self.name}/{key} cannot be written: {_first_line(error)}") from None
-
-    def read_to_replace(self, key: str) -> tuple[bytes | None, bytes]:
-        """The value of a key (None: there is none), and what ``replace`` wants to know of it."""
-        found = self._store.read(key).result()
-        return bytes(found.value) if found.state == "value" else None, bytes(found.stamp.generation)
 
     def replace(self, key: str, value: bytes | None, known: bytes) -> bool:
         """Set a key, or remove it, unless somebody else has since ``read_to_replace``; whether it was done."""
@@ -115,8 +114,10 @@ class Place:
         while waiting and len(found) < most:
             try:
                 entries = sorted(os.scandir(waiting.pop()), key=lambda entry: entry.name)
-            except OSError:
+            except FileNotFoundError:
                 continue
+            except OSError as error:
+                raise StoreError(f"{self.name} cannot be listed: {error}") from None
             waiting += [entry.path for entry in entries if entry.is_dir()]
             for entry in entries:
                 if entry.is_file() and not entry.name.startswith((".", "zarr.json", "attributes.json")):
@@ -126,7 +127,10 @@ class Place:
 
     def keys(self) -> list[str]:
         """All keys below."""
-        return [bytes(key).decode() for key in self._store.list().result()]
+        try:
+            return [bytes(key).decode() for key in self._store.list().result()]
+        except (ValueError, OSError) as error:
+            raise StoreError(f"{self.name} cannot be listed: {_first_line(error)}") from None
 
     def remove(self) -> None:
         """Remove all keys below."""
@@ -139,10 +143,13 @@ class Place:
         """Remove all keys right below but one, another one of them after all others."""
         if self.is_file:  # (with what interrupted writers have left, which are no keys)
             folder = Path(self.spec["path"])
-            names = sorted(os.listdir(folder) if folder.is_dir() else [], key=lambda name: name == last)
-            for name in names:
-                if not name.startswith(kept):
-                    (folder / name).unlink(missing_ok=True)
+            try:
+                names = sorted(os.listdir(folder) if folder.is_dir() else [], key=lambda name: name == last)
+                for name in names:
+                    if not name.startswith(kept):
+                        (folder / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise StoreError(f"{self.name} cannot be tidied up: {error}") from None
             return
         for name in sorted(self.keys(), key=lambda name: name == last):
             if name != kept:

@@ -102,6 +102,15 @@ def level_array(volume: Volume, number: int) -> Any:
     return arrange(open_array(format.open_spec(volume.place, path), name, read=True, open=True))
 
 
+def voxels_of(reading: Any, name: str, box: Sequence[tuple[int, int]]) -> Any:
+    """What a read ends with; errors name the volume and the box."""
+    try:
+        return reading.result()
+    except (ValueError, OSError) as error:
+        where = ", ".join(f"{a}:{b}" for a, b in box)
+        raise StoreError(f"{name}: voxels [{where}] cannot be read: {str(error).splitlines()[0]}") from None
+
+
 def arrange(handle: Any) -> Any:
     """The handle with its first voxel at 0."""
     return handle.translate_to[(0,) * handle.rank]

@@ -5,6 +5,8 @@ Formats: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicroscopy.or
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -27,12 +29,38 @@ def kind(ome: dict[str, Any]) -> Literal["image", "labels"] | None:
     return "labels" if "image-label" in ome else "image" if "omero" in ome else None
 
 
+def digest(meta: dict[str, Any], keys: tuple[str, ...]) -> str:
+    """A checksum of what an array's metadata says about how its voxels are stored."""
+    said = json.dumps({key: meta.get(key) for key in keys}, sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
+
+
 def levels(
-    ome: Any, place: Place, shape_of: Callable[[str], list[int]]
+    ome: Any, place: Place, meta_of: Callable[[str], dict[str, Any]], keys: tuple[str, ...]
 ) -> tuple[list[Grid], list[str], dict[str, Any]]:
-    """The grids and paths of all levels, and how they were made. A group that says nothing may hold an array 0."""
+    """The grids and paths of all levels, and how they were made. A group that says nothing may hold an array 0.
+
+    Arrays whose metadata is not what it was when their levels were made are refused.
+    """
+    metas: dict[str, dict[str, Any]] = {}
+
+    def shape_of(path: str) -> list[int]:
+        metas[path] = meta_of(path)
+        shape: list[int] = metas[path]["shape"]
+        return shape
+
     if isinstance(ome, dict) and "multiscales" in ome:
-        return parse(ome["multiscales"], shape_of, place.name)
+        found = parse(ome["multiscales"], shape_of, place.name)
+        known = found[2].get("arrays")
+        for path, noted in known.items() if isinstance(known, dict) else ():
+            if path not in metas:
+                raise StoreError(f"{place.name}: level {path} was made, but the metadata does not list it any more")
+            if digest(metas[path], keys) != noted:
+                raise StoreError(
+                    f"{place.name}/{path}: its metadata is not what it was when the levels were made; it is damaged, "
+                    "or somebody has changed how it is stored: remove the levels and build them again"
+                )
+        return found
     try:
         shape = shape_of("0")
     except StoreError:

@@ -18,6 +18,7 @@ at_level = as_the_base
 DRIVER = "zarr"
 open_spec = array_per_folder(DRIVER)
 FIXED: tuple[str, ...] = ()
+STORED = ("shape", "chunks", "dtype", "order", "compressor", "filters", "fill_value", "dimension_separator")
 
 
 def detect(place: Place) -> bool:
@@ -34,7 +35,7 @@ def read(place: Place) -> Volume:
             "ome-zarr-0.4", place, [grid], [""], _dtype(single, place.name), layout_of(single), None, {"array": True}
         )
     attributes = place.json(".zattrs") or {}
-    grids, paths, notes = _ome.levels(attributes, place, lambda path: _array(place, path)["shape"])
+    grids, paths, notes = _ome.levels(attributes, place, lambda path: _array(place, path), STORED)
     meta = _array(place, paths[0])
     dtype, kind = _dtype(meta, place.name), _ome.kind(attributes)
     return Volume("ome-zarr-0.4", place, grids, paths, dtype, layout_of(meta), kind, attributes, notes)
@@ -96,10 +97,11 @@ def describe(place: Place, made: Made) -> None:
     """Write the group's .zgroup and .zattrs."""
     kept = {**made.attributes, **(place.json(".zattrs") or {})}
     before = (kept.get("multiscales") or [None])[0]
-    entry = _ome.multiscales(made.grids, made.paths, made.method, before, made.notes)
+    notes = {**made.notes, "arrays": {path: _ome.digest(_array(place, path), STORED) for path in made.paths}}
+    entry = _ome.multiscales(made.grids, made.paths, made.method, before, notes)
     kept["multiscales"] = [{**entry, "version": "0.4"}]
     if made.kind == "labels":
         kept.setdefault("image-label", {"version": "0.4"})
     place.write_json(".zgroup", {"zarr_format": 2})
-    place.write_json(".zattrs", kept)
     place.write(".zmetadata", None)  # consolidated metadata would hide the new levels
+    place.write_json(".zattrs", kept)  # the last: by it a build is known to have ended

@@ -18,6 +18,7 @@ at_level = as_the_base
 DRIVER = "zarr3"
 open_spec = array_per_folder(DRIVER)
 FIXED: tuple[str, ...] = ()
+STORED = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "codecs", "fill_value")
 
 
 def detect(place: Place) -> bool:
@@ -33,7 +34,7 @@ def read(place: Place) -> Volume:
         return Volume("ome-zarr-0.5", place, [grid], [""], root["data_type"], layout_of(root), None, {"array": True})
     attributes = root.get("attributes", {})
     ome = attributes.get("ome", {}) if isinstance(attributes, dict) else {}
-    grids, paths, notes = _ome.levels(ome, place, lambda path: _array(place, path)["shape"])
+    grids, paths, notes = _ome.levels(ome, place, lambda path: _array(place, path), STORED)
     meta = _array(place, paths[0])
     dtype = str(meta["data_type"])
     return Volume("ome-zarr-0.5", place, grids, paths, dtype, layout_of(meta), _ome.kind(ome), attributes, notes)
@@ -112,7 +113,8 @@ def describe(place: Place, made: Made) -> None:
     ome = dict(kept.get("ome", {}))
     before = (ome.get("multiscales") or [None])[0]
     ome["version"] = "0.5"
-    ome["multiscales"] = [_ome.multiscales(made.grids, made.paths, made.method, before, made.notes)]
+    notes = {**made.notes, "arrays": {path: _ome.digest(_array(place, path), STORED) for path in made.paths}}
+    ome["multiscales"] = [_ome.multiscales(made.grids, made.paths, made.method, before, notes)]
     if made.kind == "labels":
         ome.setdefault("image-label", {"version": "0.5"})
     root["attributes"] = {**kept, "ome": ome}
