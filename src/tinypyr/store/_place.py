@@ -29,13 +29,16 @@ class Place:
 
     @classmethod
     def at(cls, where: str | os.PathLike[str]) -> Place:
-        """The folder at a path, or at a URL that TensorStore knows (file, memory, s3, gs, http)."""
+        """The folder at a path, or at a URL that TensorStore knows (file, memory, s3, gs, http).
+
+        Of S3, ``AWS_ENDPOINT_URL`` names another server than Amazon's, as for Amazon's own tools.
+        """
         name = os.fspath(where)
         if not isinstance(name, str):
             raise TypeError(f"{where!r} is neither a path nor a URL")
         url = name if "://" in name else Path(name).absolute().as_uri()
         try:
-            return cls(ts.KvStore.open(url.rstrip("/") + "/", context=CONTEXT).result(), name)
+            return cls(ts.KvStore.open(_spec(url.rstrip("/") + "/"), context=CONTEXT).result(), name)
         except ValueError as error:
             raise StoreError(f"{name}: no place that TensorStore can open: {_first_line(error)}") from None
 
@@ -54,6 +57,9 @@ class Place:
     @property
     def url(self) -> str:
         """Where it is, in full."""
+        spec = self.spec
+        if "endpoint" in spec:  # (which URLs cannot say)
+            return f"{spec['driver']}://{spec['bucket']}/{spec['path']}"
         return str(self._store.url)
 
     @property
@@ -177,6 +183,15 @@ class Place:
     def write_json(self, key: str, value: dict[str, Any]) -> None:
         """Set a JSON object."""
         self.write(key, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _spec(url: str) -> Any:
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    if not url.startswith("s3://") or not endpoint:
+        return url
+    bucket, _, path = url.removeprefix("s3://").partition("/")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    return {"driver": "s3", "bucket": bucket, "path": path, "endpoint": endpoint, "aws_region": region}
 
 
 def open_array(spec: dict[str, Any], name: str, **options: Any) -> Any:

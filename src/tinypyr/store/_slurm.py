@@ -84,6 +84,7 @@ def submit(path: Path, settings: Settings, *, dry_run: bool = False) -> list[str
         ],
         end: [
             "#SBATCH --job-name=tinypyr-finalize",
+            "#SBATCH --kill-on-invalid-dep=yes",
             *settings.lines,
             f"{command} finalize {shlex.quote(str(path))}",
         ],

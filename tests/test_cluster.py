@@ -1,0 +1,208 @@
+"""Builds on other people's ground: a real Slurm, and a server of S3, both on loopback."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorstore", reason="stores need TensorStore")
+
+from tinypyr import Grid, cli, store
+from tinypyr.store._place import Place
+from tinypyr.store._source import level_array, open_volume
+
+SHAPE = (24, 80, 66)
+
+
+def volume() -> np.ndarray[Any, Any]:
+    return np.random.default_rng(3).integers(0, 30, SHAPE).astype(np.uint16)
+
+
+# --- Slurm ---
+
+CONFIGURATION = """\
+ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+NodeName={host} NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
+PartitionName=main Nodes={host} Default=YES MaxTime=60 State=UP
+"""
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cluster of this machine alone; its folder."""
+    missing = [name for name in ("slurmctld", "slurmd", "sbatch", "munged") if shutil.which(name) is None]
+    if missing or os.geteuid() != 0:
+        pytest.skip(
+            f"needs to be root, and {', '.join(missing) or 'nothing more'} (slurmctld slurmd slurm-client munge)"
+        )
+    folder = tmp_path_factory.mktemp("slurm")
+    for name in ("state", "spool"):
+        (folder / name).mkdir()
+    key = Path("/etc/munge/munge.key")
+    if not key.exists():
+        key.write_bytes(secrets.token_bytes(1024))
+        key.chmod(0o400)
+        shutil.chown(key, "munge")
+    Path("/run/munge").mkdir(exist_ok=True)
+    shutil.chown("/run/munge", "munge")
+    if subprocess.run(["munge", "-n"], capture_output=True).returncode:
+        subprocess.run(["su", "munge", "-s", "/bin/sh", "-c", "munged"], check=True)
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    host = socket.gethostname().partition(".")[0]
+    (folder / "slurm.conf").write_text(CONFIGURATION.format(host=host, folder=folder, ports=ports))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLURM_CONF", str(folder / "slurm.conf"))
+        daemons = [subprocess.Popen([name, "-D"], stderr=subprocess.DEVNULL) for name in ("slurmctld", "slurmd")]
+        try:
+            for _ in range(100):
+                told = subprocess.run(["sinfo", "-h", "-o", "%T"], capture_output=True, text=True)
+                if "idle" in told.stdout:
+                    break
+                time.sleep(0.1)
+            else:
+                pytest.skip(f"Slurm does not start here: {told.stdout} {told.stderr}")
+            yield folder
+        finally:
+            subprocess.run(["scancel", "--user=root"], capture_output=True)
+            for daemon in daemons[::-1]:
+                daemon.terminate()
+                daemon.wait()
+
+
+def wait_for_jobs() -> None:
+    for _ in range(300):
+        if not subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=True).stdout.strip():
+            return
+        time.sleep(0.2)
+    raise AssertionError(subprocess.run(["squeue"], capture_output=True, text=True).stdout)
+
+
+def test_a_job_array(slurm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, saved = tmp_path / "base", tmp_path / "plan.json"
+    store.build(volume(), base, levels=0, chunks=(8, 8, 8), method="mode", grid=Grid(SHAPE, "zyx"))
+    arguments = ["--factor=2", "--levels=3", "--method=mode", "--memory=64MiB", "--workers=1", "--block=1"]
+    assert cli.main(["plan", str(base), *arguments, "--out", str(saved)]) == 0
+    settings = tmp_path / "cluster.toml"
+    settings.write_text(f'parts = 9\nlimit = 2\ntime = "5"\nlines = ["export MARK={tmp_path}/mark"]\n')
+    line = ["--line", 'touch "$MARK-$SLURM_ARRAY_TASK_ID"', "--line", f"touch {tmp_path}/mark-$SLURM_ARRAY_TASK_ID"]
+    command = ["slurm", str(saved), "--settings", str(settings), "--parts", "3", "--partition", "main"]
+    assert cli.main([*command, *line, "--dry-run"]) == 0
+    assert "not submitted" in capsys.readouterr().out
+    assert subprocess.run(["squeue", "-h"], capture_output=True, text=True).stdout == ""
+    script = (tmp_path / "plan.json.part.sh").read_text()
+    assert "#SBATCH --array=1-3%2\n" in script
+    assert "#SBATCH --time=5\n" in script
+    assert cli.main([*command, *line]) == 0
+    assert "3 parts" in capsys.readouterr().out
+    wait_for_jobs()
+    logs = "".join(path.read_text() for path in tmp_path.glob("plan.json.*.log"))
+    assert not list(base.glob(".tinypyr")), logs
+    assert {path.name for path in tmp_path.glob("mark-*")} == {"mark-1", "mark-2", "mark-3", "mark-"}
+    assert not store.check(base)
+
+
+def test_a_part_that_fails_keeps_the_end_away(slurm: Path, tmp_path: Path) -> None:
+    base, saved = tmp_path / "base", tmp_path / "plan.json"
+    store.build(volume(), base, levels=0, chunks=(8, 8, 8), method="mode", grid=Grid(SHAPE, "zyx"))
+    store.plan(base, factor=2, levels=2, block=1).save(saved)
+    command = ["slurm", str(saved), "--parts", "2", "--line", '[ "$SLURM_ARRAY_TASK_ID" != 2 ] || exit 3']
+    assert cli.main(command) == 0
+    wait_for_jobs()
+    assert len(open_volume(Place.at(base)).paths) == 1, "not finalized"
+    assert cli.main(["run", str(saved), "--part", "2/2"]) == 0
+    assert cli.main(["finalize", str(saved)]) == 0
+    assert not store.check(base)
+
+
+def test_mistakes_in_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    base, saved = tmp_path / "base", tmp_path / "plan.json"
+    store.build(volume(), base, levels=0, chunks=(8, 8, 8), method="mode")
+    store.plan(base, factor=2, levels=2).save(saved)
+    for text, match in (
+        ("partitions = 3", "settings: 'partitions' in"),
+        ("parts = 0", "parts: 0 is not a number above 0"),
+        ('cpus = "many"', "cpus: 'many' is not"),
+        ("lines = 5", "lines: 5 is not"),
+        ("parts =", "cannot be read"),
+    ):
+        (tmp_path / "s.toml").write_text(text)
+        assert cli.main(["slurm", str(saved), "--settings", str(tmp_path / "s.toml")]) == 2
+        assert match in capsys.readouterr().err
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cli.main(["slurm", str(saved)]) == 1
+    assert "there is no Slurm on this machine" in capsys.readouterr().err
+
+
+# --- S3 ---
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of a bucket on a server of this machine."""
+    server = pytest.importorskip("moto.server", reason="needs a server of S3")
+    boto3 = pytest.importorskip("boto3", reason="makes the bucket")
+    for name, value in (("ACCESS_KEY_ID", "a"), ("SECRET_ACCESS_KEY", "b"), ("DEFAULT_REGION", "us-east-1")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    threaded = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    threaded.start()
+    try:
+        host, port = threaded.get_host_and_port()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        name = f"volumes-{secrets.token_hex(4)}"
+        boto3.client("s3").create_bucket(Bucket=name)
+        yield f"s3://{name}"
+    finally:
+        threaded.stop()
+
+
+@pytest.mark.filterwarnings("ignore")  # (of the server's own code)
+def test_processes_write_one_sharded_array_to_s3(bucket: str, tmp_path: Path) -> None:
+    where, saved = f"{bucket}/em.ome.zarr", tmp_path / "plan.json"
+    store.build(
+        volume(), f"{bucket}/base", levels=0, chunks=(8, 8, 8), shards=(16, 16, 16), method="mode",
+        grid=Grid(SHAPE, "zyx"),
+    )  # fmt: skip
+    plan = store.plan(f"{bucket}/base", where, factor=2, levels=2, method="mode", block=1, workers=1)
+    plan.save(saved)
+    parts = [
+        subprocess.Popen([sys.executable, "-m", "tinypyr", "run", str(saved), "--part", f"{part}/3"])
+        for part in (1, 2, 3, 2)
+    ]
+    assert [part.wait() for part in parts] == [0, 0, 0, 0]
+    store.finalize(store.load(saved))
+    made = open_volume(Place.at(where))
+    np.testing.assert_array_equal(level_array(made, 0).read().result(), volume())
+    assert not store.check(where)
+    left = Place.at(where).keys()
+    assert not [key for key in left if "tinypyr" in key]
+    again = store.build(f"{bucket}/base", where, factor=2, levels=2, method="mode", block=1)
+    assert str(again).startswith("made before")
