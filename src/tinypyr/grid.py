@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, overload
 
 from . import _reference
-from .pooling import MAX_LEVELS, Factor, _checked_origin, _integer, _one_factor
+from .pooling import MAX_COORDINATE, MAX_LEVELS, Factor, _checked_origin, _integer, _one_factor
 
 #: Axes of these names are never pooled: channels and time points are not neighbours.
 UNPOOLED = ("c", "t")
@@ -73,6 +73,8 @@ class Grid:
         ndim = len(extents)
         if min(extents, default=0) < 0:
             raise ValueError(f"shape: {extents} has a negative extent")
+        if max(extents, default=0) > MAX_COORDINATE:
+            raise ValueError(f"shape: {extents} has an axis of more than {MAX_COORDINATE} voxels")
         if axes is None:
             if ndim > 5:
                 raise ValueError(f"axes: needed for {ndim} dimensions")

@@ -298,7 +298,7 @@ def _run(
     again: bool = False,
 ) -> None:
     todo, start = report.plan, time.perf_counter()
-    keeps = resume and todo.changed is None and not again
+    keeps = resume and todo.changed is None and not again and todo.scratch.plan() is not None
     wanted = todo.numbers if numbers is None else numbers
     _begin(todo)
     runner = engine_for(todo, engine)

@@ -72,6 +72,12 @@ class Place:
         """Whether it is a folder of this machine."""
         return bool(self.spec["driver"] == "file")
 
+    def refuse_links(self, path: str) -> None:
+        """Refuse what is to be written if a link would lead it out of here."""
+        root = self.real
+        if self.is_file and not (os.path.realpath(os.path.join(root, path)) + "/").startswith(root):
+            raise StoreError(f"{self.name}/{path}: a link that leads out of the store; remove it first")
+
     def link(self, path: str, to: Place) -> None:
         """Let a folder within be another one; both are folders of this machine."""
         here = Path(self.spec["path"]) / path

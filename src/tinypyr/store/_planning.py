@@ -187,6 +187,8 @@ def plan(
     )  # fmt: skip
     for number in () if again else range(0 if made.copies_base else 1, len(grids)):
         made.level_spec(number)  # refuses what the format cannot hold
+    for path in [*paths[0 if copies else 1 :], FOLDER]:
+        place.refuse_links(path)
     given = {
         "chunks": chunks,
         "shards": shards,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..grid import Grid
+from ._errors import StoreError
 from ._place import Place
 
 #: Compressors by a name that all formats know (as far as they have them).
@@ -30,6 +31,15 @@ class Layout:
     def unit(self) -> tuple[int, ...]:
         """What one writer must write alone."""
         return self.shards or self.chunks
+
+
+def inside(path: str, name: str) -> str:
+    """The path of a level, refused if it leads out of its store."""
+    if path.startswith(("/", "\\")) or ".." in path.replace("\\", "/").split("/") or "\0" in path:
+        raise StoreError(f"{name}: its metadata names a level {path[:80]!r}, which leads out of the store")
+    if len(path) > 1024:
+        raise StoreError(f"{name}: its metadata names a level by {len(path)} characters; up to 1024 can be read")
+    return path
 
 
 def as_the_base(layout: Layout, grid: Grid) -> Layout:

@@ -11,8 +11,10 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from ...grid import Grid
+from ...pooling import MAX_LEVELS
 from .._errors import StoreError
 from .._place import Place
+from .._volume import inside
 
 ORDER = "tczyx"
 KINDS = {"t": "time", "c": "channel"}
@@ -78,6 +80,8 @@ def parse(
         entry = multiscales[0]
         axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in entry["axes"]]
         names, units = [str(axis["name"]) for axis in axes], [axis.get("unit") for axis in axes]
+        if len(entry["datasets"]) > MAX_LEVELS:
+            raise StoreError(f"{name}: lists {len(entry['datasets'])} levels; up to {MAX_LEVELS} can be read")
         overall = entry.get("coordinateTransformations", [])
         grids, paths = [], []
         for dataset in entry["datasets"]:
@@ -92,7 +96,7 @@ def parse(
                     raise StoreError(
                         f"{name}: a level is placed by {step['type']!r}; scale and translation can be read"
                     )
-            paths.append(str(dataset["path"]))
+            paths.append(inside(str(dataset["path"]), name))
             grids.append(Grid(shapes_of(paths[-1]), names, scale, translation, units))
         grids[0], paths[0]  # at least one
         notes = entry.get("metadata") if isinstance(entry.get("metadata"), dict) else {}

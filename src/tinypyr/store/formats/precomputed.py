@@ -13,7 +13,7 @@ from typing import Any
 from ...grid import Grid
 from .._errors import StoreError
 from .._place import Place
-from .._volume import Layout, Made, Volume
+from .._volume import Layout, Made, Volume, inside
 
 DRIVER = "neuroglancer_precomputed"
 FIXED = ("c",)
@@ -51,7 +51,7 @@ def read(place: Place) -> Volume:
             corner = [(o + 0.5) * r for o, r in zip(offset, resolution, strict=True)]
             units = ["nanometer"] * 3 + [None]
             grids.append(Grid([*scale["size"], channels], AXES, [*resolution, 1], [*corner, 0], units, [*offset, 0]))
-            paths.append(str(scale["key"]))
+            paths.append(inside(str(scale["key"]), place.name))
         first = scales[0]
         layout = at_level(Layout((*first["chunk_sizes"][0], channels), None, None, 0, first), grids[0])
         kind: Any = {"segmentation": "labels", "image": "image"}[info["type"]]
