@@ -5,6 +5,7 @@
     python tests/campaigns.py random     SIGKILL at random moments, ten in a row on one build
     python tests/campaigns.py race       two builders at once
     python tests/campaigns.py mutate     a byte flipped, or a file cut, anywhere
+    python tests/campaigns.py metadata   JSON that others may have written, or have damaged, in every format
 
 Linux alone; ``kill`` and ``errors`` want strace. Each prints what it did and stops at the first thing that is wrong.
 """
@@ -15,6 +16,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
@@ -50,6 +52,8 @@ CASES: dict[str, dict[str, Any]] = {
     "precomputed": {"format": "precomputed", "in_place": True},
 }
 
+FORMATS = ("ome-zarr-0.5", "ome-zarr-0.4", "n5", "precomputed")
+JSON = ("zarr.json", ".zarray", ".zattrs", ".zgroup", "attributes.json", "info")
 Files = dict[str, bytes | None]
 
 
@@ -337,13 +341,96 @@ def _read_all(where: Path) -> list[np.ndarray[Any, Any]]:
     return levels
 
 
+VALUES: list[Any] = [
+    None, True, 0, -1, 1, 2, 2**31, 2**53, 2**62, -(2**63), 10**40, 0.5, -0.0, 1e308, float("nan"), float("inf"), "",
+    "0", "1", "../0", "/", "x" * 300, "\0", "\ud800", "uint8", "float64", "labels", "mode", [], {}, [0], [1, 2, 3],
+    [[1]], {"a": 1},
+]  # fmt: skip
+
+
+def _changed(value: Any, draw: random.Random) -> Any:
+    """The same JSON but for one place."""
+    if isinstance(value, dict) and value and draw.random() < 0.9:
+        key = draw.choice(sorted(value))
+        kind = draw.random()
+        if kind < 0.08:
+            return {other: held for other, held in value.items() if other != key}
+        if kind < 0.12:
+            return {**value, draw.choice(sorted(value)): value[key]}
+        return {**value, key: _changed(value[key], draw)}
+    if isinstance(value, list) and value and draw.random() < 0.9:
+        at = draw.randrange(len(value))
+        kind = draw.random()
+        if kind < 0.1:
+            return value[:at] + value[at + 1 :]
+        if kind < 0.2:
+            return value[:at] + [value[at]] * draw.choice([2, 3, 40]) + value[at:]
+        return [*value[:at], _changed(value[at], draw), *value[at + 1 :]]
+    if isinstance(value, (int, float)) and draw.random() < 0.3:
+        return draw.choice([value + 1, value - 1, -value, value * 2, value / 3, str(value)])
+    return draw.choice(VALUES)
+
+
+def metadata(folder: Path, seconds: float, seed: int) -> dict[str, int]:
+    """One or more places changed in the JSON files of a store: levels are read and made, or somebody says why not."""
+    draw, end = random.Random(seed), time.perf_counter() + seconds
+    volume = np.random.default_rng(1).integers(0, 40, (12, 20, 17)).astype(np.uint32)
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    found = {"refused": 0, "accepted": 0}
+    for format in FORMATS:
+        grid = Grid(volume.shape, "xyz", (4, 4, 40), units=["nanometer"] * 3, voxel_offset=(3, 1, 0))
+        store.build(volume, folder / format, levels=2, factor=2, chunks=(8, 8, 8), format=format, grid=grid)
+    store.plan(folder / "n5", folder / "new", levels=1, factor=2).save(folder / "plan.json")
+    resource.setrlimit(resource.RLIMIT_AS, (held + (2 << 30),) * 2)  # (threads' stacks among it)
+
+    def too_long(number: int, frame: Any) -> None:
+        raise TimeoutError("more than 20 s")
+
+    signal.signal(signal.SIGALRM, too_long)
+    while time.perf_counter() < end:
+        format = draw.choice([*FORMATS, "plan"])
+        where, out = folder / format, folder / "out"
+        names = [path for path in where.rglob("*") if path.name in JSON] if format != "plan" else [folder / "plan.json"]
+        path = draw.choice(sorted(names))
+        raw = path.read_text()
+        content = json.loads(raw)
+        for _ in range(draw.choice([1, 1, 1, 2, 5])):
+            content = _changed(content, draw)
+        path.write_text(json.dumps(content))
+        asked = json.dumps(content)[:3000]
+        (folder / "last").write_text(f"{path}: {asked}")
+        signal.alarm(20)
+        try:
+            if format == "plan":
+                store.load(path)
+            else:
+                store.plan(where, out, levels=1, factor=2)
+                list(open_volume(Place.at(where)).grids)
+                store.check(where, sample=0.2, memory="2MiB")
+            found["accepted"] += 1
+        except (store.StoreError, ValueError) as error:
+            if len(str(error)) > 5000 or not str(error):
+                raise AssertionError(f"{path}: says {str(error)[:300]!r}: {asked}") from None
+            found["refused"] += 1
+        except BaseException:
+            print(f"{path}: {asked}", file=sys.stderr)
+            raise
+        finally:
+            signal.alarm(0)
+            path.write_text(raw)
+        if out.exists():
+            raise AssertionError(f"{path}: something was created: {asked}")
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("campaign", choices=["kill", "errors", "random", "race", "mutate"])
+    parser.add_argument("campaign", choices=["kill", "errors", "random", "race", "mutate", "metadata"])
     parser.add_argument("--case", choices=list(CASES), help="only this one")
     parser.add_argument("--family", choices=list(FAMILIES), help="only these system calls")
     parser.add_argument("--numbers", help="only these calls: 1,5,9 (default: from 1 until no thread comes so far)")
     parser.add_argument("--rounds", type=int, help="how many (random: 50, race: 100, mutate: 10000)")
+    parser.add_argument("--seconds", type=float, default=60, help="of metadata (default: 60)")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     for case in [given.case] if given.case else CASES:
@@ -352,6 +439,8 @@ def main() -> None:
         # (the first build in a process of its own, so that this one has no threads when it forks)
         if given.campaign == "mutate":
             said.append(json.dumps(mutate(folder, given.rounds or 10_000, given.seed)))
+        elif given.campaign == "metadata":
+            said.append(json.dumps(metadata(folder, given.seconds, given.seed)))
         else:
             shape = (64, 96, 80) if given.campaign == "random" else (16, 40, 30)
             build = prepared(folder, case, shape)
@@ -369,7 +458,7 @@ def main() -> None:
                 said.append(json.dumps(race(build, given.rounds or 100)))
         print(f"{given.campaign}, {case}: {', '.join(said)}; {time.perf_counter() - start:.0f} s", flush=True)
         shutil.rmtree(folder)
-        if given.campaign == "mutate":
+        if given.campaign in ("mutate", "metadata"):
             break
 
 

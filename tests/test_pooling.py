@@ -316,3 +316,17 @@ def test_dropped_labels_are_reported(isa: str) -> None:
     labels[::7, ::5] = 7
     for level in tinypyr.pyramid(labels, (2, 2, 1), "mode", num_mips=7)[5:]:
         assert (level == 7).all()
+
+
+@pytest.mark.parametrize("method", ["mean", "mode", "median", "min", "max", "stride"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_levels_pooled_by_1(method: Any, order: Any) -> None:
+    """As many as there can be, alone and between others."""
+    array = np.asarray(np.random.default_rng(0).integers(0, 5, (12, 20, 17)).astype(np.uint32), order=order)
+    for level in tinypyr.pyramid(array, 1, method, num_mips=64):
+        np.testing.assert_array_equal(level, array)
+    half = tinypyr.downsample(array, 2, method)
+    for level in tinypyr.pyramid(array, [(1, 1, 1)] * 20 + [(2, 2, 2)] + [(1, 1, 1)] * 20, method, num_mips=41)[20:]:
+        np.testing.assert_array_equal(level, half)
+    steps = [(2, 1, 1), (1, 1, 1), (1, 2, 1), (1, 1, 1), (1, 1, 2)]
+    np.testing.assert_array_equal(tinypyr.pyramid(array, steps, method, num_mips=5)[4], half)

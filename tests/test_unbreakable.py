@@ -59,6 +59,12 @@ def test_two_builders_at_once() -> None:
     assert sum(said.values()) == 8
 
 
+def test_metadata_that_others_may_have_written() -> None:
+    said = json.loads(campaign("metadata", "--seconds", "10", "--seed", "11").partition(": ")[2].partition(";")[0])
+    assert said["refused"] > 50
+    assert said["accepted"] > 10
+
+
 def test_flipped_bytes_and_cut_files() -> None:
     said = json.loads(campaign("mutate", "--rounds", "400").partition(": ")[2].partition(";")[0])
     assert sum(said.values()) == 400

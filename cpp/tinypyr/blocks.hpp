@@ -41,6 +41,7 @@ class Blocks {
         if (next > good_block) break;
       }
       if (next > good_block) break;
+      if (levels_ > 0 && next == voxels) break;  // pooled by 1: tables hold levels that shrink
       voxels = next;
     }
     if (levels_ == 0) return 0;

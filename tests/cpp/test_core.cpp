@@ -1198,8 +1198,78 @@ void test_hostile_views(const Arenas& arenas) {
   CHECK(refused > 1000);
 }
 
+#ifdef TINYPYR_FUZZ
+// --- cases out of a fuzzer's bytes ---------------------------------------------------------------------------------
+
+class Bytes {
+ public:
+  Bytes(const unsigned char* data, std::size_t size) : data_(data), size_(size) {}
+  u64 bits(int bytes) {
+    u64 value = 0;
+    for (int i = 0; i < bytes; ++i) value = value << 8 | (at_ < size_ ? data_[at_++] : 0u);
+    return value;
+  }
+  i64 below(i64 n) { return static_cast<i64>(bits(n > 256 ? 8 : 1) % static_cast<u64>(n)); }
+  bool ended() const { return at_ >= size_; }
+
+ private:
+  const unsigned char* data_;
+  std::size_t size_, at_ = 0;
+};
+
+void fuzz(const Arenas& arenas, Bytes from) {
+  const auto dtype = static_cast<Dtype>(from.below(dtype_count));
+  const int width = row(dtype).width;
+  Shape shape;
+  for (i64 axes = from.below(5); axes > 0; --axes) {
+    const i64 room = 12000 / std::max<i64>(product(shape), 1);
+    shape.push_back(std::min(room, from.below(4) == 0 ? from.below(200) : from.below(20)));
+  }
+  Work work;
+  work.method = methods[static_cast<std::size_t>(from.below(static_cast<i64>(methods.size())))];
+  const bool integers = row(dtype).kind != Kind::floating;
+  work.rounding = integers && from.below(2) == 0 ? Rounding::floor : Rounding::half_even;
+  work.ties = from.below(2) == 0 ? Ties::first : Ties::lowest;
+  work.has_ignore = from.below(3) == 0;
+  for (i64 levels = 1 + from.below(most_levels); levels > 0; --levels) {
+    Shape factor;
+    for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+      const i64 kind = from.below(16);
+      factor.push_back(kind < 9 ? 1 + kind / 5 : kind == 15 ? 1 + from.below(i64{1} << 61) : kind - 7);
+    }
+    work.factors.push_back(factor);
+  }
+  const bool placed = from.below(2) == 0;
+  for (std::size_t axis = 0; axis < shape.size(); ++axis) {
+    const i64 far = from.below(8) == 0 ? (i64{1} << 61) - 399 : 64;
+    work.origin.push_back(placed ? from.below(far) - far / 2 : 0);
+  }
+  const auto layout = static_cast<Layout>(from.below(static_cast<i64>(Layout::count)));
+  const int threads = from.below(8) == 0 ? 2 : 1, number = static_cast<int>(from.below(256));
+  const i64 kind = from.below(4);
+  Volume volume{dtype, shape, {}};
+  Random random(from.bits(4));
+  for (i64 i = 0, count = product(shape); i < count; ++i) {
+    const bool raw = kind == 3 && !from.ended();
+    u64 voxel = raw ? from.bits(width) : random_voxel(dtype, static_cast<Flavour>(kind % 3), random);
+    if (raw && row(dtype).kind == Kind::boolean) voxel &= 1;
+    volume.voxels.push_back(voxel);
+  }
+  work.ignore = work.has_ignore ? random_ignore(volume, random) : 0;
+  compare_everywhere(arenas, volume, work, "fuzz", number, {layout}, {threads});
+}
+#endif
+
 }  // namespace
 
+#ifdef TINYPYR_FUZZ
+extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size) {
+  static const Arenas arenas;
+  fuzz(arenas, Bytes(data, size));
+  if (failures > 0) std::abort();
+  return 0;
+}
+#else
 int main(int argc, char** argv) {
   const int every = argc > 1 ? std::max(1, std::atoi(argv[1])) : 1;
   for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) signal(fault, on_fault);
@@ -1232,3 +1302,4 @@ int main(int argc, char** argv) {
   std::printf("%lld checks passed\n", checks);
   return 0;
 }
+#endif

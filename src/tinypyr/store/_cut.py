@@ -80,15 +80,12 @@ def cut_up(
             made.append(edge if aligned[axis] and edge < reach[axis] else -(-reach[axis] // top[axis]) * top[axis])
         return tuple(made)
 
-    def count(block: Extents) -> int:
-        return math.prod(-(-r // b) for r, b in zip(reach, block, strict=True))
-
     if wanted is None:
         everything = math.prod(base.shape) * size
         wanted = max(SMALL_BLOCK, min(everything // 32, LARGE_BLOCK), everything // MOST_BLOCKS)
-    whole = by_leaves
-    while whole > 0 and voxels(edges(whole)) * size > wanted and count(edges(whole - 1)) > count(edges(whole)):
-        whole -= 1
+    # as many levels as blocks of that size can write; failing that, as many as do not make the smallest blocks larger
+    least = max(wanted, voxels(edges(0)) * size)
+    whole = max(level for level in range(by_leaves + 1) if voxels(edges(level)) * size <= least)
     block = list(edges(whole))
     for axis in itertools.cycle(range(ndim - 1, -1, -1)) if whole < by_leaves else ():
         may = [aligned[a] and 2 * block[a] < reach[a] and 2 * voxels(block) * size <= wanted for a in range(ndim)]

@@ -19,5 +19,5 @@ def bytes_of(given: int | str, name: str = "memory", least: int = 1 << 20) -> in
 
 def size_text(count: float) -> str:
     """A number of bytes in three digits and a unit."""
-    unit = min(5, int(math.log2(count) // 10)) if count >= 1 else 0
-    return f"{count / 1024**unit:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB')[unit]}"
+    unit = min(6, int(math.log2(count) // 10)) if count >= 1 else 0
+    return f"{count / 1024**unit:.3g} {('B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB')[unit]}"

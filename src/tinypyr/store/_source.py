@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..grid import Grid, factors_between, reordered, replace_grid
-from ._errors import StoreError
+from ._errors import UNREADABLE, StoreError
 from ._place import Place, open_array
 from ._volume import Layout, Volume
 from .formats import FORMATS
@@ -75,7 +75,7 @@ def open_volume(place: Place) -> Volume:
         if format.detect(place):
             try:
                 return _with_offsets(format.read(place))
-            except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            except UNREADABLE as error:
                 raise StoreError(f"{place.name}: its metadata cannot be understood: {error!r}") from None
     keys = "zarr.json, .zattrs, .zarray, attributes.json or info"
     raise StoreError(f"{place.name}: nothing here that can be read (no {keys}); check the path")

@@ -37,8 +37,8 @@ def inside(path: str, name: str) -> str:
     """The path of a level, refused if it leads out of its store."""
     if path.startswith(("/", "\\")) or ".." in path.replace("\\", "/").split("/") or "\0" in path:
         raise StoreError(f"{name}: its metadata names a level {path[:80]!r}, which leads out of the store")
-    if len(path) > 1024:
-        raise StoreError(f"{name}: its metadata names a level by {len(path)} characters; up to 1024 can be read")
+    if len(path.encode()) > 1024:  # (what is no text of Unicode fails here, too)
+        raise StoreError(f"{name}: its metadata names a level by more than 1024 bytes")
     return path
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ...grid import Grid
 from ...pooling import MAX_LEVELS
-from .._errors import StoreError
+from .._errors import UNREADABLE, StoreError
 from .._place import Place
 from .._volume import inside
 
@@ -101,7 +101,7 @@ def parse(
         grids[0], paths[0]  # at least one
         notes = entry.get("metadata") if isinstance(entry.get("metadata"), dict) else {}
         return grids, paths, {**notes, "method": entry.get("type")}
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         raise StoreError(f"{name}: its multiscales metadata cannot be understood: {error!r}") from None
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...grid import Grid
-from .._errors import StoreError
+from .._errors import UNREADABLE, StoreError
 from .._place import Place
 from .._volume import Layout, Made, Volume, inside
 
@@ -66,7 +66,7 @@ def read(place: Place) -> Volume:
             info,
             info.get("tinypyr", {}),
         )
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except UNREADABLE as error:
         raise StoreError(f"{place.name}/info cannot be understood: {error!r}") from None
 
 
