@@ -233,31 +233,40 @@ def errors(build: Build, family: str, error: str, numbers: Iterator[int]) -> int
     return times
 
 
-def at_random(build: Build, rounds: int, seed: int, in_a_row: int = 10) -> int:
-    """Killed at random moments, so many times in a row, then left alone; how many kills hit."""
+def at_random(build: Build, rounds: int, seed: int, in_a_row: int = 10) -> dict[str, int]:
+    """Killed at random moments, so many times in a row on one build, until there have been so many kills."""
     draw = random.Random(seed)
-    start = time.perf_counter()
     build.reset()
+    start = time.perf_counter()
     build.apart()
     whole = time.perf_counter() - start
-    hit = 0
-    for number in range(rounds):
-        if number % in_a_row == 0:
-            if number:
-                build.goes_on(f"killed {in_a_row} times")
-            build.reset()
+    kills, row, found = 0, 0, {"kills": 0, "builds killed ten times": 0, "builds that ended before": 0}
+    build.reset()
+    while kills < rounds:
         done = build.done()
         process = Forked(build)
         process.begin()
-        time.sleep(draw.random() * whole / 2)
+        time.sleep(draw.random() * whole / 6)
         os.kill(process.pid, signal.SIGKILL)
-        hit += process.end()[0] == -signal.SIGKILL
+        status, said = process.end()
         if torn := build.torn():
-            raise AssertionError(f"kill {number}: torn: {torn}")
-        if (build.where / ".tinypyr").exists() and 0 < build.done() < done and not _described(build):
-            raise AssertionError(f"kill {number}: {done} blocks were done, {build.done()} are")
-    build.goes_on("killed")
-    return hit
+            raise AssertionError(f"kill {kills}: torn: {torn}")
+        if status == 0:
+            build.is_right(f"after {row} kills")
+            found["builds that ended before"] += 1
+        elif status != -signal.SIGKILL:
+            raise AssertionError(f"after {row} kills: ended with {status}: {said}")
+        else:
+            kills, row = kills + 1, row + 1
+            if build.done() < done and not _described(build):
+                raise AssertionError(f"kill {kills}: {done} blocks were done, {build.done()} are")
+            if row < in_a_row:
+                continue
+            build.goes_on(f"killed {row} times")
+            found["builds killed ten times"] += 1
+        row = 0
+        build.reset()
+    return {**found, "kills": kills}
 
 
 def _described(build: Build) -> bool:
@@ -453,7 +462,7 @@ def main() -> None:
                         error = "EIO" if family == "fsync" else "ENOSPC"
                         said.append(f"{error} {family} {errors(build, family, error, every)}")
             elif given.campaign == "random":
-                said.append(f"{at_random(build, given.rounds or 50, given.seed)} kills")
+                said.append(json.dumps(at_random(build, given.rounds or 50, given.seed)))
             else:
                 said.append(json.dumps(race(build, given.rounds or 100)))
         print(f"{given.campaign}, {case}: {', '.join(said)}; {time.perf_counter() - start:.0f} s", flush=True)

@@ -75,7 +75,7 @@ if [ "$what" != address ]; then
   # without address randomisation, which older runtimes do not expect to be as large as newer kernels make it
   fixed=(setarch "$(uname -m)" --addr-no-randomize)
   "${fixed[@]}" true 2>/dev/null || fixed=()
-  TSAN_OPTIONS=halt_on_error=1 "${fixed[@]}" "$work/thread/tinypyr_cpp_tests" 2 threads keep_going
+  TSAN_OPTIONS=halt_on_error=1 "${fixed[@]}" "$work/thread/tinypyr_cpp_tests" 2 threads many_callers keep_going
 fi
 if [ "$what" != thread ]; then
   echo "== C++ tests, address and undefined-behaviour sanitizers, leaks"

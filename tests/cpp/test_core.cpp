@@ -24,6 +24,7 @@
 #include <map>
 #include <numeric>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <vector>
 
@@ -831,6 +832,41 @@ void test_threads(int every) {
   }
 }
 
+// Eight threads of the caller's, a thousand calls each, on one input.
+void test_many_callers() {
+  const Shape shape = {41, 18, 7};
+  Random random(5);
+  Buffer in = make_buffer(Dtype::uint32, shape, Layout::c);
+  for (std::size_t i = 0; i < in.bytes.size(); i += 4)
+    put_bits(in.bytes.data() + i, random_voxel(Dtype::uint32, Flavour::labels, random), 4, false);
+  const std::vector<Shape> factors = {{2, 2, 1}, {2, 2, 2}};
+  const Shape origin = {1, 0, -3};
+  const Geometry base{origin, shape};
+  std::vector<std::vector<Buffer>> alone;
+  std::vector<Options> options(methods.size());
+  for (std::size_t m = 0; m < methods.size(); ++m) {
+    options[m].method = methods[m];
+    options[m].origin = origin.data();
+    alone.push_back(make_levels(Dtype::uint32, base, factors, Layout::c));
+    CHECK(run(in.view, factors, alone[m], options[m]) == Status::ok);
+  }
+  std::snprintf(where, sizeof where, "eight callers");
+  std::vector<int> wrong(8, 0);
+  std::vector<std::thread> callers;
+  for (int caller = 0; caller < 8; ++caller)
+    callers.emplace_back([&, caller] {
+      for (int call = 0; call < 1000; ++call) {
+        const std::size_t m = static_cast<std::size_t>(caller + call) % methods.size();
+        std::vector<Buffer> outs = make_levels(Dtype::uint32, base, factors, Layout::c);
+        bool right = run(in.view, factors, outs, options[m]) == Status::ok;
+        for (std::size_t k = 0; k < factors.size(); ++k) right = right && outs[k].bytes == alone[m][k].bytes;
+        wrong[static_cast<std::size_t>(caller)] += !right;
+      }
+    });
+  for (std::thread& caller : callers) caller.join();
+  for (int count : wrong) CHECK(count == 0);
+}
+
 // --- stopping ------------------------------------------------------------------------------------------------------
 
 struct Patience {
@@ -1291,6 +1327,7 @@ int main(int argc, char** argv) {
   run_test("label_rule", [&] { test_label_rule(); });
   run_test("keep_going", [&] { test_keep_going(); });
   run_test("threads", [&] { test_threads(every); });
+  run_test("many_callers", [&] { test_many_callers(); });
   if (checks == 0) {
     std::printf("no such test\n");
     return 2;

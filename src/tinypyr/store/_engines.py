@@ -113,20 +113,23 @@ class Dask:
     """The workers of a cluster: a window of single calls, never a graph."""
 
     def __init__(self, plan: Plan, client: Any) -> None:
+        from distributed import as_completed  # type: ignore[import-untyped,import-not-found,unused-ignore]
+
         self._text, self._client = plan.to_text(), client
+        self._under_way: Any = as_completed(loop=client.loop)  # type: ignore[no-untyped-call,unused-ignore]
 
     @property
     def width(self) -> int:
         threads: dict[str, int] = self._client.nthreads()
-        return max(2, 2 * sum(threads.values()))
+        return 16 * max(2, sum(threads.values()))  # (a message takes as long as a small block)
 
     def submit(self, number: int) -> Any:
-        return self._client.submit(run_saved, self._text, number, pure=False, retries=TRIES - 1)
+        future = self._client.submit(run_saved, self._text, number, pure=False, retries=TRIES - 1)
+        self._under_way.add(future)
+        return future
 
     def wait(self, waiting: Collection[Any]) -> Iterable[Any]:
-        from distributed import wait  # type: ignore[import-untyped,import-not-found,unused-ignore]
-
-        done: Iterable[Any] = wait(list(waiting), return_when="FIRST_COMPLETED").done  # type: ignore[no-untyped-call,unused-ignore]
+        done: Iterable[Any] = self._under_way.next_batch()
         return done
 
     def lost(self, error: BaseException) -> bool:
