@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -114,6 +115,8 @@ def test_dask(base: Path, alone: dict[str, bytes | None], tmp_path: Path) -> Non
         address = cluster.scheduler_address
         arguments = ["--factor", "2", "--levels", "4", "--method", "mode", "--memory", "64MiB", "--block", "1"]
         command = ["build", str(base), str(tmp_path / "u"), "--engine", "dask", "--scheduler", address, *arguments]
+        assert cli.main(command) == 0
+        shutil.rmtree(tmp_path / "u")  # the same workers once more, which had its arrays open
         assert cli.main(command) == 0
     assert same(files(tmp_path / "t")) == alone
     assert same(files(tmp_path / "u")) == alone
@@ -283,7 +286,7 @@ def test_what_blocks_left_is_whole_or_made_again(base: Path, alone: dict[str, by
     assert same(files(tmp_path / "t")) == alone
     (folder / "plan.json").parent.mkdir()
     (folder / "plan.json").write_text('{"plan": {}}')
-    with pytest.raises(store.StoreError, match=r"plan.json is damaged"):
+    with pytest.raises(store.StoreError, match=r"plan.json is no plan that tinypyr has saved"):
         store.build(base, tmp_path / "t", **(ARGUMENTS | {"method": "max"}))
 
 
@@ -318,3 +321,100 @@ def test_numbers_of_blocks(base: Path) -> None:
         assert len(found) == len(touched)
         assert [number in found for number in range(plan.blocks)] == [n in touched for n in range(plan.blocks)]
         assert found[-1] == touched[-1]
+
+
+def test_a_grid_that_is_not_the_store_s(base: Path, tmp_path: Path) -> None:
+    for grid in (Grid((16, 80, 66), "zyx"), Grid((80, 24, 66), "zyx"), Grid((80, 66), "yx"), Grid(SHAPE, "xyz")):
+        with pytest.raises(ValueError, match="grid: of axes"):
+            store.plan(base, tmp_path / "t", grid=grid)
+
+
+def test_numbers_of_numpy_are_numbers(base: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "plan.json"
+    cut: Any = np.array([8, 8, 8])
+    store.plan(base, tmp_path / "t", chunks=cut, shards=2 * cut, levels=1, factor=2, block=1).save(saved)
+    plan = store.load(saved)
+    assert plan.layouts[0].unit == (16, 16, 16)
+    assert store.run(plan, blocks=[np.int64(3)]).blocks_done == 1  # type: ignore[list-item]
+    wrongs: list[dict[str, Any]] = [{"blocks": 3}, {"part": "1/2"}, {"part": (0, 0)}]
+    for wrong, match in zip(wrongs, ("blocks: 3", "part: '1/2'", "part: 0/0"), strict=True):
+        with pytest.raises((TypeError, ValueError), match=match):
+            store.run(plan, **wrong)
+
+
+def test_saved_regions_end_and_other_regions_go_on(base: Path, tmp_path: Path) -> None:
+    store.build(base, **ARGUMENTS)
+    saved = tmp_path / "plan.json"
+    region: Any = [(np.int64(0), np.int64(8))] * 3
+    store.plan(base, region=region, workers=2, block=1).save(saved)
+    store.run(store.load(saved))
+    store.plan(base, region=[(8, 16)] * 3)  # what an interrupted region has left is in nobody's way
+    assert store.finalize(store.load(saved)).blocks_done == 0
+    for late in (store.run, store.finalize):
+        assert str(late(store.load(saved))) == "made before; nothing to do"
+    assert not (base / ".tinypyr").exists()
+    assert store.build(base, region=region, workers=2, block=1).blocks_done > 0
+    assert not store.check(base)
+
+
+@pytest.mark.parametrize("format", ["ome-zarr-0.5", "precomputed"])
+def test_an_end_before_the_beginning(format: str, base: Path, tmp_path: Path) -> None:
+    plan = store.plan(base, tmp_path / "t", format=format, **ARGUMENTS)
+    with pytest.raises(store.StoreError, match="block 0 is not done"):
+        store.finalize(plan)
+    store.run(plan)
+    store.finalize(plan)
+    assert not store.check(tmp_path / "t")
+    for again in ({"blocks": [0]}, {"resume": False}):
+        given: dict[str, Any] = again
+        with pytest.raises(store.StoreError, match="finished already"):
+            store.build(base, tmp_path / "t", format=format, **ARGUMENTS, **given)
+
+
+def test_what_changes_nothing_may_change(tmp_path: Path) -> None:
+    """Memory and workers: an array's build goes on; its place in the world is named when it differs."""
+    array = np.random.default_rng(0).integers(0, 9, (64, 128, 128)).astype(np.uint8)
+    given: dict[str, Any] = {"block": "128KiB", "levels": 2, "factor": 2, "chunks": (16, 16, 16)}
+    store.run(store.plan(array, tmp_path / "t", memory="1GiB", workers=1, **given), part=(1, 2))
+    with pytest.raises(store.StoreError, match="units: "):
+        store.plan(array, tmp_path / "t", grid=Grid(array.shape, units=["nanometer"] * 3), **given)
+    report = store.build(array, tmp_path / "t", memory="6MiB", workers=2, **given)
+    assert report.blocks_kept > 0
+    assert str(store.build(array, tmp_path / "t", memory="512MiB", **given)) == "made before; nothing to do"
+
+
+def test_a_script_without_a_guard(base: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from tinypyr import store\n"
+        "given = dict(engine='processes', workers=2, levels=1, factor=2, block=1)\n"
+        f"store.build({str(base)!r}, {str(tmp_path / 't')!r}, **given)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert 'if __name__ == "__main__"' in done.stderr.splitlines()[-1]
+
+
+def test_a_block_that_ends_its_process_is_the_only_one_to_fail(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\nimport tinypyr.store._engines as engines\nreal = engines.run_block\n"
+        "engines.run_block = lambda plan, number, levels: os._exit(9) if number == 7 else real(plan, number, levels)\n"
+    )
+    arguments = ["--levels", "1", "--factor", "2", "--method", "mode", "--block", "1", "--workers", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "tinypyr",
+        "build",
+        str(base),
+        str(tmp_path / "t"),
+        "--engine",
+        "processes",
+        *arguments,
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 1
+    failed = [line for line in done.stderr.splitlines() if line.startswith("block ")]
+    assert len(failed) == 1, done.stderr[-2000:]
+    assert failed[0].startswith("block 7 failed")

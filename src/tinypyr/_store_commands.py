@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -181,6 +182,7 @@ def add(commands: Any) -> None:
         "run", help="run blocks of a saved plan", description=RUN, epilog=RUN_MORE, formatter_class=form
     )
     run.add_argument("plan", metavar="PLAN", help="the file that tinypyr plan has written")
+    run.add_argument("--workers", type=int, metavar="N", help="blocks at once, if fewer than the plan says")
     run.add_argument("--part", type=_part, metavar="I/N", help="the I-th of N parts, from 1 on")
     _add_running(run)
     run.set_defaults(run=_run)
@@ -263,10 +265,11 @@ def _add_running(command: argparse.ArgumentParser) -> None:
 def _blocks(text: str) -> list[int]:
     numbers: list[int] = []
     for piece in text.split(","):
-        first, _, last = piece.partition("-")
-        if not first.isdecimal() or not (last or first).isdecimal():
+        first, dash, last = piece.partition("-")
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal()) or not int(first) <= int(last) < 1 << 32:
             raise argparse.ArgumentTypeError(f"{text!r} is not numbers of blocks, such as 3,7,10-12")
-        numbers += range(int(first), int(last or first) + 1)
+        numbers += range(int(first), int(last) + 1)
     return numbers
 
 
@@ -345,7 +348,10 @@ def _progress(arguments: argparse.Namespace) -> Any:
     def as_json(progress: Any) -> None:
         left = progress.seconds_left
         state = dataclasses.asdict(progress) | {"rate": progress.rate, "seconds_left": left if left < 1e18 else None}
-        print(json.dumps(state), flush=True)
+        try:
+            print(json.dumps(state), flush=True)
+        except BrokenPipeError:  # whoever reads has seen enough; the build goes on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     return as_json if arguments.progress == "json" else arguments.progress == "auto"
 
@@ -397,6 +403,7 @@ def _run(arguments: argparse.Namespace) -> int:
         report = store.run(
             plan,
             part=arguments.part,
+            workers=arguments.workers,
             blocks=arguments.blocks,
             engine=engine,
             resume=not arguments.no_resume,

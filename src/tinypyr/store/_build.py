@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
+import operator
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from ._claim import Claim
 from ._engines import TRIES, engine_for
 from ._errors import StoreError
 from ._plan import Plan
-from ._planning import plan, state_of
+from ._planning import _workers, plan, state_of
 from ._sizes import size_text
 from ._volume import Made
 from .formats import FORMATS
@@ -44,9 +46,11 @@ class Report:
     vanished: list[Array] = field(default_factory=list)
     #: By level from 1 on: voxels whose mode is not proven (see :func:`tinypyr.pyramid`).
     unproven: list[int] = field(default_factory=list)
+    #: The very same levels were there; nothing was done.
+    made_before: bool = False
 
     def __str__(self) -> str:
-        if not self.blocks_done and self.blocks_kept == len(self.plan.numbers) and not self.bytes_written:
+        if self.made_before:
             return "made before; nothing to do"
         rate = self.bytes_read / self.seconds if self.seconds else 0.0
         lines = [
@@ -175,11 +179,13 @@ def complete(
     report = Report(todo)
     with _counting(progress) as tell, _under_claim(todo) as claim:
         if claim is None:
+            if blocks is not None or not resume:
+                raise StoreError(f"{todo.place.name}: finished already; remove its levels to make them again")
             return _already(report)
         _run(report, engine, resume, tell, numbers, claim, again=blocks is not None)
         if report.failed:
             raise BuildError(report)
-        _finalize(report)
+        _finalize(report, claim)
     return report
 
 
@@ -189,6 +195,7 @@ def run(
     part: tuple[int, int] | None = None,
     blocks: Sequence[int] | None = None,
     engine: Any = "threads",
+    workers: int | None = None,
     resume: bool = True,
     progress: Tell = False,
 ) -> Report:
@@ -202,6 +209,8 @@ def run(
         From :func:`plan` or :func:`load`.
     part : (int, int), optional
         The i-th of n parts, counted from 1; by default all blocks.
+    workers : int, optional
+        Blocks at once, if fewer than the plan says.
     blocks, engine, resume, progress
         As for :func:`build`.
 
@@ -209,22 +218,50 @@ def run(
     -------
     Report
         With the blocks that ``failed``, and why.
+
+    Examples
+    --------
+    Two jobs that know nothing of each other, and a third when both have ended:
+
+    >>> import numpy as np, tempfile
+    >>> from tinypyr import store
+    >>> volume = np.arange(64**3, dtype=np.uint16).reshape(64, 64, 64)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     report = store.build(volume, folder + "/base.zarr", levels=0, chunks=(16, 16, 16))
+    ...     store.plan(folder + "/base.zarr", factor=2, levels=2, block="64KiB").save(folder + "/plan.json")
+    ...     first = store.run(store.load(folder + "/plan.json"), part=(1, 2))
+    ...     second = store.run(store.load(folder + "/plan.json"), part=(2, 2))
+    ...     last = store.finalize(store.load(folder + "/plan.json"))
+    >>> first.blocks_done + second.blocks_done == last.plan.blocks
+    True
     """
+    if not isinstance(todo, Plan):
+        raise TypeError(f"todo: {type(todo).__name__} is no Plan; load a file of one first")
+    if workers is not None:
+        todo = replace(todo, workers=min(todo.workers, _workers(workers)))
     if part is not None and blocks is not None:
         raise ValueError("part: not with blocks; choose one of them")
     numbers = None if blocks is None else _asked_for(todo, blocks)
     if part is not None:
-        i, n = part
+        try:
+            i, n = map(operator.index, part)
+        except (TypeError, ValueError):
+            raise TypeError(f"part: {part!r} is not two whole numbers, such as (3, 16)") from None
         if not 1 <= i <= n:
-            raise ValueError(f"part: {i}/{n} is not one of 1/{n} to {n}/{n}")
+            raise ValueError(f"part: {i}/{n} is not the I-th of N parts, counted from 1")
         count = len(todo.numbers)
         numbers = todo.numbers[count * (i - 1) // n : count * i // n]
     report = Report(todo)
-    if state_of(todo) == "finished":
+    if state_of(todo, once=True) == "finished":
+        if blocks is not None:
+            raise StoreError(f"{todo.place.name}: finished already; remove its levels to make them again")
         return _already(report)
     with _counting(progress) as tell:
         # a list of blocks is made again; a part or all of them goes on
         _run(report, engine, resume, tell, numbers, None, again=blocks is not None)
+    if state_of(todo, once=True) == "finished":  # meanwhile, by others, of whom one may be tidying up
+        with contextlib.suppress(StoreError), Claim(todo.scratch.place):
+            todo.scratch.clear()
     return report
 
 
@@ -237,18 +274,24 @@ def finalize(todo: Plan) -> Report:
         A block is not done (the message names it), or another builder is at work.
     """
     report = Report(todo)
-    with _under_claim(todo) as claim:
+    with _under_claim(todo, once=True) as claim:
         if claim is None:
             return _already(report)
-        _finalize(report)
+        if todo.scratch.plan() is None:
+            raise StoreError(f"{todo.place.name}: block 0 is not done, nor any other; run the plan first")
+        _finalize(report, claim)
     return report
 
 
 def _asked_for(todo: Plan, blocks: Sequence[int]) -> list[int]:
-    wrong = [number for number in blocks if number not in todo.numbers]
+    try:
+        asked = sorted({operator.index(number) for number in blocks})
+    except TypeError:
+        raise TypeError(f"blocks: {blocks!r} is not a list of numbers") from None
+    wrong = [number for number in asked if number not in todo.numbers]
     if wrong:
         raise ValueError(f"blocks: {wrong[0]!r} is none of the plan's {len(todo.numbers)} blocks, counted from 0")
-    return sorted(set(blocks))
+    return asked
 
 
 @contextlib.contextmanager
@@ -261,15 +304,15 @@ def _counting(progress: Tell) -> Iterator[Callable[[Progress], None] | None]:
 
 
 @contextlib.contextmanager
-def _under_claim(todo: Plan) -> Iterator[Claim | None]:
+def _under_claim(todo: Plan, once: bool = False) -> Iterator[Claim | None]:
     """Nobody else builds meanwhile; None: there is nothing left to do."""
-    if state_of(todo) == "finished" and not todo.scratch.place.keys():
+    if state_of(todo, once) == "finished" and not todo.scratch.place.keys():
         todo.scratch.place.remove_if_empty()
         yield None
         return
     with Claim(todo.scratch.place) as claim:
         # whoever held it before may have come to the end, or have been given something else to do
-        if state_of(todo) == "finished":
+        if state_of(todo, once) == "finished":
             todo.scratch.clear()  # (what an interrupted end has left)
             yield None
         else:
@@ -277,7 +320,7 @@ def _under_claim(todo: Plan) -> Iterator[Claim | None]:
 
 
 def _already(report: Report) -> Report:
-    report.blocks_kept = len(report.plan.numbers)
+    report.blocks_kept, report.made_before = len(report.plan.numbers), True
     return report
 
 
@@ -307,9 +350,15 @@ def _run(
     to_read = everything if numbers is None else sum(map(todo.bytes_of, numbers))
     running: dict[Any, int] = {}
     tries: dict[int, int] = {}
+    again_alone: deque[int] = deque()
 
     def next_one() -> bool:
         nonlocal to_read
+        if again_alone:  # one of them ends who runs it: each runs alone, so that no other is to blame
+            if not running:
+                number = again_alone.popleft()
+                running[runner.submit(number)] = number
+            return False
         for number in left:
             if keeps and is_done(todo, number):
                 report.blocks_kept += 1
@@ -332,7 +381,7 @@ def _run(
                 except Exception as error:
                     tries[number] = tries.get(number, 0) + 1
                     if runner.lost(error) and tries[number] < TRIES:
-                        running[runner.submit(number)] = number
+                        again_alone.append(number)
                         continue
                     report.failed[number] = str(error) or repr(error)
                 else:
@@ -348,7 +397,7 @@ def _run(
         report.seconds = time.perf_counter() - start
 
 
-def _finalize(report: Report) -> None:
+def _finalize(report: Report, claim: Claim) -> None:
     todo, start = report.plan, time.perf_counter()
     merged = merge(todo)
     report.unproven = merged.unproven
@@ -371,6 +420,9 @@ def _finalize(report: Report) -> None:
     inherited.pop("array", None)
     stored = FORMATS[todo.format].axes_order(todo.grids[0].axes)
     grids = [reordered(grid, stored) for grid in todo.grids]
+    if todo.changed is not None:
+        notes["region"] = todo.fingerprint
+    claim.check()
     made = Made(grids, todo.paths, todo.kind, todo.method, notes, inherited)
     FORMATS[todo.format].describe(todo.place, made)
     todo.scratch.clear()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import multiprocessing
+import uuid
 from collections.abc import Collection, Iterable
 from typing import Any, Protocol
 
@@ -77,6 +78,7 @@ class Processes:
 
     def __init__(self, plan: Plan) -> None:
         self._text, self._workers, self.width = plan.to_text(), plan.workers, 2 * plan.workers
+        self._barren, self._fruitful = 0, False  # pools in a row that ended before any block did
         self._pool = self._begin()
 
     def _begin(self) -> concurrent.futures.ProcessPoolExecutor:
@@ -86,14 +88,16 @@ class Processes:
 
     def submit(self, number: int) -> Any:
         try:
-            return self._pool.submit(run_saved, self._text, number)
+            return self._pool.submit(run_saved, self._text, "", number)
         except concurrent.futures.BrokenExecutor as error:
             broken: concurrent.futures.Future[int] = concurrent.futures.Future()
             broken.set_exception(error)
             return broken
 
     def wait(self, waiting: Collection[Any]) -> Iterable[Any]:
-        return concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED).done
+        done = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED).done
+        self._fruitful = self._fruitful or any(future.exception() is None for future in done)
+        return done
 
     def lost(self, error: BaseException) -> bool:
         if not isinstance(error, concurrent.futures.BrokenExecutor):
@@ -101,8 +105,14 @@ class Processes:
         try:
             self._pool.submit(int)
         except concurrent.futures.BrokenExecutor:  # else it is a new one: all blocks under way fail with the first
+            self._barren = 0 if self._fruitful else self._barren + 1
+            if self._barren >= TRIES:
+                raise StoreError(
+                    "engine: processes end before they have made a block; a script that builds must do so under "
+                    'if __name__ == "__main__": (each process imports it), or memory is short'
+                ) from None
             self._pool.shutdown(wait=False)
-            self._pool = self._begin()
+            self._pool, self._fruitful = self._begin(), False
         return True
 
     def close(self) -> None:
@@ -115,21 +125,22 @@ class Dask:
     def __init__(self, plan: Plan, client: Any) -> None:
         from distributed import as_completed  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
-        self._text, self._client = plan.to_text(), client
+        self._text, self._run, self._client = plan.to_text(), uuid.uuid4().hex, client
         self._under_way: Any = as_completed(loop=client.loop)  # type: ignore[no-untyped-call,unused-ignore]
 
     @property
     def width(self) -> int:
-        threads: dict[str, int] = self._client.nthreads()
+        threads: dict[str, int] = _asked(self._client.nthreads)
         return 16 * max(2, sum(threads.values()))  # (a message takes as long as a small block)
 
     def submit(self, number: int) -> Any:
-        future = self._client.submit(run_saved, self._text, number, pure=False, retries=TRIES - 1)
+        submit = functools.partial(self._client.submit, pure=False, retries=TRIES - 1)
+        future = _asked(submit, run_saved, self._text, self._run, number)
         self._under_way.add(future)
         return future
 
     def wait(self, waiting: Collection[Any]) -> Iterable[Any]:
-        done: Iterable[Any] = self._under_way.next_batch()
+        done: Iterable[Any] = _asked(self._under_way.next_batch)
         return done
 
     def lost(self, error: BaseException) -> bool:
@@ -139,15 +150,26 @@ class Dask:
         pass
 
 
+def _asked(call: Any, *arguments: Any) -> Any:
+    """Ask a cluster, which may be gone."""
+    try:
+        return call(*arguments)
+    except Exception as error:
+        raise StoreError(f"engine: the dask cluster does not answer: {type(error).__name__}: {error}") from None
+
+
 @functools.lru_cache(maxsize=2)
-def _loaded(text: str) -> tuple[Plan, Levels]:
+def _loaded(text: str, run: str) -> tuple[Plan, Levels]:
     plan = from_text(text, "the plan")
     return plan, Levels(plan)
 
 
-def run_saved(text: str, number: int) -> int:
-    """A block of a plan that another process has made."""
-    plan, levels = _loaded(text)
+def run_saved(text: str, run: str, number: int) -> int:
+    """A block of a plan that another process has made.
+
+    ``run`` tells one run of a plan from the next: arrays that were opened for one may be gone by then.
+    """
+    plan, levels = _loaded(text, run)
     try:
         return run_block(plan, number, levels)
     except StoreError:

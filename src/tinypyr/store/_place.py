@@ -116,7 +116,7 @@ class Place:
         except (ValueError, OSError) as error:
             raise StoreError(f"{self.name}/{key} cannot be written: {_first_line(error)}") from None
 
-    def stamp(self, most: int = 4096) -> bytes:
+    def stamp(self, most: int = 1 << 17) -> bytes:
         """Other bytes where files below have changed: names, sizes and times of so many (elsewhere: none)."""
         if not self.is_file:
             return b""

@@ -210,18 +210,17 @@ class Plan:
     def fingerprint(self) -> str:
         """Changes with everything that a result, or the numbering of the blocks, depends on.
 
-        Voxels are looked at only here and there: of an array that lies in no store, its first and its last leaf; of
-        files, names, sizes and times of some thousands.
+        Voxels are looked at only here and there: of an array that lies in no store, its first and its last corner; of
+        files, names, sizes and times of up to 131,072; elsewhere not at all.
         """
         ours = ("leaf", "memory", "workers")  # change nothing
         described = {key: value for key, value in self.describe().items() if key not in ours}
         found = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
-        found.update(repr([(place.axes, place.voxel_offset, place.units) for place in self.grids[:1]]).encode())
         for read in (self.source, self.mask):
             if read is not None and read.volume is not None:
                 found.update(read.volume.place.child(read.volume.paths[0]).stamp())
-        for at in (0, -1):
-            leaf = list(self.leaves(self.box(self.numbers[at])))[at]
+        shape = self.grids[0].shape
+        for leaf in ([(0, min(n, 64)) for n in shape], [(max(0, n - 64), n) for n in shape]):
             if self.source.volume is None:
                 values = self.source.read(tuple(slice(start, stop) for start, stop in leaf)).result()
                 found.update(np.ascontiguousarray(values).tobytes())
@@ -242,8 +241,8 @@ class Plan:
         """What a file of this plan holds; refused where other processes cannot read what it reads."""
         if self.arguments is None:
             raise StoreError(
-                "source: an array in memory (or a mask), which other processes cannot read; put it into a store first "
-                "(build with levels=0)"
+                "source: an array in memory (or a mask, store or target is), which other processes cannot read; put it "
+                "into a store of files first (build with levels=0)"
             )
         return json.dumps(sealed(self.saved()), indent=1) + "\n"
 
@@ -269,8 +268,11 @@ class Plan:
         size = np.dtype(self.source.dtype).itemsize
         return {
             "tinypyr": __version__,
-            "source": self.source.name,
-            "target": self.place.url,
+            "source": self.source.name if self.source.volume is None else self.source.volume.place.real,
+            "target": self.place.real,
+            "axes": list(self.grids[0].axes),
+            "units": list(self.grids[0].units),
+            "voxel_offset": list(self.grids[0].voxel_offset),
             "format": self.format,
             "dtype": self.source.dtype.name,
             "method": self.method,

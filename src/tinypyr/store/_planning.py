@@ -140,6 +140,8 @@ def plan(
     if in_place and volume is not None and format not in (None, volume.format):
         raise ValueError(f"format: levels beside a level 0 of {volume.format} cannot be {format}; give a target")
     chosen = format or (volume.format if in_place and volume is not None else "ome-zarr-0.5")
+    if in_place and grid is not None and chosen == "precomputed" and volume is not None and grid != volume.grids[0]:
+        raise ValueError("grid: of precomputed in place, whose info file says where its base lies; change it there")
     if codec is not None and codec not in CODECS:
         raise ValueError(f"codec: {codec!r} is not one of {', '.join(map(repr, CODECS))}")
     kind = volume.kind if volume is not None else None
@@ -239,10 +241,12 @@ def _arguments(made: Plan, given: dict[str, Any]) -> dict[str, Any] | None:
     reads = [volume] if made.mask is None else [volume, made.mask.volume]
     if None in reads or volume is None or isinstance(ignore, complex):
         return None
+    if any(place.url.startswith("memory:") for place in (made.place, *(read.place for read in reads if read))):
+        return None
     arguments = {"source": volume.place.url, "memory": made.memory, "block": given["block"], "workers": made.workers}
     if made.changed is not None:  # all else is as the store says
         method = "auto" if volume.notes.get("method") else made.method
-        return {**arguments, "region": given["region"], "method": method}
+        return {**arguments, "region": [[int(a), int(b)] for a, b in given["region"]], "method": method}
     return {
         **arguments,
         "target": made.place.url if made.copies_base or made.links_base else None,
@@ -253,8 +257,8 @@ def _arguments(made: Plan, given: dict[str, Any]) -> dict[str, Any] | None:
         "ignore": None if ignore is None else ignore.item(),
         "rounding": made.rounding,
         "ties": made.ties,
-        "chunks": given["chunks"],
-        "shards": given["shards"],
+        "chunks": None if given["chunks"] is None else [int(extent) for extent in given["chunks"]],
+        "shards": None if given["shards"] is None else [int(extent) for extent in given["shards"]],
         "codec": given["codec"],
         "mask": None if made.mask is None else made.mask.name,
         "recursive": made.recursive,
@@ -264,13 +268,20 @@ def _arguments(made: Plan, given: dict[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def state_of(made: Plan) -> Literal["new", "begun", "finished"]:
-    """How far the target is with this very plan; refused if it holds, or is being made by, another."""
+def state_of(made: Plan, once: bool = False) -> Literal["new", "begun", "finished"]:
+    """How far the target is with this very plan; refused if it holds, or is being made by, another.
+
+    A region may change, and be made again, any number of times: only with ``once`` (a saved plan) does it end.
+    """
     place, in_place = made.place, not (made.copies_base or made.links_base)
     there = _volume_at(place)
     if made.changed is None and there is not None and there.notes.get("plan") == made.fingerprint:
         return "finished"
+    if made.changed is not None and once and there is not None and there.notes.get("region") == made.fingerprint:
+        return "finished"
     begun = made.scratch.plan()
+    if begun is not None and made.changed is not None and begun.get("plan", {}).get("region") is not None:
+        return "new"  # of what an interrupted region has left nothing is kept
     if begun is not None and begun.get("fingerprint") == made.fingerprint:
         return "begun"
     if begun is not None:

@@ -67,6 +67,8 @@ def sealed(content: dict[str, Any]) -> dict[str, Any]:
 
 def unsealed(content: dict[str, Any], name: str) -> dict[str, Any]:
     """What ``sealed`` was given; refused if a byte of it has changed."""
+    if "checksum" not in content:
+        raise StoreError(f"{name} is no plan that tinypyr has saved")
     inner = {key: value for key, value in content.items() if key != "checksum"}
     if content.get("checksum") != _checksum(inner):
         raise StoreError(f"{name} is damaged, its checksum is not that of what it says; remove it and build again")

@@ -70,7 +70,7 @@ def submit(path: Path, settings: Settings, *, dry_run: bool = False) -> list[str
         ("mem", settings.mem),
     ):
         common += [f"#SBATCH --{name}={value}"] if value is not None else []
-    common.append(f"#SBATCH --output={path}.%x-%A_%a.log")
+    log = str(path).replace("%", "%%")
     limit = f"%{settings.limit}" if settings.limit else ""
     command = f"exec {shlex.quote(sys.executable)} -m tinypyr"
     part, end = path.with_name(f"{path.name}.part.sh"), path.with_name(f"{path.name}.finalize.sh")
@@ -79,12 +79,14 @@ def submit(path: Path, settings: Settings, *, dry_run: bool = False) -> list[str
             "#SBATCH --job-name=tinypyr-part",
             f"#SBATCH --array=1-{parts}{limit}",
             f"#SBATCH --cpus-per-task={cpus}",
+            f'#SBATCH --output="{log}.part-%a.log"',
             *settings.lines,
-            f'{command} run {shlex.quote(str(path))} --part "$SLURM_ARRAY_TASK_ID/{parts}"',
+            f'{command} run {shlex.quote(str(path))} --part "$SLURM_ARRAY_TASK_ID/{parts}" --workers {cpus}',
         ],
         end: [
             "#SBATCH --job-name=tinypyr-finalize",
             "#SBATCH --kill-on-invalid-dep=yes",
+            f'#SBATCH --output="{log}.finalize.log"',
             *settings.lines,
             f"{command} finalize {shlex.quote(str(path))}",
         ],

@@ -125,6 +125,11 @@ def open_source(source: Any, grid: Grid | None = None) -> Source:
             raise StoreError(
                 f"{volume.place.name}: level 0 has shape {tuple(array.shape)}, not {volume.grids[0].shape}"
             )
+        if grid is not None and (grid.shape, grid.axes) != (volume.grids[0].shape, volume.grids[0].axes):
+            raise ValueError(
+                f"grid: of axes {grid.axes} and shape {grid.shape}, but the store has {volume.grids[0].axes} and "
+                f"{volume.grids[0].shape}"
+            )
         return Source(grid or volume.grids[0], volume.dtype, volume.layout, array, volume.layout.chunks, volume)
     if not (hasattr(source, "shape") and hasattr(source, "dtype") and hasattr(source, "__getitem__")):
         raise TypeError(f"source: {type(source).__name__} is neither a path nor an array")
