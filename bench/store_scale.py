@@ -1,7 +1,7 @@
 """What a plan costs from a terabyte to an exabyte, and what each engine costs per block.
 
 The first table is on paper: real plans of volumes that exist in no store. The second is measured: 102,400 blocks of
-16 x 16 voxels of an empty volume, so that all time is scheduling, one marker per block, and merging. Each engine runs
+8 x 8 voxels of an empty volume, so that all time is scheduling, one marker per block, and merging. Each engine runs
 in a process of its own, whose memory above what its imports take is that of the coordinator.
 """
 
@@ -84,7 +84,7 @@ def measured(engine: str, edge: int, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench/store_scale.py", description=__doc__)
-    parser.add_argument("--edge", type=int, default=5120, help="of the measured volume, in voxels (5120)")
+    parser.add_argument("--edge", type=int, default=2560, help="of the measured volume, in voxels (2560)")
     parser.add_argument("--engines", default=",".join(ENGINES), help="which (threads,processes,dask)")
     parser.add_argument("--folder", type=Path, help="where the volumes go (default: a temporary one)")
     parser.add_argument("--one", help=argparse.SUPPRESS)
