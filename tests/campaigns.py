@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 
+from stores import FORMATS, files
 from tinypyr import Grid, store
 from tinypyr.store._place import Place
 from tinypyr.store._source import level_array, open_volume, voxels_of
@@ -52,18 +53,7 @@ CASES: dict[str, dict[str, Any]] = {
     "precomputed": {"format": "precomputed", "in_place": True},
 }
 
-FORMATS = ("ome-zarr-0.5", "ome-zarr-0.4", "n5", "precomputed")
 JSON = ("zarr.json", ".zarray", ".zattrs", ".zgroup", "attributes.json", "info")
-Files = dict[str, bytes | None]
-
-
-def files(where: Path) -> Files:
-    """Everything below a folder, folders too."""
-    if not where.exists():
-        return {}
-    return {
-        path.relative_to(where).as_posix(): path.read_bytes() if path.is_file() else None for path in where.rglob("*")
-    }
 
 
 class Build:
@@ -84,8 +74,7 @@ class Build:
         if not self.in_place:
             self._arguments |= {"shards": shards, "format": given["format"]}
         self.reset()
-        report = self.run()
-        self.blocks = report.plan.blocks
+        self.run()
         self.end = files(self.where)
 
     def reset(self) -> None:

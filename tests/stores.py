@@ -14,7 +14,22 @@ from tinypyr.store._place import Place
 from tinypyr.store._source import level_array, open_volume
 
 Array = np.ndarray[Any, Any]
+Files = dict[str, bytes | None]
 FORMATS = ("ome-zarr-0.5", "ome-zarr-0.4", "n5", "precomputed")
+
+
+def small_labels() -> Array:
+    """A volume of as many blocks as a large one, where they are small."""
+    return np.random.default_rng(3).integers(0, 30, (24, 80, 66)).astype(np.uint16)
+
+
+def files(where: Path) -> Files:
+    """Everything below a folder, folders too (as None); nothing where there is none."""
+    if not where.exists():
+        return {}
+    return {
+        path.relative_to(where).as_posix(): path.read_bytes() if path.is_file() else None for path in where.rglob("*")
+    }
 
 
 def read(where: Path, axes: str) -> list[Array]:

@@ -18,16 +18,10 @@ import pytest
 
 pytest.importorskip("tensorstore", reason="stores need TensorStore")
 
+from stores import small_labels
 from tinypyr import Grid, cli, store
 from tinypyr.store._place import Place
 from tinypyr.store._source import level_array, open_volume
-
-SHAPE = (24, 80, 66)
-
-
-def volume() -> np.ndarray[Any, Any]:
-    return np.random.default_rng(3).integers(0, 30, SHAPE).astype(np.uint16)
-
 
 # --- Slurm ---
 
@@ -108,7 +102,7 @@ def wait_for_jobs() -> None:
 
 def test_a_job_array(slurm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base, saved = tmp_path / "base", tmp_path / "plan.json"
-    store.build(volume(), base, levels=0, chunks=(8, 8, 8), method="mode", grid=Grid(SHAPE, "zyx"))
+    store.build(small_labels(), base, levels=0, chunks=(8, 8, 8), method="mode", grid=Grid(small_labels().shape, "zyx"))
     arguments = ["--factor=2", "--levels=3", "--method=mode", "--memory=64MiB", "--workers=1", "--block=1"]
     assert cli.main(["plan", str(base), *arguments, "--out", str(saved)]) == 0
     settings = tmp_path / "cluster.toml"
@@ -132,7 +126,7 @@ def test_a_job_array(slurm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_a_part_that_fails_keeps_the_end_away(slurm: Path, tmp_path: Path) -> None:
     base, saved = tmp_path / "base", tmp_path / "plan.json"
-    store.build(volume(), base, levels=0, chunks=(8, 8, 8), method="mode", grid=Grid(SHAPE, "zyx"))
+    store.build(small_labels(), base, levels=0, chunks=(8, 8, 8), method="mode", grid=Grid(small_labels().shape, "zyx"))
     store.plan(base, factor=2, levels=2, block=1).save(saved)
     command = ["slurm", str(saved), "--parts", "2", "--line", '[ "$SLURM_ARRAY_TASK_ID" != 2 ] || exit 3']
     assert cli.main(command) == 0
@@ -145,7 +139,7 @@ def test_a_part_that_fails_keeps_the_end_away(slurm: Path, tmp_path: Path) -> No
 
 def test_mistakes_in_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     base, saved = tmp_path / "base", tmp_path / "plan.json"
-    store.build(volume(), base, levels=0, chunks=(8, 8, 8), method="mode")
+    store.build(small_labels(), base, levels=0, chunks=(8, 8, 8), method="mode")
     store.plan(base, factor=2, levels=2).save(saved)
     for text, match in (
         ("partitions = 3", "settings: 'partitions' in"),
@@ -188,8 +182,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_processes_write_one_sharded_array_to_s3(bucket: str, tmp_path: Path) -> None:
     where, saved = f"{bucket}/em.ome.zarr", tmp_path / "plan.json"
     store.build(
-        volume(), f"{bucket}/base", levels=0, chunks=(8, 8, 8), shards=(16, 16, 16), method="mode",
-        grid=Grid(SHAPE, "zyx"),
+        small_labels(), f"{bucket}/base", levels=0, chunks=(8, 8, 8), shards=(16, 16, 16), method="mode",
+        grid=Grid(small_labels().shape, "zyx"),
     )  # fmt: skip
     plan = store.plan(f"{bucket}/base", where, factor=2, levels=2, method="mode", block=1, workers=1)
     plan.save(saved)
@@ -200,7 +194,7 @@ def test_processes_write_one_sharded_array_to_s3(bucket: str, tmp_path: Path) ->
     assert [part.wait() for part in parts] == [0, 0, 0, 0]
     store.finalize(store.load(saved))
     made = open_volume(Place.at(where))
-    np.testing.assert_array_equal(level_array(made, 0).read().result(), volume())
+    np.testing.assert_array_equal(level_array(made, 0).read().result(), small_labels())
     assert not store.check(where)
     left = Place.at(where).keys()
     assert not [key for key in left if "tinypyr" in key]

@@ -18,54 +18,45 @@ import pytest
 
 pytest.importorskip("tensorstore", reason="stores need TensorStore")
 
+from stores import Files, files, small_labels
 from tinypyr import Grid, cli, store
 from tinypyr.store import _blocks, _claim
 from tinypyr.store._place import Place
 
-SHAPE = (24, 80, 66)
 ARGUMENTS: dict[str, Any] = {"factor": 2, "levels": 4, "method": "mode", "workers": 2, "memory": "64MiB", "block": 1}
-
-
-def files(where: Path) -> dict[str, bytes | None]:
-    """Everything below a folder, folders too."""
-    return {
-        path.relative_to(where).as_posix(): path.read_bytes() if path.is_file() else None for path in where.rglob("*")
-    }
-
-
-def volume() -> np.ndarray[Any, Any]:
-    return np.random.default_rng(3).integers(0, 30, SHAPE).astype(np.uint16)
 
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     """A store with level 0 alone, of as many blocks as a large one has."""
     where = tmp_path / "base"
-    store.build(volume(), where, levels=0, chunks=(8, 8, 8), method="mode", grid=Grid(SHAPE, "zyx"))
+    store.build(
+        small_labels(), where, levels=0, chunks=(8, 8, 8), method="mode", grid=Grid(small_labels().shape, "zyx")
+    )
     return where
 
 
 @pytest.fixture
-def alone(base: Path, tmp_path: Path) -> dict[str, bytes | None]:
+def alone(base: Path, tmp_path: Path) -> Files:
     """What one thread makes of it."""
     store.build(base, tmp_path / "alone", **(ARGUMENTS | {"workers": 1}))
     return same(files(tmp_path / "alone"))
 
 
-def same(found: dict[str, bytes | None]) -> dict[str, bytes | None]:
+def same(found: Files) -> Files:
     """Without what names the store itself: the fingerprint."""
     root = json.loads(found["zarr.json"] or b"")
     root["attributes"]["ome"]["multiscales"][0]["metadata"].pop("plan")
     return {**found, "zarr.json": json.dumps(root).encode()}
 
 
-def test_processes(base: Path, alone: dict[str, bytes | None], tmp_path: Path) -> None:
+def test_processes(base: Path, alone: Files, tmp_path: Path) -> None:
     report = store.build(base, tmp_path / "t", engine="processes", **ARGUMENTS)
     assert report.blocks_done == report.plan.blocks >= 32
     assert same(files(tmp_path / "t")) == alone
 
 
-def test_a_process_that_dies_is_replaced(base: Path, alone: dict[str, bytes | None], tmp_path: Path) -> None:
+def test_a_process_that_dies_is_replaced(base: Path, alone: Files, tmp_path: Path) -> None:
     killed: list[int] = []
 
     def kill_one(progress: store.Progress) -> None:
@@ -93,7 +84,7 @@ def _children() -> list[int]:
     return found
 
 
-def test_dask(base: Path, alone: dict[str, bytes | None], tmp_path: Path) -> None:
+def test_dask(base: Path, alone: Files, tmp_path: Path) -> None:
     """A real cluster of processes, one of which is killed on the way."""
     distributed = pytest.importorskip("distributed", reason="an optional engine")
     with (
@@ -124,17 +115,17 @@ def test_dask(base: Path, alone: dict[str, bytes | None], tmp_path: Path) -> Non
 
 def test_arrays_in_memory_stay_in_their_process(tmp_path: Path) -> None:
     with pytest.raises(store.StoreError, match="source: an array in memory"):
-        store.build(volume(), tmp_path / "t", engine="processes", **ARGUMENTS)
+        store.build(small_labels(), tmp_path / "t", engine="processes", **ARGUMENTS)
     with pytest.raises(ValueError, match="engine: 'spark' is not"):
-        store.build(volume(), tmp_path / "t", engine="spark", **ARGUMENTS)
+        store.build(small_labels(), tmp_path / "t", engine="spark", **ARGUMENTS)
     with pytest.raises(store.StoreError, match="source: an array in memory"):
-        store.plan(volume(), tmp_path / "t", **ARGUMENTS).save(tmp_path / "plan.json")
+        store.plan(small_labels(), tmp_path / "t", **ARGUMENTS).save(tmp_path / "plan.json")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("in_place", [False, True])
 def test_parts_of_a_saved_plan(
-    in_place: bool, base: Path, alone: dict[str, bytes | None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    in_place: bool, base: Path, alone: Files, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """By processes of their own that know nothing of each other; some twice, some late, two at once."""
     where, saved = base if in_place else tmp_path / "t", str(tmp_path / "plan.json")
@@ -270,7 +261,7 @@ def test_builders_on_other_machines_are_known_by_what_they_say(base: Path, monke
     assert store.build(base, **ARGUMENTS).blocks_kept >= 3
 
 
-def test_what_blocks_left_is_whole_or_made_again(base: Path, alone: dict[str, bytes | None], tmp_path: Path) -> None:
+def test_what_blocks_left_is_whole_or_made_again(base: Path, alone: Files, tmp_path: Path) -> None:
     plan = store.plan(base, tmp_path / "t", **ARGUMENTS)
     store.run(plan)
     folder = tmp_path / "t" / ".tinypyr"
@@ -310,7 +301,7 @@ def test_numbers_of_blocks(base: Path) -> None:
     plan = store.plan(base, **ARGUMENTS)
     rng = np.random.default_rng(0)
     for _ in range(50):
-        box = [sorted(rng.choice(n + 1, 2, replace=False).tolist()) for n in SHAPE]
+        box = [sorted(rng.choice(n + 1, 2, replace=False).tolist()) for n in small_labels().shape]
         touched = [
             number
             for number in range(plan.blocks)
@@ -324,7 +315,12 @@ def test_numbers_of_blocks(base: Path) -> None:
 
 
 def test_a_grid_that_is_not_the_store_s(base: Path, tmp_path: Path) -> None:
-    for grid in (Grid((16, 80, 66), "zyx"), Grid((80, 24, 66), "zyx"), Grid((80, 66), "yx"), Grid(SHAPE, "xyz")):
+    for grid in (
+        Grid((16, 80, 66), "zyx"),
+        Grid((80, 24, 66), "zyx"),
+        Grid((80, 66), "yx"),
+        Grid(small_labels().shape, "xyz"),
+    ):
         with pytest.raises(ValueError, match="grid: of axes"):
             store.plan(base, tmp_path / "t", grid=grid)
 

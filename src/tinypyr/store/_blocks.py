@@ -241,9 +241,9 @@ class Merged:
     labels: list[Array] | None  # by level, the base first
 
 
-def merge(plan: Plan, levels: Levels | None = None) -> Merged:
+def merge(plan: Plan) -> Merged:
     """Write the levels whose units span blocks, from what the blocks left."""
-    arrays = Levels(plan) if levels is None else levels
+    arrays = Levels(plan)
     writes = Writes(plan.pending)
     units = {
         k: Units.of(plan, arrays, k, plan.covered if k <= plan.leaf_levels else plan.affected, writes)

@@ -18,7 +18,7 @@ from ..grid import reordered
 from ..pooling import Array
 from ._blocks import is_done, merge
 from ._claim import Claim
-from ._engines import TRIES, engine_for
+from ._engines import TRIES, Engine, engine_for
 from ._errors import StoreError
 from ._plan import Plan
 from ._planning import _workers, plan, state_of
@@ -175,14 +175,13 @@ def complete(
 ) -> Report:
     """Run a plan and finalize it, as :func:`build` does."""
     numbers = None if blocks is None else _asked_for(todo, blocks)
-    engine_for(todo, engine).close()  # refuses what it cannot do
-    report = Report(todo)
+    runner = engine_for(todo, engine)  # refuses what it cannot do, before anything is created
+    report, keeps = Report(todo), resume and blocks is None
     with _counting(progress) as tell, _under_claim(todo) as claim:
         if claim is None:
-            if blocks is not None or not resume:
-                raise StoreError(f"{todo.place.name}: finished already; remove its levels to make them again")
-            return _already(report)
-        _run(report, engine, resume, tell, numbers, claim, again=blocks is not None)
+            return _already(report, keeps)
+        with contextlib.closing(runner):
+            _run(report, runner, keeps, tell, numbers, claim)
         if report.failed:
             raise BuildError(report)
         _finalize(report, claim)
@@ -251,14 +250,12 @@ def run(
             raise ValueError(f"part: {i}/{n} is not the I-th of N parts, counted from 1")
         count = len(todo.numbers)
         numbers = todo.numbers[count * (i - 1) // n : count * i // n]
-    report = Report(todo)
+    runner, report = engine_for(todo, engine), Report(todo)
     if state_of(todo, once=True) == "finished":
-        if blocks is not None:
-            raise StoreError(f"{todo.place.name}: finished already; remove its levels to make them again")
-        return _already(report)
-    with _counting(progress) as tell:
+        return _already(report, blocks is None)
+    with _counting(progress) as tell, contextlib.closing(runner):
         # a list of blocks is made again; a part or all of them goes on
-        _run(report, engine, resume, tell, numbers, None, again=blocks is not None)
+        _run(report, runner, resume and blocks is None, tell, numbers, None)
     if state_of(todo, once=True) == "finished":  # meanwhile, by others, of whom one may be tidying up
         with contextlib.suppress(StoreError), Claim(todo.scratch.place):
             todo.scratch.clear()
@@ -276,7 +273,7 @@ def finalize(todo: Plan) -> Report:
     report = Report(todo)
     with _under_claim(todo, once=True) as claim:
         if claim is None:
-            return _already(report)
+            return _already(report, True)
         if todo.scratch.plan() is None:
             raise StoreError(f"{todo.place.name}: block 0 is not done, nor any other; run the plan first")
         _finalize(report, claim)
@@ -319,7 +316,9 @@ def _under_claim(todo: Plan, once: bool = False) -> Iterator[Claim | None]:
             yield claim
 
 
-def _already(report: Report) -> Report:
+def _already(report: Report, keeps: bool) -> Report:
+    if not keeps:
+        raise StoreError(f"{report.plan.place.name}: finished already; remove its levels to make them again")
     report.blocks_kept, report.made_before = len(report.plan.numbers), True
     return report
 
@@ -333,18 +332,16 @@ def _begin(todo: Plan) -> None:
 
 def _run(
     report: Report,
-    engine: Any,
-    resume: bool,
+    runner: Engine,
+    keeps: bool,
     tell: Callable[[Progress], None] | None,
     numbers: Sequence[int] | None,
     claim: Claim | None,
-    again: bool = False,
 ) -> None:
     todo, start = report.plan, time.perf_counter()
-    keeps = resume and todo.changed is None and not again and todo.scratch.plan() is not None
+    keeps = keeps and todo.changed is None and todo.scratch.plan() is not None
     wanted = todo.numbers if numbers is None else numbers
     _begin(todo)
-    runner = engine_for(todo, engine)
     left = iter(wanted)
     everything = todo.source.dtype.itemsize * math.prod(stop - begin for begin, stop in todo.covered)
     to_read = everything if numbers is None else sum(map(todo.bytes_of, numbers))
@@ -393,7 +390,6 @@ def _run(
             if claim is not None:
                 claim.check()
     finally:
-        runner.close()
         report.seconds = time.perf_counter() - start
 
 
