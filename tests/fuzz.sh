@@ -16,8 +16,9 @@ if [ ! -x "$work/fuzz" ] || [ -n "$(find "$root/cpp" "$root/tests/cpp" -newer "$
   flags=(-std=c++17 -O1 -g1 -fno-omit-frame-pointer -DTINYPYR_FUZZ -I"$root/cpp" -fno-sanitize-recover=all)
   clang++ "${flags[@]}" -fsanitize="fuzzer,$sanitize" -c "$root/tests/cpp/test_core.cpp" -o "$work/test.o" &
   clang++ "${flags[@]}" -fsanitize="fuzzer-no-link,$sanitize" -c "$root/cpp/tinypyr/dispatch.cpp" -o "$work/core.o"
+  clang++ "${flags[@]}" -fsanitize="fuzzer-no-link,$sanitize" -c "$root/cpp/tinypyr/sampling.cpp" -o "$work/sampling.o"
   wait $!
-  clang++ -fsanitize="fuzzer,$sanitize" "$work/test.o" "$work/core.o" -pthread -o "$work/fuzz"
+  clang++ -fsanitize="fuzzer,$sanitize" "$work/test.o" "$work/core.o" "$work/sampling.o" -pthread -o "$work/fuzz"
 fi
 cd "$work"
 exec ./fuzz -max_total_time="$seconds" -max_len=512 -timeout=30 -print_final_stats=1 "$@" corpus

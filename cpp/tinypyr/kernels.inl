@@ -3,16 +3,7 @@
 // no library function in here: a library template instantiated in such a region could win at link time and run on a
 // machine that lacks the instructions.
 
-// A loop over 0 .. count - 1 written out before the compiler's vectoriser looks, so that small arrays indexed by its
-// counter become registers.
-template <int count, class Visit>
-TINYPYR_INLINE void unrolled(Visit visit) {
-  if constexpr (count > 0) {
-    unrolled<count - 1>(visit);
-    visit(std::integral_constant<int, count - 1>{});
-  }
-}
-
+#include "basics.inl"
 #include "reductions.inl"
 
 template <class W, class T>
@@ -207,13 +198,6 @@ constexpr Choose choice_of() {
 }
 
 // --- moving voxels between strided memory and rows ----------------------------------------------------------------
-
-template <class U>
-static inline U load_at(const char* at) {
-  U x;
-  __builtin_memcpy(&x, at, sizeof(U));
-  return x;
-}
 
 template <class U>
 static void copy_strided(char* to, i64 to_stride, const char* from, i64 from_stride, i64 n) {

@@ -1,7 +1,7 @@
-// tinypyr: image pyramids of arrays in memory. The whole C++ interface.
+// tinypyr: image pyramids of arrays in memory, and values between voxels. The whole C++ interface.
 //
-// Add dispatch.cpp to your sources (or add_subdirectory this folder and link `tinypyr`), include this file, optimise, and
-// link the thread library. C++17, no other dependency.
+// Add dispatch.cpp to your sources, and sampling.cpp for values between voxels (or add_subdirectory this folder and link
+// `tinypyr`), include this file, optimise, and link the thread library. C++17, no other dependency.
 //
 //   std::uint8_t voxels[4 * 6] = {...}, half[2 * 3];          // C order: the last axis is contiguous
 //   tinypyr::View in, out;
@@ -61,6 +61,30 @@ int sum_lanes(Dtype dtype, bool has_ignore) noexcept;
 // The distinct values of a contiguous array of n voxels of 1, 2, 4 or 8 bytes as their bits, in the order in which they are
 // met: how many there are, room + 1 if they are more than room, or -1 if there is no memory.
 std::int64_t distinct(const void* voxels, std::int64_t n, int width, std::uint64_t* found, std::int64_t room) noexcept;
+
+// What lies beyond an array, named as in scipy.ndimage (sampler.hpp).
+enum class Extend : std::uint8_t { constant, grid_constant, nearest, mirror, reflect, wrap, grid_wrap };
+
+struct Sampling {
+  int order = 1;  // of splines: 0 the nearest voxel, 1 linear, 2 to 5 from coefficients (float64, prefiltered)
+  Extend extend = Extend::constant;
+  double fill = 0;                       // of constant and grid_constant, where it counts together with voxels
+  std::uint64_t fill_bits = 0;           // the same as a voxel of the output, in the low bytes
+  const std::int64_t* extent = nullptr;  // of the whole array, of which the input is a part
+  const std::int64_t* first =
+      nullptr;     // where in it the part begins; a part may pass the end and go on at the beginning
+  double pad = 0;  // added to every coordinate
+  int isa = -1;    // as in Options
+};
+
+// Values between voxels. Voxel o of out, counted from `start` on, is that of the whole array at matrix * o + offset, a row of
+// out.ndim numbers of the matrix for each axis of in. Order 0: out has in's dtype, and voxels are copied as they are;
+// else any, rounded half away from zero into its range (to bool: whether it reaches 1).
+Status sample_affine(const View& in, const double* matrix, const double* offset, const std::int64_t* start,
+                     const View& out, const Sampling& how) noexcept;
+
+// The same at places given one by one: coordinates are float64 of shape (in.ndim, n), and out has n voxels.
+Status sample_points(const View& in, const View& coordinates, const View& out, const Sampling& how) noexcept;
 
 // Names of the instruction sets usable on this machine, best first; count receives how many.
 const char* const* isa_names(int* count) noexcept;

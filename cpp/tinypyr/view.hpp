@@ -24,6 +24,7 @@ enum class Status : std::uint8_t {
   footprint,      // more than max_footprint voxels in one footprint
   out_of_memory,  // scratch memory could not be had; outputs are unspecified
   interrupted,    // keep_going said no; outputs are unspecified
+  incomplete,     // a voxel is needed that is not in the part at hand; outputs are unspecified
 };
 
 struct View {

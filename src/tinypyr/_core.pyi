@@ -3,6 +3,24 @@ from typing import Any
 def distinct(array: Any, found: Any) -> int: ...
 def isas() -> list[str]: ...
 def dtype_names() -> list[str]: ...
+def sample(
+    array: Any,
+    code: int,
+    out: Any,
+    out_code: int,
+    order: int,
+    extend: int,
+    fill: float,
+    fill_bits: int,
+    extent: Any,
+    first: Any,
+    pad: float,
+    matrix: Any = None,
+    offset: Any = None,
+    start: Any = None,
+    coordinates: Any = None,
+    float64_code: int = 0,
+) -> None: ...
 def pyramid(
     array: Any,
     outs: list[Any],

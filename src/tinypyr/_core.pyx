@@ -22,6 +22,7 @@ cdef extern from "tinypyr/tinypyr.hpp" namespace "tinypyr" nogil:
         footprint
         out_of_memory
         interrupted
+        incomplete
 
     cdef enum class Dtype(uint8_t):
         pass
@@ -62,6 +63,23 @@ cdef extern from "tinypyr/tinypyr.hpp" namespace "tinypyr" nogil:
         cbool (*keep_going)(void*) noexcept
         void* context
 
+    cdef enum class Extend(uint8_t):
+        pass
+
+    cdef cppclass Sampling:
+        Sampling()
+        int order
+        Extend extend
+        double fill
+        uint64_t fill_bits
+        const int64_t* extent
+        const int64_t* first
+        double pad
+        int isa
+
+    Status c_sample_affine "tinypyr::sample_affine"(const View&, const double*, const double*, const int64_t*,
+                                                    const View&, const Sampling&) noexcept
+    Status c_sample_points "tinypyr::sample_points"(const View&, const View&, const View&, const Sampling&) noexcept
     Status c_pyramid "tinypyr::pyramid"(const View&, int, const int64_t (*)[32], const View*, const Options&,
                                        int64_t*, const View*) noexcept
     int64_t c_distinct "tinypyr::distinct"(const void*, int64_t, int, uint64_t*, int64_t) noexcept
@@ -152,15 +170,53 @@ cdef cbool _keep_going(void* context) noexcept with gil:
     return True
 
 
-def pyramid(array, list outs, list factors, tuple origin, int code, bint swapped, int method, int rounding, int ties,
-            ignore_bits, int threads, sums=None, int sums_code=0):
-    """Fill outs (and sums, of the last level's means); return the number of unproven modes per level where there are any, else None."""
-    cdef int levels = len(outs), ndim = array.ndim, isa = chosen_isa()
+cdef int _usable_isa() except -1:
+    cdef int isa = chosen_isa()
     if isa < 0:
         raise ValueError(
             f"TINYPYR_ISA: {os.environ.get('TINYPYR_ISA')!r} is not one of the instruction sets usable here: "
             + ", ".join(isas())
         )
+    return isa
+
+
+def sample(array, int code, out, int out_code, int order, int extend, double fill, uint64_t fill_bits,
+           int64_t[::1] extent, int64_t[::1] first, double pad, matrix=None, offset=None, start=None,
+           coordinates=None, int float64_code=0):
+    """Fill out with values between the voxels of a part of an array: of an affine map, or at coordinates."""
+    cdef _Levels held = _Levels(3)
+    cdef Sampling how
+    cdef Status status
+    cdef double[::1] entries, shift
+    cdef int64_t[::1] begin
+    how.isa = _usable_isa()
+    held.hold(array, code, False, PyBUF_STRIDED_RO)
+    held.hold(out, out_code, False, PyBUF_STRIDED)
+    how.order = order
+    how.extend = <Extend>extend
+    how.fill = fill
+    how.fill_bits = fill_bits
+    how.extent = &extent[0]
+    how.first = &first[0]
+    how.pad = pad
+    if coordinates is not None:
+        held.hold(coordinates, float64_code, False, PyBUF_STRIDED_RO)
+        with nogil:
+            status = c_sample_points(held.views[0], held.views[2], held.views[1], how)
+    else:
+        entries, shift, begin = matrix, offset, start
+        with nogil:
+            status = c_sample_affine(held.views[0], &entries[0], &shift[0], &begin[0], held.views[1], how)
+    if status == Status.out_of_memory:
+        raise MemoryError("tinypyr: no memory for a strip of coordinates")
+    if status != Status.ok:
+        raise SystemError(f"tinypyr: status {<int>status} after the arguments were checked")
+
+
+def pyramid(array, list outs, list factors, tuple origin, int code, bint swapped, int method, int rounding, int ties,
+            ignore_bits, int threads, sums=None, int sums_code=0):
+    """Fill outs (and sums, of the last level's means); return the number of unproven modes per level where there are any, else None."""
+    cdef int levels = len(outs), ndim = array.ndim, isa = _usable_isa()
     cdef _Levels held = _Levels(levels + 2)
     cdef _Signals signals = _Signals()
     cdef Options options

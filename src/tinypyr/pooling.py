@@ -13,13 +13,14 @@ import operator
 import sys
 import warnings
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from . import _reference
+from ._compiled import CODES as _CODES
+from ._compiled import core as _core
 
 Array: TypeAlias = npt.NDArray[Any]
 Method: TypeAlias = Literal["mean", "mode", "median", "min", "max", "stride"]
@@ -39,21 +40,6 @@ MAX_COORDINATE = 2**60
 MAX_FACTOR = 2 * MAX_COORDINATE
 MAX_THREADS = 1024
 
-
-def _load_core() -> ModuleType | None:
-    try:
-        from . import _core
-    except ImportError:
-        return None
-    return _core
-
-
-_core = _load_core()
-#: dtype -> (row of the core's dtype table, whether the bytes are in the other order)
-_CODES: dict[np.dtype[Any], tuple[int, bool]] = {}
-for _code, _name in enumerate(_core.dtype_names() if _core else ()):
-    _CODES[np.dtype(_name).newbyteorder("S")] = _code, True
-    _CODES[np.dtype(_name)] = _code, False  # after the swapped one: a single byte has one order
 _missing_core_reported = False
 #: In place of num_mips: what downsample makes, which takes no list of factors.
 _ONE_LEVEL = object()

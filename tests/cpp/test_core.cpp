@@ -1234,6 +1234,245 @@ void test_hostile_views(const Arenas& arenas) {
   CHECK(refused > 1000);
 }
 
+// --- values between voxels ------------------------------------------------------------------------------------------
+
+// The place along an axis of n voxels that stands for x, and the voxel that stands for one numbered `at` (below 0: none).
+double folded(Extend extend, double x, double n) {
+  const double last = n - 1;
+  if (x >= 0 && x <= last) return x;
+  const auto modulo = [](double a, double b) { return a - std::floor(a / b) * b; };
+  if (extend == Extend::mirror && n > 1) {
+    const double at = modulo(std::abs(x), 2 * last);
+    return at >= (x < 0 ? last : n) ? 2 * last - at : at;
+  }
+  if (extend == Extend::reflect) {
+    const double at = modulo(std::abs(x + 0.5), 2 * n);
+    return (at > n ? 2 * n - at : at) - 0.5;
+  }
+  if (extend == Extend::wrap && n > 1) return x < 0 ? last - modulo(-x, last) : modulo(x, last);
+  if (extend == Extend::grid_wrap) return modulo(x, n);
+  return extend == Extend::mirror || extend == Extend::wrap ? 0 : x;
+}
+
+i64 stands_for(Extend extend, i64 at, i64 n) {
+  if (at >= 0 && at < n) return at;
+  if (extend == Extend::grid_constant) return -1;
+  if (extend == Extend::nearest || n == 1) return at < 0 ? 0 : n - 1;
+  if (extend == Extend::grid_wrap) return ((at % n) + n) % n;
+  const i64 period = extend == Extend::reflect ? 2 * n : 2 * n - 2, place = ((at % period) + period) % period;
+  return place < n ? place : extend == Extend::reflect ? 2 * n - 1 - place : period - place;
+}
+
+struct Sampled {
+  double value = 0;
+  u64 bits = 0;  // of order 0
+  bool incomplete = false;
+};
+
+// Nearest and linear, one voxel at a time, from the whole array; which part of it is at hand matters to `incomplete` alone.
+Sampled sample_one(const Volume& whole, const Shape& first, const Shape& count, const Sampling& how, const double* x) {
+  const std::size_t ndim = whole.shape.size();
+  Sampled made;
+  if (how.extend == Extend::constant)
+    for (std::size_t h = 0; h < ndim; ++h)
+      if (!(x[h] >= 0 && x[h] <= static_cast<double>(whole.shape[h] - 1))) return {how.fill, how.fill_bits, false};
+  std::vector<i64> start(ndim);
+  std::vector<double> fraction(ndim);
+  for (std::size_t h = 0; h < ndim; ++h) {
+    const i64 n = whole.shape[h];
+    double at = folded(how.extend, x[h], static_cast<double>(n));
+    if (how.extend == Extend::nearest) at = std::min(std::max(at, 0.0), static_cast<double>(n - 1));
+    double middle = std::floor(how.order == 0 ? at + 0.5 : at);
+    if (how.order == 1 && how.extend != Extend::grid_constant && at <= static_cast<double>(n - 1))
+      middle = std::min(middle, static_cast<double>(std::max<i64>(n - 2, 0)));
+    start[h] = static_cast<i64>(middle);
+    fraction[h] = at - middle;
+  }
+  for (int corner = 0; corner < 1 << (how.order == 0 ? 0 : ndim); ++corner) {
+    double weight = 1;
+    i64 place = 0, step = 1;
+    bool missing = false;
+    for (std::size_t h = 0; h < ndim; ++h) {
+      const int upper = corner >> h & 1;
+      if (how.order == 1) weight *= upper ? fraction[h] : 1 - fraction[h];
+      const i64 at = stands_for(how.extend, start[h] + upper, whole.shape[h]);
+      missing = missing || at < 0;
+      if (at >= 0 && (at - first[h] + whole.shape[h]) % whole.shape[h] >= count[h]) made.incomplete = true;
+      place += at * step;
+      step *= whole.shape[h];
+    }
+    const u64 bits = missing ? how.fill_bits : whole.voxels[static_cast<std::size_t>(place)];
+    made.bits = bits;
+    const double voxel = missing                 ? how.fill
+                         : is_float(whole.dtype) ? float_of(whole.dtype, bits)
+                                                 : static_cast<double>(integer_of(whole.dtype, bits));
+    if (how.order == 1) made.value += weight * voxel;
+  }
+  return made;
+}
+
+void test_sampler(const Arenas& arenas, int every) {
+  Random random(77);
+  int complete = 0, incomplete = 0;
+  for (int number = 0; number < 6000; number += every) {
+    const int ndim = static_cast<int>(1 + random.below(4));
+    Volume whole{static_cast<Dtype>(random.below(dtype_count)), {}, {}};
+    Shape out_shape, first, count;
+    for (int axis = 0; axis < ndim; ++axis) {
+      whole.shape.push_back(1 + random.below(ndim == 1 ? 300 : ndim == 2 ? 30 : 9));
+      out_shape.push_back(1 + random.below(ndim == 1 ? 400 : ndim == 2 ? 150 / (1 + axis * 9) : 9));
+      // often all of it, sometimes a part that may go round the end
+      const bool all = random.below(3) > 0;
+      first.push_back(all ? 0 : random.below(whole.shape.back()));
+      count.push_back(all ? whole.shape.back() : random.below(whole.shape.back() + 1));
+    }
+    for (i64 i = 0; i < product(whole.shape); ++i)
+      whole.voxels.push_back(is_float(whole.dtype)
+                                 ? bits_of_float(whole.dtype, static_cast<double>(random.below(1000)) / 7)
+                                 : random_voxel(whole.dtype, Flavour::labels, random));
+    Sampling how;
+    how.order = static_cast<int>(random.below(2));
+    how.extend = static_cast<Extend>(random.below(7));
+    how.fill = static_cast<double>(random.below(3));
+    how.fill_bits = is_float(whole.dtype)                    ? bits_of_float(whole.dtype, how.fill)
+                    : row(whole.dtype).kind == Kind::boolean ? how.fill >= 1
+                                                             : static_cast<u64>(how.fill);
+    how.extent = whole.shape.data();
+    how.first = first.data();
+    std::vector<double> matrix(static_cast<std::size_t>(ndim * ndim)), offset;
+    const i64 kind = random.below(3);
+    for (int h = 0; h < ndim; ++h) {
+      offset.push_back(static_cast<double>(random.below(400)) / 16 - 6);
+      for (int axis = 0; axis < ndim; ++axis) {
+        const double entry = static_cast<double>(random.below(65)) / 16 - 2;  // (sums of sixteenths are exact)
+        matrix[static_cast<std::size_t>(h * ndim + axis)] =
+            kind == 0 || h == (kind == 1 ? axis : ndim - 1 - axis) ? entry : 0;
+      }
+    }
+    const auto layout = static_cast<Layout>(random.below(static_cast<i64>(Layout::permuted) + 1));
+    const auto out_layout = static_cast<Layout>(random.below(static_cast<i64>(Layout::permuted) + 1));
+    std::snprintf(where, sizeof(where), "sampler %d: %s, %dd, order %d, mode %d, map %d, %s to %s", number,
+                  row(whole.dtype).name, ndim, how.order, static_cast<int>(how.extend), static_cast<int>(kind),
+                  layout_names[static_cast<int>(layout)], layout_names[static_cast<int>(out_layout)]);
+    const int width = row(whole.dtype).width;
+    const bool high = random.below(2) == 0;
+    arenas.in.writable(true);
+    const Placed in = place(arenas.in, whole.dtype, count, strides_of(layout, count, width), false, high);
+    std::size_t filled = 0;
+    each(Shape(count.size(), 0), count, [&](const Shape& at) {
+      i64 from = 0, step = 1;
+      for (std::size_t h = 0; h < at.size(); ++h) {
+        from += (first[h] + at[h]) % whole.shape[h] * step;
+        step *= whole.shape[h];
+      }
+      put_bits(in.view.data + in.offsets[filled++], whole.voxels[static_cast<std::size_t>(from)], width, false);
+    });
+    arenas.in.writable(false);
+    const Placed out =
+        place(arenas.out[0], whole.dtype, out_shape, strides_of(out_layout, out_shape, width), false, high);
+
+    // what it should be, and the places one by one
+    std::vector<Sampled> want;
+    std::vector<double> places;
+    bool lacking = false;
+    const Shape start(out_shape.size(), number % 3);
+    each(Shape(out_shape.size(), 0), out_shape, [&](const Shape& at) {
+      double x[4];
+      for (int h = 0; h < ndim; ++h) {
+        x[h] = offset[static_cast<std::size_t>(h)];
+        for (int axis = 0; axis < ndim; ++axis)
+          x[h] += static_cast<double>(start[static_cast<std::size_t>(axis)] + at[static_cast<std::size_t>(axis)]) *
+                  matrix[static_cast<std::size_t>(h * ndim + axis)];
+        places.push_back(x[h]);
+      }
+      want.push_back(sample_one(whole, first, count, how, x));
+      lacking = lacking || want.back().incomplete;
+    });
+    const auto compare_with = [&](const Placed& got) {
+      bool right = true;
+      for (std::size_t i = 0; i < want.size(); ++i) {
+        const u64 bits = get_bits(got.view.data + got.offsets[i], width, false);
+        if (how.order == 0) {
+          right = right && bits == want[i].bits;
+        } else if (row(whole.dtype).kind == Kind::boolean) {
+          right = right && (std::abs(want[i].value - 1) < 1e-9 || (bits != 0) == (want[i].value >= 1));
+        } else {
+          const double value =
+              is_float(whole.dtype) ? float_of(whole.dtype, bits) : static_cast<double>(integer_of(whole.dtype, bits));
+          const double scale = std::max(1.0, std::abs(want[i].value));
+          right =
+              right && std::abs(value - want[i].value) <= (is_float(whole.dtype) ? 1e-6 * scale : 0.5 + 1e-9 * scale);
+        }
+      }
+      return right;
+    };
+    std::string answers;
+    for (int isa = 0; isa < isa_count(); ++isa) {
+      how.isa = isa;
+      std::memset(out.first, untouched, static_cast<std::size_t>(out.bytes));
+      const Status status = sample_affine(in.view, matrix.data(), offset.data(), start.data(), out.view, how);
+      CHECK(status == (lacking ? Status::incomplete : Status::ok));
+      (lacking ? incomplete : complete)++;
+      if (lacking) continue;
+      CHECK(compare_with(out));
+      std::string bytes;
+      for (i64 at : out.offsets) bytes.append(out.view.data + at, static_cast<std::size_t>(width));
+      if (isa == 0) answers = bytes;
+      CHECK(bytes == answers);
+
+      const i64 n = static_cast<i64>(want.size());
+      const Placed given = place(arenas.out[1], Dtype::float64, {ndim, n}, {8, 8 * ndim}, false, high);
+      std::memcpy(given.view.data, places.data(), places.size() * sizeof(double));
+      const Placed listed = place(arenas.out[2], whole.dtype, {n}, {width}, false, high);
+      CHECK(sample_points(in.view, given.view, listed.view, how) == Status::ok);
+      CHECK(compare_with(listed));
+    }
+  }
+  CHECK(complete > 100 && incomplete > 100);
+
+  // nothing is done for what makes no sense
+  double one = 1, zero = 0;
+  std::uint8_t voxel = 5, made = 7;
+  i64 extent = 1, origin = 0;
+  View in, out;
+  in.ndim = out.ndim = 1;
+  in.shape[0] = out.shape[0] = in.strides[0] = out.strides[0] = 1;
+  in.data = reinterpret_cast<char*>(&voxel);
+  out.data = reinterpret_cast<char*>(&made);
+  Sampling how;
+  how.extent = &extent;
+  how.first = &origin;
+  const auto status_with = [&](auto change) {
+    View bad_in = in, bad_out = out;
+    Sampling bad = how;
+    change(bad_in, bad_out, bad);
+    return sample_affine(bad_in, &one, &zero, &origin, bad_out, bad);
+  };
+  CHECK(status_with([](View&, View&, Sampling& bad) { bad.order = 6; }) == Status::bad_view);
+  CHECK(status_with([](View&, View&, Sampling& bad) { bad.order = -1; }) == Status::bad_view);
+  CHECK(status_with([](View&, View&, Sampling& bad) { bad.order = 3; }) == Status::bad_out);
+  CHECK(status_with([](View& bad, View&, Sampling&) { bad.swapped = true; }) == Status::bad_view);
+  CHECK(status_with([](View& bad, View&, Sampling&) { bad.data = nullptr; }) == Status::bad_view);
+  CHECK(status_with([](View& bad, View&, Sampling&) { bad.shape[0] = 2; }) == Status::bad_view);
+  CHECK(status_with([](View&, View& bad, Sampling& other) { bad.dtype = Dtype::uint16, other.order = 0; }) ==
+        Status::bad_out);
+  CHECK(status_with([](View&, View&, Sampling& bad) { bad.isa = 99; }) == Status::bad_isa);
+  for (i64 bad_extent : {i64{0}, i64{-1}, INT64_MAX}) {
+    extent = bad_extent;
+    CHECK(status_with([](View&, View&, Sampling&) {}) == Status::bad_view);
+  }
+  extent = 1;
+  CHECK(made == 7);
+  for (double x : {std::nan(""), HUGE_VAL, -HUGE_VAL, 1e300, -1e18}) {  // no voxel is anywhere near
+    how.fill_bits = 9;
+    for (int mode = 0; mode < 7; ++mode) {
+      how.extend = static_cast<Extend>(mode);
+      CHECK(sample_affine(in, &one, &x, &origin, out, how) == Status::ok);
+      CHECK(how.extend == Extend::constant ? made == 9 : made == 9 || made == 5);
+    }
+  }
+}
+
 #ifdef TINYPYR_FUZZ
 // --- cases out of a fuzzer's bytes ---------------------------------------------------------------------------------
 
@@ -1321,6 +1560,7 @@ int main(int argc, char** argv) {
   run_test("huge_footprints", [&] { test_huge_footprints(); });
   run_test("huge_factors", [&] { test_huge_factors(arenas); });
   run_test("hostile_views", [&] { test_hostile_views(arenas); });
+  run_test("sampler", [&] { test_sampler(arenas, every); });
   run_test("grid", [&] { test_grid(arenas, every); });
   run_test("largest_sums", [&] { test_largest_sums(arenas); });
   run_test("long_rows", [&] { test_long_rows(arenas, every); });
