@@ -41,7 +41,8 @@ class Sampler {
       axis.step = axis.extent > 1 ? axis.stride : 0;
       axis.clamped =
           how_.extend == Extend::nearest && how_.order < 2;  // (splines go on smoothly into the border's voxels)
-      axis.cut = how_.extend == Extend::constant;
+      axis.cut = how_.extend == Extend::constant || how_.extend == Extend::border;
+      axis.margin = how_.extend == Extend::border ? 0.5 : 0;
       axis.top = static_cast<double>(axis.extent - 1);
       const double last = static_cast<double>(axis.extent - 1);
       const bool whole_end = axis.first + at_hand == axis.extent;
@@ -442,6 +443,8 @@ class Sampler {
     const double n = static_cast<double>(axis.extent), last = n - 1;
     if (x >= 0 && x <= last) return x;
     switch (how_.extend) {
+      case Extend::border:
+        return x < 0 ? 0 : last;
       case Extend::mirror: {
         if (axis.extent == 1) return 0;
         const double at = std::fmod(std::abs(x), 2 * last);

@@ -21,7 +21,8 @@ struct SampleAxis {
   double low, high;          // plain: coordinates from and to these, whose neighbours all are at hand
   double line_high;          // the same, where the middle neighbour always is the one below
   double top;                // the middle neighbour of what lies on the last voxel, which needs none beyond it
-  bool clamped, cut;         // coordinates beyond the array are those of its edge; or are outside
+  bool clamped, cut;         // coordinates beyond the array are those of its edge; or are outside, but for
+  double margin;             // so much on either side
 };
 
 struct StripOf {  // up to `strip` voxels; one row of `strip` numbers per axis

@@ -72,10 +72,10 @@ static bool locate(const SampleAxis* axes, int order, const StripOf& strips) {
   for (i64 i = 0; i < n; ++i) strips.where[i] = bad[i] != 0 ? edge : plain;
   for (int h = 0; h < strips.ndim; ++h) {
     if (!axes[h].cut) continue;
-    const double last = static_cast<double>(axes[h].extent - 1);
+    const double low = -axes[h].margin, high = static_cast<double>(axes[h].extent - 1) + axes[h].margin;
     const double* coordinate = strips.coordinate + h * strip;
     for (i64 i = 0; i < n; ++i)
-      if (!(coordinate[i] >= 0 && coordinate[i] <= last)) strips.where[i] = outside;
+      if (!(coordinate[i] >= low && coordinate[i] <= high)) strips.where[i] = outside;
   }
   return false;
 }

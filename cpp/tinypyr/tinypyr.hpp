@@ -62,13 +62,14 @@ int sum_lanes(Dtype dtype, bool has_ignore) noexcept;
 // met: how many there are, room + 1 if they are more than room, or -1 if there is no memory.
 std::int64_t distinct(const void* voxels, std::int64_t n, int width, std::uint64_t* found, std::int64_t room) noexcept;
 
-// What lies beyond an array, named as in scipy.ndimage (sampler.hpp).
-enum class Extend : std::uint8_t { constant, grid_constant, nearest, mirror, reflect, wrap, grid_wrap };
+// What lies beyond an array, named as in scipy.ndimage (sampler.hpp). Border: voxels reach half their length beyond their
+// centres, and from there on it is as with constant.
+enum class Extend : std::uint8_t { constant, grid_constant, nearest, mirror, reflect, wrap, grid_wrap, border };
 
 struct Sampling {
   int order = 1;  // of splines: 0 the nearest voxel, 1 linear, 2 to 5 from coefficients (float64, prefiltered)
   Extend extend = Extend::constant;
-  double fill = 0;                       // of constant and grid_constant, where it counts together with voxels
+  double fill = 0;                       // of constant, grid_constant and border, where it counts together with voxels
   std::uint64_t fill_bits = 0;           // the same as a voxel of the output, in the low bytes
   const std::int64_t* extent = nullptr;  // of the whole array, of which the input is a part
   const std::int64_t* first =

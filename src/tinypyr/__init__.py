@@ -1,5 +1,6 @@
 """Image pyramids for connectomics and bioimaging: exact at every level, at the speed of memory."""
 
+from ._resample import resample, resample_like
 from .grid import Grid
 from .pooling import (
     downsample,
@@ -25,4 +26,6 @@ __all__ = [
     "downsample_with_striding",
     "isas",
     "pyramid",
+    "resample",
+    "resample_like",
 ]

@@ -31,6 +31,9 @@ MODES = {
     "grid-wrap": 6,
 }
 
+#: And one of our own: voxels reach half their length beyond their centres.
+_NUMBERS = {**MODES, "border": 7}
+
 # scipy.ndimage filters these beyond the array, because no filter begins there exactly
 _PADDED = {"nearest": 12, "grid-constant": 12}
 
@@ -74,8 +77,8 @@ class Sampling:
     def __post_init__(self) -> None:
         if isinstance(self.order, bool) or not isinstance(self.order, (int, np.integer)) or not 0 <= self.order <= 5:
             raise ValueError(f"order: {self.order!r} is none of 0 (nearest), 1 (linear), 2, 3, 4, 5")
-        if self.mode not in MODES:
-            raise ValueError(f"mode: {self.mode!r} is none of {', '.join(MODES)}")
+        if self.mode not in _NUMBERS:
+            raise ValueError(f"mode: {self.mode!r} is none of {', '.join(_NUMBERS)}")
         parts = _number_type(self.dtype)
         if parts is None:
             raise TypeError(f"input: values between voxels of {self.dtype} are not defined; convert it first")
@@ -139,7 +142,7 @@ class Sampling:
                 width = high - low
                 start = math.floor(low - math.floor(low / period) * period) - around
                 return _at_most(Span(start % n, math.ceil(width) + 2 * around + 3), n)
-        elif self.mode in ("constant", "nearest", "grid-constant"):
+        elif self.mode in ("constant", "nearest", "grid-constant", "border"):
             if self.mode != "nearest" and (high < -margin or low > n - 1 + margin):
                 return None
             low, high = max(0.0, min(low, n - 1)), max(0.0, min(high, n - 1))
@@ -280,7 +283,7 @@ class Sampling:
             made,
             CODES[computed][0],
             int(self.order),
-            MODES[self.mode],
+            _NUMBERS[self.mode],
             float(cval.real),
             int.from_bytes(as_voxel(cval, computed).tobytes(), "little"),
             np.array([self.shape[axis] + 2 * self.pad for axis in self.moving], np.int64),
@@ -339,7 +342,7 @@ def filtered(
         span, extent = spans[axis], extents[axis]
         # runs that are neighbours only because the array goes round are filtered on their own
         joined = span.count == extent or mode == "grid-wrap"
-        within = "mirror" if mode == "grid-wrap" and span.count < extent else mode
+        within = "mirror" if mode == "border" or (mode == "grid-wrap" and span.count < extent) else mode
         at = 0
         for start, stop in [(0, span.count)] if joined else span.pieces(extent):
             along = (slice(None),) * axis + (slice(at, at + stop - start),)

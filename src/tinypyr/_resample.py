@@ -1,0 +1,268 @@
+"""From one grid to another: the voxels of a volume, or of the level of it that fits, at the places of other voxels."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._sampling import Sampling, box_of
+from .grid import Grid
+from .pooling import downsample
+
+Box = tuple[slice, ...]
+
+#: Voxels of the output that are made at once: what is read for them is held meanwhile.
+_AT_ONCE = 1 << 21
+
+
+def resample(
+    source: Any,
+    grid: Grid,
+    transform: ArrayLike | None = None,
+    order: int = 1,
+    antialias: bool = True,
+    *,
+    source_grid: Grid | None = None,
+    mode: str = "border",
+    cval: float = 0.0,
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """The source seen through another grid.
+
+    Where the output's voxels are larger than the source's, what lies between would be skipped. With ``antialias``,
+    values come from the coarsest level of the source whose voxels are no larger than the output's, along every axis;
+    where there is none as coarse (or of an array, which has none), the missing whole factor is pooled on the way: by
+    mean, or by mode for order 0. So a coarse view of a large store reads little of it.
+
+    Parameters
+    ----------
+    source : array, or path or URL of a store
+        What is seen. Of a store, all levels.
+    grid : Grid
+        Where the output's voxels lie, in the world.
+    transform : array_like, optional
+        Of shape (n, n + 1) or (n + 1, n + 1): the affine map from the world of ``grid`` to that of the source, as other
+        tools' resampling takes it; by default they are the same world.
+    order : int
+        0 (nearest: labels), 1 (linear), 2 to 5 (splines, with scipy).
+    antialias : bool
+        See above; False takes level 0.
+    source_grid : Grid, optional
+        Where an array's voxels lie; by default at 0, 1, 2, ... along each axis.
+    mode, cval
+        What lies beyond the source. ``"border"``: voxels reach half their length beyond their centres, and from there
+        on ``cval``. Or a mode of `tinypyr.ndinterp.affine_transform`.
+    out : numpy.ndarray, optional
+        Where the output goes, of the grid's shape and the source's dtype.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of the grid's shape and the source's dtype; ``out``, if it was given.
+
+    Raises
+    ------
+    ValueError, TypeError
+        An argument that makes no sense; the message names it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tinypyr
+    >>> ramp = np.arange(8.0)
+    >>> tinypyr.resample(ramp, tinypyr.Grid((4,), scale=[2], translation=[0.5]))  # as large as the mean of two
+    array([0.5, 2.5, 4.5, 6.5])
+    >>> tinypyr.resample(ramp, tinypyr.Grid((3,), scale=[0.25], translation=[3]))
+    array([3.  , 3.25, 3.5 ])
+    """
+    if not isinstance(grid, Grid):
+        raise TypeError(f"grid: {type(grid).__name__} is not a Grid; tinypyr.Grid(shape, scale=...) makes one")
+    if not isinstance(antialias, (bool, np.bool_)):
+        raise TypeError(f"antialias: {antialias!r} is neither True nor False")
+    levels = _levels_of(source, source_grid)
+    base = levels[0].grid
+    if grid.axes != base.axes:
+        raise ValueError(f"grid: of axes {grid.axes}, but the source has {base.axes}")
+    for axis, ours, theirs in zip(grid.axes, grid.units, base.units, strict=True):
+        if ours is not None and theirs is not None and ours != theirs:
+            raise ValueError(f"grid: axis {axis} is in {ours}, but the source's in {theirs}")
+    matrix, shift = _world_map(transform, grid.ndim)
+    made = _checked_out(out, grid, levels[0].dtype)
+    level, factor = _level_for(levels, grid, matrix) if antialias else (levels[0], (1,) * grid.ndim)
+    view = _Pooled(level, factor, "mode" if order == 0 else "mean")
+    to_voxels, offset = _voxel_map(view.grid, grid, matrix, shift)
+    still = tuple(
+        axis
+        for axis in range(grid.ndim)
+        if to_voxels[axis].tolist() == np.eye(grid.ndim)[axis].tolist()
+        and to_voxels[:, axis].tolist() == np.eye(grid.ndim)[axis].tolist()
+        and offset[axis] == 0
+        and grid.shape[axis] <= view.grid.shape[axis]
+    )
+    if len(still) == grid.ndim:
+        still = still[1:]
+    sampling = Sampling(view.grid.shape, level.dtype, order, mode, cval, still=still)
+    for start, stop in _blocks(grid.shape):
+        spans = sampling.needed(*box_of(to_voxels, offset, start, stop))
+        part = made[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
+        if spans is None:
+            part[...] = sampling.fill()
+        else:
+            sampling.affine(sampling.part(spans, view.read), spans, to_voxels, offset, start, part)
+    return made
+
+
+def resample_like(
+    source: Any, other: Any, transform: ArrayLike | None = None, order: int = 1, **how: Any
+) -> NDArray[Any]:
+    """The source at the voxels of another volume.
+
+    Parameters
+    ----------
+    source, transform, order, how
+        As of `resample`.
+    other : Grid, or path or URL of a store
+        Where the output's voxels lie; of a store, those of its level 0.
+
+    Returns
+    -------
+    numpy.ndarray
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tinypyr
+    >>> fine = tinypyr.Grid((4, 4), scale=(0.5, 0.5), translation=(-0.25, -0.25))
+    >>> tinypyr.resample_like(np.array([[1, 2], [3, 4]]), fine, order=0)[1]
+    array([1, 1, 2, 2])
+    """
+    return resample(
+        source, other if isinstance(other, Grid) else _levels_of(other, None, "other")[0].grid, transform, order, **how
+    )
+
+
+@dataclass(frozen=True)
+class _Level:
+    grid: Grid
+    dtype: np.dtype[Any]
+    array: Any
+
+    def read(self, box: Box) -> NDArray[Any]:
+        found = self.array[box]
+        if hasattr(found, "read"):  # TensorStore
+            found = found.read().result()
+        return np.asarray(found.compute() if hasattr(found, "compute") else found)
+
+
+def _levels_of(source: Any, grid: Grid | None, name: str = "source") -> list[_Level]:
+    """The source's levels, finest first."""
+    if isinstance(source, (str, os.PathLike)):
+        from .store._place import Place
+        from .store._source import level_array, open_volume
+
+        if grid is not None:
+            raise ValueError(f"source_grid: {name} is a store, which has its own")
+        volume = open_volume(Place.at(source))
+        handles = [level_array(volume, number) for number in range(len(volume.grids))]
+        return [
+            _Level(placed, np.dtype(handle.dtype.numpy_dtype), handle)
+            for placed, handle in zip(volume.grids, handles, strict=True)
+        ]
+    if not (hasattr(source, "shape") and hasattr(source, "dtype") and hasattr(source, "__getitem__")):
+        raise TypeError(f"{name}: {type(source).__name__} is neither a path nor an array")
+    shape = tuple(int(n) for n in source.shape)
+    placed = Grid(shape) if grid is None else grid
+    if not isinstance(placed, Grid):
+        raise TypeError(f"source_grid: {type(grid).__name__} is not a Grid")
+    if placed.shape != shape:
+        raise ValueError(f"source_grid: of shape {placed.shape}, but {name} has shape {shape}")
+    dtype = getattr(source.dtype, "numpy_dtype", source.dtype)
+    return [_Level(placed, np.dtype(dtype).newbyteorder("="), source)]
+
+
+def _checked_out(out: NDArray[Any] | None, grid: Grid, dtype: np.dtype[Any]) -> NDArray[Any]:
+    if out is None:
+        return np.empty(grid.shape, dtype)
+    if not isinstance(out, np.ndarray) or out.shape != grid.shape or out.dtype != dtype:
+        told = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ValueError(f"out: {told}; an array of {dtype} and shape {grid.shape} is needed")
+    if not out.flags.writeable:
+        raise ValueError("out: is read-only")
+    return out
+
+
+def _world_map(transform: ArrayLike | None, ndim: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if transform is None:
+        return np.eye(ndim), np.zeros(ndim)
+    try:
+        made = np.asarray(transform, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"transform: {transform!r} is not a matrix of real numbers") from None
+    if made.shape not in ((ndim, ndim + 1), (ndim + 1, ndim + 1)):
+        raise ValueError(
+            f"transform: of shape {made.shape}; ({ndim}, {ndim + 1}) or ({ndim + 1}, {ndim + 1}) is needed"
+        )
+    if not np.isfinite(made).all():
+        raise ValueError(f"transform: {made.tolist()} is not finite")
+    rows = made.tolist()
+    if len(rows) == ndim + 1 and rows[-1] != [0.0] * ndim + [1.0]:
+        raise ValueError(f"transform: its last row must be {[0.0] * ndim + [1.0]}, not {rows[-1]}")
+    return np.array([row[:ndim] for row in rows[:ndim]]), np.array([row[ndim] for row in rows[:ndim]])
+
+
+def _voxel_map(
+    source: Grid, grid: Grid, matrix: NDArray[np.float64], shift: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], list[float]]:
+    """From the output's voxels to the source's."""
+    to_voxels = matrix * np.array(grid.scale) / np.array(source.scale)[:, None]
+    offset = (matrix @ np.array(grid.translation) + shift - np.array(source.translation)) / np.array(source.scale)
+    return to_voxels, offset.tolist()
+
+
+def _level_for(levels: list[_Level], grid: Grid, matrix: NDArray[np.float64]) -> tuple[_Level, tuple[int, ...]]:
+    """The coarsest level whose voxels are no larger than the output's along any axis, and what is left to pool."""
+    reach = np.sqrt(np.square(matrix * np.array(grid.scale)).sum(axis=1))  # of an output voxel, along the source's axes
+    chosen = levels[0]
+    for level in levels[1:]:
+        if all(r >= s * (1 - 1e-9) for r, s in zip(reach, level.grid.scale, strict=True)):
+            chosen = level
+    most = [max(1, n) for n in chosen.grid.shape]
+    left = [math.floor(r / s * (1 + 1e-9)) for r, s in zip(reach, chosen.grid.scale, strict=True)]
+    return chosen, tuple(min(max(1, f), n) for f, n in zip(left, most, strict=True))
+
+
+class _Pooled:
+    """A level made while it is read: the blocks of another one's voxels."""
+
+    def __init__(self, level: _Level, factor: tuple[int, ...], method: str) -> None:
+        self.grid = level.grid.level(factor)
+        self._level, self._factor, self._method = level, factor, method
+
+    def read(self, box: Box) -> NDArray[Any]:
+        """The voxels of a box."""
+        if all(f == 1 for f in self._factor):
+            return self._level.read(box)
+        fine, origin = [], []
+        base = self._level.grid
+        for wanted, f, n, o in zip(box, self._factor, base.shape, base.voxel_offset, strict=True):
+            first = max(0, wanted.start * f - o % f)
+            fine.append(slice(first, min(n, wanted.stop * f - o % f)))
+            origin.append(o + first)
+        return downsample(self._level.read(tuple(fine)), self._factor, self._method, origin=origin)  # type: ignore[arg-type]
+
+
+def _blocks(shape: Sequence[int]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Boxes of an output, nearly cubes of so many voxels that what they need is held."""
+    edge = list(shape)
+    while math.prod(edge) > _AT_ONCE:
+        longest = max(range(len(edge)), key=lambda axis: edge[axis])
+        edge[longest] = -(-edge[longest] // 2)
+    starts = itertools.product(*(range(0, n, max(1, e)) for n, e in zip(shape, edge, strict=True)))
+    return [(at, tuple(min(n, a + e) for a, e, n in zip(at, edge, shape, strict=True))) for at in starts]

@@ -1,0 +1,207 @@
+"""From grid to grid: levels chosen, ramps exact, borders half a voxel wide."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinypyr
+from tinypyr import Grid
+
+ndimage = pytest.importorskip("scipy.ndimage", reason="an extra of its own", exc_type=ImportError)
+
+Array = np.ndarray[Any, Any]
+SCALES = [(0.5, 0.25, 1), (1, 1, 1), (2, 2, 1), (3, 4, 5), (4, 8, 2), (8, 8, 8), (2.5, 3.5, 6)]
+
+
+def ramp(grid: Grid) -> Array:
+    """A plane through the world: each voxel is a sum of multiples of its coordinates."""
+    axes = [t + s * np.arange(n) for n, s, t in zip(grid.shape, grid.scale, grid.translation, strict=True)]
+    return np.asarray(sum(np.ix_(*(w * axis for w, axis in zip((3, -2, 5), axes, strict=False)))))
+
+
+def within(values: Array, grid: Grid, base: Grid, margin: float, deep: float = 0) -> Array:
+    """Those of a grid's voxels that lie so many of its own, and of another's, voxels inside the world of the other."""
+    inside = []
+    for n, s, t, m, u, v in zip(
+        grid.shape, grid.scale, grid.translation, base.shape, base.scale, base.translation, strict=True
+    ):
+        at = t + s * np.arange(n)
+        edge = margin * s + deep * max(s, u)
+        inside.append((at >= v + edge) & (at <= v + u * (m - 1) - edge))
+    return values[np.ix_(*inside)]
+
+
+@pytest.mark.parametrize(("order", "scale"), [*itertools.product([1], SCALES), *itertools.product([3], SCALES[:3])])
+@pytest.mark.parametrize("shift", [0.0, 0.75])
+def test_ramps_are_exact_whatever_is_pooled(order: int, scale: tuple[float, ...], shift: float) -> None:
+    base = Grid((60, 64, 56), scale=(1, 0.5, 2), translation=(10, -3, 0.5))
+    scales = [a * b for a, b in zip(scale, base.scale, strict=True)]
+    shape = [int(n / f) for n, f in zip(base.shape, scale, strict=True)]
+    at = [t + (s - b) / 2 + shift * b for t, s, b in zip(base.translation, scales, base.scale, strict=True)]
+    grid = Grid(shape, scale=scales, translation=at)
+    got = tinypyr.resample(ramp(base), grid, order=order, source_grid=base)
+    want = ramp(grid)
+    # a spline bends at the border, where the ramp does: by its slope, less with every voxel
+    deep = 0 if order == 1 else 6
+    error = np.abs(within(got, grid, base, 1, deep) - within(want, grid, base, 1, deep))
+    assert error.size > 0
+    bent = 3 * sum(a * b for a, b in zip((3, 2, 5), scales, strict=True)) * 0.268**deep
+    dyadic = all(f in (0.25, 0.5, 1, 2, 4, 8) for f in scale)
+    assert error.max() <= (0 if order == 1 and dyadic else 1e-12 if order == 1 else bent)
+
+
+@pytest.mark.parametrize("factor", [(2, 2, 1), (3, 1, 4), (5, 5, 5)])
+@pytest.mark.parametrize("offset", [(0, 0, 0), (1, 2, 3)])
+def test_a_levels_own_grid_gives_that_level(factor: tuple[int, ...], offset: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (31, 30, 29), dtype=np.uint8)
+    base = Grid(image.shape, scale=(4, 4, 40), voxel_offset=offset)
+    grid = base.level(factor)
+    mean = tinypyr.downsample(image, factor, origin=offset)
+    np.testing.assert_array_equal(tinypyr.resample(image, grid, source_grid=base), mean)
+    mode = tinypyr.downsample(image // 50, factor, "mode", origin=offset)
+    np.testing.assert_array_equal(tinypyr.resample(image // 50, grid, order=0, source_grid=base), mode)
+
+
+def test_without_levels_it_is_scipys_map() -> None:
+    rng = np.random.default_rng(1)
+    image = rng.normal(size=(20, 24, 22))
+    base = Grid(image.shape, scale=(2, 1, 0.5), translation=(1, 2, 3))
+    grid = Grid((15, 16, 17), scale=(1.5, 1, 1), translation=(5, 6, 7))
+    turn = np.concatenate([np.linalg.qr(rng.normal(size=(3, 3)))[0], [[3], [9], [4]]], axis=1)
+    matrix = np.diag(1 / np.array(base.scale)) @ turn[:, :3] @ np.diag(grid.scale)
+    offset = (turn[:, :3] @ grid.translation + turn[:, 3] - base.translation) / base.scale
+    for order, mode in itertools.product((0, 1, 3), ("constant", "mirror")):
+        got = tinypyr.resample(image, grid, turn, order, False, source_grid=base, mode=mode, cval=7)
+        want = ndimage.affine_transform(image, matrix, offset, grid.shape, order=order, mode=mode, cval=7)
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("order", [0, 1, 3])
+def test_no_value_depends_on_how_the_output_is_cut(order: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(2)
+    image = rng.integers(0, 255, (40, 44, 48)).astype(np.uint16)
+    grid = Grid((30, 31, 32), scale=(1.2, 2.1, 1.4), translation=(-3, 1, 2))
+    turn = np.concatenate([np.linalg.qr(rng.normal(size=(3, 3)))[0], [[20], [22], [24]]], axis=1)
+    whole = tinypyr.resample(image, grid, turn, order)
+    monkeypatch.setattr("tinypyr._resample._AT_ONCE", 500)
+    parts = tinypyr.resample(image, grid, turn, order)
+    assert np.abs(whole.astype(int) - parts).max() <= (order > 1)
+
+
+def test_voxels_reach_half_their_length_beyond_their_centres() -> None:
+    image = np.array([10.0, 20, 30])
+    fine = Grid((16,), scale=[0.25], translation=[-0.75])
+    got = tinypyr.resample(image, fine, cval=-1)
+    at = -0.75 + 0.25 * np.arange(16)
+    want = np.where((at < -0.5) | (at > 2.5), -1, 10 + 10 * np.clip(at, 0, 2))
+    np.testing.assert_array_equal(got, want)
+    labels = np.array([[1, 2], [3, 2**64 - 1]], np.uint64)
+    twice = tinypyr.resample(labels, Grid((4, 4), scale=(0.5, 0.5), translation=(-0.25, -0.25)), order=0)
+    np.testing.assert_array_equal(twice, np.repeat(np.repeat(labels, 2, 0), 2, 1))
+
+
+def test_channels_stay_apart() -> None:
+    """An axis along which nothing moves is not interpolated: what is no number in one channel stays there."""
+    image = np.random.default_rng(3).normal(size=(3, 20, 20))
+    image[1] = np.nan
+    base = Grid(image.shape, axes="cyx")
+    grid = Grid((3, 10, 10), axes="cyx", scale=(1, 1, 1), translation=(0, 5.25, 5.5))
+    got = tinypyr.resample(image, grid, source_grid=base)
+    assert np.isnan(got[1]).all()
+    assert np.isfinite(got[[0, 2]]).all()
+
+
+def test_a_coarse_view_reads_a_coarse_level(tmp_path: Path) -> None:
+    """An oblique view at an eighth of the resolution, after level 0 and level 1 have lost all their voxels."""
+    pytest.importorskip("tensorstore", reason="an extra of its own")
+    from tinypyr import store
+
+    rng = np.random.default_rng(4)
+    image = ndimage.uniform_filter(rng.integers(0, 255, (64, 96, 96)).astype(float), 5).astype(np.uint8) + 1
+    base = Grid(image.shape, axes="zyx", scale=(4, 4, 4), units=["nanometer"] * 3)
+    where = tmp_path / "image.ome.zarr"
+    store.build(image, where, grid=base, factor=2, levels=3, chunks=(16, 16, 16), progress=False)
+    turn = np.concatenate([np.linalg.qr(rng.normal(size=(3, 3)))[0], [[120], [180], [180]]], axis=1)
+    grid = Grid((8, 12, 12), axes="zyx", scale=(32, 32, 32), translation=(-112, -176, -176))
+    before = tinypyr.resample(where, grid, turn)
+    assert (before > 0).any()
+    direct = tinypyr.resample(where, grid, turn, antialias=False)
+    names = [dataset["path"] for dataset in _datasets(where)]
+    for name in names[:2]:
+        shutil.rmtree(where / name / "c")
+    np.testing.assert_array_equal(tinypyr.resample(where, grid, turn), before)
+    assert (direct > 0).any()
+    assert (tinypyr.resample(where, grid, turn, antialias=False) == 0).all()
+    like = tinypyr.resample_like(image, where, source_grid=base)
+    np.testing.assert_array_equal(like, image)
+
+
+def _datasets(where: Path) -> list[dict[str, Any]]:
+    import json
+
+    found: list[dict[str, Any]] = json.loads((where / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0][
+        "datasets"
+    ]
+    return found
+
+
+def test_levels_of_a_store_are_exact_on_ramps(tmp_path: Path) -> None:
+    pytest.importorskip("tensorstore", reason="an extra of its own")
+    from tinypyr import store
+
+    base = Grid((48, 64, 64), axes="zyx", scale=(2, 1, 1), translation=(10, 20, 30))
+    where = tmp_path / "ramp.ome.zarr"
+    store.build(ramp(base), where, grid=base, factor=2, levels=3, chunks=(16, 16, 16), progress=False)
+    for step in (0.5, 1, 2, 3, 4, 6, 8, 12):
+        grid = Grid((8, 9, 10), axes="zyx", scale=(2 * step, step, step), translation=(10 + 1.5 * step, 24, 34.5))
+        got = tinypyr.resample(where, grid)
+        error = np.abs(within(got, grid, base, 1) - within(ramp(grid), grid, base, 1))
+        assert error.size > 0
+        assert error.max() <= (0 if np.log2(step) % 1 == 0 else 1e-11), step
+
+
+IMAGE = np.zeros((4, 4), np.uint8)
+GRID = Grid((3, 3))
+BAD: list[tuple[str, Callable[[], Any]]] = [
+    ("grid: tuple is not a Grid", lambda: tinypyr.resample(IMAGE, (3, 3))),  # type: ignore[arg-type]
+    ("grid: of axes", lambda: tinypyr.resample(IMAGE, Grid((3, 3, 3)))),
+    (
+        "grid: axis y is in micrometer",
+        lambda: tinypyr.resample(
+            IMAGE, Grid((3, 3), units=["micrometer"] * 2), source_grid=Grid((4, 4), units=["nanometer"] * 2)
+        ),
+    ),
+    ("transform: of shape", lambda: tinypyr.resample(IMAGE, GRID, np.eye(2))),
+    ("transform: .* not finite", lambda: tinypyr.resample(IMAGE, GRID, np.array([[1, 0, np.nan], [0, 1, 0]]))),
+    ("transform: its last row", lambda: tinypyr.resample(IMAGE, GRID, np.ones((3, 3)))),
+    ("order: 7", lambda: tinypyr.resample(IMAGE, GRID, order=7)),
+    ("mode: 'bogus'", lambda: tinypyr.resample(IMAGE, GRID, mode="bogus")),
+    ("antialias: 3", lambda: tinypyr.resample(IMAGE, GRID, antialias=3)),  # type: ignore[arg-type]
+    ("source_grid: of shape", lambda: tinypyr.resample(IMAGE, GRID, source_grid=GRID)),
+    ("source: list", lambda: tinypyr.resample([1, 2], GRID)),
+    ("out: ", lambda: tinypyr.resample(IMAGE, GRID, out=np.zeros((3, 3)))),
+]
+
+
+@pytest.mark.parametrize(("message", "call"), BAD)
+def test_bad_arguments_are_refused_by_name(message: str, call: Callable[[], Any]) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()
+
+
+def test_out_is_filled_and_given_back() -> None:
+    image = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    out = np.zeros((2, 2), np.uint8)
+    assert tinypyr.resample(image, Grid((2, 2), translation=(1, 2)), out=out) is out
+    assert out.tolist() == [[6, 7], [10, 11]]
+    out.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        tinypyr.resample(image, Grid((2, 2)), out=out)
