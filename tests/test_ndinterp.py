@@ -315,6 +315,35 @@ def test_integers_are_kept_in_range(mode: str) -> None:
     assert exact.max() > 256
 
 
+def test_memory_order_does_not_matter() -> None:
+    image = np.random.default_rng(6).normal(size=(14, 15, 16))
+    matrix = np.linalg.qr(np.random.default_rng(7).normal(size=(3, 3)))[0]
+    for order in range(6):
+        made = [
+            ndinterp.affine_transform(held, matrix, (3, 9, 4), order=order).compute()
+            for held in (
+                image,
+                np.asfortranarray(image),
+                image[::-1].copy()[::-1],
+                image.transpose(1, 2, 0).copy().transpose(2, 0, 1),
+            )
+        ]
+        for other in made[1:]:
+            np.testing.assert_array_equal(other, made[0])
+
+
+def test_graphs_travel_to_other_processes() -> None:
+    image = np.random.default_rng(8).normal(size=(20, 30))
+    lazy = ndinterp.affine_transform(da.from_array(image, chunks=10), np.eye(2), 0.3, order=3, mode="mirror")
+    places = ndinterp.map_coordinates(image, [[3.5, 10.25], [4, 5]])
+    with dask.config.set(scheduler="processes", num_workers=2):
+        moved, values = dask.compute(lazy, places)
+    np.testing.assert_allclose(
+        moved, ndimage.affine_transform(image, np.eye(2), 0.3, order=3, mode="mirror"), atol=1e-7
+    )
+    np.testing.assert_allclose(values, ndimage.map_coordinates(image, [[3.5, 10.25], [4, 5]]), rtol=0, atol=1e-9)
+
+
 def test_homogeneous_matrices_bring_their_offset() -> None:
     image = np.random.default_rng(0).normal(size=(9, 8))
     full = np.array([[0.9, 0.1, 1.5], [-0.1, 0.9, 2.5], [0, 0, 1]])

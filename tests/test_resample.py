@@ -144,6 +144,20 @@ def test_a_coarse_view_reads_a_coarse_level(tmp_path: Path) -> None:
     np.testing.assert_array_equal(like, image)
 
 
+def test_labels_are_not_averaged(tmp_path: Path) -> None:
+    pytest.importorskip("tensorstore", reason="an extra of its own")
+    from tinypyr import store
+
+    labels = np.repeat(np.repeat(np.arange(64, dtype=np.uint64).reshape(8, 8) + 2**60, 8, 0), 8, 1)
+    base = Grid(labels.shape)
+    store.build(labels, tmp_path / "labels.ome.zarr", grid=base, factor=2, levels=2, chunks=(16, 16), progress=False)
+    half = base.level(2)
+    with pytest.raises(ValueError, match="order: 1 of labels"):
+        tinypyr.resample(tmp_path / "labels.ome.zarr", half)
+    got = tinypyr.resample(tmp_path / "labels.ome.zarr", half, order=0)
+    np.testing.assert_array_equal(got, tinypyr.downsample(labels, 2, "mode"))
+
+
 def _datasets(where: Path) -> list[dict[str, Any]]:
     import json
 

@@ -51,7 +51,7 @@ def resample(
         Of shape (n, n + 1) or (n + 1, n + 1): the affine map from the world of ``grid`` to that of the source, as other
         tools' resampling takes it; by default they are the same world.
     order : int
-        0 (nearest: labels), 1 (linear), 2 to 5 (splines, with scipy).
+        0 (nearest; of labels no other), 1 (linear), 2 to 5 (splines, with scipy).
     antialias : bool
         See above; False takes level 0.
     source_grid : Grid, optional
@@ -88,6 +88,8 @@ def resample(
         raise TypeError(f"antialias: {antialias!r} is neither True nor False")
     levels = _levels_of(source, source_grid)
     base = levels[0].grid
+    if levels[0].holds_labels and order != 0:
+        raise ValueError(f"order: {order!r} of labels would make labels that are nowhere; use order=0")
     if grid.axes != base.axes:
         raise ValueError(f"grid: of axes {grid.axes}, but the source has {base.axes}")
     for axis, ours, theirs in zip(grid.axes, grid.units, base.units, strict=True):
@@ -153,6 +155,7 @@ class _Level:
     grid: Grid
     dtype: np.dtype[Any]
     array: Any
+    holds_labels: bool = False
 
     def read(self, box: Box) -> NDArray[Any]:
         found = self.array[box]
@@ -172,7 +175,7 @@ def _levels_of(source: Any, grid: Grid | None, name: str = "source") -> list[_Le
         volume = open_volume(Place.at(source))
         handles = [level_array(volume, number) for number in range(len(volume.grids))]
         return [
-            _Level(placed, np.dtype(handle.dtype.numpy_dtype), handle)
+            _Level(placed, np.dtype(handle.dtype.numpy_dtype), handle, volume.holds_labels)
             for placed, handle in zip(volume.grids, handles, strict=True)
         ]
     if not (hasattr(source, "shape") and hasattr(source, "dtype") and hasattr(source, "__getitem__")):

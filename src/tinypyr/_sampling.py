@@ -229,7 +229,7 @@ class Sampling:
         if self.order < 2:
             return made
         if not self.filters:
-            return made.astype(np.result_type(made, np.float64))
+            return made.astype(np.result_type(made, np.float64), order="C")
         extents = [n + 2 * pad for n, pad in zip(self.shape, self.pads, strict=True)]
         return filtered(made, spans, extents, self.order, self.mode, self.moving)
 
@@ -265,8 +265,8 @@ class Sampling:
     def _sample(self, part: NDArray[Any], spans: Spans, out: NDArray[Any], where: dict[str, Any]) -> None:
         if out.dtype.kind == "c":
             cval = complex(self.cval)
-            self._sample_real(part.real, spans, out.real, cval.real, where)
-            self._sample_real(part.imag, spans, out.imag, cval.imag, where)
+            for half, to, beyond in ((part.real, out.real, cval.real), (part.imag, out.imag, cval.imag)):
+                self._sample_real(np.ascontiguousarray(half), spans, to, beyond, where)
         else:
             self._sample_real(part, spans, out, self.cval, where)
 
@@ -337,7 +337,7 @@ def filtered(
         return np.asarray(parts[0] + 1j * parts[1])
     from scipy.ndimage import spline_filter1d
 
-    made = np.array(voxels, np.float64)
+    made = np.array(voxels, np.float64, order="C")  # (the sampler's loops read along the last axis)
     for axis in axes:
         span, extent = spans[axis], extents[axis]
         # runs that are neighbours only because the array goes round are filtered on their own
