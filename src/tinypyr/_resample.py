@@ -167,16 +167,13 @@ class _Level:
 def _levels_of(source: Any, grid: Grid | None, name: str = "source") -> list[_Level]:
     """The source's levels, finest first."""
     if isinstance(source, (str, os.PathLike)):
-        from .store._place import Place
-        from .store._source import level_array, open_volume
+        from .store import levels
 
         if grid is not None:
             raise ValueError(f"source_grid: {name} is a store, which has its own")
-        volume = open_volume(Place.at(source))
-        handles = [level_array(volume, number) for number in range(len(volume.grids))]
         return [
-            _Level(placed, np.dtype(handle.dtype.numpy_dtype), handle, volume.holds_labels)
-            for placed, handle in zip(volume.grids, handles, strict=True)
+            _Level(level.grid, np.dtype(level.array.dtype.numpy_dtype), level.array, level.holds_labels)
+            for level in levels(source)
         ]
     if not (hasattr(source, "shape") and hasattr(source, "dtype") and hasattr(source, "__getitem__")):
         raise TypeError(f"{name}: {type(source).__name__} is neither a path nor an array")

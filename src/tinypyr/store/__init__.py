@@ -12,12 +12,14 @@ is ``plan``, ``run`` and ``finalize`` in one, and on a cluster the parts of ``ru
 from ._build import BuildError, Progress, Report, build, finalize, run
 from ._check import check
 from ._errors import StoreError
+from ._levels import Level, levels
 from ._plan import Plan
 from ._planning import load, plan
 from ._preview import preview
 
 __all__ = [
     "BuildError",
+    "Level",
     "Plan",
     "Progress",
     "Report",
@@ -25,6 +27,7 @@ __all__ = [
     "build",
     "check",
     "finalize",
+    "levels",
     "load",
     "plan",
     "preview",

@@ -1,0 +1,50 @@
+"""A store's levels, to be read by others."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+from ..grid import Grid
+from ._place import Place
+from ._source import level_array, open_volume
+
+
+class Level(NamedTuple):
+    """One level of a store."""
+
+    #: Where its voxels lie.
+    grid: Grid
+    #: A handle of TensorStore, its axes those of the grid, its first voxel at 0.
+    array: Any
+    #: Whether its voxels are labels, which must not be averaged.
+    holds_labels: bool
+
+
+def levels(store: str | os.PathLike[str]) -> list[Level]:
+    """The levels of a store of any format that `build` knows, finest first; no voxel is read.
+
+    Parameters
+    ----------
+    store : path or URL
+        The store.
+
+    Returns
+    -------
+    list of Level
+
+    Raises
+    ------
+    StoreError
+        There is no store, or it cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinypyr import store
+    >>> report = store.build(np.ones((4, 6), np.uint8), "memory://levels.ome.zarr", factor=2, levels=1, progress=False)
+    >>> [(level.grid.shape, level.array[0, 0].read().result().item()) for level in store.levels("memory://levels.ome.zarr")]
+    [((4, 6), 1), ((2, 3), 1)]
+    """
+    volume = open_volume(Place.at(store))
+    return [Level(grid, level_array(volume, number), volume.holds_labels) for number, grid in enumerate(volume.grids)]
