@@ -66,7 +66,7 @@ def with_simpleitk(image: Array, matrix: Array, offset: Array, order: int) -> Ca
 
 def with_opencv(image: Array, matrix: Array, offset: Array, order: int) -> Callable[[], Array] | None:
     try:
-        import cv2
+        import cv2  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         return None
     cv2.setNumThreads(1)

@@ -108,6 +108,18 @@ def test_voxels_reach_half_their_length_beyond_their_centres() -> None:
     np.testing.assert_array_equal(twice, np.repeat(np.repeat(labels, 2, 0), 2, 1))
 
 
+def test_axes_are_matched_by_name() -> None:
+    image = np.random.default_rng(5).normal(size=(10, 11, 12))
+    base = Grid(image.shape, axes="zyx", scale=(2, 1, 0.5))
+    turn = np.array([[0.9, 0.1, 0, 1], [-0.1, 0.9, 0, 2], [0, 0.1, 1.1, 0]])
+    grid = Grid((6, 7, 8), axes="zyx", scale=(3, 2, 1))
+    want = tinypyr.resample(image, grid, turn, source_grid=base)
+    other = Grid((8, 7, 6), axes="xyz", scale=(1, 2, 3))
+    swap = np.eye(4)[[2, 1, 0, 3]]
+    got = tinypyr.resample(image, other, (swap @ np.vstack([turn, [0, 0, 0, 1]]) @ swap)[:3], source_grid=base)
+    np.testing.assert_allclose(got, want.transpose(), rtol=0, atol=1e-12)
+
+
 def test_channels_stay_apart() -> None:
     """An axis along which nothing moves is not interpolated: what is no number in one channel stays there."""
     image = np.random.default_rng(3).normal(size=(3, 20, 20))
@@ -156,6 +168,36 @@ def test_labels_are_not_averaged(tmp_path: Path) -> None:
         tinypyr.resample(tmp_path / "labels.ome.zarr", half)
     got = tinypyr.resample(tmp_path / "labels.ome.zarr", half, order=0)
     np.testing.assert_array_equal(got, tinypyr.downsample(labels, 2, "mode"))
+
+
+def test_a_view_is_written_block_by_block(tmp_path: Path) -> None:
+    """Out of core, into a store with its own levels: the bits of the whole, and of its pyramid."""
+    pytest.importorskip("tensorstore", reason="an extra of its own")
+    from tinypyr import store
+
+    rng = np.random.default_rng(9)
+    image = rng.integers(0, 255, (40, 50, 60), dtype=np.uint8)
+    grid = Grid((48, 70, 66), scale=(0.7, 0.8, 1.1), translation=(-2, 1, 3))
+    turn = np.concatenate([np.linalg.qr(rng.normal(size=(3, 3)))[0], [[20], [22], [30]]], axis=1)
+    view = tinypyr.Resampled(image, grid, turn)
+    where = tmp_path / "turned.ome.zarr"
+    store.build(view, where, grid=view.grid, factor=2, levels=2, chunks=(16, 16, 16), memory="4MiB", progress=False)
+    levels = [level.array.read().result() for level in store.levels(where)]
+    whole = tinypyr.resample(image, grid, turn)
+    np.testing.assert_array_equal(levels[0], whole)
+    for got, want in zip(levels[1:], tinypyr.pyramid(whole, 2, num_mips=2), strict=True):
+        np.testing.assert_array_equal(got, want)
+    assert [level.grid.scale for level in store.levels(where)][1] == pytest.approx((1.4, 1.6, 2.2))
+
+
+def test_a_view_is_cut_as_an_array() -> None:
+    view = tinypyr.Resampled(np.arange(24.0).reshape(4, 6), Grid((8, 12), scale=(0.5, 0.5)))
+    whole = tinypyr.resample(np.arange(24.0).reshape(4, 6), view.grid)
+    for box in (np.s_[:], np.s_[2:5], np.s_[..., 3], np.s_[-1, 2:9], np.s_[3, -2], np.s_[5:5, :], np.s_[-3:, ...]):
+        np.testing.assert_array_equal(view[box], whole[box])
+    for wrong in (np.s_[::2], np.s_[9], np.s_[0, 0, 0]):
+        with pytest.raises((IndexError, ValueError)):
+            view[wrong]
 
 
 def _datasets(where: Path) -> list[dict[str, Any]]:

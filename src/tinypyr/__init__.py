@@ -1,6 +1,6 @@
 """Image pyramids for connectomics and bioimaging: exact at every level, at the speed of memory."""
 
-from ._resample import resample, resample_like
+from ._resample import Resampled, resample, resample_like
 from .grid import Grid
 from .pooling import (
     downsample,
@@ -17,6 +17,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Grid",
+    "Resampled",
     "__version__",
     "downsample",
     "downsample_segmentation",

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._sampling import Sampling, box_of
-from .grid import Grid
+from .grid import Grid, reordered
 from .pooling import downsample
 
 Box = tuple[slice, ...]
@@ -46,7 +46,7 @@ def resample(
     source : array, or path or URL of a store
         What is seen. Of a store, all levels.
     grid : Grid
-        Where the output's voxels lie, in the world.
+        Where the output's voxels lie, in the world; its axes may be in another order than the source's.
     transform : array_like, optional
         Of shape (n, n + 1) or (n + 1, n + 1): the affine map from the world of ``grid`` to that of the source, as other
         tools' resampling takes it; by default they are the same world.
@@ -82,43 +82,112 @@ def resample(
     >>> tinypyr.resample(ramp, tinypyr.Grid((3,), scale=[0.25], translation=[3]))
     array([3.  , 3.25, 3.5 ])
     """
-    if not isinstance(grid, Grid):
-        raise TypeError(f"grid: {type(grid).__name__} is not a Grid; tinypyr.Grid(shape, scale=...) makes one")
-    if not isinstance(antialias, (bool, np.bool_)):
-        raise TypeError(f"antialias: {antialias!r} is neither True nor False")
-    levels = _levels_of(source, source_grid)
-    base = levels[0].grid
-    if levels[0].holds_labels and order != 0:
-        raise ValueError(f"order: {order!r} of labels would make labels that are nowhere; use order=0")
-    if grid.axes != base.axes:
-        raise ValueError(f"grid: of axes {grid.axes}, but the source has {base.axes}")
-    for axis, ours, theirs in zip(grid.axes, grid.units, base.units, strict=True):
-        if ours is not None and theirs is not None and ours != theirs:
-            raise ValueError(f"grid: axis {axis} is in {ours}, but the source's in {theirs}")
-    matrix, shift = _world_map(transform, grid.ndim)
-    made = _checked_out(out, grid, levels[0].dtype)
-    level, factor = _level_for(levels, grid, matrix) if antialias else (levels[0], (1,) * grid.ndim)
-    view = _Pooled(level, factor, "mode" if order == 0 else "mean")
-    to_voxels, offset = _voxel_map(view.grid, grid, matrix, shift)
-    still = tuple(
-        axis
-        for axis in range(grid.ndim)
-        if to_voxels[axis].tolist() == np.eye(grid.ndim)[axis].tolist()
-        and to_voxels[:, axis].tolist() == np.eye(grid.ndim)[axis].tolist()
-        and offset[axis] == 0
-        and grid.shape[axis] <= view.grid.shape[axis]
-    )
-    if len(still) == grid.ndim:
-        still = still[1:]
-    sampling = Sampling(view.grid.shape, level.dtype, order, mode, cval, still=still)
+    view = Resampled(source, grid, transform, order, antialias, source_grid=source_grid, mode=mode, cval=cval)
+    made = _checked_out(out, grid, view.dtype)
     for start, stop in _blocks(grid.shape):
-        spans = sampling.needed(*box_of(to_voxels, offset, start, stop))
-        part = made[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
-        if spans is None:
-            part[...] = sampling.fill()
-        else:
-            sampling.affine(sampling.part(spans, view.read), spans, to_voxels, offset, start, part)
+        view.fill(made[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))], start, stop)
     return made
+
+
+class Resampled:
+    """What `resample` would make, made where it is asked for: an array that is as large as one likes.
+
+    It has a shape, a dtype and a grid, and slices of it are numpy arrays; nothing is kept. So it is a source for
+    `tinypyr.store.build` (which writes it block by block, with its levels, in bounded memory) and for
+    ``dask.array.from_array``.
+
+    Parameters
+    ----------
+    source, grid, transform, order, antialias, source_grid, mode, cval
+        As of `resample`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tinypyr
+    >>> from tinypyr import store
+    >>> fine = tinypyr.Grid((6, 8), scale=(0.5, 0.5))
+    >>> view = tinypyr.Resampled(np.arange(12.0).reshape(3, 4), fine)
+    >>> view[2:4, 1]
+    array([4.5, 6.5])
+    >>> report = store.build(view, "memory://fine.ome.zarr", grid=view.grid, levels=1, progress=False)
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        grid: Grid,
+        transform: ArrayLike | None = None,
+        order: int = 1,
+        antialias: bool = True,
+        *,
+        source_grid: Grid | None = None,
+        mode: str = "border",
+        cval: float = 0.0,
+    ) -> None:
+        if not isinstance(grid, Grid):
+            raise TypeError(f"grid: {type(grid).__name__} is not a Grid; tinypyr.Grid(shape, scale=...) makes one")
+        if not isinstance(antialias, (bool, np.bool_)):
+            raise TypeError(f"antialias: {antialias!r} is neither True nor False")
+        levels = _levels_of(source, source_grid)
+        base = levels[0].grid
+        if levels[0].holds_labels and order != 0:
+            raise ValueError(f"order: {order!r} of labels would make labels that are nowhere; use order=0")
+        if sorted(grid.axes) != sorted(base.axes):
+            raise ValueError(f"grid: of axes {grid.axes}, but the source has {base.axes}")
+        if grid.axes != base.axes:  # the same ones in another order
+            levels = [level.reordered(grid.axes) for level in levels]
+            base = levels[0].grid
+        for axis, ours, theirs in zip(grid.axes, grid.units, base.units, strict=True):
+            if ours is not None and theirs is not None and ours != theirs:
+                raise ValueError(f"grid: axis {axis} is in {ours}, but the source's in {theirs}")
+        matrix, shift = _world_map(transform, grid.ndim)
+        level, factor = _level_for(levels, grid, matrix) if antialias else (levels[0], (1,) * grid.ndim)
+        self._pooled = view = _Pooled(level, factor, "mode" if order == 0 else "mean")
+        self._matrix, self._offset = to_voxels, offset = _voxel_map(view.grid, grid, matrix, shift)
+        still = tuple(
+            axis
+            for axis in range(grid.ndim)
+            if to_voxels[axis].tolist() == np.eye(grid.ndim)[axis].tolist()
+            and to_voxels[:, axis].tolist() == np.eye(grid.ndim)[axis].tolist()
+            and offset[axis] == 0
+            and grid.shape[axis] <= view.grid.shape[axis]
+        )
+        if len(still) == grid.ndim:
+            still = still[1:]
+        self._sampling = Sampling(view.grid.shape, level.dtype, order, mode, cval, still=still)
+        #: Where its voxels lie.
+        self.grid = grid
+        self.shape = grid.shape
+        self.dtype = level.dtype
+        self.ndim = grid.ndim
+
+    def fill(self, out: NDArray[Any], start: Sequence[int], stop: Sequence[int]) -> None:
+        """Make the voxels from ``start`` up to ``stop``."""
+        sampling = self._sampling
+        spans = sampling.needed(*box_of(self._matrix, self._offset, start, stop))
+        if spans is None:
+            out[...] = sampling.fill()
+        else:
+            sampling.affine(sampling.part(spans, self._pooled.read), spans, self._matrix, self._offset, start, out)
+
+    def __getitem__(self, box: Any) -> NDArray[Any]:
+        """The voxels of a box: slices in steps of 1, integers, an ellipsis."""
+        wanted = list(box) if isinstance(box, tuple) else [box]
+        if Ellipsis in wanted:
+            at = wanted.index(Ellipsis)
+            wanted[at : at + 1] = [slice(None)] * (self.ndim - len(wanted) + 1)
+        wanted += [slice(None)] * (self.ndim - len(wanted))
+        ranges = [
+            range(n)[w if isinstance(w, slice) else slice(range(n)[w], range(n)[w] + 1)]
+            for w, n in zip(wanted, self.shape, strict=True)
+        ]
+        if any(along.step != 1 for along in ranges):
+            raise IndexError(f"{box!r}: slices in steps of 1 are needed")
+        made = np.empty([len(along) for along in ranges], self.dtype)
+        if made.size:
+            self.fill(made, [along.start for along in ranges], [along.stop for along in ranges])
+        return made[tuple(slice(None) if isinstance(w, slice) else 0 for w in wanted)]
 
 
 def resample_like(
@@ -156,8 +225,18 @@ class _Level:
     dtype: np.dtype[Any]
     array: Any
     holds_labels: bool = False
+    order: tuple[int, ...] | None = None  # the array's axes, where they are not those of the grid
+
+    def reordered(self, axes: tuple[str, ...]) -> _Level:
+        """With its axes in another order."""
+        at = [self.grid.axes.index(axis) for axis in axes]
+        return _Level(reordered(self.grid, axes), self.dtype, self.array, self.holds_labels, tuple(at))
 
     def read(self, box: Box) -> NDArray[Any]:
+        """The voxels of a box."""
+        if self.order is not None:
+            own = [box[self.order.index(axis)] for axis in range(len(box))]
+            return _Level(self.grid, self.dtype, self.array).read(tuple(own)).transpose(self.order)
         found = self.array[box]
         if hasattr(found, "read"):  # TensorStore
             found = found.read().result()
