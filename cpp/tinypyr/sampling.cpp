@@ -36,7 +36,7 @@ namespace {
 // Which machines have which is known in dispatch.cpp alone.
 const SampleKernels* loops_of(int isa) {
   int count = 0;
-  const char* const* names = isa_names(&count);
+  [[maybe_unused]] const char* const* names = isa_names(&count);
   if (isa < 0) isa = chosen_isa();
   if (isa < 0 || isa >= count) return nullptr;
 #if TINYPYR_X86
