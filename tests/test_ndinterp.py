@@ -332,6 +332,54 @@ def test_memory_order_does_not_matter() -> None:
             np.testing.assert_array_equal(other, made[0])
 
 
+def test_what_is_no_number_does_not_count_where_it_has_no_weight() -> None:
+    """The last voxel is made of itself and, depending on the mode, the one before it, or not."""
+    image = np.arange(6.0)
+    for bad in (0, 4):
+        held = image.copy()
+        held[bad] = np.nan
+        for mode in MODES:
+            for order in (0, 1):
+                got = ndinterp.map_coordinates(held, [[5.0, 0.0]], order, mode).compute()
+                want = ndimage.map_coordinates(held, [[5.0, 0.0]], order=order, mode=mode)
+                np.testing.assert_array_equal(got, want, err_msg=f"{mode} {order} {bad}")
+
+
+def test_far_beyond_is_as_a_little_beyond() -> None:
+    image = np.random.default_rng(4).normal(size=20)
+    places = [[3e15, -3e15, 1e16, -1e300, 40.0]]
+    for order in range(6):
+        got = ndinterp.map_coordinates(image, places, order, "nearest", 7).compute()
+        want = ndimage.map_coordinates(image, [[60.0, -60, 60, -60, 40]], order=order, mode="nearest")
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
+    assert (ndinterp.affine_transform(image, [1], 1e17, order=3, mode="nearest", cval=7).compute() != 7).all()
+
+
+def test_maps_of_many_dimensions_that_scale_and_swap() -> None:
+    rng = np.random.default_rng(5)
+    for ndim in (4, 5, 6):
+        image = rng.integers(0, 255, (2,) * (ndim - 1) + (40,), dtype=np.uint8)
+        matrix = np.diag([0.9] * (ndim - 1) + [0.83])
+        for order in (0, 1):
+            got = ndinterp.affine_transform(image, matrix, 0.04, order=order, mode="nearest").compute()
+            want = ndimage.affine_transform(image, matrix, 0.04, order=order, mode="nearest")
+            np.testing.assert_array_equal(got, want)
+
+
+def test_handles_whose_first_voxel_is_not_at_0() -> None:
+    handle = in_tensorstore(np.arange(120.0).reshape(10, 12), (5, 5))
+    for view in (handle[2:8, 3:], handle[::2, ::-1], handle.translate_to[100, -7]):
+        want = view.read().result()
+        np.testing.assert_array_equal(ndinterp.affine_transform(view, [1, 1]).compute(), want)
+
+
+def test_chunks_and_filters_of_nothing() -> None:
+    assert ndinterp.spline_filter(np.zeros((0, 4))).compute().shape == (0, 4)
+    assert ndinterp.spline_filter1d(da.zeros((4, 0)), axis=0).compute().shape == (4, 0)
+    made = ndinterp.affine_transform(da.zeros((0, 4)), [1, 1], output_shape=(2, 3), cval=3)
+    assert (made.compute() == 3).all()
+
+
 def test_graphs_travel_to_other_processes() -> None:
     image = np.random.default_rng(8).normal(size=(20, 30))
     lazy = ndinterp.affine_transform(da.from_array(image, chunks=10), np.eye(2), 0.3, order=3, mode="mirror")
@@ -385,13 +433,22 @@ BAD: list[tuple[str, Callable[[], Any]]] = [
     ("output_shape: ", lambda: ndinterp.affine_transform(IMAGE, np.eye(2), output_shape=(3, 2.5))),  # type: ignore
     ("output_chunks: ", lambda: ndinterp.affine_transform(IMAGE, np.eye(2), output_chunks=(3, 4, 5))),
     ("image: of object", lambda: ndinterp.affine_transform(np.array([[None]]), np.eye(2))),
-    ("input: .*longdouble|float128", lambda: ndinterp.affine_transform(IMAGE.astype(np.longdouble), np.eye(2))),
+    ("image: of (longdouble|float128)", lambda: ndinterp.affine_transform(IMAGE.astype(np.longdouble), np.eye(2))),
     ("image: str", lambda: ndinterp.affine_transform("x.zarr", np.eye(2))),
     ("no dimensions", lambda: ndinterp.affine_transform(np.array(3.0), np.eye(1))),
     ("axes: ", lambda: ndinterp.rotate(IMAGE, 3, axes=(0,))),
     ("axes: ", lambda: ndinterp.rotate(IMAGE, 3, axes=(0, 5))),
     ("axes: .* same axis", lambda: ndinterp.rotate(IMAGE, 3, axes=(1, -1))),
     ("axes: ", lambda: ndinterp.rotate(IMAGE, 3, axes=(0, 0.5))),  # type: ignore[arg-type]
+    ("cval: None", lambda: ndinterp.affine_transform(IMAGE, np.eye(2), cval=None)),  # type: ignore[arg-type]
+    ("cval: 10+ ", lambda: ndinterp.affine_transform(IMAGE, np.eye(2), cval=10**400)),
+    ("mode: ", lambda: ndinterp.affine_transform(IMAGE, np.eye(2), mode=["mirror"])),  # type: ignore[arg-type]
+    ("matrix: .* beyond all numbers", lambda: ndinterp.affine_transform(IMAGE, np.array([[1e308, -1e308], [1, 1]]))),
+    ("output_chunks: ", lambda: ndinterp.affine_transform(IMAGE, np.eye(2), output_chunks=(0, 0))),
+    ("image: .*inhomogeneous", lambda: ndinterp.affine_transform([[1, 2], [3]], np.eye(2))),
+    ("coordinates: .*inhomogeneous", lambda: ndinterp.map_coordinates(IMAGE, [[1, 2], [3]])),
+    ("image: masked", lambda: ndinterp.affine_transform(np.ma.masked_greater(IMAGE, 4), np.eye(2))),
+    ("image: dask chunks of", lambda: ndinterp.affine_transform(da.ma.masked_greater(da.zeros((4, 4)), 4), np.eye(2))),
     ("angle: ", lambda: ndinterp.rotate(IMAGE, np.nan)),
     ("angle: ", lambda: ndinterp.rotate(IMAGE, "right")),  # type: ignore[arg-type]
     ("reshape: ", lambda: ndinterp.rotate(IMAGE, 3, reshape="no")),  # type: ignore[arg-type]

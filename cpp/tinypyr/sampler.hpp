@@ -46,12 +46,15 @@ class Sampler {
       axis.top = static_cast<double>(axis.extent - 1);
       const double last = static_cast<double>(axis.extent - 1);
       const bool whole_end = axis.first + at_hand == axis.extent;
+      ends_before_ = how_.extend == Extend::constant || how_.extend == Extend::mirror || how_.extend == Extend::wrap;
       axis.low = std::max(0.0, lowest(static_cast<double>(axis.first + how_.order / 2)));
       axis.high = std::min(last, below(static_cast<double>(axis.first + at_hand - how_.order + how_.order / 2)));
       if (how_.order == 1) {
-        // The last voxel needs no neighbour beyond it: it lies at 1 between the one before and itself.
-        axis.top = static_cast<double>(std::max<i64>(axis.extent - 2, 0));
-        if (whole_end && at_hand > (axis.extent > 1)) axis.high = last;
+        // Where the voxel before the last stands for the one beyond, too, the last one lies at 1 between that and itself.
+        if (ends_before_ || axis.extent == 1) {
+          axis.top = static_cast<double>(std::max<i64>(axis.extent - 2, 0));
+          if (whole_end && at_hand > (axis.extent > 1)) axis.high = last;
+        }
       }
       if (axis.count == 0) axis.high = -1;
       axis.line_high = std::min(axis.high, std::nextafter(axis.top + 1, -HUGE_VAL));
@@ -267,8 +270,8 @@ class Sampler {
   Status tile_of_rows(const i64* first, const i64* size) {
     const i64 n = size[map_.fast], step = map_.out->strides[map_.fast];
     return each_row(first, size, [&](const i64* index, char* to) {
-      double fraction[2] = {};
-      i64 place[2] = {}, offset = 0;
+      double fraction[max_ndim];
+      i64 place[max_ndim], offset = 0;
       for (int h = 0; h < ndim_ - 1; ++h) {
         const SampleAxis& axis = axes_[h];
         const double x = coordinate(h, index[along_[h]]);
@@ -379,10 +382,14 @@ class Sampler {
   bool make_at_edge(i64 i, char* to) {
     for (int h = 0; h < ndim_; ++h) {
       double x = strip_.coordinate[h * strip + i];
+      if (how_.extend == Extend::nearest) {  // far beyond it is as a little beyond
+        const double reach = static_cast<double>(axes_[h].extent) + max_order;
+        x = x < -reach ? -reach : x > 2 * reach ? 2 * reach : x;
+      }
       if (!(std::abs(x) < far)) return fill(to), true;  // not a number, or no neighbours can be told apart there
       x = fold(x, axes_[h]);
       double middle = std::floor(how_.order % 2 == 0 ? x + 0.5 : x);
-      if (how_.order == 1 && how_.extend != Extend::grid_constant && x <= static_cast<double>(axes_[h].extent - 1))
+      if (how_.order == 1 && ends_before_ && x <= static_cast<double>(axes_[h].extent - 1))
         middle = std::min(middle, axes_[h].top);
       const i64 start = static_cast<i64>(middle) - how_.order / 2;
       for (int k = 0; k <= how_.order; ++k) {
@@ -507,6 +514,7 @@ class Sampler {
   int ndim_ = 0, width_ = 0, log2_width_ = 0, out_width_ = 0;
   Dtype out_dtype_ = Dtype::uint8;
   bool loops_ = false;
+  bool ends_before_ = false;  // the neighbour beyond the last voxel is the one before it
   SampleAxis axes_[max_ndim] = {};
   i64 corner_[4] = {};
   Taps taps_[max_ndim];

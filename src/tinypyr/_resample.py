@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._sampling import Sampling, box_of
-from .grid import Grid, reordered
+from ._sampling import Sampling, Spans, box_of, checked_source
+from .grid import UNPOOLED, Grid, reordered
 from .pooling import downsample
 
 Box = tuple[slice, ...]
 
-#: Voxels of the output that are made at once: what is read for them is held meanwhile.
+#: Voxels of the output that are made at once, and of the source that are read for them and held meanwhile.
 _AT_ONCE = 1 << 21
+_READ_AT_ONCE = 1 << 24
 
 
 def resample(
@@ -84,6 +85,8 @@ def resample(
     """
     view = Resampled(source, grid, transform, order, antialias, source_grid=source_grid, mode=mode, cval=cval)
     made = _checked_out(out, grid, view.dtype)
+    if out is not None and isinstance(source, np.ndarray) and np.may_share_memory(out, source):
+        raise ValueError("out: shares memory with the source, which is still to be read")
     for start, stop in _blocks(grid.shape):
         view.fill(made[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))], start, stop)
     return made
@@ -145,6 +148,8 @@ class Resampled:
         level, factor = _level_for(levels, grid, matrix) if antialias else (levels[0], (1,) * grid.ndim)
         self._pooled = view = _Pooled(level, factor, "mode" if order == 0 else "mean")
         self._matrix, self._offset = to_voxels, offset = _voxel_map(view.grid, grid, matrix, shift)
+        if not np.isfinite(box_of(to_voxels, offset, [0] * grid.ndim, grid.shape)).all():
+            raise ValueError(f"grid: its voxels lie beyond all numbers in the source: {to_voxels.tolist()}, {offset}")
         still = tuple(
             axis
             for axis in range(grid.ndim)
@@ -166,10 +171,24 @@ class Resampled:
         """Make the voxels from ``start`` up to ``stop``."""
         sampling = self._sampling
         spans = sampling.needed(*box_of(self._matrix, self._offset, start, stop))
-        if spans is None:
+        if spans is not None and out.size > 1 and self._pooled.voxels(spans) > _READ_AT_ONCE:
+            axis = max(range(self.ndim), key=lambda axis: out.shape[axis])
+            middle = (start[axis] + stop[axis]) // 2
+            low, high = np.split(out, [middle - start[axis]], axis)
+            self.fill(low, start, [*stop[:axis], middle, *stop[axis + 1 :]])
+            self.fill(high, [*start[:axis], middle, *start[axis + 1 :]], stop)
+        elif spans is None:
             out[...] = sampling.fill()
         else:
             sampling.affine(sampling.part(spans, self._pooled.read), spans, self._matrix, self._offset, start, out)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("copy: False cannot be, because the voxels are made now")
+        made = np.empty(self.shape, self.dtype)
+        for start, stop in _blocks(self.shape):
+            self.fill(made[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))], start, stop)
+        return made if dtype is None else made.astype(dtype, copy=False)
 
     def __getitem__(self, box: Any) -> NDArray[Any]:
         """The voxels of a box: slices in steps of 1, integers, an ellipsis."""
@@ -178,6 +197,10 @@ class Resampled:
             at = wanted.index(Ellipsis)
             wanted[at : at + 1] = [slice(None)] * (self.ndim - len(wanted) + 1)
         wanted += [slice(None)] * (self.ndim - len(wanted))
+        if len(wanted) > self.ndim or any(
+            isinstance(w, bool) or not isinstance(w, (slice, int, np.integer)) for w in wanted
+        ):
+            raise IndexError(f"{box!r}: slices, integers and one ellipsis for {self.ndim} axes are needed")
         ranges = [
             range(n)[w if isinstance(w, slice) else slice(range(n)[w], range(n)[w] + 1)]
             for w, n in zip(wanted, self.shape, strict=True)
@@ -257,13 +280,18 @@ def _levels_of(source: Any, grid: Grid | None, name: str = "source") -> list[_Le
     if not (hasattr(source, "shape") and hasattr(source, "dtype") and hasattr(source, "__getitem__")):
         raise TypeError(f"{name}: {type(source).__name__} is neither a path nor an array")
     shape = tuple(int(n) for n in source.shape)
+    if hasattr(source, "translate_to"):  # TensorStore, whose first voxel may be anywhere
+        source = source.translate_to[(0,) * len(shape)]
+    if grid is None and len(shape) > 5:
+        raise ValueError(f"source_grid: needed for {len(shape)} dimensions, whose axes have no usual names")
     placed = Grid(shape) if grid is None else grid
     if not isinstance(placed, Grid):
         raise TypeError(f"source_grid: {type(grid).__name__} is not a Grid")
     if placed.shape != shape:
         raise ValueError(f"source_grid: of shape {placed.shape}, but {name} has shape {shape}")
-    dtype = getattr(source.dtype, "numpy_dtype", source.dtype)
-    return [_Level(placed, np.dtype(dtype).newbyteorder("="), source)]
+    dtype = np.dtype(getattr(source.dtype, "numpy_dtype", source.dtype)).newbyteorder("=")
+    checked_source(name, shape, dtype)
+    return [_Level(placed, dtype, source)]
 
 
 def _checked_out(out: NDArray[Any] | None, grid: Grid, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -300,21 +328,26 @@ def _voxel_map(
     source: Grid, grid: Grid, matrix: NDArray[np.float64], shift: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], list[float]]:
     """From the output's voxels to the source's."""
-    to_voxels = matrix * np.array(grid.scale) / np.array(source.scale)[:, None]
-    offset = (matrix @ np.array(grid.translation) + shift - np.array(source.translation)) / np.array(source.scale)
+    with np.errstate(over="ignore", invalid="ignore"):
+        to_voxels = matrix * np.array(grid.scale) / np.array(source.scale)[:, None]
+        offset = (matrix @ np.array(grid.translation) + shift - np.array(source.translation)) / np.array(source.scale)
     return to_voxels, offset.tolist()
 
 
 def _level_for(levels: list[_Level], grid: Grid, matrix: NDArray[np.float64]) -> tuple[_Level, tuple[int, ...]]:
     """The coarsest level whose voxels are no larger than the output's along any axis, and what is left to pool."""
-    reach = np.sqrt(np.square(matrix * np.array(grid.scale)).sum(axis=1))  # of an output voxel, along the source's axes
+    with np.errstate(over="ignore"):
+        reach = np.hypot.reduce(matrix * np.array(grid.scale), axis=1)  # of an output voxel, along the source's axes
     chosen = levels[0]
     for level in levels[1:]:
         if all(r >= s * (1 - 1e-9) for r, s in zip(reach, level.grid.scale, strict=True)):
             chosen = level
     most = [max(1, n) for n in chosen.grid.shape]
-    left = [math.floor(r / s * (1 + 1e-9)) for r, s in zip(reach, chosen.grid.scale, strict=True)]
-    return chosen, tuple(min(max(1, f), n) for f, n in zip(left, most, strict=True))
+    left = [
+        1 if axis.lower() in UNPOOLED else math.floor(min(r / s * (1 + 1e-9), n))
+        for axis, r, s, n in zip(grid.axes, reach.tolist(), chosen.grid.scale, most, strict=True)
+    ]
+    return chosen, tuple(max(1, f) for f in left)
 
 
 class _Pooled:
@@ -323,6 +356,10 @@ class _Pooled:
     def __init__(self, level: _Level, factor: tuple[int, ...], method: str) -> None:
         self.grid = level.grid.level(factor)
         self._level, self._factor, self._method = level, factor, method
+
+    def voxels(self, spans: Spans) -> int:
+        """How many of the other level's voxels these are made of."""
+        return math.prod(span.count * f for span, f in zip(spans, self._factor, strict=True))
 
     def read(self, box: Box) -> NDArray[Any]:
         """The voxels of a box."""

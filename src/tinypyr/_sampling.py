@@ -3,13 +3,14 @@
 `Sampling` says what such a value is: order of the spline, what lies beyond the array, filtered or not, with the
 meaning of :mod:`scipy.ndimage`. It knows which part of the array some places need (`needed`), reads it (`part`), and
 makes the values (`affine`, `points`). None depends on how places were divided; splines of order 2 and more do by what
-their filter loses at the border of a part, which is at most 1e-8 of the values' range.
+their filter loses at the border of a part, which is at most 1e-8 of the values' range (where these are finite).
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+import numbers
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -77,17 +78,16 @@ class Sampling:
     def __post_init__(self) -> None:
         if isinstance(self.order, bool) or not isinstance(self.order, (int, np.integer)) or not 0 <= self.order <= 5:
             raise ValueError(f"order: {self.order!r} is none of 0 (nearest), 1 (linear), 2, 3, 4, 5")
-        if self.mode not in _NUMBERS:
+        if not isinstance(self.mode, str) or self.mode not in _NUMBERS:
             raise ValueError(f"mode: {self.mode!r} is none of {', '.join(_NUMBERS)}")
-        parts = _number_type(self.dtype)
-        if parts is None:
-            raise TypeError(f"input: values between voxels of {self.dtype} are not defined; convert it first")
-        if isinstance(self.cval, (str, bytes)) or np.ndim(self.cval) != 0:
+        if not isinstance(self.cval, (numbers.Number, np.bool_)):
             raise TypeError(f"cval: {self.cval!r} is not a number")
+        try:
+            complex(self.cval)
+        except OverflowError:
+            raise ValueError(f"cval: {self.cval!r} is beyond all floats") from None
         if isinstance(self.cval, (complex, np.complexfloating)) and self.dtype.kind != "c":
             raise ValueError(f"cval: {self.cval!r} is complex, but the input is {self.dtype}")
-        if not self.shape:
-            raise ValueError("input: of no dimensions; at least one is needed")
         if core is None:
             raise ImportError("tinypyr: values between voxels need the compiled core; install it with a C++17 compiler")
 
@@ -132,6 +132,8 @@ class Sampling:
         return tuple(spans)
 
     def _span(self, n: int, low: float, high: float) -> Span | None:
+        if not (math.isfinite(low) and math.isfinite(high)):
+            return Span(0, n)
         margin = self.order // 2 + 1
         if self.mode in ("wrap", "grid-wrap"):
             period = n if self.mode == "grid-wrap" else n - 1
@@ -369,7 +371,10 @@ def box_of(
 
 def coordinates_of(values: ArrayLike, ndim: int, shape: Sequence[int]) -> NDArray[np.float64]:
     """Coordinates, checked."""
-    made = np.asarray(values)
+    try:
+        made = np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"coordinates: {error}") from None
     if made.dtype.kind not in "buif":
         raise TypeError(f"coordinates: of {made.dtype}; real numbers are needed")
     if made.ndim < 1 or made.shape[0] != ndim:
@@ -385,6 +390,14 @@ def coordinates_of(values: ArrayLike, ndim: int, shape: Sequence[int]) -> NDArra
 
 def _at_most(span: Span, n: int) -> Span:
     return Span(0, n) if span.count >= n else span
+
+
+def checked_source(name: str, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
+    """Refuse an array between whose voxels there are no values."""
+    if not shape:
+        raise ValueError(f"{name}: of no dimensions; at least one is needed")
+    if dtype.names is not None or dtype.kind not in "biufc" or (CODES and _number_type(dtype) is None):
+        raise TypeError(f"{name}: of {dtype}, between which there are no values; convert it first")
 
 
 def _number_type(dtype: np.dtype[Any]) -> np.dtype[Any] | None:

@@ -5,9 +5,10 @@ and their values those that scipy gives for the whole array, whatever the chunks
 zarr, TensorStore and the like; nothing of them is read before the result is computed, and then chunk by chunk.
 
 What differs from scipy: voxels of order 0 are copied, so 64-bit labels stay as they are; integers that would not fit
-their type take its nearest value instead of wrapping; float16 is computed as float32; and sums are added in another
-order, so that an integer halfway between two others may become the other one. ``prefilter`` is true by default, as in
-scipy, for orders above 1.
+their type take its nearest value instead of wrapping; float16 is computed as float32; coefficients are cast to
+``output`` once, not after every axis; sums are added in another order, so that an integer halfway between two others
+may become the other one; and with orders above 1 what is not finite reaches the voxels around it, not all of the array.
+``prefilter`` is true by default, as in scipy, for orders above 1.
 
 Examples
 --------
@@ -35,7 +36,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy.special import cosdg, sindg
 
-from .._sampling import Sampling, coordinates_of
+from .._sampling import Sampling, box_of, coordinates_of
 from ._graph import Affine, Filter, lazy, places, usual_depth
 from ._input import Input
 
@@ -73,7 +74,7 @@ def affine_transform(
         As dask takes them; by default the image's chunks, or some 16 MiB where it has none.
     mode : str
         What lies beyond the image, as in scipy: constant, grid-constant, nearest, mirror, reflect, grid-mirror, wrap or
-        grid-wrap.
+        grid-wrap; or "border", as constant, but that voxels reach half their length beyond their centres.
     cval : number
         What lies there with the two constant modes.
     prefilter : bool
@@ -101,6 +102,8 @@ def affine_transform(
     sampling = Sampling(source.shape, source.dtype, order, mode, cval, _truth("prefilter", prefilter))
     linear, shift = _map(matrix, offset, len(source.shape))
     shape = _extents("output_shape", source.shape if output_shape is None else output_shape, len(source.shape))
+    if not np.isfinite(box_of(linear, shift, [0] * len(shape), shape)).all():
+        raise ValueError(f"matrix: {linear.tolist()} leads beyond all numbers")
     chunks = source.output_chunks(output_chunks, shape)
     return lazy("affine_transform", source, Affine(sampling, linear, shift), chunks, source.dtype)
 

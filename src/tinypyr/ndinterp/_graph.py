@@ -65,8 +65,10 @@ class Filter:
                 spans.append(Span(first, min(n, b + depth) - first))
         return tuple(spans), [box for box, _ in self._reading().boxes(tuple(spans))]
 
-    def make(self, read: Any, spans: Spans, start: Sequence[int], stop: Sequence[int]) -> NDArray[Any]:
+    def make(self, read: Any, spans: Spans | None, start: Sequence[int], stop: Sequence[int]) -> NDArray[Any]:
         """A box of the output."""
+        if spans is None:  # (of no voxels)
+            return np.empty([b - a for a, b in zip(start, stop, strict=True)], self.dtype)
         voxels = self._reading().part(spans, read)
         if self.order > 1:
             voxels = filtered(voxels, spans, self.shape, self.order, self.mode, self.axes)
@@ -91,7 +93,7 @@ class Job:
 def run(what: Affine | Filter, bounds: Bounds, dtype: np.dtype[Any], job: Job, given: Any) -> NDArray[Any]:
     """One task."""
     reader = Blocks(bounds, job.indices, given, dtype) if isinstance(given, list) else given
-    return what.make(reader.read, job.spans, job.start, job.stop)  # type: ignore[arg-type]
+    return what.make(reader.read, job.spans, job.start, job.stop)
 
 
 def lazy(label: str, source: Input, what: Affine | Filter, chunks: Chunks, dtype: np.dtype[Any]) -> da.Array:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._sampling import checked_source
+
 try:
     import dask.array as da
 except ImportError:
@@ -95,26 +97,31 @@ class Input:
         if not (hasattr(array, "shape") and hasattr(array, "dtype") and hasattr(array, "__getitem__")):
             if not isinstance(array, (list, tuple)):
                 raise TypeError(f"{argument}: {type(array).__name__} is not an array")
-            array = np.asarray(array)
+            try:
+                array = np.asarray(array)
+            except ValueError as error:
+                raise ValueError(f"{argument}: {error}") from None
+        if isinstance(array, np.ma.MaskedArray):
+            raise TypeError(f"{argument}: masked; fill it first")
         if any(n != n for n in array.shape):
             raise ValueError(f"{argument}: of unknown extents {tuple(array.shape)}; compute its chunks first")
         self.shape: tuple[int, ...] = tuple(int(n) for n in array.shape)
         self.array = array
         self.lazy = isinstance(array, da.Array)
-        if hasattr(array, "chunk_layout"):  # TensorStore
+        if hasattr(array, "chunk_layout"):  # TensorStore, whose first voxel may be anywhere
+            self.array = array.translate_to[(0,) * array.rank]
             self.dtype = np.dtype(array.dtype.numpy_dtype)
             cut: Any = array.chunk_layout.read_chunk.shape
         else:
             self.dtype = np.dtype(array.dtype)
             cut = getattr(array, "chunks", None)
-        if self.dtype.names is not None or self.dtype.kind not in "biufc":
-            raise TypeError(f"{argument}: of {self.dtype}; numbers or booleans are needed")
+        checked_source(argument, self.shape, self.dtype)
         self.dtype = self.dtype.newbyteorder("=")
         #: As the input says; None where it does not.
         self.chunks: Chunks | None = cut if self.lazy else None
         if not self.lazy and cut and all(cut):
             self.chunks = da.core.normalize_chunks(tuple(cut), self.shape)
-        if self.lazy and type(array._meta).__module__.split(".")[0] != "numpy":
+        if self.lazy and type(array._meta) is not np.ndarray:
             raise TypeError(f"{argument}: dask chunks of {type(array._meta).__name__}; arrays of numpy are needed")
 
     def output_chunks(self, wanted: Any, shape: Sequence[int]) -> Chunks:
@@ -122,12 +129,12 @@ class Input:
         if wanted is None and self.chunks is not None and len(shape) == len(self.shape):
             if tuple(shape) == self.shape:
                 return self.chunks
-            wanted = tuple(max(along) for along in self.chunks)
+            wanted = tuple(max(1, *along) for along in self.chunks)
         if wanted is None:
             return da.core.normalize_chunks("auto", tuple(shape), limit=_USUAL_CHUNK, dtype=self.dtype)  # type: ignore
         try:
             return da.core.normalize_chunks(wanted, tuple(shape), dtype=self.dtype)  # type: ignore[no-any-return]
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, ZeroDivisionError) as error:
             raise ValueError(
                 f"output_chunks: {wanted!r} do not cut an output of shape {tuple(shape)}: {error}"
             ) from None
