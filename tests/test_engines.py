@@ -388,7 +388,7 @@ def test_a_script_without_a_guard(base: Path, tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
-    assert 'if __name__ == "__main__"' in done.stderr.splitlines()[-1]
+    assert 'if __name__ == "__main__"' in done.stderr  # (after which Python may tell of what its processes left)
 
 
 def test_a_block_that_ends_its_process_is_the_only_one_to_fail(base: Path, tmp_path: Path) -> None:

@@ -186,8 +186,9 @@ for index, block in blocks(volume, (2, 2, 2)):
 # every module, also those that no function above has touched
 import importlib, pkgutil
 for module in pkgutil.walk_packages(copy.__path__, copy.__name__ + "."):
-    wants_tensorstore = ".tinypyr.store" in module.name or module.name.endswith(".pyramid_sampler")  # which is not here
-    if module.name.endswith("__main__") or wants_tensorstore:
+    # (TensorStore and dask are not here)
+    wants_more = any(part in module.name for part in (".tinypyr.store", ".ndinterp", ".pyramid_sampler"))
+    if module.name.endswith("__main__") or wants_more:
         continue
     importlib.import_module(module.name)
 try:
@@ -196,6 +197,12 @@ except ImportError as error:
     assert "TensorStore" in str(error)
 else:
     raise AssertionError("stores without TensorStore")
+try:
+    importlib.import_module(copy.__name__ + ".ndinterp")
+except ImportError as error:
+    assert "tinypyr[dask]" in str(error), error
+else:
+    raise AssertionError("ndinterp without dask")
 strangers = [name for name in sys.modules if name.split(".")[0] in ("tinypyr", "fastremap")]
 assert not strangers, strangers
 print("right, with", copy.isas()[0])

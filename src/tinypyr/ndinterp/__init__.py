@@ -31,10 +31,14 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-import dask.array as da
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from scipy.special import cosdg, sindg
+
+try:
+    import dask.array as da
+    from scipy.special import cosdg, sindg
+except ImportError:
+    raise ImportError('tinypyr.ndinterp needs dask and scipy: pip install "tinypyr[dask]"') from None
 
 from .._sampling import Sampling, box_of, coordinates_of
 from ._graph import Affine, Filter, lazy, places, usual_depth

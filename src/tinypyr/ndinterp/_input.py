@@ -9,15 +9,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
 from .._sampling import checked_source
-
-try:
-    import dask.array as da
-except ImportError:
-    raise ImportError('tinypyr.ndinterp needs dask and scipy: pip install "tinypyr[dask]"') from None
 
 Chunks = tuple[tuple[int, ...], ...]
 Index = tuple[int, ...]
