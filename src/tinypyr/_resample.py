@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from collections.abc import Sequence
@@ -12,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._sampling import Sampling, Spans, box_of, checked_source
+from . import _arrays
+from ._sampling import Sampling, Spans, box_of, checked_source, matrix_of, parted
 from .grid import UNPOOLED, Grid, reordered
 from .pooling import downsample
 
@@ -87,8 +87,7 @@ def resample(
     made = _checked_out(out, grid, view.dtype)
     if out is not None and isinstance(source, np.ndarray) and np.may_share_memory(out, source):
         raise ValueError("out: shares memory with the source, which is still to be read")
-    for start, stop in _blocks(grid.shape):
-        view.fill(made[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))], start, stop)
+    view.fill(made, (0,) * grid.ndim, grid.shape)
     return made
 
 
@@ -150,12 +149,11 @@ class Resampled:
         self._matrix, self._offset = to_voxels, offset = _voxel_map(view.grid, grid, matrix, shift)
         if not np.isfinite(box_of(to_voxels, offset, [0] * grid.ndim, grid.shape)).all():
             raise ValueError(f"grid: its voxels lie beyond all numbers in the source: {to_voxels.tolist()}, {offset}")
+        moved = to_voxels != np.eye(grid.ndim)
         still = tuple(
             axis
             for axis in range(grid.ndim)
-            if to_voxels[axis].tolist() == np.eye(grid.ndim)[axis].tolist()
-            and to_voxels[:, axis].tolist() == np.eye(grid.ndim)[axis].tolist()
-            and offset[axis] == 0
+            if not (moved[axis].any() or moved[:, axis].any() or offset[axis] != 0)
             and grid.shape[axis] <= view.grid.shape[axis]
         )
         if len(still) == grid.ndim:
@@ -168,10 +166,13 @@ class Resampled:
         self.ndim = grid.ndim
 
     def fill(self, out: NDArray[Any], start: Sequence[int], stop: Sequence[int]) -> None:
-        """Make the voxels from ``start`` up to ``stop``."""
+        """Make the voxels from ``start`` up to ``stop``: halves of them, where these or what they need are many."""
         sampling = self._sampling
+        if out.size == 0:
+            return
         spans = sampling.needed(*box_of(self._matrix, self._offset, start, stop))
-        if spans is not None and out.size > 1 and self._pooled.voxels(spans) > _READ_AT_ONCE:
+        needed = 0 if spans is None else self._pooled.voxels(spans)
+        if out.size > _AT_ONCE or (out.size > 1 and needed > _READ_AT_ONCE):
             axis = max(range(self.ndim), key=lambda axis: out.shape[axis])
             middle = (start[axis] + stop[axis]) // 2
             low, high = np.split(out, [middle - start[axis]], axis)
@@ -185,9 +186,7 @@ class Resampled:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError("copy: False cannot be, because the voxels are made now")
-        made = np.empty(self.shape, self.dtype)
-        for start, stop in _blocks(self.shape):
-            self.fill(made[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))], start, stop)
+        made = self[...]
         return made if dtype is None else made.astype(dtype, copy=False)
 
     def __getitem__(self, box: Any) -> NDArray[Any]:
@@ -208,8 +207,7 @@ class Resampled:
         if any(along.step != 1 for along in ranges):
             raise IndexError(f"{box!r}: slices in steps of 1 are needed")
         made = np.empty([len(along) for along in ranges], self.dtype)
-        if made.size:
-            self.fill(made, [along.start for along in ranges], [along.stop for along in ranges])
+        self.fill(made, [along.start for along in ranges], [along.stop for along in ranges])
         return made[tuple(slice(None) if isinstance(w, slice) else 0 for w in wanted)]
 
 
@@ -257,13 +255,10 @@ class _Level:
 
     def read(self, box: Box) -> NDArray[Any]:
         """The voxels of a box."""
-        if self.order is not None:
-            own = [box[self.order.index(axis)] for axis in range(len(box))]
-            return _Level(self.grid, self.dtype, self.array).read(tuple(own)).transpose(self.order)
-        found = self.array[box]
-        if hasattr(found, "read"):  # TensorStore
-            found = found.read().result()
-        return np.asarray(found.compute() if hasattr(found, "compute") else found)
+        if self.order is None:
+            return _arrays.read(self.array, box)
+        own = tuple(box[self.order.index(axis)] for axis in range(len(box)))
+        return _arrays.read(self.array, own).transpose(self.order)
 
 
 def _levels_of(source: Any, grid: Grid | None, name: str = "source") -> list[_Level]:
@@ -274,14 +269,12 @@ def _levels_of(source: Any, grid: Grid | None, name: str = "source") -> list[_Le
         if grid is not None:
             raise ValueError(f"source_grid: {name} is a store, which has its own")
         return [
-            _Level(level.grid, np.dtype(level.array.dtype.numpy_dtype), level.array, level.holds_labels)
+            _Level(level.grid, _arrays.dtype_of(level.array), level.array, level.holds_labels)
             for level in levels(source)
         ]
     if not (hasattr(source, "shape") and hasattr(source, "dtype") and hasattr(source, "__getitem__")):
         raise TypeError(f"{name}: {type(source).__name__} is neither a path nor an array")
     shape = tuple(int(n) for n in source.shape)
-    if hasattr(source, "translate_to"):  # TensorStore, whose first voxel may be anywhere
-        source = source.translate_to[(0,) * len(shape)]
     if grid is None and len(shape) > 5:
         raise ValueError(f"source_grid: needed for {len(shape)} dimensions, whose axes have no usual names")
     placed = Grid(shape) if grid is None else grid
@@ -289,9 +282,9 @@ def _levels_of(source: Any, grid: Grid | None, name: str = "source") -> list[_Le
         raise TypeError(f"source_grid: {type(grid).__name__} is not a Grid")
     if placed.shape != shape:
         raise ValueError(f"source_grid: of shape {placed.shape}, but {name} has shape {shape}")
-    dtype = np.dtype(getattr(source.dtype, "numpy_dtype", source.dtype)).newbyteorder("=")
+    dtype = _arrays.dtype_of(source)
     checked_source(name, shape, dtype)
-    return [_Level(placed, dtype, source)]
+    return [_Level(placed, dtype, _arrays.from_zero(source))]
 
 
 def _checked_out(out: NDArray[Any] | None, grid: Grid, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -308,20 +301,13 @@ def _checked_out(out: NDArray[Any] | None, grid: Grid, dtype: np.dtype[Any]) -> 
 def _world_map(transform: ArrayLike | None, ndim: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if transform is None:
         return np.eye(ndim), np.zeros(ndim)
-    try:
-        made = np.asarray(transform, np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"transform: {transform!r} is not a matrix of real numbers") from None
+    made = matrix_of("transform", transform)
     if made.shape not in ((ndim, ndim + 1), (ndim + 1, ndim + 1)):
         raise ValueError(
             f"transform: of shape {made.shape}; ({ndim}, {ndim + 1}) or ({ndim + 1}, {ndim + 1}) is needed"
         )
-    if not np.isfinite(made).all():
-        raise ValueError(f"transform: {made.tolist()} is not finite")
-    rows = made.tolist()
-    if len(rows) == ndim + 1 and rows[-1] != [0.0] * ndim + [1.0]:
-        raise ValueError(f"transform: its last row must be {[0.0] * ndim + [1.0]}, not {rows[-1]}")
-    return np.array([row[:ndim] for row in rows[:ndim]]), np.array([row[ndim] for row in rows[:ndim]])
+    matrix, shift = parted("transform", made, ndim)
+    return matrix, np.array(shift)
 
 
 def _voxel_map(
@@ -372,13 +358,3 @@ class _Pooled:
             fine.append(slice(first, min(n, wanted.stop * f - o % f)))
             origin.append(o + first)
         return downsample(self._level.read(tuple(fine)), self._factor, self._method, origin=origin)  # type: ignore[arg-type]
-
-
-def _blocks(shape: Sequence[int]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Boxes of an output, nearly cubes of so many voxels that what they need is held."""
-    edge = list(shape)
-    while math.prod(edge) > _AT_ONCE:
-        longest = max(range(len(edge)), key=lambda axis: edge[axis])
-        edge[longest] = -(-edge[longest] // 2)
-    starts = itertools.product(*(range(0, n, max(1, e)) for n, e in zip(shape, edge, strict=True)))
-    return [(at, tuple(min(n, a + e) for a, e, n in zip(at, edge, shape, strict=True))) for at in starts]

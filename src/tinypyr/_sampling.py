@@ -369,6 +369,25 @@ def box_of(
     return lows, highs
 
 
+def matrix_of(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """A matrix of finite numbers."""
+    try:
+        made = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: {values!r} is not one of real numbers") from None
+    if not np.isfinite(made).all():
+        raise ValueError(f"{name}: {made.tolist()} is not finite")
+    return made
+
+
+def parted(name: str, matrix: NDArray[np.float64], ndim: int) -> tuple[NDArray[np.float64], tuple[float, ...]]:
+    """The square part and the last column of a matrix of shape (ndim, ndim + 1) or (ndim + 1, ndim + 1)."""
+    rows = matrix.tolist()
+    if len(rows) == ndim + 1 and rows[-1] != [0.0] * ndim + [1.0]:
+        raise ValueError(f"{name}: its last row must be {[0.0] * ndim + [1.0]}, not {rows[-1]}")
+    return np.array([row[:ndim] for row in rows[:ndim]]), tuple(row[ndim] for row in rows[:ndim])
+
+
 def coordinates_of(values: ArrayLike, ndim: int, shape: Sequence[int]) -> NDArray[np.float64]:
     """Coordinates, checked."""
     try:

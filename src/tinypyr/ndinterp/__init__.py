@@ -40,7 +40,7 @@ try:
 except ImportError:
     raise ImportError('tinypyr.ndinterp needs dask and scipy: pip install "tinypyr[dask]"') from None
 
-from .._sampling import Sampling, box_of, coordinates_of
+from .._sampling import Sampling, box_of, coordinates_of, matrix_of, parted
 from ._graph import Affine, Filter, lazy, places, usual_depth
 from ._input import Input
 
@@ -327,23 +327,15 @@ def _filtered(
 
 def _map(matrix: ArrayLike, offset: Any, ndim: int) -> tuple[NDArray[np.float64], tuple[float, ...]]:
     """A square matrix and an offset per axis."""
-    try:
-        made = np.asarray(matrix, np.float64)
-    except (TypeError, ValueError):
-        raise TypeError(f"matrix: {matrix!r} is not one of real numbers") from None
+    made = matrix_of("matrix", matrix)
     shape: tuple[int, ...] = made.shape
     if shape not in ((ndim,), (ndim, ndim), (ndim, ndim + 1), (ndim + 1, ndim + 1)):
         raise ValueError(
             f"matrix: of shape {shape}; an image of {ndim} dimensions needs ({ndim},), ({ndim}, {ndim}), "
             f"({ndim}, {ndim + 1}) or ({ndim + 1}, {ndim + 1})"
         )
-    if not np.isfinite(made).all():
-        raise ValueError(f"matrix: {made.tolist()} is not finite")
-    rows = made.tolist()
-    if shape[0] == ndim + 1 and rows[-1] != [0.0] * ndim + [1.0]:
-        raise ValueError(f"matrix: its last row must be {[0.0] * ndim + [1.0]}, not {rows[-1]}")
     if shape[-1] == ndim + 1:
-        return np.array([row[:ndim] for row in rows[:ndim]]), tuple(row[ndim] for row in rows[:ndim])
+        return parted("matrix", made, ndim)
     try:
         shift = np.asarray(offset, np.float64)
     except (TypeError, ValueError):

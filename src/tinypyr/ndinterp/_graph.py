@@ -173,8 +173,7 @@ def places(label: str, source: Input, sampling: Sampling, coordinates: NDArray[n
         spans = sampling.needed(mine.min(axis=1), mine.max(axis=1))
         if spans is None:
             continue
-        boxes = [box for box, _ in sampling.boxes(spans)]
-        indices = sorted({index for box in boxes for index in itertools.product(*bounds.touching(box))})
+        indices = bounds.covering(box for box, _ in sampling.boxes(spans))
         if source.lazy:
             given: list[Any] = [(source.array.name, *index) for index in indices]
         else:

@@ -13,6 +13,7 @@ import dask.array as da
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _arrays
 from .._sampling import checked_source
 
 Chunks = tuple[tuple[int, ...], ...]
@@ -41,6 +42,10 @@ class Bounds:
             range(bisect.bisect_right(starts, wanted.start) - 1, bisect.bisect_left(starts, wanted.stop))
             for starts, wanted in zip(self.starts, box, strict=True)
         ]
+
+    def covering(self, boxes: Iterable[Box]) -> list[Index]:
+        """The chunks that hold any of some boxes."""
+        return sorted({index for box in boxes for index in itertools.product(*self.touching(box))})
 
     def box(self, index: Index) -> Box:
         """The voxels of a chunk."""
@@ -82,8 +87,7 @@ class Whole:
 
     def read(self, box: Box) -> NDArray[Any]:
         """The voxels of a box."""
-        found = self._array[box]
-        return np.asarray(found.read().result() if hasattr(found, "read") else found)
+        return _arrays.read(self._array, box)
 
 
 class Input:
@@ -102,17 +106,12 @@ class Input:
         if any(n != n for n in array.shape):
             raise ValueError(f"{argument}: of unknown extents {tuple(array.shape)}; compute its chunks first")
         self.shape: tuple[int, ...] = tuple(int(n) for n in array.shape)
-        self.array = array
+        self.array = _arrays.from_zero(array)
         self.lazy = isinstance(array, da.Array)
-        if hasattr(array, "chunk_layout"):  # TensorStore, whose first voxel may be anywhere
-            self.array = array.translate_to[(0,) * array.rank]
-            self.dtype = np.dtype(array.dtype.numpy_dtype)
-            cut: Any = array.chunk_layout.read_chunk.shape
-        else:
-            self.dtype = np.dtype(array.dtype)
-            cut = getattr(array, "chunks", None)
+        self.dtype = _arrays.dtype_of(array)
         checked_source(argument, self.shape, self.dtype)
-        self.dtype = self.dtype.newbyteorder("=")
+        layout = getattr(array, "chunk_layout", None)  # TensorStore's
+        cut: Any = layout.read_chunk.shape if layout is not None else getattr(array, "chunks", None)
         #: As the input says; None where it does not.
         self.chunks: Chunks | None = cut if self.lazy else None
         if not self.lazy and cut and all(cut):
@@ -155,5 +154,5 @@ class Input:
         """What a task must be given to read these boxes: the chunks' numbers, and keys of a graph."""
         if not self.lazy:
             return [], f"{name}-input"
-        indices = sorted({index for box in boxes for index in itertools.product(*bounds.touching(box))})
+        indices = bounds.covering(boxes)
         return indices, [(self.array.name, *index) for index in indices]
