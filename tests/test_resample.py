@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,7 +183,7 @@ def test_a_view_is_written_block_by_block(tmp_path: Path) -> None:
     turn = np.concatenate([np.linalg.qr(rng.normal(size=(3, 3)))[0], [[20], [22], [30]]], axis=1)
     view = tinypyr.Resampled(image, grid, turn)
     where = tmp_path / "turned.ome.zarr"
-    store.build(view, where, grid=view.grid, factor=2, levels=2, chunks=(16, 16, 16), memory="4MiB", progress=False)
+    store.build(view, where, factor=2, levels=2, chunks=(16, 16, 16), memory="4MiB", progress=False)
     levels = [level.array.read().result() for level in store.levels(where)]
     whole = tinypyr.resample(image, grid, turn)
     np.testing.assert_array_equal(levels[0], whole)
@@ -293,3 +295,95 @@ def test_out_is_filled_and_given_back() -> None:
     out.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
         tinypyr.resample(image, Grid((2, 2)), out=out)
+
+
+def a_turn(tmp_path: Path) -> tuple[Path, Grid, Array]:
+    """A store, a grid, and a matrix from the world of the grid to that of the store."""
+    from tinypyr import store
+
+    rng = np.random.default_rng(11)
+    image = rng.integers(0, 255, (40, 50, 60), dtype=np.uint8)
+    where = tmp_path / "image.ome.zarr"
+    store.build(image, where, factor=2, levels=1, chunks=(16, 16, 16), progress=False)
+    grid = Grid((24, 35, 33), scale=(1.5, 1.3, 2.1), translation=(-2, 1, 3))
+    return where, grid, np.concatenate([np.linalg.qr(rng.normal(size=(3, 3)))[0], [[20], [22], [30]]], axis=1)
+
+
+def test_other_processes_make_a_view_again(tmp_path: Path) -> None:
+    """A saved plan of a view, in parts and by processes: the bits of the whole."""
+    pytest.importorskip("tensorstore", reason="an extra of its own")
+    from tinypyr import store
+
+    source, grid, turn = a_turn(tmp_path)
+    view = tinypyr.Resampled(source, grid, turn, cval=7)
+    whole = tinypyr.resample(source, grid, turn, cval=7)
+    plan = store.plan(view, tmp_path / "parts", factor=2, levels=1, chunks=(8, 8, 8), block=1, workers=1)
+    plan.save(tmp_path / "plan.json")
+    for part in (2, 1):
+        command = [sys.executable, "-m", "tinypyr", "run", str(tmp_path / "plan.json"), "--part", f"{part}/2"]
+        subprocess.run(command, check=True)
+    store.finalize(store.load(tmp_path / "plan.json"))
+    cut: dict[str, Any] = {"factor": 2, "levels": 1, "chunks": (8, 8, 8), "block": 1, "progress": False}
+    store.build(view, tmp_path / "processes", engine="processes", **cut)
+    for name in ("parts", "processes"):
+        levels = store.levels(tmp_path / name)
+        np.testing.assert_array_equal(levels[0].array.read().result(), whole)
+        assert levels[0].grid == grid
+        assert not store.check(tmp_path / name)
+    with pytest.raises(store.StoreError, match="array in memory"):
+        store.plan(tinypyr.Resampled(np.ones((4, 4, 4)), grid), tmp_path / "no").save(tmp_path / "no.json")
+
+
+def test_another_view_is_not_taken_for_the_one_that_began(tmp_path: Path) -> None:
+    pytest.importorskip("tensorstore", reason="an extra of its own")
+    from tinypyr import store
+
+    source, grid, turn = a_turn(tmp_path)
+    cut: dict[str, Any] = {"factor": 2, "levels": 1, "chunks": (8, 8, 8), "block": 1}
+    target = tmp_path / "turned"
+    plan = store.plan(tinypyr.Resampled(source, grid, turn), target, **cut)
+    plan.save(tmp_path / "plan.json")
+    store.run(plan, part=(1, 2))
+    with pytest.raises(store.StoreError, match=r"another build has begun there .antialias: True there, False here"):
+        store.build(tinypyr.Resampled(source, grid, turn, antialias=False), target, **cut)
+    level = next(path for path in source.rglob("c/0/0/0") if path.is_file())
+    level.write_bytes(level.read_bytes() + b"\0")
+    with pytest.raises(store.StoreError, match="a source that has changed"):
+        store.load(tmp_path / "plan.json")
+    with pytest.raises(store.StoreError, match="choose another target"):
+        store.plan(tinypyr.Resampled(source, grid), source / "inside")
+
+
+def test_the_command_sees_a_store_through_another_grid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("tensorstore", reason="an extra of its own")
+    from tinypyr import cli, store
+
+    source, grid, turn = a_turn(tmp_path)
+    np.savetxt(tmp_path / "turn.txt", turn)
+    store.build(np.zeros(grid.shape, np.uint8), tmp_path / "atlas", grid=grid, levels=0, progress=False)
+    spacing = (["--spacing", "2,2,2"], tinypyr.resample(source, Grid((40, 50, 60)).level(2)))
+    like = (["--like", str(tmp_path / "atlas"), "--transform", str(tmp_path / "turn.txt"), "--order", "0"],)
+    for number, (options, want) in enumerate([spacing, (*like, tinypyr.resample(source, grid, turn, order=0))]):
+        where = str(tmp_path / f"made{number}")
+        assert cli.main(["build", str(source), where, *options, "--levels=1", "--progress=none"]) == 0
+        np.testing.assert_array_equal(store.levels(where)[0].array.read().result(), want)
+    for options, message in (
+        (["--order", "0"], "--like, --spacing: one of them"),
+        (["--spacing", "2,2"], "scale: "),
+        (["--spacing", "2,2,2", "--transform", "nowhere.txt"], "--transform: nowhere.txt"),
+    ):
+        capsys.readouterr()
+        assert cli.main(["build", str(source), str(tmp_path / "no"), *options]) == 2
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "no").exists()
+
+
+def test_a_view_of_labels_is_of_labels(tmp_path: Path) -> None:
+    pytest.importorskip("tensorstore", reason="an extra of its own")
+    from tinypyr import store
+
+    labels = np.random.default_rng(0).integers(0, 5, (16, 16), dtype=np.uint8)
+    where = tmp_path / "labels.ome.zarr"
+    store.build(labels, where, factor=2, levels=1, method="mode", progress=False)
+    view = tinypyr.Resampled(where, Grid((32, 32), scale=(0.5, 0.5), translation=(-0.25, -0.25)), order=0)
+    assert store.plan(view, tmp_path / "fine").method == "mode"

@@ -1,11 +1,66 @@
-"""Arrays of other packages (numpy, dask, zarr, TensorStore and the like), as values between voxels need them."""
+"""Arrays of other packages (numpy, dask, zarr, TensorStore and the like); ours that are made where they are read."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import os
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class View(Protocol):
+    """An array that is made where it is read, from a recipe by which other processes make it again."""
+
+    def recipe(self) -> dict[str, Any]:
+        """As JSON: what it was made with. ``source`` is the path or URL of what it reads, None for an array."""
+
+    @classmethod
+    def from_recipe(cls, recipe: dict[str, Any]) -> Any:
+        """What ``recipe`` told."""
+
+
+Kind = TypeVar("Kind", bound=type[View])
+
+_VIEWS: dict[str, type[View]] = {}
+
+
+def view(kind: Kind) -> Kind:
+    """Let arrays of this class be made again by its name."""
+    _VIEWS[kind.__name__] = kind
+    return kind
+
+
+def recipe_of(array: Any) -> dict[str, Any] | None:
+    """What makes a view again, as it is after a way through JSON; None of other arrays."""
+    if type(array) not in _VIEWS.values():
+        return None
+    told: dict[str, Any] = json.loads(json.dumps({"view": type(array).__name__, **array.recipe()}))
+    return told
+
+
+def remade(recipe: dict[str, Any]) -> Any:
+    """The view that a recipe is of."""
+    given = dict(recipe)
+    return _VIEWS[given.pop("view")].from_recipe(given)
+
+
+def number_as_json(value: complex) -> Any:
+    """A number, whatever kind it is of."""
+    made = value.item() if isinstance(value, np.generic) else value
+    return [made.real, made.imag] if isinstance(made, complex) else made
+
+
+def number_from_json(value: Any) -> complex:
+    """What ``number_as_json`` was given."""
+    return complex(*value) if isinstance(value, list) else value
+
+
+def whole_path(where: str | os.PathLike[str]) -> str:
+    """A path or URL that means the same in other processes, wherever they run."""
+    name = os.fspath(where)
+    return name if "://" in name else os.path.abspath(name)
 
 
 def from_zero(array: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -91,12 +91,13 @@ def resample(
     return made
 
 
+@_arrays.view
 class Resampled:
     """What `resample` would make, made where it is asked for: an array that is as large as one likes.
 
     It has a shape, a dtype and a grid, and slices of it are numpy arrays; nothing is kept. So it is a source for
-    `tinypyr.store.build` (which writes it block by block, with its levels, in bounded memory) and for
-    ``dask.array.from_array``.
+    `tinypyr.store.build` (which writes it block by block, with its levels, in bounded memory; of a store also by other
+    processes and machines) and for ``dask.array.from_array``.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ class Resampled:
     >>> view = tinypyr.Resampled(np.arange(12.0).reshape(3, 4), fine)
     >>> view[2:4, 1]
     array([4.5, 6.5])
-    >>> report = store.build(view, "memory://fine.ome.zarr", grid=view.grid, levels=1, progress=False)
+    >>> report = store.build(view, "memory://fine.ome.zarr", levels=1, progress=False)
     """
 
     def __init__(
@@ -161,9 +162,33 @@ class Resampled:
         self._sampling = Sampling(view.grid.shape, level.dtype, order, mode, cval, still=still)
         #: Where its voxels lie.
         self.grid = grid
+        #: Whether they are labels, which must not be averaged.
+        self.holds_labels = level.holds_labels
         self.shape = grid.shape
         self.dtype = level.dtype
         self.ndim = grid.ndim
+        self._recipe = {
+            "source": _arrays.whole_path(source) if isinstance(source, (str, os.PathLike)) else None,
+            "grid": asdict(grid),
+            "transform": np.column_stack([matrix, shift]).tolist(),
+            "order": self._sampling.order,
+            "antialias": bool(antialias),
+            "source_grid": None if source_grid is None else asdict(source_grid),
+            "mode": mode,
+            "cval": _arrays.number_as_json(self._sampling.cval),
+        }
+
+    def recipe(self) -> dict[str, Any]:
+        """As JSON: what it was made with; an array as source is None."""
+        return dict(self._recipe)
+
+    @classmethod
+    def from_recipe(cls, recipe: dict[str, Any]) -> Resampled:
+        """What a recipe tells, of a store."""
+        given = dict(recipe)
+        given["grid"] = Grid(**given["grid"])
+        given["cval"] = _arrays.number_from_json(given["cval"])
+        return cls(**given)
 
     def fill(self, out: NDArray[Any], start: Sequence[int], stop: Sequence[int]) -> None:
         """Make the voxels from ``start`` up to ``stop``: halves of them, where these or what they need are many."""

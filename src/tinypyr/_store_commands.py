@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ._resample import Resampled
 from .grid import Grid
 
 BUILD = """\
@@ -32,6 +33,7 @@ examples:
   tinypyr build em.ome.zarr
   tinypyr build em.ome.zarr em.n5 --format n5 --factor 2,2,2 --levels 3
   tinypyr build labels.ome.zarr --method mode --memory 4GiB --workers 8
+  tinypyr build em.ome.zarr turned.ome.zarr --like atlas.ome.zarr --transform em-from-atlas.txt
 """
 
 PLAN = """\
@@ -126,6 +128,13 @@ def _number(text: str) -> Any:
     raise argparse.ArgumentTypeError(f"{text!r} is not a number")
 
 
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not numbers with commas between") from None
+
+
 def add(commands: Any) -> None:
     """Add the commands to those of ``tinypyr``."""
     form = argparse.RawDescriptionHelpFormatter
@@ -171,6 +180,16 @@ def add(commands: Any) -> None:
         )
         command.add_argument("--workers", type=int, metavar="N", help="blocks at once (default: one per core)")
         command.add_argument("--force", action="store_true", help="allow means of labels")
+        other = command.add_argument_group("level 0 of TARGET: SOURCE seen through another grid (see tinypyr.resample)")
+        other.add_argument("--like", metavar="STORE", help="whose voxels lie where those of TARGET shall")
+        other.add_argument("--spacing", type=_numbers, metavar="S,...", help="the size of a voxel, in SOURCE's units")
+        other.add_argument(
+            "--transform",
+            metavar="FILE",
+            help="rows of numbers: the n x (n + 1) matrix from the world of TARGET to that of SOURCE",
+        )
+        other.add_argument("--order", type=int, metavar="N", help="0 for labels, 1 linear, 2 to 5 splines (as fits)")
+        other.add_argument("--no-antialias", action="store_true", help="skip what lies between larger voxels")
         if name == "build":
             _add_running(command)
             command.set_defaults(run=_build)
@@ -334,10 +353,33 @@ def _arguments(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(arguments, name) for name in names.split()}
 
 
+def _source(arguments: argparse.Namespace) -> Any:
+    """What to build from: the store itself, or what is seen of it through another grid."""
+    import numpy as np
+
+    from . import store
+
+    given = {name: getattr(arguments, name) for name in ("like", "spacing", "transform", "order", "no_antialias")}
+    if all(value is None or value is False for value in given.values()):
+        return arguments.source
+    if (arguments.like is None) == (arguments.spacing is None):
+        raise ValueError("--like, --spacing: one of them is needed to see SOURCE through another grid")
+    base = store.levels(arguments.source)[0]
+    grid = store.levels(arguments.like)[0].grid if arguments.like is not None else base.grid.respaced(arguments.spacing)
+    matrix = None
+    if arguments.transform is not None:
+        try:
+            matrix = np.loadtxt(arguments.transform, ndmin=2)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"--transform: {arguments.transform} is not rows of numbers: {error}") from None
+    order = (0 if base.holds_labels else 1) if arguments.order is None else arguments.order
+    return Resampled(arguments.source, grid, matrix, order, not arguments.no_antialias)
+
+
 def _plan(arguments: argparse.Namespace) -> int:
     from . import store
 
-    made = store.plan(arguments.source, arguments.target, **_arguments(arguments))
+    made = store.plan(_source(arguments), arguments.target, **_arguments(arguments))
     if arguments.out is not None:
         made.save(arguments.out)
     print(json.dumps(made.describe(), indent=1) if arguments.json else made)
@@ -382,7 +424,7 @@ def _build(arguments: argparse.Namespace) -> int:
 
     with _engine(arguments) as engine:
         report = store.build(
-            arguments.source,
+            _source(arguments),
             arguments.target,
             engine=engine,
             resume=not arguments.no_resume,

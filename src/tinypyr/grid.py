@@ -151,6 +151,35 @@ class Grid:
         """
         return [self.level(total, method) for total in cumulative(factors, self.ndim)]
 
+    def respaced(self, scale: Iterable[float]) -> Grid:
+        """The grid of the same box of the world in voxels of another size, the last of which may reach beyond it.
+
+        Parameters
+        ----------
+        scale : sequence of float
+            Distance between the centres of neighbours, in ``units``, one per axis.
+
+        Returns
+        -------
+        Grid
+
+        Examples
+        --------
+        >>> from tinypyr import Grid
+        >>> grid = Grid((10, 100), scale=(40, 8))
+        >>> grid.respaced((40, 12)).shape
+        (10, 67)
+        >>> grid.respaced((80, 16)) == grid.level(2)
+        True
+        """
+        made = Grid(self.shape, self.axes, scale)
+        shape = []
+        for n, old, new in zip(self.shape, self.scale, made.scale, strict=True):
+            exact = n * old / new
+            shape.append(round(exact) if abs(exact - round(exact)) < 1e-9 * exact else math.ceil(exact))
+        middle = [at + (new - old) / 2 for at, old, new in zip(self.translation, self.scale, made.scale, strict=True)]
+        return replace_grid(self, shape=shape, scale=made.scale, translation=middle, voxel_offset=None)
+
     def schedule(
         self,
         factor: Any = "auto",

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .. import _arrays
 from ..grid import Grid, cumulative, factors_between
 from ..pooling import METHODS, ROUNDINGS, TIES, _check_array, _checked_ignore, _choice
 from ._cut import cut_up
@@ -136,7 +137,7 @@ def plan(
         raise StoreError(f"source: shape {base.shape} holds nothing to pool")
     _check_array(base.shape, read.dtype)
     left_out = _checked_ignore(ignore, read.dtype)
-    place, in_place = _target(volume, target)
+    place, in_place = _target(read, target)
     if in_place and volume is not None and format not in (None, volume.format):
         raise ValueError(f"format: levels beside a level 0 of {volume.format} cannot be {format}; give a target")
     chosen = format or (volume.format if in_place and volume is not None else "ome-zarr-0.5")
@@ -144,7 +145,7 @@ def plan(
         raise ValueError("grid: of precomputed in place, whose info file says where its base lies; change it there")
     if codec is not None and codec not in CODECS:
         raise ValueError(f"codec: {codec!r} is not one of {', '.join(map(repr, CODECS))}")
-    kind = volume.kind if volume is not None else None
+    kind = read.kind
     made_by = _method(method, kind, read.dtype, force)
     if recursive and made_by != "median":
         raise ValueError(f"recursive: of medians only; levels of {made_by} are exact at no such cost")
@@ -225,6 +226,8 @@ def from_text(text: str, name: str) -> Plan:
         content = json.loads(text)
         saved = unsealed(content, name)
         arguments, fingerprint = dict(saved["arguments"]), saved["fingerprint"]
+        if isinstance(arguments["source"], dict):
+            arguments["source"] = _arrays.remade(arguments["source"])
         grid = arguments.pop("grid", None)
         grid = None if grid is None else Grid(**grid)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -237,14 +240,13 @@ def from_text(text: str, name: str) -> Plan:
 
 def _arguments(made: Plan, given: dict[str, Any]) -> dict[str, Any] | None:
     """What to call :func:`plan` with for the same plan elsewhere; None if other processes cannot read what it reads."""
-    volume, ignore = made.source.volume, made.ignore
-    reads = [volume] if made.mask is None else [volume, made.mask.volume]
-    if None in reads or volume is None or isinstance(ignore, complex):
+    read, volume, ignore = made.source, made.source.volume, made.ignore
+    places = [made.place, read.place, *([] if made.mask is None else [made.mask.place])]
+    if isinstance(ignore, complex) or any(place is None or place.url.startswith("memory:") for place in places):
         return None
-    if any(place.url.startswith("memory:") for place in (made.place, *(read.place for read in reads if read))):
-        return None
-    arguments = {"source": volume.place.url, "memory": made.memory, "block": given["block"], "workers": made.workers}
-    if made.changed is not None:  # all else is as the store says
+    arguments = {"source": read.recipe or read.name, "memory": made.memory, "block": given["block"]}
+    arguments["workers"] = made.workers
+    if made.changed is not None and volume is not None:  # all else is as the store says
         method = "auto" if volume.notes.get("method") else made.method
         return {**arguments, "region": [[int(a), int(b)] for a, b in given["region"]], "method": method}
     return {
@@ -307,7 +309,11 @@ def _volume_at(place: Place) -> Volume | None:
 
 def _difference(begun: dict[str, Any], made: Plan) -> str:
     """In what another plan of the same target differs."""
-    here, there = made.describe(), begun.get("plan", {})
+
+    def told(described: dict[str, Any]) -> dict[str, Any]:
+        return {**described, "view": None, **(described.get("view") or {})}
+
+    here, there = told(made.describe()), told(begun.get("plan", {}))
     differs = [key for key in here if there.get(key) != here[key] and key not in ("memory", "workers", "leaf")]
     return ", ".join(f"{key}: {there.get(key)!r} there, {here[key]!r} here" for key in differs[:2]) or (
         "of a source that has changed since"
@@ -365,7 +371,8 @@ def _region(region: Any, base: Grid) -> Box:
     return made
 
 
-def _target(volume: Volume | None, target: Any) -> tuple[Place, bool]:
+def _target(read: Source, target: Any) -> tuple[Place, bool]:
+    volume = read.volume
     if target is None:
         if volume is None:
             raise ValueError("target: needed where the source is an array")
@@ -376,8 +383,9 @@ def _target(volume: Volume | None, target: Any) -> tuple[Place, bool]:
         if volume.attributes.get("array"):
             raise StoreError(f"{place.name}: a single array has no room for levels beside it; give a target")
         return place, True
-    if volume is not None and (place.real.startswith(volume.place.real) or volume.place.real.startswith(place.real)):
-        raise StoreError(f"{place.name}: inside {volume.place.name}, or around it; choose another target")
+    source = read.place
+    if source is not None and (place.real.startswith(source.real) or source.real.startswith(place.real)):
+        raise StoreError(f"{place.name}: inside {source.name}, or around it; choose another target")
     return place, False
 
 

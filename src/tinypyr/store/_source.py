@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _arrays
 from ..grid import Grid, factors_between, reordered, replace_grid
 from ._errors import UNREADABLE, StoreError
 from ._place import Place, open_array
@@ -30,6 +31,7 @@ class Source:
         array: Any,
         chunks: tuple[int, ...] | None,
         volume: Volume | None = None,
+        recipe: dict[str, Any] | None = None,
     ) -> None:
         self.grid = grid
         self.chunks = chunks  # that are read whole; None: voxels can be read as one likes
@@ -39,8 +41,32 @@ class Source:
             raise StoreError(f"source: voxels of type {dtype!r} cannot be pooled") from None
         self.layout = layout
         self.volume = volume
-        self.name = "an array" if volume is None else volume.place.url
+        self.recipe = recipe  # of an array that is made where it is read
+        #: The folder that is read; None: an array in memory.
+        self.place: Place | None = None
+        self.name = "an array"
+        if volume is not None:
+            self.place, self.name = volume.place, volume.place.url
+        elif recipe is not None and recipe["source"] is not None:
+            self.place, self.name = Place.at(recipe["source"]), f"{recipe['view']} of {recipe['source']}"
         self._array = array
+
+    @property
+    def kind(self) -> Literal["image", "labels"] | None:
+        """What the voxels are, where that is known."""
+        if self.volume is not None:
+            return self.volume.kind
+        return "labels" if getattr(self._array, "holds_labels", False) else None
+
+    def stamp(self) -> bytes:
+        """Other bytes where the files that are read have changed, or the corners of an array that lies in none."""
+        if self.volume is not None:
+            return self.volume.place.child(self.volume.paths[0]).stamp()
+        if self.place is not None:
+            return self.place.stamp()
+        shape = self.grid.shape
+        corners = [slice(0, min(n, 64)) for n in shape], [slice(max(0, n - 64), n) for n in shape]
+        return b"".join(np.ascontiguousarray(self.read(tuple(box)).result()).tobytes() for box in corners)
 
     def reordered(self, axes: tuple[str, ...]) -> Source:
         """The same store with its axes in another order."""
@@ -117,7 +143,7 @@ def arrange(handle: Any) -> Any:
 
 
 def open_source(source: Any, grid: Grid | None = None) -> Source:
-    """What to pool: a path or URL, or an array of numpy, zarr, dask, h5py or TensorStore."""
+    """What to pool: a path or URL, or an array of numpy, zarr, dask, h5py or TensorStore, or made where it is read."""
     if isinstance(source, (str, os.PathLike)):
         volume = open_volume(Place.at(source))
         array = level_array(volume, 0)
@@ -140,12 +166,13 @@ def open_source(source: Any, grid: Grid | None = None) -> Source:
     if chunks and isinstance(chunks[0], (tuple, list)):  # dask: all extents; the first counts
         chunks = tuple(extents[0] for extents in chunks)
     shape = tuple(int(n) for n in source.shape)
-    placed = grid or Grid(shape)
+    recipe = _arrays.recipe_of(source)
+    placed = grid or (Grid(shape) if recipe is None else source.grid)
     if placed.shape != shape:
         raise ValueError(f"grid: of shape {placed.shape}, but the source has shape {shape}")
     usual = default_chunks(placed)
     cut = tuple(int(c or u) for c, u in zip(chunks, usual, strict=True)) if chunks else None
-    return Source(placed, dtype, Layout(cut or usual), source, cut)
+    return Source(placed, dtype, Layout(cut or usual), source, cut, recipe=recipe)
 
 
 class Mask:
@@ -172,7 +199,7 @@ class Mask:
         if list(shape) != covered or any(n > 1 for n in missing):
             raise ValueError(f"mask: of shape {shape}, but the volume has shape {grid.shape}")
         self._source, self._axes = read, axes
-        self.name, self.volume = read.name, read.volume
+        self.name, self.place, self.stamp = read.name, read.place, read.stamp
 
     def read(self, box: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
         """The part of a box."""
