@@ -20,6 +20,7 @@ pytest.importorskip("tensorstore", reason="stores need TensorStore")
 
 from stores import small_labels
 from tinypyr import Grid, cli, store
+from tinypyr.compat import bioimage_py as compat
 from tinypyr.store._place import Place
 from tinypyr.store._source import level_array, open_volume
 
@@ -154,6 +155,31 @@ def test_mistakes_in_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     monkeypatch.setenv("PATH", str(tmp_path))
     assert cli.main(["slurm", str(saved)]) == 1
     assert "there is no Slurm on this machine" in capsys.readouterr().err
+
+
+def test_bioimage_pys_downsample_as_jobs(slurm: Path, tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr", reason="optional")
+    pytest.importorskip("scipy.ndimage", reason="an extra of its own")
+    image = np.random.default_rng(8).integers(0, 255, (32, 40), dtype=np.uint8)
+    source = zarr.create_array(tmp_path / "in", shape=image.shape, chunks=(8, 8), dtype="u1")
+    source[:] = image
+    output = zarr.create_array(tmp_path / "out", shape=(16, 20), chunks=(2, 2), dtype="u1")
+    damaged = tmp_path / "in" / "c" / "1" / "1"
+    voxels = damaged.read_bytes()
+    damaged.write_bytes(voxels[:5])
+    config = compat.SlurmConfig(
+        poll_interval=0.2, tmp_root=str(tmp_path / "jobs"), tasks_per_worker=2, latency_wait=0, partition="main",
+        time="5", shebang=f"#!/bin/sh\ntouch {tmp_path}/mark-$SLURM_ARRAY_TASK_ID",
+    )  # fmt: skip
+    how: dict[str, Any] = {"anti_aliasing": True, "job_type": "slurm", "num_workers": 2, "block_shape": (4, 4)}
+    with pytest.raises(compat.RunnerError, match="of 20 blocks failed") as caught:
+        compat.downsample(source, 2, output, job_config=config, **how)
+    assert 1 <= len(caught.value.failed_block_ids) <= 9, "those around one chunk"
+    assert {path.name for path in tmp_path.glob("mark-*")} == {f"mark-{part}" for part in range(1, 5)}
+    damaged.write_bytes(voxels)
+    compat.downsample(source, 2, output, job_config=config, resume_from=caught.value.tmp_folder, **how)
+    np.testing.assert_array_equal(output[:], compat.downsample(image, 2, anti_aliasing=True))
+    assert not list((tmp_path / "jobs").iterdir())
 
 
 # --- S3 ---

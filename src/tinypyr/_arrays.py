@@ -74,6 +74,47 @@ def dtype_of(array: Any) -> np.dtype[Any]:
     return made.newbyteorder("=")
 
 
+def read_chunks(array: Any) -> tuple[int, ...] | None:
+    """Voxels of what is read as a whole, along each axis (of dask, of the first chunk); None where nothing is."""
+    layout = getattr(array, "chunk_layout", None)  # TensorStore's
+    chunks: Any = getattr(array, "chunks", None) if layout is None else layout.read_chunk.shape
+    if not chunks:
+        return None
+    made = tuple(int(along[0] if isinstance(along, (tuple, list)) else along or 0) for along in chunks)
+    return made if all(made) else None
+
+
+def write_unit(array: Any) -> tuple[int, ...] | None:
+    """Voxels of what one writer must write alone: a chunk, or a shard; None where there is no such thing."""
+    layout = getattr(array, "chunk_layout", None)  # TensorStore's
+    unit: Any = getattr(array, "shards", None) or read_chunks(array) if layout is None else layout.write_chunk.shape
+    return tuple(int(along) for along in unit) if unit and all(unit) else None
+
+
+def write(array: Any, box: tuple[slice, ...], voxels: NDArray[Any]) -> None:
+    """Set the voxels of a box."""
+    if hasattr(array, "kvstore"):  # TensorStore
+        array[box].write(voxels).result()
+    else:
+        array[box] = voxels
+
+
+def rounded(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Floats as voxels: of integers half to even, and within their range."""
+    if dtype.kind == "b":
+        return values > 0.5
+    if dtype.kind not in "iu":
+        with np.errstate(over="ignore"):
+            return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    low, high = float(limits.min), float(limits.max)  # (of 64 bits, one beyond the highest)
+    whole = np.rint(values)
+    above, below = whole >= high, whole <= low
+    made = np.where(above | below, 0, whole).astype(dtype)
+    made[above], made[below] = limits.max, limits.min
+    return made
+
+
 def read(array: Any, box: tuple[slice, ...]) -> NDArray[Any]:
     """The voxels of a box."""
     found = array[box]

@@ -110,12 +110,11 @@ class Input:
         self.lazy = isinstance(array, da.Array)
         self.dtype = _arrays.dtype_of(array)
         checked_source(argument, self.shape, self.dtype)
-        layout = getattr(array, "chunk_layout", None)  # TensorStore's
-        cut: Any = layout.read_chunk.shape if layout is not None else getattr(array, "chunks", None)
+        cut = _arrays.read_chunks(array)
         #: As the input says; None where it does not.
-        self.chunks: Chunks | None = cut if self.lazy else None
-        if not self.lazy and cut and all(cut):
-            self.chunks = da.core.normalize_chunks(tuple(cut), self.shape)
+        self.chunks: Chunks | None = array.chunks if self.lazy else None
+        if not self.lazy and cut is not None:
+            self.chunks = da.core.normalize_chunks(cut, self.shape)  # type: ignore[no-untyped-call,unused-ignore]
         if self.lazy and type(array._meta) is not np.ndarray:
             raise TypeError(f"{argument}: dask chunks of {type(array._meta).__name__}; arrays of numpy are needed")
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
 import subprocess
 import sys
+import time
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,55 +58,49 @@ def from_toml(path: str) -> dict[str, Any]:
     return found
 
 
+def job_script(settings: Settings, options: Sequence[str], lines: Sequence[str], first: str = "#!/bin/sh") -> str:
+    """The text of a job: what ``sbatch`` is told, then what is done."""
+    given = [(name, getattr(settings, name)) for name in ("partition", "account", "qos", "time", "mem")]
+    told = [f"{name}={value}" for name, value in given if value is not None]
+    return "\n".join([first, *(f"#SBATCH --{option}" for option in [*told, *options]), *lines]) + "\n"
+
+
 def submit(path: Path, settings: Settings, *, dry_run: bool = False) -> list[str]:
     """Write the scripts beside the plan and submit them; what to tell the user."""
     plan = load(path)
     path = path.absolute()
     parts = settings.parts or min(16, len(plan.numbers))
     cpus = settings.cpus or plan.workers
-    common = ["#!/bin/sh"]
-    for name, value in (
-        ("partition", settings.partition),
-        ("account", settings.account),
-        ("qos", settings.qos),
-        ("time", settings.time),
-        ("mem", settings.mem),
-    ):
-        common += [f"#SBATCH --{name}={value}"] if value is not None else []
     log = str(path).replace("%", "%%")
     limit = f"%{settings.limit}" if settings.limit else ""
     command = f"exec {shlex.quote(sys.executable)} -m tinypyr"
     part, end = path.with_name(f"{path.name}.part.sh"), path.with_name(f"{path.name}.finalize.sh")
+    run = f'{command} run {shlex.quote(str(path))} --part "$SLURM_ARRAY_TASK_ID/{parts}" --workers {cpus}'
+    of_part = [
+        "job-name=tinypyr-part",
+        f"array=1-{parts}{limit}",
+        f"cpus-per-task={cpus}",
+        f'output="{log}.part-%a.log"',
+    ]
+    of_end = ["job-name=tinypyr-finalize", "kill-on-invalid-dep=yes", f'output="{log}.finalize.log"']
     scripts = {
-        part: [
-            "#SBATCH --job-name=tinypyr-part",
-            f"#SBATCH --array=1-{parts}{limit}",
-            f"#SBATCH --cpus-per-task={cpus}",
-            f'#SBATCH --output="{log}.part-%a.log"',
-            *settings.lines,
-            f'{command} run {shlex.quote(str(path))} --part "$SLURM_ARRAY_TASK_ID/{parts}" --workers {cpus}',
-        ],
-        end: [
-            "#SBATCH --job-name=tinypyr-finalize",
-            "#SBATCH --kill-on-invalid-dep=yes",
-            f'#SBATCH --output="{log}.finalize.log"',
-            *settings.lines,
-            f"{command} finalize {shlex.quote(str(path))}",
-        ],
+        part: job_script(settings, of_part, [*settings.lines, run]),
+        end: job_script(settings, of_end, [*settings.lines, f"{command} finalize {shlex.quote(str(path))}"]),
     }
-    for script, lines in scripts.items():
+    for script, text in scripts.items():
         try:
-            script.write_text("\n".join([*common, *lines]) + "\n")
+            script.write_text(text)
         except OSError as error:
             raise StoreError(f"{script} cannot be written: {error}") from None
     if dry_run:
         return [f"{script}: written, not submitted" for script in scripts]
-    first = _sbatch(str(part))
-    last = _sbatch(f"--dependency=afterok:{first}", str(end))
+    first = sbatch(str(part))
+    last = sbatch(f"--dependency=afterok:{first}", str(end))
     return [f"job {first}: {parts} parts ({part})", f"job {last}: finalizes when all have ended well ({end})"]
 
 
-def _sbatch(*arguments: str) -> str:
+def sbatch(*arguments: str) -> str:
+    """Submit a script; the number of its job."""
     try:
         done = subprocess.run(["sbatch", "--parsable", *arguments], capture_output=True, text=True, check=True)
     except FileNotFoundError:
@@ -111,3 +108,24 @@ def _sbatch(*arguments: str) -> str:
     except subprocess.CalledProcessError as error:
         raise StoreError(f"sbatch refused {arguments[-1]}: {error.stderr.strip()}") from None
     return done.stdout.strip().partition(";")[0]
+
+
+def wait(number: str, every: float) -> None:
+    """Wait until no task of a job is left, asking so often (in seconds)."""
+    while True:
+        told = subprocess.run(["squeue", "--noheader", "--job", number], capture_output=True, text=True)
+        if (told.returncode == 0 and not told.stdout.strip()) or "Invalid job id" in told.stderr:
+            return
+        time.sleep(every)
+
+
+def cancel(number: str) -> None:
+    """End a job."""
+    subprocess.run(["scancel", number], capture_output=True)
+
+
+def largest_array() -> int:
+    """How many tasks an array of this cluster may have."""
+    told = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True)
+    found = re.search(r"MaxArraySize\s*=\s*(\d+)", told.stdout)
+    return max(1, int(found[1]) - 1) if found else 1000

@@ -159,20 +159,14 @@ def open_source(source: Any, grid: Grid | None = None) -> Source:
         return Source(grid or volume.grids[0], volume.dtype, volume.layout, array, volume.layout.chunks, volume)
     if not (hasattr(source, "shape") and hasattr(source, "dtype") and hasattr(source, "__getitem__")):
         raise TypeError(f"source: {type(source).__name__} is neither a path nor an array")
-    if hasattr(source, "chunk_layout"):  # TensorStore
-        dtype, chunks, source = source.dtype.name, source.chunk_layout.read_chunk.shape, arrange(source)
-    else:
-        dtype, chunks = np.dtype(source.dtype).name, getattr(source, "chunks", None)
-    if chunks and isinstance(chunks[0], (tuple, list)):  # dask: all extents; the first counts
-        chunks = tuple(extents[0] for extents in chunks)
+    chunks, source = _arrays.read_chunks(source), _arrays.from_zero(source)
+    dtype = source.dtype.name if hasattr(source, "chunk_layout") else np.dtype(source.dtype).name  # TensorStore, others
     shape = tuple(int(n) for n in source.shape)
     recipe = _arrays.recipe_of(source)
     placed = grid or (Grid(shape) if recipe is None else source.grid)
     if placed.shape != shape:
         raise ValueError(f"grid: of shape {placed.shape}, but the source has shape {shape}")
-    usual = default_chunks(placed)
-    cut = tuple(int(c or u) for c, u in zip(chunks, usual, strict=True)) if chunks else None
-    return Source(placed, dtype, Layout(cut or usual), source, cut, recipe=recipe)
+    return Source(placed, dtype, Layout(chunks or default_chunks(placed)), source, chunks, recipe=recipe)
 
 
 class Mask:

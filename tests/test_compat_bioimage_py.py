@@ -1,0 +1,302 @@
+"""bioimage-py's downsampling: every voxel from scipy or plain slices, whoever makes the blocks, and however cut."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tinypyr.compat.bioimage_py import RunnerConfig, RunnerError, downsample, downscale_shape
+
+Array = np.ndarray[Any, Any]
+
+
+def steps(factor: int | tuple[int, ...], ndim: int) -> tuple[slice, ...]:
+    return tuple(slice(None, None, f) for f in (factor if isinstance(factor, tuple) else (factor,) * ndim))
+
+
+def smoothed(image: Array, factor: tuple[int, ...]) -> Array:
+    """With scipy, all at once."""
+    ndimage = pytest.importorskip("scipy.ndimage", reason="an extra of its own")
+    made: Array = ndimage.gaussian_filter(
+        image.astype(np.float64), [(f - 1) / 2 for f in factor], mode="mirror", truncate=3.0
+    )
+    return made[steps(factor, image.ndim)]
+
+
+class Sliced:
+    """An array that knows nothing but slices, as those of other packages."""
+
+    def __init__(self, array: Array) -> None:
+        self.shape, self.dtype, self._array = array.shape, array.dtype, array
+
+    def __getitem__(self, box: tuple[slice, ...]) -> Array:
+        assert all(s.step in (None, 1) for s in box)
+        return np.asarray(self._array[box])
+
+
+def test_no_block_shape_and_no_worker_changes_a_bit() -> None:
+    """Labels near 2^64, any factors, any extents: the input's own voxels."""
+    rng = np.random.default_rng(1)
+    for case in range(120):
+        ndim = 1 + case % 4
+        shape = tuple(rng.integers(1, 24, ndim).tolist())
+        labels = np.iinfo(np.uint64).max - rng.integers(0, 9, shape, dtype=np.uint64)
+        factor = tuple(rng.integers(1, 5, ndim).tolist())
+        blocks = tuple(rng.integers(1, 9, ndim).tolist())
+        made = downsample(
+            Sliced(labels) if case % 3 else labels, factor, order=case % 6, block_shape=blocks, num_workers=1 + case % 3
+        )
+        np.testing.assert_array_equal(made, labels[steps(factor, ndim)])
+        assert made.dtype == labels.dtype
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8", "?"])
+def test_smoothed_as_scipy_smooths_the_whole(dtype: str) -> None:
+    rng = np.random.default_rng(2)
+    for shape, factor, blocks in (
+        ((37, 41, 23), (2, 3, 4), (5, 3, 2)),
+        ((3, 50), (5, 7), (1, 2)),
+        ((1, 9), (1, 2), (1, 2)),
+        ((100,), (9,), (3,)),
+    ):
+        kind = np.dtype(dtype)
+        image = (rng.random(shape) * 255).astype(kind) if kind.kind == "f" else rng.integers(0, 2, shape).astype(kind)
+        if kind.kind in "iu":
+            image = rng.integers(0, min(1000, np.iinfo(kind).max), shape).astype(kind)
+        want = smoothed(image, factor)
+        want = want > 0.5 if kind.kind == "b" else np.rint(want) if kind.kind in "iu" else want
+        whole = downsample(image, factor, order=1, anti_aliasing=True)
+        np.testing.assert_array_equal(whole, want.astype(kind))
+        assert whole.dtype == kind
+        for number in (1, 3):
+            got = downsample(Sliced(image), factor, anti_aliasing=True, block_shape=blocks, num_workers=number)
+            np.testing.assert_array_equal(got, whole)
+
+
+def test_the_ends_of_a_type_are_kept_and_not_passed() -> None:
+    pytest.importorskip("scipy.ndimage", reason="an extra of its own")
+    for kind in ("u1", "u8", "i8", "i2"):
+        for value in (np.iinfo(kind).max, np.iinfo(kind).min):
+            image = np.full((9, 9), value, kind)
+            np.testing.assert_array_equal(downsample(image, 3, anti_aliasing=True), image[::3, ::3])
+
+
+def test_means_do_not_darken_and_nan_stays_near() -> None:
+    pytest.importorskip("scipy.ndimage", reason="an extra of its own")
+    image = np.random.default_rng(3).integers(0, 256, (256, 256), dtype=np.uint8)
+    level = image
+    for _ in range(4):
+        level = downsample(level, 2, order=1, anti_aliasing=True)
+    assert abs(level.mean() - image.mean()) < 3 * image.std() / 16, "no half a unit lost at each level"
+    holed = np.ones((24, 24), np.float32)
+    holed[12, 12] = np.nan
+    made = downsample(holed, 2, anti_aliasing=True)
+    assert np.isnan(made).sum() == 9
+    assert (made[~np.isnan(made)] == 1).all()
+
+
+def test_only_the_mask_and_the_blocks_asked_for_are_written() -> None:
+    rng = np.random.default_rng(4)
+    image = rng.integers(1, 100, (20, 30))
+    mask = rng.random((10, 15)) < 0.4
+    mask[:4] = False
+    output = np.full((10, 15), -1)
+    assert downsample(image, 2, output, mask=mask, block_shape=(4, 4), num_workers=2) is output
+    np.testing.assert_array_equal(output, np.where(mask, image[::2, ::2], -1))
+    output[:] = -1
+    downsample(image, 2, output, block_shape=(4, 4), block_ids=[5, 0, 5])
+    want = np.full_like(output, -1)
+    for box in (np.s_[0:4, 0:4], np.s_[4:8, 4:8]):  # the first, and the second of the second row of four
+        want[box] = image[::2, ::2][box]
+    np.testing.assert_array_equal(output, want)
+
+
+class Failing:
+    """Cannot be read beyond the middle."""
+
+    shape, dtype = (64, 8), np.dtype(np.uint8)
+
+    def __init__(self) -> None:
+        self.read, self.lock = 0, threading.Lock()
+
+    def __getitem__(self, box: tuple[slice, ...]) -> Array:
+        with self.lock:
+            self.read += 1
+        if box[0].stop > 40:
+            raise OSError("disk is gone")
+        return np.ones([s.stop - s.start for s in box], np.uint8)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_blocks_that_fail_are_told_and_the_others_made(workers: int) -> None:
+    source, output = Failing(), np.zeros((32, 4), np.uint8)
+    with pytest.raises(RunnerError, match="3 of 8 blocks failed; block 5: OSError: disk is gone") as caught:
+        downsample(source, 2, output, block_shape=(4, 4), num_workers=workers)
+    assert caught.value.failed_block_ids == [5, 6, 7]
+    assert caught.value.tmp_folder is None
+    assert (output[:20] == 1).all()
+    assert (output[20:] == 0).all()
+    assert source.read == 8
+
+
+# --- arrays in files ---
+
+
+@pytest.fixture(params=["zarr3", "zarr2", "sharded", "tensorstore", "n5"])
+def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Any]:
+    """What makes an array in a folder."""
+    kind = request.param
+    ts = pytest.importorskip("tensorstore", reason="an extra of its own")
+
+    def make(
+        name: str, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str, values: Array | None = None
+    ) -> Any:
+        if kind in ("tensorstore", "n5"):
+            spec = {"driver": "n5" if kind == "n5" else "zarr3", "kvstore": f"file://{tmp_path}/{name}/"}
+            layout = ts.ChunkLayout(chunk_shape=chunks)
+            array = ts.open(spec, create=True, shape=shape, dtype=dtype, chunk_layout=layout).result()
+        else:
+            zarr = pytest.importorskip("zarr", reason="optional")
+            shards = tuple(2 * c for c in chunks) if kind == "sharded" else None
+            array = zarr.create_array(
+                tmp_path / name, shape=shape, chunks=chunks, shards=shards, dtype=dtype,
+                zarr_format=2 if kind == "zarr2" else 3,
+            )  # fmt: skip
+        if values is not None:
+            array[...] = values
+        return array
+
+    return make
+
+
+@pytest.mark.filterwarnings("ignore:.*Zarr format 3")
+def test_arrays_in_files_by_threads_and_processes(stored: Callable[..., Any], tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    labels = rng.integers(2**60, 2**61, (37, 41, 23), dtype=np.uint64)
+    source = stored("input", labels.shape, (10, 10, 10), "uint64", labels)
+    shape = downscale_shape(labels.shape, (2, 3, 1))
+    want = labels[::2, ::3]
+    processes = {"job_type": "subprocess", "num_workers": 2, "mask": rng.random(shape) < 0.5}
+    ways: list[dict[str, Any]] = [{}, {"num_workers": 3}, processes]
+    for number, how in enumerate(ways):
+        output = stored(f"output{number}", shape, (4, 4, 4), "uint64")
+        assert downsample(source, (2, 3, 1), output, **how) is output
+        np.testing.assert_array_equal(np.asarray(output[...]), np.where(how.get("mask", True), want, 0))
+
+
+@pytest.mark.filterwarnings("ignore:.*Zarr format 3")
+def test_what_failed_is_resumed_with_the_same_arguments_only(stored: Callable[..., Any], tmp_path: Path) -> None:
+    image = np.random.default_rng(6).integers(1, 255, (32, 32), dtype=np.uint8)
+    source = stored("input", image.shape, (8, 8), "uint8", image)
+    damaged = next(
+        path for path in sorted((tmp_path / "input").rglob("*"), reverse=True) if path.name.strip("01.23") == ""
+    )
+    while damaged.is_dir():
+        damaged = sorted(damaged.iterdir())[-1]
+    raw = damaged.read_bytes()
+    damaged.write_bytes(raw[:5])
+    output = stored("output", (16, 16), (2, 2), "uint8")
+    config = RunnerConfig(tmp_root=str(tmp_path / "jobs"), tasks_per_worker=3)
+    how: dict[str, Any] = {"job_type": "subprocess", "num_workers": 2, "block_shape": (4, 4)}
+    with pytest.raises(RunnerError, match="of 16 blocks failed") as caught:
+        downsample(source, 2, output, job_config=config, **how)
+    failed, folder = caught.value.failed_block_ids, caught.value.tmp_folder
+    assert folder is not None
+    assert 1 <= len(failed) < 16
+    with pytest.raises(ValueError, match=r"resume_from: .* of a run whose block_shape was \[4, 4\], not \[8, 8\]"):
+        downsample(source, 2, output, resume_from=folder, **{**how, "block_shape": (8, 8)})
+    pytest.importorskip("scipy.ndimage", reason="an extra of its own")
+    with pytest.raises(ValueError, match="of a run whose anti_aliasing was False, not True"):
+        downsample(source, 2, output, resume_from=folder, anti_aliasing=True, **how)
+    damaged.write_bytes(raw)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "output").rglob("*") if path.is_file()}
+    downsample(source, 2, output, resume_from=folder, **how)
+    np.testing.assert_array_equal(np.asarray(output[...]), image[::2, ::2])
+    kept = [path for path, when in before.items() if path.stat().st_mtime_ns == when]
+    assert kept, "blocks that were made are not made again"
+    assert not Path(folder).exists()
+    assert not list((tmp_path / "jobs").iterdir())
+
+
+def test_a_process_that_is_too_slow_is_ended(tmp_path: Path) -> None:
+    pytest.importorskip("tensorstore", reason="an extra of its own")
+    zarr = pytest.importorskip("zarr", reason="optional")
+    source = zarr.create_array(tmp_path / "in", shape=(8, 8), chunks=(4, 4), dtype="u1")
+    output = zarr.create_array(tmp_path / "out", shape=(4, 4), chunks=(2, 2), dtype="u1")
+    config = RunnerConfig(tmp_root=str(tmp_path / "jobs"), task_timeout=0.01)
+    with pytest.raises(RunnerError, match="its process ended before it was made") as caught:
+        downsample(source, 2, output, job_type="subprocess", job_config=config)
+    assert caught.value.failed_block_ids == [0, 1, 2, 3]
+    folder = Path(caught.value.tmp_folder or "")
+    assert "its task_timeout" in (folder / "part-1.log").read_text()
+    shutil.rmtree(folder)
+
+
+def test_bad_arguments_are_refused_by_name(tmp_path: Path) -> None:
+    image, output = np.ones((8, 8), np.uint16), np.zeros((4, 4), np.uint16)
+    before = output.copy()
+    frozen = output.copy()
+    frozen.flags.writeable = False
+    for message, error, arguments in (
+        ("scale_factor: ", TypeError, {"scale_factor": 1.5}),
+        ("scale_factor: ", TypeError, {"scale_factor": (2.0, 2)}),
+        ("scale_factor: ", ValueError, {"scale_factor": 0}),
+        ("scale_factor: .* one factor for each of 2 axes", ValueError, {"scale_factor": (2,)}),
+        ("order: 6 is more than 5", ValueError, {"order": 6}),
+        ("order: ", ValueError, {"order": -1}),
+        ("anti_aliasing: 1", TypeError, {"anti_aliasing": 1}),
+        (r"output: of shape \(4, 5\)", ValueError, {"output": np.zeros((4, 5), np.uint16)}),
+        ("output: of uint8, which cannot hold every uint16", ValueError, {"output": np.zeros((4, 4), np.uint8)}),
+        ("output: is read-only", ValueError, {"output": frozen}),
+        ("output: shares memory", ValueError, {"output": image[:4, :4]}),
+        ("output: needed for 'slurm'", ValueError, {"output": None, "job_type": "slurm"}),
+        ("input: ndarray in memory", ValueError, {"job_type": "subprocess"}),
+        ("job_type: 'threads'", ValueError, {"job_type": "threads"}),
+        ("num_workers: ", ValueError, {"num_workers": 0}),
+        (r"mask: of shape \(8, 8\)", ValueError, {"mask": np.ones((8, 8), bool)}),
+        ("block_shape: ", ValueError, {"block_shape": (2,)}),
+        ("block_shape: ", ValueError, {"block_shape": (2, 0)}),
+        ("block_ids: 1, but there are 1 blocks", ValueError, {"block_ids": [1]}),
+        ("block_ids, resume_from: not both", ValueError, {"block_ids": [0], "resume_from": "x"}),
+        ("resume_from: of 'subprocess'", ValueError, {"resume_from": "x"}),
+        ("input: str is not an array", TypeError, {"input": "image.zarr"}),
+    ):
+        given: dict[str, Any] = {"input": image, "scale_factor": 2, "output": output} | arguments
+        with pytest.raises(error, match=message):
+            downsample(**given)
+        np.testing.assert_array_equal(output, before)
+    zarr = pytest.importorskip("zarr", reason="optional")
+    chunked = zarr.create_array(tmp_path / "out", shape=(4, 4), chunks=(3, 3), dtype="u2")
+    with pytest.raises(ValueError, match=r"block_shape: \(2, 2\) are not whole chunks"):
+        downsample(image, 2, chunked, block_shape=(2, 2))
+    pytest.importorskip("tensorstore", reason="an extra of its own")
+    with pytest.raises(ValueError, match="'slurm' needs a tmp_root"):
+        downsample(chunked, 1, zarr.create_array(tmp_path / "o", shape=(4, 4), dtype="u2"), job_type="slurm")
+    again = zarr.open_array(tmp_path / "out")
+    for message, resume_from in ((r"resume_from: .* no folder that", tmp_path), ("output: lies where the input", None)):
+        with pytest.raises(ValueError, match=message):
+            downsample(chunked, 1, again, job_type="subprocess", resume_from=resume_from)
+
+
+def test_it_gives_what_bioimage_py_gives_where_that_is_right() -> None:
+    """Factors that divide: the same voxels; smoothed floats to its own accuracy."""
+    peer = pytest.importorskip("bioimage_py", reason="an optional peer")
+    pytest.importorskip("scipy.ndimage", reason="an extra of its own")
+    image = np.random.default_rng(7).random((48, 60, 24)).astype(np.float32)
+    factors: list[int | tuple[int, ...]] = [2, 3, (2, 3, 4)]
+    for factor in factors:
+        for order, smooth in itertools.product((0, 1, 3), (False, True)):
+            want = peer.downsample(image, factor, order=order, anti_aliasing=smooth)
+            np.testing.assert_allclose(downsample(image, factor, order=order, anti_aliasing=smooth), want, atol=1e-5)
+    both: list[int | tuple[int, ...]] = [2, (2, 3)]
+    for shape in ((13, 10), (12, 9)):
+        for factor, up in itertools.product(both, (True, False)):
+            theirs = peer.util.downscale_shape(shape, factor, ceil_mode=up)
+            assert downscale_shape(shape, factor, ceil_mode=up) == theirs
