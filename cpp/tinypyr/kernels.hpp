@@ -77,6 +77,13 @@ TINYPYR_INLINE void prefetch_to_second(const char* from) {
 #endif
 }
 
+// The same of memory that will be written.
+TINYPYR_INLINE void prefetch_to_write(char* to, i64 bytes) {
+#if defined(__GNUC__)
+  for (i64 line = 0; line < bytes; line += 64) __builtin_prefetch(to + line, 1);
+#endif
+}
+
 struct Finish {
   i64 count;       // voxels present in each footprint of the row
   bool half_even;  // else floor

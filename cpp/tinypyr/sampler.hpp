@@ -91,7 +91,8 @@ class Sampler {
     // Strips of neighbouring rows one after the other, in tiles: what they read lies close together, so that most of it is
     // still in the cache.
     i64 tile[max_ndim], first[max_ndim] = {}, size[max_ndim];
-    for (int axis = 0; axis < n; ++axis) tile[axis] = axis == map_.fast ? strip : n - axis <= 3 ? tile_edge : 1;
+    for (int axis = 0; axis < n; ++axis)
+      tile[axis] = axis == map_.fast ? strip : n == 2 ? image_edge : n - axis <= 3 ? tile_edge : 1;
     for (;;) {
       for (int axis = 0; axis < n; ++axis) size[axis] = std::min(tile[axis], out.shape[axis] - first[axis]);
       const Status status = by_rows && start_tile(first, size) ? tile_of_rows(first, size) : tile_of_lines(first, size);
@@ -158,6 +159,7 @@ class Sampler {
     const View& out = *map_.out;
     const int fast = map_.fast, afters = out.ndim - 1 - fast;
     const i64 from = map_.start[fast] + index[fast], step = out.strides[fast];
+    if (step == out_width_) prefetch_to_write(to, n * step);  // (on its way here while places are computed)
     double before[max_ndim], slope[max_ndim], after[max_ndim][max_ndim];
     for (int h = 0; h < ndim_; ++h) {
       before[h] = map_.offset[h];
@@ -505,7 +507,7 @@ class Sampler {
     int fast;  // rows are along this axis
   };
 
-  static constexpr i64 tile_edge = 16, most_rows = 512, shortest_row = 16;
+  static constexpr i64 tile_edge = 16, image_edge = 64, most_rows = 512, shortest_row = 16;
   static constexpr double far = 2251799813685248.0;  // 2^51: beyond, coordinates have no fractions
 
   const View& in_;

@@ -1,16 +1,14 @@
 // The loops of the sampler, in plain C++ that compilers vectorise. Included once per instruction set, inside its namespace
-// and inside a region compiled for it (see sampling.cpp); the same rules as in kernels.inl.
+// and inside a region compiled for it (see sampling.cpp, which also says whether it `rounds` in one instruction: macros do not
+// know what a region is compiled for); the same rules as in kernels.inl.
 
 // Numbers below 2^51: added, the sum's low bits are the number rounded to an integer.
 static constexpr double rounder = 6755399441055744.0;  // 1.5 * 2^52
 
 TINYPYR_INLINE double round_down(double x) {
-#if defined(__SSE4_1__) || defined(__aarch64__)
-  return __builtin_floor(x);  // one instruction
-#else
+  if constexpr (rounds) return __builtin_floor(x) + 0.0;  // (never -0, as below)
   const double near = (x + rounder) - rounder;
   return near - (near > x ? 1.0 : 0.0);
-#endif
 }
 
 TINYPYR_INLINE i64 to_integer(double whole) {

@@ -10,6 +10,11 @@ namespace tinypyr {
 
 TINYPYR_BASE_REGION
 namespace base {
+#if defined(__SSE4_1__) || defined(__aarch64__)
+static constexpr bool rounds = true;
+#else
+static constexpr bool rounds = false;
+#endif
 #include "basics.inl"
 #include "samples.inl"
 }  // namespace base
@@ -18,6 +23,7 @@ TINYPYR_BASE_REGION_END
 #if TINYPYR_X86
 TINYPYR_REGION(TINYPYR_AVX2)
 namespace avx2 {
+static constexpr bool rounds = true;
 #include "basics.inl"
 #include "samples.inl"
 }  // namespace avx2
@@ -25,6 +31,7 @@ TINYPYR_REGION_END
 
 TINYPYR_REGION(TINYPYR_AVX512)
 namespace avx512 {
+static constexpr bool rounds = true;
 #include "basics.inl"
 #include "samples.inl"
 }  // namespace avx512
