@@ -225,6 +225,46 @@ def test_what_failed_is_resumed_with_the_same_arguments_only(stored: Callable[..
     assert not list((tmp_path / "jobs").iterdir())
 
 
+def test_nothing_is_resumed_into_an_output_made_again(tmp_path: Path) -> None:
+    pytest.importorskip("tensorstore", reason="an extra of its own")
+    zarr = pytest.importorskip("zarr", reason="optional")
+    source = zarr.create_array(tmp_path / "in", shape=(8, 8), chunks=(4, 4), dtype="u1")
+    how: dict[str, Any] = {"shape": (4, 4), "chunks": (2, 2), "dtype": "u1"}
+    output = zarr.create_array(tmp_path / "out", **how)
+    config = RunnerConfig(tmp_root=str(tmp_path / "jobs"), task_timeout=0.01)
+    with pytest.raises(RunnerError) as caught:
+        downsample(source, 2, output, job_type="subprocess", job_config=config)
+    folder = caught.value.tmp_folder
+    assert folder is not None
+    again = zarr.create_array(tmp_path / "out", overwrite=True, **how)
+    with pytest.raises(ValueError, match="of a run whose output's created was"):
+        downsample(source, 2, again, job_type="subprocess", resume_from=folder)
+    shutil.rmtree(folder)
+
+
+def test_one_scale_of_a_precomputed_volume_is_made_of_another(tmp_path: Path) -> None:
+    ts = pytest.importorskip("tensorstore", reason="an extra of its own")
+    image = np.random.default_rng(9).integers(0, 255, (16, 12, 8, 1), dtype=np.uint8)
+
+    def scale(size: list[int], resolution: list[int]) -> Any:
+        spec = {"driver": "neuroglancer_precomputed", "kvstore": f"file://{tmp_path}/volume/"}
+        spec["multiscale_metadata"] = {"type": "image", "data_type": "uint8", "num_channels": 1}
+        spec["scale_metadata"] = {"size": size, "chunk_size": [4, 4, 4], "resolution": resolution, "encoding": "raw"}
+        return ts.open(spec, create=True, open=True).result()
+
+    fine, coarse = scale([16, 12, 8], [8, 8, 8]), scale([8, 6, 4], [16, 16, 16])
+    fine.write(image).result()
+    downsample(fine, (2, 2, 2, 1), coarse, job_type="subprocess")
+    np.testing.assert_array_equal(coarse.read().result(), image[::2, ::2, ::2])
+
+
+def test_voxels_beside_each_other_are_not_shared() -> None:
+    both = np.arange(96, dtype=np.uint8).reshape(8, 12)
+    want = both[:, :8][::2, ::2].copy()
+    downsample(both[:, :8], 2, both[:4, 8:])
+    np.testing.assert_array_equal(both[:4, 8:], want)
+
+
 def test_a_process_that_is_too_slow_is_ended(tmp_path: Path) -> None:
     pytest.importorskip("tensorstore", reason="an extra of its own")
     zarr = pytest.importorskip("zarr", reason="optional")
@@ -254,6 +294,11 @@ def test_bad_arguments_are_refused_by_name(tmp_path: Path) -> None:
         ("anti_aliasing: 1", TypeError, {"anti_aliasing": 1}),
         (r"output: of shape \(4, 5\)", ValueError, {"output": np.zeros((4, 5), np.uint16)}),
         ("output: of uint8, which cannot hold every uint16", ValueError, {"output": np.zeros((4, 4), np.uint8)}),
+        (
+            "output: of float64, which cannot hold every int64",
+            ValueError,
+            {"input": np.ones((8, 8), np.int64), "output": np.zeros((4, 4))},
+        ),
         ("output: is read-only", ValueError, {"output": frozen}),
         ("output: shares memory", ValueError, {"output": image[:4, :4]}),
         ("output: needed for 'slurm'", ValueError, {"output": None, "job_type": "slurm"}),
@@ -279,10 +324,29 @@ def test_bad_arguments_are_refused_by_name(tmp_path: Path) -> None:
     pytest.importorskip("tensorstore", reason="an extra of its own")
     with pytest.raises(ValueError, match="'slurm' needs a tmp_root"):
         downsample(chunked, 1, zarr.create_array(tmp_path / "o", shape=(4, 4), dtype="u2"), job_type="slurm")
-    again = zarr.open_array(tmp_path / "out")
-    for message, resume_from in ((r"resume_from: .* no folder that", tmp_path), ("output: lies where the input", None)):
-        with pytest.raises(ValueError, match=message):
-            downsample(chunked, 1, again, job_type="subprocess", resume_from=resume_from)
+    with pytest.raises(ValueError, match="output: lies where the input"):
+        downsample(chunked, 1, zarr.open_array(tmp_path / "out"), job_type="subprocess")
+    into = zarr.create_array(tmp_path / "into", shape=(4, 4), chunks=(2, 2), dtype="u2")
+    with pytest.raises(ValueError, match=r"resume_from: .* no folder that"):
+        downsample(chunked, 1, into, job_type="subprocess", resume_from=tmp_path)
+    with pytest.raises(ValueError, match="output: is read-only"):
+        downsample(chunked, 1, zarr.open_array(tmp_path / "into", mode="r"), job_type="subprocess")
+    before_all = sorted(tmp_path.iterdir())
+    for message, settings in (
+        ("python_executable is '/nope/python', which cannot be run", {"python_executable": "/nope/python"}),
+        ("task_timeout is '3', not a number", {"task_timeout": "3"}),
+        ("task_timeout is -1", {"task_timeout": -1}),
+        ("tasks_per_worker is 0", {"tasks_per_worker": 0}),
+        ("no folder can be made in the tmp_root", {"tmp_root": "/proc/x"}),
+        ("tmp_root is 3, not text", {"tmp_root": 3}),
+    ):
+        config = RunnerConfig(**{"tmp_root": str(tmp_path / "jobs"), **settings})
+        with pytest.raises(ValueError, match=f"job_config: {message}"):
+            downsample(chunked, 1, into, job_type="subprocess", job_config=config)
+        assert sorted(tmp_path.iterdir()) == before_all, "nothing is left behind"
+    dask = pytest.importorskip("dask.array", reason="an extra of its own")
+    with pytest.raises(TypeError, match="output: Array, of which parts cannot be written"):
+        downsample(image, 2, dask.zeros((4, 4), "u2"))
 
 
 def test_it_gives_what_bioimage_py_gives_where_that_is_right() -> None:

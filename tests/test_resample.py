@@ -274,7 +274,7 @@ BAD: list[tuple[str, Callable[[], Any]]] = [
         "grid: .* beyond all numbers",
         lambda: tinypyr.resample(np.arange(5.0), Grid((3,), scale=[1e300]), source_grid=Grid((5,), scale=[1e-300])),
     ),
-    ("source_grid: needed for 6", lambda: tinypyr.resample(np.zeros((2,) * 6), Grid((2,) * 6, axes="abcdef"))),
+    ("grid: of axes .* but source has 3", lambda: tinypyr.resample(np.zeros((2,) * 3), Grid((2, 2)))),
     ("source: of no dimensions", lambda: tinypyr.resample(np.array(3), Grid(()))),
     ("out: shares memory", lambda: tinypyr.resample(IMAGE, Grid((4, 4)), out=IMAGE)),
     ("out: ", lambda: tinypyr.resample(IMAGE, GRID, out=np.zeros((3, 3)))),
@@ -354,6 +354,84 @@ def test_another_view_is_not_taken_for_the_one_that_began(tmp_path: Path) -> Non
         store.plan(tinypyr.Resampled(source, grid), source / "inside")
 
 
+def test_a_view_of_a_source_that_has_moved_is_out_of_date(tmp_path: Path) -> None:
+    """Where the source's voxels lie, and which of its levels is read, are part of a plan."""
+    pytest.importorskip("tensorstore", reason="an extra of its own")
+    from tinypyr import store
+
+    image = np.random.default_rng(12).integers(0, 255, (32, 32), dtype=np.uint8)
+    source, grid = tmp_path / "image", Grid((16, 16), scale=(2, 2), translation=(0.5, 0.5))
+    store.build(image, source, levels=0, progress=False)
+    view = tinypyr.Resampled(source, grid)
+    store.plan(view, tmp_path / "made").save(tmp_path / "plan.json")
+    store.plan(image, tmp_path / "masked", mask=tinypyr.Resampled(source, Grid((32, 32)), order=0))
+    before = (source / "zarr.json").read_text()
+    (source / "zarr.json").write_text(before.replace('"scale": [\n', '"scale": [\n', 1).replace("1.0", "3.0", 1))
+    assert (source / "zarr.json").read_text() != before
+    with pytest.raises(store.StoreError, match="out of date"):
+        store.load(tmp_path / "plan.json")
+    (source / "zarr.json").write_text(before)
+    store.load(tmp_path / "plan.json")
+    store.build(source, factor=2, levels=1, method="max", progress=False)  # from now on, level 1 is what fits
+    with pytest.raises(store.StoreError, match=r"out of date .source: .* its levels are not where they were"):
+        store.load(tmp_path / "plan.json")
+    assert store.plan(view, tmp_path / "made").fingerprint != (
+        store.plan(tinypyr.Resampled(source, grid), tmp_path / "made").fingerprint
+    )
+
+
+def test_a_view_can_be_a_mask(tmp_path: Path) -> None:
+    pytest.importorskip("tensorstore", reason="an extra of its own")
+    from tinypyr import store
+
+    rng = np.random.default_rng(13)
+    image = rng.integers(1, 255, (32, 32), dtype=np.uint8)
+    store.build(image, tmp_path / "image", levels=0, progress=False)
+    store.build(rng.integers(0, 2, (16, 16), dtype=np.uint8), tmp_path / "hidden", levels=0, progress=False)
+    fine = Grid((32, 32), scale=(0.5, 0.5), translation=(-0.25, -0.25))
+    masks = [tinypyr.Resampled(tmp_path / "hidden", grid, order=0) for grid in (fine, Grid((32, 32)))]
+    plans = [store.plan(tmp_path / "image", tmp_path / "made", mask=mask, factor=2, levels=1) for mask in masks]
+    assert plans[0].fingerprint != plans[1].fingerprint
+    plans[0].save(tmp_path / "plan.json")
+    loaded = store.load(tmp_path / "plan.json")
+    store.run(loaded)
+    store.finalize(loaded)
+    want = np.zeros((16, 16), np.uint8)
+    kept = np.asarray(masks[0]) == 0
+    shown = kept[::2, ::2]  # (all four voxels of a footprint are masked together)
+    want[shown] = tinypyr.downsample(image, 2)[shown]
+    np.testing.assert_array_equal(store.levels(tmp_path / "made")[1].array.read().result(), want)
+
+
+def test_an_array_without_a_grid_has_the_axes_of_the_one_asked_for() -> None:
+    image = np.random.default_rng(14).integers(0, 255, (7, 8, 9), dtype=np.uint8)
+    for axes in ("xyz", "zyx", "abc"):
+        np.testing.assert_array_equal(tinypyr.resample(image, Grid(image.shape, axes)), image)
+
+
+def test_a_turn_of_long_voxels_blurs_nothing() -> None:
+    """Voxels five times as long along z, turned in z and y, onto voxels of the same size: scipy's values."""
+    image = np.random.default_rng(15).normal(size=(20, 40, 30))
+    grid, size = Grid(image.shape, scale=(40, 8, 8)), np.diag([40.0, 8, 8])
+    cosine, sine = np.cos(0.5), np.sin(0.5)
+    turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+    shift = np.array([400.0, 160, 120]) - turn @ [400, 160, 120]
+    got = tinypyr.resample(image, grid, np.column_stack([turn, shift]), source_grid=grid, mode="constant")
+    want = ndimage.affine_transform(image, np.linalg.inv(size) @ turn @ size, np.linalg.inv(size) @ shift, order=1)
+    np.testing.assert_allclose(got, want, atol=1e-9)
+    coarse = Grid((8, 8, 8), scale=(40, 40, 40))
+    view = tinypyr.Resampled(image, coarse, np.column_stack([turn, shift]), source_grid=grid)
+    assert "pooled by 1 x 5 x 5" in repr(view)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    pytest.importorskip("tensorstore", reason="an extra of its own")
+    from tinypyr import store
+
+    view = tinypyr.Resampled(np.ones((8, 8)), Grid((4, 4)), order=np.int64(1), cval=np.float32(2))  # type: ignore[arg-type]
+    store.build(view, tmp_path / "made", levels=0, progress=False)
+
+
 def test_the_command_sees_a_store_through_another_grid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import cli, store
@@ -367,9 +445,15 @@ def test_the_command_sees_a_store_through_another_grid(tmp_path: Path, capsys: p
         where = str(tmp_path / f"made{number}")
         assert cli.main(["build", str(source), where, *options, "--levels=1", "--progress=none"]) == 0
         np.testing.assert_array_equal(store.levels(where)[0].array.read().result(), want)
+    cells = np.repeat(np.array([[1000, 2000]], np.uint64), 8, 1)
+    zarr = pytest.importorskip("zarr", reason="optional")
+    zarr.create_array(tmp_path / "cells", shape=(1, 16), chunks=(1, 16), dtype="u8")[:] = cells
+    where = str(tmp_path / "fine")
+    assert cli.main(["build", str(tmp_path / "cells"), where, "--spacing", "1,0.7", "--progress=none"]) == 0
+    assert set(np.unique(store.levels(where)[0].array.read().result())) == {1000, 2000}, "wide labels are not averaged"
     for options, message in (
         (["--order", "0"], "--like, --spacing: one of them"),
-        (["--spacing", "2,2"], "scale: "),
+        (["--spacing", "2,2"], "--spacing: [2.0, 2.0] is not one size for each of z, y, x"),
         (["--spacing", "2,2,2", "--transform", "nowhere.txt"], "--transform: nowhere.txt"),
     ):
         capsys.readouterr()

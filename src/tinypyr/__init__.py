@@ -1,5 +1,8 @@
 """Image pyramids for connectomics and bioimaging: exact at every level, at the speed of memory."""
 
+import importlib
+from typing import Any
+
 from ._resample import Resampled, resample, resample_like
 from .grid import Grid
 from .pooling import (
@@ -30,3 +33,9 @@ __all__ = [
     "resample",
     "resample_like",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("compat", "ndinterp", "store"):  # (which need more than numpy: when they are first asked for)
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -36,14 +36,36 @@ def recipe_of(array: Any) -> dict[str, Any] | None:
     """What makes a view again, as it is after a way through JSON; None of other arrays."""
     if type(array) not in _VIEWS.values():
         return None
-    told: dict[str, Any] = json.loads(json.dumps({"view": type(array).__name__, **array.recipe()}))
+    told: dict[str, Any] = as_json({"view": type(array).__name__, **array.recipe()})
     return told
+
+
+def as_json(value: Any) -> Any:
+    """A value as it is after a way through JSON."""
+    return json.loads(json.dumps(value))
 
 
 def remade(recipe: dict[str, Any]) -> Any:
     """The view that a recipe is of."""
     given = dict(recipe)
     return _VIEWS[given.pop("view")].from_recipe(given)
+
+
+def share_memory(a: Any, b: Any) -> bool:
+    """Whether two arrays have a voxel in common, as far as that can be told soon."""
+    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):
+        return a is b
+    try:
+        return np.shares_memory(a, b, max_work=1 << 16)
+    except np.exceptions.TooHardError:
+        return True
+
+
+def is_read_only(array: Any) -> bool:
+    """Whether voxels cannot be set, as numpy, zarr and TensorStore say it."""
+    if isinstance(array, np.ndarray):
+        return not array.flags.writeable
+    return bool(getattr(array, "read_only", False) or not getattr(array, "writable", True))
 
 
 def number_as_json(value: complex) -> Any:

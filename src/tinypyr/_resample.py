@@ -38,9 +38,10 @@ def resample(
     """The source seen through another grid.
 
     Where the output's voxels are larger than the source's, what lies between would be skipped. With ``antialias``,
-    values come from the coarsest level of the source whose voxels are no larger than the output's, along every axis;
-    where there is none as coarse (or of an array, which has none), the missing whole factor is pooled on the way: by
-    mean, or by mode for order 0. So a coarse view of a large store reads little of it.
+    values come from the coarsest level of the source whose voxels fit into the output's, along every axis; where there
+    is none as coarse (or of an array, which has none), the missing whole factor is pooled on the way: by mean, or by
+    mode for order 0. So a coarse view of a large store reads little of it. Nothing that voxels of the output's size
+    could show is blurred: of voxels longer along one axis, turned, that axis does not count.
 
     Parameters
     ----------
@@ -49,14 +50,14 @@ def resample(
     grid : Grid
         Where the output's voxels lie, in the world; its axes may be in another order than the source's.
     transform : array_like, optional
-        Of shape (n, n + 1) or (n + 1, n + 1): the affine map from the world of ``grid`` to that of the source, as other
-        tools' resampling takes it; by default they are the same world.
+        Of shape (n, n + 1) or (n + 1, n + 1), axes in the order of ``grid``: the affine map from the world of ``grid``
+        to that of the source, as other tools' resampling takes it; by default they are the same world.
     order : int
         0 (nearest; of labels no other), 1 (linear), 2 to 5 (splines, with scipy).
     antialias : bool
         See above; False takes level 0.
     source_grid : Grid, optional
-        Where an array's voxels lie; by default at 0, 1, 2, ... along each axis.
+        Where an array's voxels lie; by default at 0, 1, 2, ... along each axis, and these are the axes of ``grid``.
     mode, cval
         What lies beyond the source. ``"border"``: voxels reach half their length beyond their centres, and from there
         on ``cval``. Or a mode of `tinypyr.ndinterp.affine_transform`.
@@ -85,7 +86,7 @@ def resample(
     """
     view = Resampled(source, grid, transform, order, antialias, source_grid=source_grid, mode=mode, cval=cval)
     made = _checked_out(out, grid, view.dtype)
-    if out is not None and isinstance(source, np.ndarray) and np.may_share_memory(out, source):
+    if out is not None and _arrays.share_memory(out, source):
         raise ValueError("out: shares memory with the source, which is still to be read")
     view.fill(made, (0,) * grid.ndim, grid.shape)
     return made
@@ -103,6 +104,16 @@ class Resampled:
     ----------
     source, grid, transform, order, antialias, source_grid, mode, cval
         As of `resample`.
+
+    Attributes
+    ----------
+    grid : Grid
+        Where its voxels lie.
+    shape : tuple of int
+    dtype : numpy.dtype
+    ndim : int
+    holds_labels : bool
+        Whether its voxels are labels, which must not be averaged.
 
     Examples
     --------
@@ -132,7 +143,7 @@ class Resampled:
             raise TypeError(f"grid: {type(grid).__name__} is not a Grid; tinypyr.Grid(shape, scale=...) makes one")
         if not isinstance(antialias, (bool, np.bool_)):
             raise TypeError(f"antialias: {antialias!r} is neither True nor False")
-        levels = _levels_of(source, source_grid)
+        levels = _levels_of(source, source_grid, axes=grid.axes)
         base = levels[0].grid
         if levels[0].holds_labels and order != 0:
             raise ValueError(f"order: {order!r} of labels would make labels that are nowhere; use order=0")
@@ -145,7 +156,8 @@ class Resampled:
             if ours is not None and theirs is not None and ours != theirs:
                 raise ValueError(f"grid: axis {axis} is in {ours}, but the source's in {theirs}")
         matrix, shift = _world_map(transform, grid.ndim)
-        level, factor = _level_for(levels, grid, matrix) if antialias else (levels[0], (1,) * grid.ndim)
+        self._level, factor = _level_for(levels, grid, matrix) if antialias else (0, (1,) * grid.ndim)
+        level = levels[self._level]
         self._pooled = view = _Pooled(level, factor, "mode" if order == 0 else "mean")
         self._matrix, self._offset = to_voxels, offset = _voxel_map(view.grid, grid, matrix, shift)
         if not np.isfinite(box_of(to_voxels, offset, [0] * grid.ndim, grid.shape)).all():
@@ -157,12 +169,14 @@ class Resampled:
             if not (moved[axis].any() or moved[:, axis].any() or offset[axis] != 0)
             and grid.shape[axis] <= view.grid.shape[axis]
         )
-        if len(still) == grid.ndim:
-            still = still[1:]
+        # each of their voxels is a call of its own: those of channels stay apart, others where the core has loops for
+        # the rest alone, or need not be filtered along them
+        apart = [axis for axis in still if grid.axes[axis].lower() in UNPOOLED]
+        others = [axis for axis in still if axis not in apart]
+        apart += others[: max(0, grid.ndim - len(apart) - (2 if order > 1 else 3))]
+        still = tuple(sorted(apart[: grid.ndim - 1]))
         self._sampling = Sampling(view.grid.shape, level.dtype, order, mode, cval, still=still)
-        #: Where its voxels lie.
         self.grid = grid
-        #: Whether they are labels, which must not be averaged.
         self.holds_labels = level.holds_labels
         self.shape = grid.shape
         self.dtype = level.dtype
@@ -171,12 +185,19 @@ class Resampled:
             "source": _arrays.whole_path(source) if isinstance(source, (str, os.PathLike)) else None,
             "grid": asdict(grid),
             "transform": np.column_stack([matrix, shift]).tolist(),
-            "order": self._sampling.order,
+            "order": int(order),
             "antialias": bool(antialias),
             "source_grid": None if source_grid is None else asdict(source_grid),
             "mode": mode,
             "cval": _arrays.number_as_json(self._sampling.cval),
+            "sees": [self._level, list(factor), asdict(level.grid), level.dtype.name],
         }
+
+    def __repr__(self) -> str:
+        source = self._recipe["source"] or "an array"
+        pooled = " x ".join(map(str, self._pooled.factor))
+        extents = " x ".join(map(str, self.shape))
+        return f"Resampled({source}: level {self._level}, pooled by {pooled}, at {extents} voxels, {self.dtype})"
 
     def recipe(self) -> dict[str, Any]:
         """As JSON: what it was made with; an array as source is None."""
@@ -184,11 +205,15 @@ class Resampled:
 
     @classmethod
     def from_recipe(cls, recipe: dict[str, Any]) -> Resampled:
-        """What a recipe tells, of a store."""
+        """What a recipe tells, of a store; refused if that has other levels now."""
         given = dict(recipe)
         given["grid"] = Grid(**given["grid"])
         given["cval"] = _arrays.number_from_json(given["cval"])
-        return cls(**given)
+        seen = given.pop("sees")
+        made = cls(**given)
+        if _arrays.as_json(made.recipe()["sees"]) != seen:
+            raise ValueError(f"{given['source']}: its levels are not where they were, or others")
+        return made
 
     def fill(self, out: NDArray[Any], start: Sequence[int], stop: Sequence[int]) -> None:
         """Make the voxels from ``start`` up to ``stop``: halves of them, where these or what they need are many."""
@@ -286,7 +311,9 @@ class _Level:
         return _arrays.read(self.array, own).transpose(self.order)
 
 
-def _levels_of(source: Any, grid: Grid | None, name: str = "source") -> list[_Level]:
+def _levels_of(
+    source: Any, grid: Grid | None, name: str = "source", axes: tuple[str, ...] | None = None
+) -> list[_Level]:
     """The source's levels, finest first."""
     if isinstance(source, (str, os.PathLike)):
         from .store import levels
@@ -300,9 +327,9 @@ def _levels_of(source: Any, grid: Grid | None, name: str = "source") -> list[_Le
     if not (hasattr(source, "shape") and hasattr(source, "dtype") and hasattr(source, "__getitem__")):
         raise TypeError(f"{name}: {type(source).__name__} is neither a path nor an array")
     shape = tuple(int(n) for n in source.shape)
-    if grid is None and len(shape) > 5:
-        raise ValueError(f"source_grid: needed for {len(shape)} dimensions, whose axes have no usual names")
-    placed = Grid(shape) if grid is None else grid
+    if axes is not None and grid is None and len(axes) != len(shape):
+        raise ValueError(f"grid: of axes {axes}, but {name} has {len(shape)}")
+    placed = Grid(shape, axes) if grid is None else grid
     if not isinstance(placed, Grid):
         raise TypeError(f"source_grid: {type(grid).__name__} is not a Grid")
     if placed.shape != shape:
@@ -345,18 +372,24 @@ def _voxel_map(
     return to_voxels, offset.tolist()
 
 
-def _level_for(levels: list[_Level], grid: Grid, matrix: NDArray[np.float64]) -> tuple[_Level, tuple[int, ...]]:
-    """The coarsest level whose voxels are no larger than the output's along any axis, and what is left to pool."""
-    with np.errstate(over="ignore"):
-        reach = np.hypot.reduce(matrix * np.array(grid.scale), axis=1)  # of an output voxel, along the source's axes
-    chosen = levels[0]
-    for level in levels[1:]:
+def _level_for(levels: list[_Level], grid: Grid, matrix: NDArray[np.float64]) -> tuple[int, tuple[int, ...]]:
+    """The coarsest level whose voxels fit into the output's along every axis, and what is left to pool."""
+    with np.errstate(all="ignore"):
+        voxel = matrix * np.array(grid.scale)  # of the output, in the source's world: its edges
+        try:  # how far along an axis of the source one stays within it
+            reach = 1 / np.hypot.reduce(np.linalg.inv(voxel), axis=0)
+        except np.linalg.LinAlgError:
+            reach = np.full(grid.ndim, np.nan)
+        if not np.isfinite(reach).all():  # of voxels that are flat
+            reach = np.hypot.reduce(voxel, axis=1)
+    chosen = 0
+    for number, level in enumerate(levels):
         if all(r >= s * (1 - 1e-9) for r, s in zip(reach, level.grid.scale, strict=True)):
-            chosen = level
-    most = [max(1, n) for n in chosen.grid.shape]
+            chosen = number
+    place = levels[chosen].grid
     left = [
-        1 if axis.lower() in UNPOOLED else math.floor(min(r / s * (1 + 1e-9), n))
-        for axis, r, s, n in zip(grid.axes, reach.tolist(), chosen.grid.scale, most, strict=True)
+        1 if axis.lower() in UNPOOLED else math.floor(min(r / s * (1 + 1e-9), max(1, n)))
+        for axis, r, s, n in zip(grid.axes, reach.tolist(), place.scale, place.shape, strict=True)
     ]
     return chosen, tuple(max(1, f) for f in left)
 
@@ -366,20 +399,21 @@ class _Pooled:
 
     def __init__(self, level: _Level, factor: tuple[int, ...], method: str) -> None:
         self.grid = level.grid.level(factor)
-        self._level, self._factor, self._method = level, factor, method
+        self.factor = factor
+        self._level, self._method = level, method
 
     def voxels(self, spans: Spans) -> int:
         """How many of the other level's voxels these are made of."""
-        return math.prod(span.count * f for span, f in zip(spans, self._factor, strict=True))
+        return math.prod(span.count * f for span, f in zip(spans, self.factor, strict=True))
 
     def read(self, box: Box) -> NDArray[Any]:
         """The voxels of a box."""
-        if all(f == 1 for f in self._factor):
+        if all(f == 1 for f in self.factor):
             return self._level.read(box)
         fine, origin = [], []
         base = self._level.grid
-        for wanted, f, n, o in zip(box, self._factor, base.shape, base.voxel_offset, strict=True):
+        for wanted, f, n, o in zip(box, self.factor, base.shape, base.voxel_offset, strict=True):
             first = max(0, wanted.start * f - o % f)
             fine.append(slice(first, min(n, wanted.stop * f - o % f)))
             origin.append(o + first)
-        return downsample(self._level.read(tuple(fine)), self._factor, self._method, origin=origin)  # type: ignore[arg-type]
+        return downsample(self._level.read(tuple(fine)), self.factor, self._method, origin=origin)  # type: ignore[arg-type]

@@ -88,6 +88,8 @@ class Sampling:
             raise ValueError(f"cval: {self.cval!r} is beyond all floats") from None
         if isinstance(self.cval, (complex, np.complexfloating)) and self.dtype.kind != "c":
             raise ValueError(f"cval: {self.cval!r} is complex, but the input is {self.dtype}")
+        if self.order > 1:
+            _spline_filter()
         if core is None:
             raise ImportError("tinypyr: values between voxels need the compiled core; install it with a C++17 compiler")
 
@@ -337,8 +339,7 @@ def filtered(
     if voxels.dtype.kind == "c":
         parts = [filtered(half, spans, extents, order, mode, list(axes)) for half in (voxels.real, voxels.imag)]
         return np.asarray(parts[0] + 1j * parts[1])
-    from scipy.ndimage import spline_filter1d
-
+    spline_filter1d = _spline_filter()
     made = np.array(voxels, np.float64, order="C")  # (the sampler's loops read along the last axis)
     for axis in axes:
         span, extent = spans[axis], extents[axis]
@@ -351,6 +352,14 @@ def filtered(
             made[along] = spline_filter1d(made[along], order, axis, np.float64, within)
             at += stop - start
     return made
+
+
+def _spline_filter() -> Any:
+    try:
+        from scipy.ndimage import spline_filter1d
+    except ImportError:
+        raise ImportError('order: 2 to 5 need scipy: pip install "tinypyr[dask]"') from None
+    return spline_filter1d
 
 
 def box_of(

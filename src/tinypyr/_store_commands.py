@@ -182,11 +182,13 @@ def add(commands: Any) -> None:
         command.add_argument("--force", action="store_true", help="allow means of labels")
         other = command.add_argument_group("level 0 of TARGET: SOURCE seen through another grid (see tinypyr.resample)")
         other.add_argument("--like", metavar="STORE", help="whose voxels lie where those of TARGET shall")
-        other.add_argument("--spacing", type=_numbers, metavar="S,...", help="the size of a voxel, in SOURCE's units")
+        other.add_argument(
+            "--spacing", type=_numbers, metavar="S,...", help="the size of a voxel, one along each axis of SOURCE"
+        )
         other.add_argument(
             "--transform",
             metavar="FILE",
-            help="rows of numbers: the n x (n + 1) matrix from the world of TARGET to that of SOURCE",
+            help="rows of numbers: the n x (n + 1) matrix from TARGET's world to SOURCE's, axes as in TARGET",
         )
         other.add_argument("--order", type=int, metavar="N", help="0 for labels, 1 linear, 2 to 5 splines (as fits)")
         other.add_argument("--no-antialias", action="store_true", help="skip what lies between larger voxels")
@@ -358,13 +360,16 @@ def _source(arguments: argparse.Namespace) -> Any:
     import numpy as np
 
     from . import store
+    from .store._planning import taken_for_labels
 
     given = {name: getattr(arguments, name) for name in ("like", "spacing", "transform", "order", "no_antialias")}
     if all(value is None or value is False for value in given.values()):
         return arguments.source
     if (arguments.like is None) == (arguments.spacing is None):
-        raise ValueError("--like, --spacing: one of them is needed to see SOURCE through another grid")
+        raise ValueError("--like, --spacing: one of them is needed to see SOURCE through another grid, not both")
     base = store.levels(arguments.source)[0]
+    if arguments.spacing is not None and len(arguments.spacing) != base.grid.ndim:
+        raise ValueError(f"--spacing: {arguments.spacing} is not one size for each of {', '.join(base.grid.axes)}")
     grid = store.levels(arguments.like)[0].grid if arguments.like is not None else base.grid.respaced(arguments.spacing)
     matrix = None
     if arguments.transform is not None:
@@ -372,7 +377,8 @@ def _source(arguments: argparse.Namespace) -> Any:
             matrix = np.loadtxt(arguments.transform, ndmin=2)
         except (OSError, ValueError) as error:
             raise ValueError(f"--transform: {arguments.transform} is not rows of numbers: {error}") from None
-    order = (0 if base.holds_labels else 1) if arguments.order is None else arguments.order
+    labels = base.holds_labels or taken_for_labels(base.kind, base.array.dtype.name)
+    order = (0 if labels else 1) if arguments.order is None else arguments.order
     return Resampled(arguments.source, grid, matrix, order, not arguments.no_antialias)
 
 
@@ -453,6 +459,8 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     if arguments.progress != "json":
         print(report)
+        if not report.failed and not report.made_before:
+            print(f"next, once all parts are done: tinypyr finalize {arguments.plan}")
     return 1 if report.failed else 0
 
 

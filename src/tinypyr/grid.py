@@ -310,7 +310,10 @@ def region_above(box: Iterable[tuple[int, int]], total: Sequence[int], offset: S
 
 
 def _per_axis(name: str, values: Iterable[Any], ndim: int) -> tuple[Any, ...]:
-    found = tuple(values)
+    try:
+        found = tuple(values)
+    except TypeError:
+        raise TypeError(f"{name}: {values!r} is not one for each of {ndim} axes") from None
     if len(found) != ndim:
         raise ValueError(f"{name}: {found!r} has {len(found)} entries for {ndim} axes")
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ..grid import Grid
 from ._place import Place
@@ -19,6 +19,8 @@ class Level(NamedTuple):
     array: Any
     #: Whether its voxels are labels, which must not be averaged.
     holds_labels: bool
+    #: What the store says that they are: "image", "labels", or nothing.
+    kind: Literal["image", "labels"] | None = None
 
 
 def levels(store: str | os.PathLike[str]) -> list[Level]:
@@ -47,4 +49,7 @@ def levels(store: str | os.PathLike[str]) -> list[Level]:
     [((4, 6), 1), ((2, 3), 1)]
     """
     volume = open_volume(Place.at(store))
-    return [Level(grid, level_array(volume, number), volume.holds_labels) for number, grid in enumerate(volume.grids)]
+    return [
+        Level(grid, level_array(volume, number), volume.holds_labels, volume.kind)
+        for number, grid in enumerate(volume.grids)
+    ]

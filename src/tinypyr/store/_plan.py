@@ -274,7 +274,7 @@ class Plan:
             "rounding": self.rounding,
             "ties": self.ties,
             "recursive": self.recursive,
-            "mask": None if self.mask is None else self.mask.name,
+            "mask": None if self.mask is None else self.mask.recipe or self.mask.name,
             "region": None if self.changed is None else [list(span) for span in self.changed],
             "copies_base": self.copies_base,
             "levels": [
@@ -313,6 +313,7 @@ class Plan:
         lines = [
             f"{what['source']} -> {what['target']}",
             f"{what['format']}, {what['dtype']}, {what['method']}, {len(self.factors)} levels",
+            f"  axes {', '.join(what['axes'])}",
         ]
         lines += [
             f"  {level['path'] or '.':>4}  {' x '.join(map(str, level['shape']))}  scale {_numbers(level['scale'])}"

@@ -226,12 +226,16 @@ def from_text(text: str, name: str) -> Plan:
         content = json.loads(text)
         saved = unsealed(content, name)
         arguments, fingerprint = dict(saved["arguments"]), saved["fingerprint"]
-        if isinstance(arguments["source"], dict):
-            arguments["source"] = _arrays.remade(arguments["source"])
         grid = arguments.pop("grid", None)
         grid = None if grid is None else Grid(**grid)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(f"{name} is no plan that tinypyr has saved: {error!r}") from None
+    for read in ("source", "mask"):
+        if isinstance(arguments.get(read), dict):
+            try:
+                arguments[read] = _arrays.remade(arguments[read])
+            except (ValueError, KeyError, TypeError) as error:
+                raise StoreError(f"{name} is out of date ({read}: {error}); plan again") from None
     made = plan(**arguments, grid=grid)
     if made.fingerprint != fingerprint:
         raise StoreError(f"{name} is out of date ({_difference(saved, made)}); plan again")
@@ -262,7 +266,7 @@ def _arguments(made: Plan, given: dict[str, Any]) -> dict[str, Any] | None:
         "chunks": None if given["chunks"] is None else [int(extent) for extent in given["chunks"]],
         "shards": None if given["shards"] is None else [int(extent) for extent in given["shards"]],
         "codec": given["codec"],
-        "mask": None if made.mask is None else made.mask.name,
+        "mask": None if made.mask is None else made.mask.recipe or made.mask.name,
         "recursive": made.recursive,
         "link": made.links_base,
         "grid": None if given["grid"] is None else asdict(given["grid"]),
@@ -375,7 +379,7 @@ def _target(read: Source, target: Any) -> tuple[Place, bool]:
     volume = read.volume
     if target is None:
         if volume is None:
-            raise ValueError("target: needed where the source is an array")
+            raise ValueError(f"target: needed where the source is {read.name}, beside which no levels can be")
         place = volume.place
     else:
         place = Place.at(target)
@@ -389,10 +393,14 @@ def _target(read: Source, target: Any) -> tuple[Place, bool]:
     return place, False
 
 
+def taken_for_labels(kind: str | None, dtype: str) -> bool:
+    """Whether voxels are labels, as far as can be told."""
+    return kind == "labels" or (kind is None and dtype in ("uint32", "uint64"))
+
+
 def _method(method: str, kind: str | None, dtype: np.dtype[Any], force: bool) -> str:
-    labels = kind == "labels" or (kind is None and dtype.name in ("uint32", "uint64"))
     if method == "auto":
-        return "mode" if labels else "mean"
+        return "mode" if taken_for_labels(kind, dtype.name) else "mean"
     _choice("method", method, METHODS)
     if method == "mean" and kind == "labels" and not force:
         raise ValueError("method: a mean of labels is a label of something else; use mode, or force it")

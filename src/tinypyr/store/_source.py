@@ -14,6 +14,7 @@ from .. import _arrays
 from ..grid import Grid, factors_between, reordered, replace_grid
 from ._errors import UNREADABLE, StoreError
 from ._place import Place, open_array
+from ._scratch import Scratch
 from ._volume import Layout, Volume
 from .formats import FORMATS
 
@@ -48,7 +49,7 @@ class Source:
         if volume is not None:
             self.place, self.name = volume.place, volume.place.url
         elif recipe is not None and recipe["source"] is not None:
-            self.place, self.name = Place.at(recipe["source"]), f"{recipe['view']} of {recipe['source']}"
+            self.place, self.name = Place.at(recipe["source"]), repr(array)
         self._array = array
 
     @property
@@ -103,6 +104,8 @@ def open_volume(place: Place) -> Volume:
                 return _with_offsets(format.read(place))
             except UNREADABLE as error:
                 raise StoreError(f"{place.name}: its metadata cannot be understood: {error!r}") from None
+    if Scratch(place).plan() is not None:
+        raise StoreError(f"{place.name}: a build has begun here and not ended; go on with it, or finalize its plan")
     keys = "zarr.json, .zattrs, .zarray, attributes.json or info"
     raise StoreError(f"{place.name}: nothing here that can be read (no {keys}); check the path")
 
@@ -193,7 +196,7 @@ class Mask:
         if list(shape) != covered or any(n > 1 for n in missing):
             raise ValueError(f"mask: of shape {shape}, but the volume has shape {grid.shape}")
         self._source, self._axes = read, axes
-        self.name, self.place, self.stamp = read.name, read.place, read.stamp
+        self.name, self.place, self.recipe, self.stamp = read.name, read.place, read.recipe, read.stamp
 
     def read(self, box: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
         """The part of a box."""

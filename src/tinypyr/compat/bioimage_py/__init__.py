@@ -25,8 +25,6 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ._job import Job, downscale_shape, whole_numbers
 from ._runners import RunnerConfig, RunnerError, SlurmConfig, distributed, local
 
@@ -89,6 +87,8 @@ def downsample(
         An argument that makes no sense; the message names it, and nothing has been written.
     RunnerError
         Blocks failed; ``failed_block_ids`` says which, ``tmp_folder`` what to resume from. All others are made.
+    StoreError
+        Slurm does not take the jobs.
 
     Examples
     --------
@@ -112,7 +112,7 @@ def downsample(
     job = Job.checked(input, scale_factor, output, order, anti_aliasing, block_shape, mask)
     ids: Sequence[int] = range(len(job))
     if block_ids is not None:
-        ids = sorted(set(whole_numbers("block_ids", np.asarray(block_ids).ravel().tolist(), least=0)))
+        ids = sorted(set(whole_numbers("block_ids", block_ids, least=0)))
         if ids and ids[-1] >= len(job):
             raise ValueError(f"block_ids: {ids[-1]}, but there are {len(job)} blocks, counted from 0")
     if job_type == "local":

@@ -16,8 +16,8 @@ from ...pooling import MAX_COORDINATE
 
 Box = tuple[slice, ...]
 
-#: Voxels of the output per block, where neither input nor output is cut into chunks.
-_USUAL_BLOCK = 1 << 20
+#: Voxels of the input per block, where neither input nor output is cut into chunks.
+_USUAL_BLOCK = 1 << 22
 
 
 def downscale_shape(shape: Sequence[int], scale_factor: int | Sequence[int], ceil_mode: bool = True) -> tuple[int, ...]:
@@ -80,12 +80,15 @@ class Job:
         if tuple(target.shape) != shape:
             raise ValueError(f"output: of shape {tuple(target.shape)}, but {shape} comes of {tuple(source.shape)}")
         into = _arrays.dtype_of(target)
-        if not np.can_cast(dtype, into):
+        if not _holds(into, dtype):
             raise ValueError(f"output: of {into}, which cannot hold every {dtype}; convert it afterwards")
-        if isinstance(target, np.ndarray) and not target.flags.writeable:
+        if hasattr(target, "dask") or not hasattr(target, "__setitem__"):
+            raise TypeError(
+                f"output: {type(output).__name__}, of which parts cannot be written; give an array that can"
+            )
+        if _arrays.is_read_only(target):
             raise ValueError("output: is read-only")
-        both_in_memory = isinstance(target, np.ndarray) and isinstance(source, np.ndarray)
-        if output is not None and (target is source or (both_in_memory and np.may_share_memory(target, source))):
+        if output is not None and _arrays.share_memory(target, source):
             raise ValueError("output: shares memory with the input, which is still to be read")
         if mask is not None:
             mask = _array("mask", mask)
@@ -160,8 +163,15 @@ def whole_numbers(name: str, values: Iterable[Any], least: int = 1) -> tuple[int
     except TypeError:
         raise TypeError(f"{name}: {values!r} is not whole numbers") from None
     if len(made) < len(given) or any(not least <= value <= MAX_COORDINATE for value in made):
-        raise ValueError(f"{name}: {given} is not whole numbers of {least} or more")
+        what = f"{given[0]!r} is not a whole number" if len(given) == 1 else f"{given} are not whole numbers"
+        raise ValueError(f"{name}: {what} of {least} or more")
     return made
+
+
+def _holds(into: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
+    """Whether every number of a type is one of another's (numpy takes doubles for that of any integer)."""
+    wide = dtype.kind in "iu" and dtype.itemsize == 8 and into.kind in "fc"
+    return np.can_cast(dtype, into) and not wide
 
 
 def _factors(scale_factor: Any, ndim: int) -> tuple[int, ...]:
@@ -191,8 +201,8 @@ def _usual_blocks(
 ) -> tuple[int, ...]:
     """About what the input's chunks become, as whole chunks of the output."""
     if chunks is None and unit is None:
-        edge = max(1, round(_USUAL_BLOCK ** (1 / len(shape))))
-        return tuple(min(edge, max(1, n)) for n in shape)
+        edge = _USUAL_BLOCK ** (1 / len(shape))
+        return tuple(min(max(1, round(edge / f)), max(1, n)) for n, f in zip(shape, factors, strict=True))
     small = unit or (1,) * len(shape)
     become = small if chunks is None else tuple(max(1, c // f) for c, f in zip(chunks, factors, strict=True))
     return tuple(max(1, c // u) * u for c, u in zip(become, small, strict=True))
