@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib.metadata
 import os
@@ -26,6 +27,16 @@ def one_thread() -> None:
     """Ask libraries for one thread, where the environment decides. Call before importing them."""
     for name in ONE_THREAD:
         os.environ[name] = "1"
+
+
+def keep_memory() -> str:
+    """Let the allocator keep what is freed, for every contender: fresh pages cost as much as the work."""
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        kept = libc.mallopt(-4, 0) and libc.mallopt(-1, 0x7FFFFFFF)  # M_MMAP_MAX, M_TRIM_THRESHOLD
+    except (OSError, AttributeError):
+        kept = 0
+    return "memory is kept between calls" if kept else "memory is as the system gives it"
 
 
 def pin() -> str:

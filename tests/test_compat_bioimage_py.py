@@ -247,7 +247,7 @@ def test_one_scale_of_a_precomputed_volume_is_made_of_another(tmp_path: Path) ->
     image = np.random.default_rng(9).integers(0, 255, (16, 12, 8, 1), dtype=np.uint8)
 
     def scale(size: list[int], resolution: list[int]) -> Any:
-        spec = {"driver": "neuroglancer_precomputed", "kvstore": f"file://{tmp_path}/volume/"}
+        spec: dict[str, Any] = {"driver": "neuroglancer_precomputed", "kvstore": f"file://{tmp_path}/volume/"}
         spec["multiscale_metadata"] = {"type": "image", "data_type": "uint8", "num_channels": 1}
         spec["scale_metadata"] = {"size": size, "chunk_size": [4, 4, 4], "resolution": resolution, "encoding": "raw"}
         return ts.open(spec, create=True, open=True).result()
@@ -332,14 +332,15 @@ def test_bad_arguments_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="output: is read-only"):
         downsample(chunked, 1, zarr.open_array(tmp_path / "into", mode="r"), job_type="subprocess")
     before_all = sorted(tmp_path.iterdir())
-    for message, settings in (
+    wrong: list[tuple[str, dict[str, Any]]] = [
         ("python_executable is '/nope/python', which cannot be run", {"python_executable": "/nope/python"}),
         ("task_timeout is '3', not a number", {"task_timeout": "3"}),
         ("task_timeout is -1", {"task_timeout": -1}),
         ("tasks_per_worker is 0", {"tasks_per_worker": 0}),
         ("no folder can be made in the tmp_root", {"tmp_root": "/proc/x"}),
         ("tmp_root is 3, not text", {"tmp_root": 3}),
-    ):
+    ]
+    for message, settings in wrong:
         config = RunnerConfig(**{"tmp_root": str(tmp_path / "jobs"), **settings})
         with pytest.raises(ValueError, match=f"job_config: {message}"):
             downsample(chunked, 1, into, job_type="subprocess", job_config=config)

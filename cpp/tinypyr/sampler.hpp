@@ -88,6 +88,12 @@ class Sampler {
         fast = axis;
     map_ = {matrix, offset, start, &out, fast};
     const bool by_rows = plan_rows();
+    const int next = map_.fast < n - 1 ? n - 1 : n - 2;  // to the next row of a tile
+    ahead_ = 0;
+    for (int h = 0; h < ndim_ && next >= 0 && how_.order == 0; ++h) {  // (else there is enough to do meanwhile)
+      const double further = rows_ahead * matrix[h * n + next];
+      if (std::abs(further) < strip) ahead_ += static_cast<i64>(std::floor(further + 0.5)) * axes_[h].stride;
+    }
     // Strips of neighbouring rows one after the other, in tiles: what they read lies close together, so that most of it is
     // still in the cache.
     i64 tile[max_ndim], first[max_ndim] = {}, size[max_ndim];
@@ -184,10 +190,13 @@ class Sampler {
     for (int h = 0; h < ndim_; ++h)
       narrow(axes_[h], before[h] + static_cast<double>(from) * slope[h], slope[h], begin, end);
     strip_.n = end - begin;
-    if (strip_.n > 0 && kernels_.locate_line(axes_, how_.order, strip_, from + begin, before, slope))
+    if (strip_.n > 0 && kernels_.locate_line(axes_, how_.order, strip_, from + begin, before, slope)) {
+      if (ahead_ != 0)
+        for (i64 i = 0; i < strip_.n; i += fetched_each) prefetch(in_.data + strip_.offset[i] + ahead_, 1);
       make_plain(0, strip_.n, to + begin * step, step);
-    else
+    } else {
       begin = end = 0;
+    }
     const Status status = anywhere(0, begin);
     return status == Status::ok ? anywhere(end, n) : status;
   }
@@ -508,6 +517,9 @@ class Sampler {
   };
 
   static constexpr i64 tile_edge = 16, image_edge = 64, most_rows = 512, shortest_row = 16;
+  // What a row of a tile reads is fetched while one so many before it is made, around each of so many of its voxels:
+  // rows are too short, and their voxels too far apart, for prefetchers to see what comes.
+  static constexpr i64 rows_ahead = 4, fetched_each = 8;
   static constexpr double far = 2251799813685248.0;  // 2^51: beyond, coordinates have no fractions
 
   const View& in_;
@@ -522,6 +534,7 @@ class Sampler {
   Taps taps_[max_ndim];
   StripOf strip_ = {};
   Map map_ = {};
+  i64 ahead_ = 0;
   int along_[max_ndim];  // the axis of the output that an axis of the input goes along
   i64 row_begin_ = 0, row_end_ = 0, lowest_row_[max_ndim], row_count_[max_ndim];
   i64* row_offset_ = nullptr;

@@ -56,7 +56,7 @@ def share_memory(a: Any, b: Any) -> bool:
     if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)):
         return a is b
     try:
-        return np.shares_memory(a, b, max_work=1 << 16)
+        return np.shares_memory(a, b, max_work=1 << 16)  # type: ignore[arg-type,unused-ignore]
     except np.exceptions.TooHardError:
         return True
 

@@ -405,7 +405,7 @@ def _array_as_json(name: str, array: Any) -> dict[str, Any]:
             f"{name}: {type(array).__name__} in memory, or of a kind that other processes cannot open; give an array "
             "of zarr in a folder, or of TensorStore"
         )
-    told = {"spec": spec, "shape": list(array.shape), "dtype": _arrays.dtype_of(array).name}
+    told: dict[str, Any] = {"spec": spec, "shape": list(array.shape), "dtype": _arrays.dtype_of(array).name}
     told["chunks"] = _arrays.write_unit(array)
     try:
         _opened(told)
