@@ -176,7 +176,7 @@ def add(commands: Any) -> None:
             "--memory", default="1GiB", metavar="SIZE", help="bytes to hold, on one machine (default: 1GiB)"
         )
         command.add_argument(
-            "--block", metavar="SIZE", help="bytes of level 0 to make at a time (default: a 32nd, 32MiB to 4GiB)"
+            "--block", metavar="SIZE", help="bytes of level 0 to make at a time (default: a 32nd, 64MiB to 4GiB)"
         )
         command.add_argument("--workers", type=int, metavar="N", help="blocks at once (default: one per core)")
         command.add_argument("--force", action="store_true", help="allow means of labels")

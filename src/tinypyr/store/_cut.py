@@ -16,7 +16,7 @@ Extents = tuple[int, ...]
 
 #: Bytes of the base in a block, unless the user says: a 32nd of the volume, but no less than the first of these and no
 #: more than the second; and never more blocks than the third.
-SMALL_BLOCK, LARGE_BLOCK, MOST_BLOCKS = 1 << 25, 1 << 32, 1 << 20
+SMALL_BLOCK, LARGE_BLOCK, MOST_BLOCKS = 1 << 26, 1 << 32, 1 << 20
 #: Less than this is not worth a read of its own.
 GOOD_LEAF = 1 << 24
 #: The core counts to so many voxels below one.

@@ -90,7 +90,7 @@ def plan(
         Bytes that the build may hold, for example ``"512MiB"``.
     block : int or str, optional
         About how many bytes of the base to make at a time: what an interruption can cost, and what a worker is given.
-        By default a 32nd of the volume, between 32 MiB and 4 GiB.
+        By default a 32nd of the volume, between 64 MiB and 4 GiB.
     workers : int, optional
         Blocks at work at once; by default one per core.
     grid : Grid, optional
