@@ -36,6 +36,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("compat", "ndinterp", "store"):  # (which need more than numpy: when they are first asked for)
+    if name in (
+        "compat",
+        "multires",
+        "ndinterp",
+        "store",
+    ):  # (which need more than numpy: when they are first asked for)
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -137,6 +137,31 @@ def rounded(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     return made
 
 
+def boxed(box: Any, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[Any, ...]]:
+    """An index of slices in steps of 1, integers and an ellipsis: the box that it covers, and what to take of that."""
+    wanted = list(box) if isinstance(box, tuple) else [box]
+    ndim = len(shape)
+    for at, entry in enumerate(wanted):
+        if entry is Ellipsis:
+            wanted[at : at + 1] = [slice(None)] * (ndim - len(wanted) + 1)
+            break
+    wanted += [slice(None)] * (ndim - len(wanted))
+    if len(wanted) > ndim or any(
+        isinstance(entry, bool) or not isinstance(entry, (slice, int, np.integer)) for entry in wanted
+    ):
+        raise IndexError(f"{box!r}: slices, integers and one ellipsis for {ndim} axes are needed")
+    whole, taken = [], []
+    for entry, n in zip(wanted, shape, strict=True):
+        if not isinstance(entry, slice) and not -n <= entry < n:
+            raise IndexError(f"{box!r}: beyond an axis of {n} voxels")
+        along = range(n)[entry if isinstance(entry, slice) else slice(entry % n, entry % n + 1)]
+        if along.step != 1:
+            raise IndexError(f"{box!r}: slices in steps of 1 are needed")
+        whole.append(slice(along.start, max(along.start, along.stop)))
+        taken.append(slice(None) if isinstance(entry, slice) else 0)
+    return tuple(whole), tuple(taken)
+
+
 def read(array: Any, box: tuple[slice, ...]) -> NDArray[Any]:
     """The voxels of a box."""
     found = array[box]

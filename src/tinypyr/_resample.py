@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _arrays
-from ._sampling import Sampling, Spans, box_of, checked_source, matrix_of, parted
-from .grid import UNPOOLED, Grid, reordered
-from .pooling import downsample
-
-Box = tuple[slice, ...]
+from ._levels import Level, Pooled, levels_of
+from ._sampling import Sampling, box_of, matrix_of, parted
+from .grid import UNPOOLED, Grid
 
 #: Voxels of the output that are made at once, and of the source that are read for them and held meanwhile.
 _AT_ONCE = 1 << 21
@@ -143,7 +141,7 @@ class Resampled:
             raise TypeError(f"grid: {type(grid).__name__} is not a Grid; tinypyr.Grid(shape, scale=...) makes one")
         if not isinstance(antialias, (bool, np.bool_)):
             raise TypeError(f"antialias: {antialias!r} is neither True nor False")
-        levels = _levels_of(source, source_grid, axes=grid.axes)
+        levels = levels_of(source, source_grid, axes=grid.axes)
         base = levels[0].grid
         if levels[0].holds_labels and order != 0:
             raise ValueError(f"order: {order!r} of labels would make labels that are nowhere; use order=0")
@@ -158,7 +156,7 @@ class Resampled:
         matrix, shift = _world_map(transform, grid.ndim)
         self._level, factor = _level_for(levels, grid, matrix) if antialias else (0, (1,) * grid.ndim)
         level = levels[self._level]
-        self._pooled = view = _Pooled(level, factor, "mode" if order == 0 else "mean")
+        self._pooled = view = Pooled(level, factor, "mode" if order == 0 else "mean")
         self._matrix, self._offset = to_voxels, offset = _voxel_map(view.grid, grid, matrix, shift)
         if not np.isfinite(box_of(to_voxels, offset, [0] * grid.ndim, grid.shape)).all():
             raise ValueError(f"grid: its voxels lie beyond all numbers in the source: {to_voxels.tolist()}, {offset}")
@@ -241,24 +239,10 @@ class Resampled:
 
     def __getitem__(self, box: Any) -> NDArray[Any]:
         """The voxels of a box: slices in steps of 1, integers, an ellipsis."""
-        wanted = list(box) if isinstance(box, tuple) else [box]
-        if Ellipsis in wanted:
-            at = wanted.index(Ellipsis)
-            wanted[at : at + 1] = [slice(None)] * (self.ndim - len(wanted) + 1)
-        wanted += [slice(None)] * (self.ndim - len(wanted))
-        if len(wanted) > self.ndim or any(
-            isinstance(w, bool) or not isinstance(w, (slice, int, np.integer)) for w in wanted
-        ):
-            raise IndexError(f"{box!r}: slices, integers and one ellipsis for {self.ndim} axes are needed")
-        ranges = [
-            range(n)[w if isinstance(w, slice) else slice(range(n)[w], range(n)[w] + 1)]
-            for w, n in zip(wanted, self.shape, strict=True)
-        ]
-        if any(along.step != 1 for along in ranges):
-            raise IndexError(f"{box!r}: slices in steps of 1 are needed")
-        made = np.empty([len(along) for along in ranges], self.dtype)
-        self.fill(made, [along.start for along in ranges], [along.stop for along in ranges])
-        return made[tuple(slice(None) if isinstance(w, slice) else 0 for w in wanted)]
+        whole, taken = _arrays.boxed(box, self.shape)
+        made = np.empty([along.stop - along.start for along in whole], self.dtype)
+        self.fill(made, [along.start for along in whole], [along.stop for along in whole])
+        return np.asarray(made[taken])
 
 
 def resample_like(
@@ -286,57 +270,8 @@ def resample_like(
     array([1, 1, 2, 2])
     """
     return resample(
-        source, other if isinstance(other, Grid) else _levels_of(other, None, "other")[0].grid, transform, order, **how
+        source, other if isinstance(other, Grid) else levels_of(other, None, "other")[0].grid, transform, order, **how
     )
-
-
-@dataclass(frozen=True)
-class _Level:
-    grid: Grid
-    dtype: np.dtype[Any]
-    array: Any
-    holds_labels: bool = False
-    order: tuple[int, ...] | None = None  # the array's axes, where they are not those of the grid
-
-    def reordered(self, axes: tuple[str, ...]) -> _Level:
-        """With its axes in another order."""
-        at = [self.grid.axes.index(axis) for axis in axes]
-        return _Level(reordered(self.grid, axes), self.dtype, self.array, self.holds_labels, tuple(at))
-
-    def read(self, box: Box) -> NDArray[Any]:
-        """The voxels of a box."""
-        if self.order is None:
-            return _arrays.read(self.array, box)
-        own = tuple(box[self.order.index(axis)] for axis in range(len(box)))
-        return _arrays.read(self.array, own).transpose(self.order)
-
-
-def _levels_of(
-    source: Any, grid: Grid | None, name: str = "source", axes: tuple[str, ...] | None = None
-) -> list[_Level]:
-    """The source's levels, finest first."""
-    if isinstance(source, (str, os.PathLike)):
-        from .store import levels
-
-        if grid is not None:
-            raise ValueError(f"source_grid: {name} is a store, which has its own")
-        return [
-            _Level(level.grid, _arrays.dtype_of(level.array), level.array, level.holds_labels)
-            for level in levels(source)
-        ]
-    if not (hasattr(source, "shape") and hasattr(source, "dtype") and hasattr(source, "__getitem__")):
-        raise TypeError(f"{name}: {type(source).__name__} is neither a path nor an array")
-    shape = tuple(int(n) for n in source.shape)
-    if axes is not None and grid is None and len(axes) != len(shape):
-        raise ValueError(f"grid: of axes {axes}, but {name} has {len(shape)}")
-    placed = Grid(shape, axes) if grid is None else grid
-    if not isinstance(placed, Grid):
-        raise TypeError(f"source_grid: {type(grid).__name__} is not a Grid")
-    if placed.shape != shape:
-        raise ValueError(f"source_grid: of shape {placed.shape}, but {name} has shape {shape}")
-    dtype = _arrays.dtype_of(source)
-    checked_source(name, shape, dtype)
-    return [_Level(placed, dtype, _arrays.from_zero(source))]
 
 
 def _checked_out(out: NDArray[Any] | None, grid: Grid, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -372,7 +307,7 @@ def _voxel_map(
     return to_voxels, offset.tolist()
 
 
-def _level_for(levels: list[_Level], grid: Grid, matrix: NDArray[np.float64]) -> tuple[int, tuple[int, ...]]:
+def _level_for(levels: list[Level], grid: Grid, matrix: NDArray[np.float64]) -> tuple[int, tuple[int, ...]]:
     """The coarsest level whose voxels fit into the output's along every axis, and what is left to pool."""
     with np.errstate(all="ignore"):
         voxel = matrix * np.array(grid.scale)  # of the output, in the source's world: its edges
@@ -392,28 +327,3 @@ def _level_for(levels: list[_Level], grid: Grid, matrix: NDArray[np.float64]) ->
         for axis, r, s, n in zip(grid.axes, reach.tolist(), place.scale, place.shape, strict=True)
     ]
     return chosen, tuple(max(1, f) for f in left)
-
-
-class _Pooled:
-    """A level made while it is read: the blocks of another one's voxels."""
-
-    def __init__(self, level: _Level, factor: tuple[int, ...], method: str) -> None:
-        self.grid = level.grid.level(factor)
-        self.factor = factor
-        self._level, self._method = level, method
-
-    def voxels(self, spans: Spans) -> int:
-        """How many of the other level's voxels these are made of."""
-        return math.prod(span.count * f for span, f in zip(spans, self.factor, strict=True))
-
-    def read(self, box: Box) -> NDArray[Any]:
-        """The voxels of a box."""
-        if all(f == 1 for f in self.factor):
-            return self._level.read(box)
-        fine, origin = [], []
-        base = self._level.grid
-        for wanted, f, n, o in zip(box, self.factor, base.shape, base.voxel_offset, strict=True):
-            first = max(0, wanted.start * f - o % f)
-            fine.append(slice(first, min(n, wanted.stop * f - o % f)))
-            origin.append(o + first)
-        return downsample(self._level.read(tuple(fine)), self.factor, self._method, origin=origin)  # type: ignore[arg-type]
