@@ -241,3 +241,15 @@ def cases(draw: st.DrawFn) -> Case:
         layout=draw(layouts(array.ndim)),
         parallel=draw(st.sampled_from((1, 1, 2, 3, 0))),
     )
+
+
+class Counting:
+    """A volume that nobody could hold; how much is read of it at once is noted."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape, self.dtype, self.most = shape, np.dtype(np.uint8), 0
+
+    def __getitem__(self, box: tuple[slice, ...]) -> np.ndarray[Any, Any]:
+        extents = [s.stop - s.start for s in box]
+        self.most = max(self.most, int(np.prod(extents)))
+        return np.ones(extents, np.uint8)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tinypyr
+from strategies import Counting
 from tinypyr import Grid
 from tinypyr.multires import (
     Applied,
@@ -226,18 +227,6 @@ def failing(low: Array) -> Array:
 def test_bad_arguments_are_refused_by_name(message: str, call: Callable[[], Any]) -> None:
     with pytest.raises((ValueError, TypeError, PluginError), match=message):
         call()
-
-
-class Counting:
-    """A volume that nobody could hold; how much is read of it at once is noted."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape, self.dtype, self.most = shape, np.dtype(np.uint8), 0
-
-    def __getitem__(self, box: tuple[slice, ...]) -> Array:
-        extents = [s.stop - s.start for s in box]
-        self.most = max(self.most, int(np.prod(extents)))
-        return np.ones(extents, np.uint8)
 
 
 def test_what_is_read_at_once_does_not_grow_with_the_volume() -> None:

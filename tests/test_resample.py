@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import tinypyr
+from strategies import Counting
 from tinypyr import Grid
 
 ndimage = pytest.importorskip("scipy.ndimage", reason="an extra of its own", exc_type=ImportError)
@@ -190,18 +191,6 @@ def test_a_view_is_written_block_by_block(tmp_path: Path) -> None:
     for got, want in zip(levels[1:], tinypyr.pyramid(whole, 2, num_mips=2), strict=True):
         np.testing.assert_array_equal(got, want)
     assert [level.grid.scale for level in store.levels(where)][1] == pytest.approx((1.4, 1.6, 2.2))
-
-
-class Counting:
-    """A volume that nobody could hold; how much is read of it at once is noted."""
-
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.shape, self.dtype, self.most = shape, np.dtype(np.uint8), 0
-
-    def __getitem__(self, box: tuple[slice, ...]) -> Array:
-        extents = [s.stop - s.start for s in box]
-        self.most = max(self.most, int(np.prod(extents)))
-        return np.ones(extents, np.uint8)
 
 
 def test_what_is_held_does_not_grow_with_the_source(monkeypatch: pytest.MonkeyPatch) -> None:

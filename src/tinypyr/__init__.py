@@ -36,11 +36,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in (
-        "compat",
-        "multires",
-        "ndinterp",
-        "store",
-    ):  # (which need more than numpy: when they are first asked for)
+    # these need more than numpy: when they are first asked for
+    if name in ("compat", "multires", "ndinterp", "store"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

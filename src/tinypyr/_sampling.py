@@ -89,7 +89,7 @@ class Sampling:
         if isinstance(self.cval, (complex, np.complexfloating)) and self.dtype.kind != "c":
             raise ValueError(f"cval: {self.cval!r} is complex, but the input is {self.dtype}")
         if self.order > 1:
-            _spline_filter()
+            ndimage("order: 2 to 5 need")
         if core is None:
             raise ImportError("tinypyr: values between voxels need the compiled core; install it with a C++17 compiler")
 
@@ -339,7 +339,7 @@ def filtered(
     if voxels.dtype.kind == "c":
         parts = [filtered(half, spans, extents, order, mode, list(axes)) for half in (voxels.real, voxels.imag)]
         return np.asarray(parts[0] + 1j * parts[1])
-    spline_filter1d = _spline_filter()
+    spline_filter1d = ndimage("order: 2 to 5 need").spline_filter1d
     made = np.array(voxels, np.float64, order="C")  # (the sampler's loops read along the last axis)
     for axis in axes:
         span, extent = spans[axis], extents[axis]
@@ -354,12 +354,13 @@ def filtered(
     return made
 
 
-def _spline_filter() -> Any:
+def ndimage(wanted: str) -> Any:
+    """scipy's filters, or an error that says what wants them."""
     try:
-        from scipy.ndimage import spline_filter1d
+        from scipy import ndimage as found
     except ImportError:
-        raise ImportError('order: 2 to 5 need scipy: pip install "tinypyr[dask]"') from None
-    return spline_filter1d
+        raise ImportError(f'{wanted} scipy: pip install "tinypyr[dask]"') from None
+    return found
 
 
 def box_of(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._sampling import ndimage
 from ..grid import Grid
 
 Array = NDArray[Any]
@@ -70,7 +71,7 @@ class ScaledProcessingPlugin(ABC):
     def highres_func(self, fullres: Array, upsampled: Array) -> Array:
         """A block of the volume, and the field there: what comes of them, of the same shape."""
         if self.operation not in OPERATIONS:
-            raise NotImplementedError(f"{self.name}: write highres_func, or say one of {', '.join(OPERATIONS)}")
+            raise TypeError(f"{self.name}: write highres_func, or say one of {', '.join(OPERATIONS)}")
         return OPERATIONS[self.operation](fullres, upsampled)
 
     @property
@@ -141,7 +142,7 @@ class BackgroundSubtraction(ScaledProcessingPlugin):
 
     def lowres_func(self, lowres: Array) -> Array:
         """The floor."""
-        lowest = _scipy().minimum_filter(lowres, self.params["size"], mode=self.params["mode"])
+        lowest = ndimage("this plugin needs").minimum_filter(lowres, self.params["size"], mode=self.params["mode"])
         return _blurred(lowest, self.params["sigma"], self.params["mode"], "voxel", None)
 
 
@@ -153,7 +154,6 @@ class Plugin:
     given: Any
     lowres_func: Callable[[Array], Array]
     highres_func: Callable[[Array, Array], Array]
-    operation: str | None
     params: str  # as text
 
     @classmethod
@@ -186,7 +186,7 @@ class Plugin:
                 "is a pair of these functions"
             )
         told = getattr(made, "params", None)
-        return cls(name, made, low, high, operation, repr(told) if isinstance(told, dict) else "")
+        return cls(name, made, low, high, repr(told) if isinstance(told, dict) else "")
 
     def field(self, lowres: Array, grid: Grid) -> Array:
         """What ``lowres_func`` makes, checked."""
@@ -264,13 +264,7 @@ def _blurred(volume: Array, sigma: Any, mode: str, units: str, grid: Grid | None
         if grid is None:
             raise ValueError("units: 'world' needs the grid, which apply_scaled_processing gives")
         per_axis = per_axis / np.array(grid.scale)
-    made: Array = _scipy().gaussian_filter(volume, per_axis, output=computed(volume.dtype), mode=mode)
+    made: Array = ndimage("this plugin needs").gaussian_filter(
+        volume, per_axis, output=computed(volume.dtype), mode=mode
+    )
     return made
-
-
-def _scipy() -> Any:
-    try:
-        from scipy import ndimage
-    except ImportError:
-        raise ImportError('this plugin needs scipy: pip install "tinypyr[dask]"') from None
-    return ndimage

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import _arrays
+from ..._sampling import ndimage
 from ...pooling import MAX_COORDINATE
 
 Box = tuple[slice, ...]
@@ -74,7 +75,7 @@ class Job:
         if smoothed and dtype.kind not in "biuf":
             raise TypeError(f"input: of {dtype}, which cannot be smoothed; convert it, or leave out anti_aliasing")
         if smoothed:
-            _gaussian()
+            ndimage("anti_aliasing: needs")
         shape = downscale_shape(source.shape, factors)
         target = np.zeros(shape, dtype) if output is None else _array("output", output)
         if tuple(target.shape) != shape:
@@ -149,7 +150,9 @@ class Job:
             voxels = voxels.astype(np.float64)
         for axis, (out, f) in enumerate(zip(box, self.factors, strict=True)):
             if self.smoothed and f > 1:
-                voxels = _gaussian()(voxels, (f - 1) / 2, axis, output=np.float64, mode="mirror", truncate=3.0)
+                voxels = ndimage("anti_aliasing: needs").gaussian_filter1d(
+                    voxels, (f - 1) / 2, axis, output=np.float64, mode="mirror", truncate=3.0
+                )
             first = out.start * f - fine[axis].start
             voxels = voxels[(slice(None),) * axis + (slice(first, first + (out.stop - 1 - out.start) * f + 1, f),)]
         return _arrays.rounded(voxels, dtype) if self.smoothed else voxels
@@ -206,11 +209,3 @@ def _usual_blocks(
     small = unit or (1,) * len(shape)
     become = small if chunks is None else tuple(max(1, c // f) for c, f in zip(chunks, factors, strict=True))
     return tuple(max(1, c // u) * u for c, u in zip(become, small, strict=True))
-
-
-def _gaussian() -> Any:
-    try:
-        from scipy.ndimage import gaussian_filter1d
-    except ImportError:
-        raise ImportError('anti_aliasing: needs scipy: pip install "tinypyr[dask]"') from None
-    return gaussian_filter1d
