@@ -187,7 +187,7 @@ for index, block in blocks(volume, (2, 2, 2)):
 import importlib, pkgutil
 for module in pkgutil.walk_packages(copy.__path__, copy.__name__ + "."):
     # (TensorStore and dask are not here)
-    wants_more = any(part in module.name for part in (".tinypyr.store", ".ndinterp", ".pyramid_sampler"))
+    wants_more = any(part in module.name for part in (".tinypyr.store", ".ndinterp", ".pyramid_sampler", "._dask"))
     if module.name.endswith("__main__") or wants_more:
         continue
     importlib.import_module(module.name)

@@ -44,8 +44,10 @@ class Sampler {
       axis.cut = how_.extend == Extend::constant || how_.extend == Extend::border;
       axis.margin = how_.extend == Extend::border ? 0.5 : 0;
       axis.top = static_cast<double>(axis.extent - 1);
+      axis.held = axis.clamped ? HUGE_VAL : axis.margin;
       const double last = static_cast<double>(axis.extent - 1);
       const bool whole_end = axis.first + at_hand == axis.extent;
+      axis.ends = axis.held > 0 && whole_end && at_hand > 0;
       ends_before_ = how_.extend == Extend::constant || how_.extend == Extend::mirror || how_.extend == Extend::wrap;
       axis.low = std::max(0.0, lowest(static_cast<double>(axis.first + how_.order / 2)));
       axis.high = std::min(last, below(static_cast<double>(axis.first + at_hand - how_.order + how_.order / 2)));
@@ -245,9 +247,16 @@ class Sampler {
     return true;
   }
 
+  // (what lies a little beyond the array is on its edge)
   double coordinate(int h, i64 index) const {
     const int axis = along_[h];
-    return map_.offset[h] + static_cast<double>(map_.start[axis] + index) * map_.matrix[h * map_.out->ndim + axis];
+    const double x =
+        map_.offset[h] + static_cast<double>(map_.start[axis] + index) * map_.matrix[h * map_.out->ndim + axis];
+    const double last = static_cast<double>(axes_[h].extent - 1), held = axes_[h].held;
+    return x < 0 ? (x >= -held ? 0 : x) : x > last ? (x - last <= held ? last : x) : x;
+  }
+  bool at_end(const SampleAxis& axis, double x) const {
+    return axis.ends && x == static_cast<double>(axis.extent - 1) && x > axis.high;
   }
 
   // Places along the rows of a tile; false: the tile is better made by lines.
@@ -265,8 +274,9 @@ class Sampler {
     i64 rows = 1;
     for (int h = 0; h < last; ++h) {
       const i64 start = first[along_[h]], count = size[along_[h]];
-      const double a = coordinate(h, start), b = coordinate(h, start + count - 1);
-      const double low = std::max(axes_[h].low, std::min(a, b)), high = std::min(axes_[h].high, std::max(a, b));
+      const double a = coordinate(h, start), b = coordinate(h, start + count - 1), most = std::max(a, b);
+      const double low = std::max(axes_[h].low, std::min(a, b));
+      const double high = at_end(axes_[h], most) ? most : std::min(axes_[h].high, most);
       if (!(low <= high)) return false;
       lowest_row_[h] = static_cast<i64>(std::min(std::floor(low), axes_[h].top));
       row_count_[h] = static_cast<i64>(std::floor(high)) + 2 - lowest_row_[h];
@@ -283,10 +293,13 @@ class Sampler {
     return each_row(first, size, [&](const i64* index, char* to) {
       double fraction[max_ndim];
       i64 place[max_ndim], offset = 0;
+      bool alone[max_ndim];  // there is no neighbour, and none is needed
       for (int h = 0; h < ndim_ - 1; ++h) {
         const SampleAxis& axis = axes_[h];
         const double x = coordinate(h, index[along_[h]]);
-        if (!(x >= axis.low && x <= axis.high)) return line(index, n, to);
+        const bool ends = at_end(axis, x);
+        if (!ends && !(x >= axis.low && x <= axis.high)) return line(index, n, to);
+        alone[h] = ends || axis.step == 0;
         const double middle = std::min(std::floor(how_.order == 0 ? x + 0.5 : x), axis.top);
         fraction[h] = x - middle;
         place[h] = static_cast<i64>(middle);
@@ -295,7 +308,7 @@ class Sampler {
       if (how_.order == 0)
         nearest(offset, to + row_begin_ * step, step);
       else
-        blend(place, fraction, to + row_begin_ * step, step);
+        blend(place, fraction, alone, to + row_begin_ * step, step);
       const Status status = row_begin_ > 0 ? line(index, row_begin_, to) : Status::ok;
       if (status != Status::ok || row_end_ == n) return status;
       i64 rest[max_ndim];
@@ -309,13 +322,13 @@ class Sampler {
     kernels_.nearest[log2_width_](in_.data + offset, row_offset_, row_end_ - row_begin_, to, step);
   }
 
-  void blend(const i64* place, const double* fraction, char* to, i64 step) {
+  void blend(const i64* place, const double* fraction, const bool* alone, char* to, i64 step) {
     const i64 n = row_end_ - row_begin_;
     const double* row[4];
     for (int r = 0; r < 1 << (ndim_ - 1); ++r) {
       i64 at[2], offset = 0, number = 0;
       for (int h = 0; h < ndim_ - 1; ++h) {
-        at[h] = place[h] + (axes_[h].step != 0 ? r >> (ndim_ - 2 - h) & 1 : 0);
+        at[h] = place[h] + (alone[h] ? 0 : r >> (ndim_ - 2 - h) & 1);
         offset += (at[h] - axes_[h].first) * axes_[h].stride;
         number = number * row_count_[h] + at[h] - lowest_row_[h];
       }

@@ -21,6 +21,8 @@ struct SampleAxis {
   double low, high;          // plain: coordinates from and to these, whose neighbours all are at hand
   double line_high;          // the same, where the middle neighbour always is the one below
   double top;                // the middle neighbour of what lies on the last voxel, which needs none beyond it
+  double held;               // how far beyond the array coordinates are those of its edge
+  bool ends;                 // the last voxel is at hand, and is its own neighbour
   bool clamped, cut;         // coordinates beyond the array are those of its edge; or are outside, but for
   double margin;             // so much on either side
 };

@@ -283,14 +283,22 @@ static void spline(const char* from, const i64* offset, const double* fraction, 
 
 // --- from doubles to voxels -----------------------------------------------------------------------------------------
 
-template <class T>
+// Halves go away from zero, as in SciPy, or to the even neighbour.
+TINYPYR_INLINE double half_away(double x, bool has_negative) {
+  return x > 0 ? x + 0.5 : has_negative ? x - 0.5 : 0.0;  // (what is cut off then is the fraction)
+}
+TINYPYR_INLINE double half_even(double x, bool) {
+  return __builtin_fabs(x) < 2251799813685248.0 ? (x + rounder) - rounder : x;  // (beyond 2^51, halves are even)
+}
+
+template <class T, double (*whole)(double, bool)>
 TINYPYR_INLINE auto rounded(double x) {
   if constexpr (!is_integer<T>) {
     return static_cast<T>(x);
   } else {
     constexpr T largest = static_cast<T>(has_sign<T> ? (key_of<T>(1) << (8 * sizeof(T) - 1)) - 1 : ~key_of<T>(0));
     constexpr T smallest = has_sign<T> ? static_cast<T>(-largest - 1) : T(0);
-    const double moved = x > 0 ? x + 0.5 : has_sign<T> ? x - 0.5 : 0.0;
+    const double moved = whole(x, has_sign<T>);
     if constexpr (sizeof(T) < 4 || (sizeof(T) == 4 && has_sign<T>)) {
       constexpr double low = smallest, high = largest;
       const double held = moved > high ? high : moved < low ? low : moved == moved ? moved : 0.0;
@@ -305,26 +313,26 @@ TINYPYR_INLINE auto rounded(double x) {
   }
 }
 
-// True is what reaches 1, as in SciPy.
+// True is what reaches 1.
 struct Truth {
   u8 value;
 };
 
-template <class T>
+template <class T, double (*whole)(double, bool)>
 static void store(const double* from, i64 n, char* to, i64 to_stride) {
   constexpr i64 width = sizeof(T);
   T row[strip];
   if constexpr (std::is_same_v<T, Truth>) {
-    for (i64 i = 0; i < n; ++i) row[i].value = from[i] >= 1;
+    for (i64 i = 0; i < n; ++i) row[i].value = (whole == half_even ? half_even(from[i], true) : from[i]) >= 1;
   } else if constexpr (is_integer<T> && sizeof(T) < 4) {  // in two steps: one would mix vectors of all widths
-    std::int32_t whole[strip];
+    std::int32_t held[strip];
     TINYPYR_INDEPENDENT
-    for (i64 i = 0; i < n; ++i) whole[i] = rounded<T>(from[i]);
+    for (i64 i = 0; i < n; ++i) held[i] = rounded<T, whole>(from[i]);
     TINYPYR_INDEPENDENT
-    for (i64 i = 0; i < n; ++i) row[i] = static_cast<T>(whole[i]);
+    for (i64 i = 0; i < n; ++i) row[i] = static_cast<T>(held[i]);
   } else {
     TINYPYR_INDEPENDENT
-    for (i64 i = 0; i < n; ++i) row[i] = rounded<T>(from[i]);
+    for (i64 i = 0; i < n; ++i) row[i] = rounded<T, whole>(from[i]);
   }
   if (to_stride == width)
     __builtin_memcpy(to, row, static_cast<size_t>(n) * sizeof(T));
@@ -338,15 +346,15 @@ using number_of = std::conditional_t<
     kind == Kind::floating, std::conditional_t<width == 4, float, double>,
     std::conditional_t<kind == Kind::signed_integer, std::make_signed_t<unsigned_of<width>>, unsigned_of<width>>>;
 
-template <Kind kind, int width>
+template <Kind kind, int width, double (*whole)(double, bool)>
 constexpr auto store_of() {
-  return kind == Kind::boolean ? store<Truth> : store<number_of<kind, width>>;
+  return kind == Kind::boolean ? store<Truth, whole> : store<number_of<kind, width>, whole>;
 }
 
 #define TINYPYR_LINEAR(id, name, width, kind)                                        \
   {linear<number_of<Kind::kind, width>, 1>, linear<number_of<Kind::kind, width>, 2>, \
    linear<number_of<Kind::kind, width>, 3>},
-#define TINYPYR_STORE(id, name, width, kind) store_of<Kind::kind, width>(),
+#define TINYPYR_STORE(id, name, width, kind) store_of<Kind::kind, width, half_away>(),
 static constexpr SampleKernels samples = {
     advance,
     locate,

@@ -2,8 +2,8 @@
 
 #include <cstring>
 
+#include "combine.hpp"
 #include "isa.hpp"
-#include "sampler.hpp"
 #include "tinypyr.hpp"
 
 namespace tinypyr {
@@ -17,6 +17,8 @@ static constexpr bool rounds = false;
 #endif
 #include "basics.inl"
 #include "samples.inl"
+// (after it)
+#include "combine.inl"
 }  // namespace base
 TINYPYR_BASE_REGION_END
 
@@ -26,6 +28,8 @@ namespace avx2 {
 static constexpr bool rounds = true;
 #include "basics.inl"
 #include "samples.inl"
+// (after it)
+#include "combine.inl"
 }  // namespace avx2
 TINYPYR_REGION_END
 
@@ -34,28 +38,35 @@ namespace avx512 {
 static constexpr bool rounds = true;
 #include "basics.inl"
 #include "samples.inl"
+// (after it)
+#include "combine.inl"
 }  // namespace avx512
 TINYPYR_REGION_END
 #endif
 
 namespace {
 
+struct Loops {
+  const SampleKernels* samples;
+  const CombineKernels* combines;
+};
+
 // Which machines have which is known in dispatch.cpp alone.
-const SampleKernels* loops_of(int isa) {
+Loops loops_of(int isa) {
   int count = 0;
   [[maybe_unused]] const char* const* names = isa_names(&count);
   if (isa < 0) isa = chosen_isa();
-  if (isa < 0 || isa >= count) return nullptr;
+  if (isa < 0 || isa >= count) return {nullptr, nullptr};
 #if TINYPYR_X86
-  if (std::strcmp(names[isa], "avx512") == 0) return &avx512::samples;
-  if (std::strcmp(names[isa], "avx2") == 0) return &avx2::samples;
+  if (std::strcmp(names[isa], "avx512") == 0) return {&avx512::samples, &avx512::combines};
+  if (std::strcmp(names[isa], "avx2") == 0) return {&avx2::samples, &avx2::combines};
 #endif
-  return &base::samples;
+  return {&base::samples, &base::combines};
 }
 
 template <class Sample>
 Status sample(const View& in, const View& out, const Sampling& how, Sample sample) {
-  const SampleKernels* kernels = loops_of(how.isa);
+  const SampleKernels* kernels = loops_of(how.isa).samples;
   if (kernels == nullptr) return Status::bad_isa;
   Status status = check(in);
   if (status == Status::ok) status = check(out);
@@ -71,6 +82,22 @@ Status sample(const View& in, const View& out, const Sampling& how, Sample sampl
 Status sample_affine(const View& in, const double* matrix, const double* offset, const i64* start, const View& out,
                      const Sampling& how) noexcept {
   return sample(in, out, how, [&](Sampler& sampler) { return sampler.affine(matrix, offset, start, out); });
+}
+
+Status combine_affine(const View& in, const double* matrix, const double* offset, const i64* start, const View& full,
+                      Operation operation, const View& out, const Sampling& how) noexcept {
+  const CombineKernels* kernels = loops_of(how.isa).combines;
+  if (kernels == nullptr) return Status::bad_isa;
+  Status status = check(full);
+  if (status == Status::ok) status = check(out);
+  if (status != Status::ok || is_empty(out)) return status;
+  View value = out;  // of which only the dtype counts
+  value.dtype = Dtype::float64;
+  return sample(in, value, how, [&](Sampler& sampler) {
+    return Combiner(full, operation, out, *kernels).run(start, [&](const i64* first, const View& tile) {
+      return sampler.affine(matrix, offset, first, tile);
+    });
+  });
 }
 
 Status sample_points(const View& in, const View& coordinates, const View& out, const Sampling& how) noexcept {

@@ -87,6 +87,17 @@ Status sample_affine(const View& in, const double* matrix, const double* offset,
 // The same at places given one by one: coordinates are float64 of shape (in.ndim, n), and out has n voxels.
 Status sample_points(const View& in, const View& coordinates, const View& out, const Sampling& how) noexcept;
 
+// What is made of a voxel and the value of a field there. Divide: the voxel as it is where that value is 0. Keep: the voxel
+// as it is where the value is at least 1/2, else 0.
+enum class Operation : std::uint8_t { divide, multiply, subtract, keep };
+constexpr int operation_count = 4;
+
+// Voxel o of out is what the operation makes of voxel o of full and of in's value there, as of sample_affine; full has
+// out's extents, and for keep its dtype. Computed in doubles, and rounded half to even into out's range (to bool: whether
+// it reaches 1). Order 0: in is of float64.
+Status combine_affine(const View& in, const double* matrix, const double* offset, const std::int64_t* start,
+                      const View& full, Operation operation, const View& out, const Sampling& how) noexcept;
+
 // Names of the instruction sets usable on this machine, best first; count receives how many.
 const char* const* isa_names(int* count) noexcept;
 

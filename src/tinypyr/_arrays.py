@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 from typing import Any, Protocol, TypeVar
@@ -14,7 +15,11 @@ class View(Protocol):
     """An array that is made where it is read, from a recipe by which other processes make it again."""
 
     def recipe(self) -> dict[str, Any]:
-        """As JSON: what it was made with. ``source`` is the path or URL of what it reads, None for an array."""
+        """As JSON: what it was made with.
+
+        ``source`` is the path or URL of what it reads, None for an array. ``only_here``, if there is one and it is not
+        None, says why other processes cannot make it although they could read that.
+        """
 
     @classmethod
     def from_recipe(cls, recipe: dict[str, Any]) -> Any:
@@ -28,15 +33,20 @@ _VIEWS: dict[str, type[View]] = {}
 
 def view(kind: Kind) -> Kind:
     """Let arrays of this class be made again by its name."""
-    _VIEWS[kind.__name__] = kind
+    _VIEWS[_name(kind)] = kind
     return kind
+
+
+def _name(kind: type[Any]) -> str:
+    """The module below this package, and the class."""
+    return f"{kind.__module__.removeprefix(__name__.rpartition('.')[0])}:{kind.__name__}"
 
 
 def recipe_of(array: Any) -> dict[str, Any] | None:
     """What makes a view again, as it is after a way through JSON; None of other arrays."""
     if type(array) not in _VIEWS.values():
         return None
-    told: dict[str, Any] = as_json({"view": type(array).__name__, **array.recipe()})
+    told: dict[str, Any] = as_json({"view": _name(type(array)), **array.recipe()})
     return told
 
 
@@ -48,7 +58,10 @@ def as_json(value: Any) -> Any:
 def remade(recipe: dict[str, Any]) -> Any:
     """The view that a recipe is of."""
     given = dict(recipe)
-    return _VIEWS[given.pop("view")].from_recipe(given)
+    name = given.pop("view")
+    if name not in _VIEWS and name.startswith("."):  # of a module that nobody has asked for yet
+        importlib.import_module(name.partition(":")[0], __name__.rpartition(".")[0])
+    return _VIEWS[name].from_recipe(given)
 
 
 def share_memory(a: Any, b: Any) -> bool:
@@ -59,6 +72,12 @@ def share_memory(a: Any, b: Any) -> bool:
         return np.shares_memory(a, b, max_work=1 << 16)  # type: ignore[arg-type,unused-ignore]
     except np.exceptions.TooHardError:
         return True
+
+
+def corners(array: Any, shape: tuple[int, ...]) -> bytes:
+    """The voxels of an array's first and last corner, to tell it from what it is after a change."""
+    ends = [slice(0, min(n, 64)) for n in shape], [slice(max(0, n - 64), n) for n in shape]
+    return b"".join(np.ascontiguousarray(read(array, tuple(box))).tobytes() for box in ends)
 
 
 def is_read_only(array: Any) -> bool:

@@ -20,6 +20,9 @@ def sample(
     start: Any = None,
     coordinates: Any = None,
     float64_code: int = 0,
+    full: Any = None,
+    full_code: int = 0,
+    operation: int = 0,
 ) -> None: ...
 def pyramid(
     array: Any,

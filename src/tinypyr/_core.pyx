@@ -66,6 +66,9 @@ cdef extern from "tinypyr/tinypyr.hpp" namespace "tinypyr" nogil:
     cdef enum class Extend(uint8_t):
         pass
 
+    cdef enum class Operation(uint8_t):
+        pass
+
     cdef cppclass Sampling:
         Sampling()
         int order
@@ -79,6 +82,8 @@ cdef extern from "tinypyr/tinypyr.hpp" namespace "tinypyr" nogil:
 
     Status c_sample_affine "tinypyr::sample_affine"(const View&, const double*, const double*, const int64_t*,
                                                     const View&, const Sampling&) noexcept
+    Status c_combine_affine "tinypyr::combine_affine"(const View&, const double*, const double*, const int64_t*,
+                                                      const View&, Operation, const View&, const Sampling&) noexcept
     Status c_sample_points "tinypyr::sample_points"(const View&, const View&, const View&, const Sampling&) noexcept
     Status c_pyramid "tinypyr::pyramid"(const View&, int, const int64_t (*)[32], const View*, const Options&,
                                        int64_t*, const View*) noexcept
@@ -182,8 +187,11 @@ cdef int _usable_isa() except -1:
 
 def sample(array, int code, out, int out_code, int order, int extend, double fill, uint64_t fill_bits,
            int64_t[::1] extent, int64_t[::1] first, double pad, matrix=None, offset=None, start=None,
-           coordinates=None, int float64_code=0):
-    """Fill out with values between the voxels of a part of an array: of an affine map, or at coordinates."""
+           coordinates=None, int float64_code=0, full=None, int full_code=0, int operation=0):
+    """Fill out with values between the voxels of a part of an array: of an affine map, or at coordinates.
+
+    With full (an array of out's extents): what the operation makes of its voxels and these values.
+    """
     cdef _Levels held = _Levels(3)
     cdef Sampling how
     cdef Status status
@@ -203,6 +211,14 @@ def sample(array, int code, out, int out_code, int order, int extend, double fil
         held.hold(coordinates, float64_code, False, PyBUF_STRIDED_RO)
         with nogil:
             status = c_sample_points(held.views[0], held.views[2], held.views[1], how)
+    elif full is not None:
+        held.hold(full, full_code, False, PyBUF_STRIDED_RO)
+        entries, shift, begin = matrix, offset, start
+        with nogil:
+            status = c_combine_affine(
+                held.views[0], &entries[0], &shift[0], &begin[0], held.views[2], <Operation>operation, held.views[1],
+                how,
+            )
     else:
         entries, shift, begin = matrix, offset, start
         with nogil:

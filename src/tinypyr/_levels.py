@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _arrays
+from ._nifti import Nifti, is_nifti
 from ._sampling import Spans, checked_source
 from .grid import Grid, reordered
 from .pooling import downsample
@@ -43,6 +44,9 @@ class Level:
 
 def levels_of(source: Any, grid: Grid | None, name: str = "source", axes: tuple[str, ...] | None = None) -> list[Level]:
     """The source's levels, finest first."""
+    if is_nifti(source):
+        source = Nifti(source)
+        grid = grid or source.grid
     if isinstance(source, (str, os.PathLike)):
         from .store import levels
 

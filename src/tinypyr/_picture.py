@@ -12,17 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .grid import UNPOOLED, Grid
+
 U8 = NDArray[np.uint8]
 
 PANEL = 384  # the side of a panel, in pixels
 GAP = 12
 CAPTION = 20  # the height of a line of text
-SIGNS = "0123456789ABDEGILMNOSVx "
+SIGNS = "0123456789ABDEFGILMNORSTVx "
 # five columns per sign, the top pixel in the lowest bit
 COLUMNS = bytes.fromhex(
     "3E5149453E 00427F4000 4261514946 2141454B31 1814127F10 2745454539 3C4A494930 0171090503 3649494936 "
-    "064949291E 7E1111117E 7F49494936 7F41413E00 7F49494941 3E4149497A 00417F4100 7F40404040 7F020C027F "
-    "7F0408107F 3E4141413E 4649494931 1F2040201F 4428102844 0000000000"
+    "064949291E 7E1111117E 7F49494936 7F41413E00 7F49494941 7F09090901 3E4149497A 00417F4100 7F40404040 "
+    "7F020C027F 7F0408107F 3E4141413E 7F09192946 4649494931 01017F0101 1F2040201F 4428102844 0000000000"
 )
 
 
@@ -48,6 +50,34 @@ def colours(labels: NDArray[Any]) -> U8:
     made: U8 = np.stack(channels, axis=-1).astype(np.uint8)
     made[labels == 0] = 0
     return made
+
+
+def contrast(part: NDArray[Any]) -> tuple[float, float]:
+    """What to show as black, and what as white."""
+    if part.dtype == np.uint8:
+        return 0.0, 255.0
+    known = part[np.isfinite(part)] if part.dtype.kind == "f" else part
+    if known.size == 0:
+        return 0.0, 1.0
+    dark, bright = (float(v) for v in np.percentile(known.astype(np.float64), (0.5, 99.5)))
+    return dark, bright if bright > dark else dark + 1.0
+
+
+def grey(part: NDArray[Any], dark: float, bright: float) -> U8:
+    """A plane in greys."""
+    known = np.nan_to_num(part.astype(np.float64), nan=dark, posinf=bright, neginf=dark)
+    scaled = (np.clip(known, dark, bright) - dark) / (bright - dark) * 255
+    made: U8 = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)[:, :, np.newaxis]
+    return made
+
+
+def plane(grid: Grid) -> tuple[int, int]:
+    """The axes shown downwards and across; -1: none."""
+    names = [name.lower() for name in grid.axes]
+    if "x" in names and "y" in names:
+        return names.index("y"), names.index("x")
+    spatial = [axis for axis, name in enumerate(names) if name not in UNPOOLED] or list(range(grid.ndim))
+    return (spatial[-2] if len(spatial) > 1 else -1), spatial[-1]
 
 
 def side_by_side(rows: Sequence[tuple[str, Sequence[tuple[str, U8]]]]) -> U8:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _arrays
 from ._levels import Level, Pooled, levels_of
-from ._sampling import Sampling, box_of, matrix_of, parted
+from ._sampling import Combined, Sampling, box_of, matrix_of, parted
 from .grid import UNPOOLED, Grid
 
 #: Voxels of the output that are made at once, and of the source that are read for them and held meanwhile.
@@ -31,6 +31,7 @@ def resample(
     source_grid: Grid | None = None,
     mode: str = "border",
     cval: float = 0.0,
+    prefilter: bool = True,
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """The source seen through another grid.
@@ -59,6 +60,8 @@ def resample(
     mode, cval
         What lies beyond the source. ``"border"``: voxels reach half their length beyond their centres, and from there
         on ``cval``. Or a mode of `tinypyr.ndinterp.affine_transform`.
+    prefilter : bool
+        Of order 2 and more: False says that the source's voxels are the spline's coefficients already.
     out : numpy.ndarray, optional
         Where the output goes, of the grid's shape and the source's dtype.
 
@@ -82,7 +85,9 @@ def resample(
     >>> tinypyr.resample(ramp, tinypyr.Grid((3,), scale=[0.25], translation=[3]))
     array([3.  , 3.25, 3.5 ])
     """
-    view = Resampled(source, grid, transform, order, antialias, source_grid=source_grid, mode=mode, cval=cval)
+    view = Resampled(
+        source, grid, transform, order, antialias, source_grid=source_grid, mode=mode, cval=cval, prefilter=prefilter
+    )
     made = _checked_out(out, grid, view.dtype)
     if out is not None and _arrays.share_memory(out, source):
         raise ValueError("out: shares memory with the source, which is still to be read")
@@ -100,7 +105,7 @@ class Resampled:
 
     Parameters
     ----------
-    source, grid, transform, order, antialias, source_grid, mode, cval
+    source, grid, transform, order, antialias, source_grid, mode, cval, prefilter
         As of `resample`.
 
     Attributes
@@ -136,11 +141,13 @@ class Resampled:
         source_grid: Grid | None = None,
         mode: str = "border",
         cval: float = 0.0,
+        prefilter: bool = True,
     ) -> None:
         if not isinstance(grid, Grid):
             raise TypeError(f"grid: {type(grid).__name__} is not a Grid; tinypyr.Grid(shape, scale=...) makes one")
-        if not isinstance(antialias, (bool, np.bool_)):
-            raise TypeError(f"antialias: {antialias!r} is neither True nor False")
+        for name, value in (("antialias", antialias), ("prefilter", prefilter)):
+            if not isinstance(value, (bool, np.bool_)):
+                raise TypeError(f"{name}: {value!r} is neither True nor False")
         levels = levels_of(source, source_grid, axes=grid.axes)
         base = levels[0].grid
         if levels[0].holds_labels and order != 0:
@@ -173,7 +180,7 @@ class Resampled:
         others = [axis for axis in still if axis not in apart]
         apart += others[: max(0, grid.ndim - len(apart) - (2 if order > 1 else 3))]
         still = tuple(sorted(apart[: grid.ndim - 1]))
-        self._sampling = Sampling(view.grid.shape, level.dtype, order, mode, cval, still=still)
+        self._sampling = Sampling(view.grid.shape, level.dtype, order, mode, cval, bool(prefilter), still)
         self.grid = grid
         self.holds_labels = level.holds_labels
         self.shape = grid.shape
@@ -188,6 +195,7 @@ class Resampled:
             "source_grid": None if source_grid is None else asdict(source_grid),
             "mode": mode,
             "cval": _arrays.number_as_json(self._sampling.cval),
+            "prefilter": bool(prefilter),
             "sees": [self._level, list(factor), asdict(level.grid), level.dtype.name],
         }
 
@@ -213,8 +221,14 @@ class Resampled:
             raise ValueError(f"{given['source']}: its levels are not where they were, or others")
         return made
 
-    def fill(self, out: NDArray[Any], start: Sequence[int], stop: Sequence[int]) -> None:
-        """Make the voxels from ``start`` up to ``stop``: halves of them, where these or what they need are many."""
+    def fill(
+        self, out: NDArray[Any], start: Sequence[int], stop: Sequence[int], combined: Combined | None = None
+    ) -> None:
+        """Make the voxels from ``start`` up to ``stop``: halves of them, where these or what they need are many.
+
+        With ``combined``, what is made of others and these, of whatever dtype ``out`` has; none may lie beyond the
+        source then.
+        """
         sampling = self._sampling
         if out.size == 0:
             return
@@ -224,12 +238,14 @@ class Resampled:
             axis = max(range(self.ndim), key=lambda axis: out.shape[axis])
             middle = (start[axis] + stop[axis]) // 2
             low, high = np.split(out, [middle - start[axis]], axis)
-            self.fill(low, start, [*stop[:axis], middle, *stop[axis + 1 :]])
-            self.fill(high, [*start[:axis], middle, *start[axis + 1 :]], stop)
+            parts = (None, None) if combined is None else combined.split(middle - start[axis], axis)
+            self.fill(low, start, [*stop[:axis], middle, *stop[axis + 1 :]], parts[0])
+            self.fill(high, [*start[:axis], middle, *start[axis + 1 :]], stop, parts[1])
         elif spans is None:
             out[...] = sampling.fill()
         else:
-            sampling.affine(sampling.part(spans, self._pooled.read), spans, self._matrix, self._offset, start, out)
+            part = sampling.part(spans, self._pooled.read)
+            sampling.affine(part, spans, self._matrix, self._offset, start, out, combined)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:

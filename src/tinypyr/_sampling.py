@@ -35,6 +35,9 @@ MODES = {
 #: And one of our own: voxels reach half their length beyond their centres.
 _NUMBERS = {**MODES, "border": 7}
 
+#: What is made of a voxel and the value of a field there: the combiner's operations, by number.
+OPERATIONS = ("divide", "multiply", "subtract", "mask")
+
 # scipy.ndimage filters these beyond the array, because no filter begins there exactly
 _PADDED = {"nearest": 12, "grid-constant": 12}
 
@@ -56,6 +59,19 @@ class Span:
         """In runs that do not pass the end, in order."""
         end = self.first + self.count
         return [(self.first, end)] if end <= extent else [(self.first, extent), (0, end - extent)]
+
+
+@dataclass(frozen=True)
+class Combined:
+    """Voxels that are combined with the values of a field where they lie: one of ``OPERATIONS``."""
+
+    operation: str
+    full: NDArray[Any]
+
+    def split(self, at: int, axis: int) -> tuple[Combined, Combined]:
+        """What comes before a voxel along an axis, and the rest."""
+        low, high = np.split(self.full, [at], axis)
+        return Combined(self.operation, low), Combined(self.operation, high)
 
 
 Spans = tuple[Span, ...]
@@ -245,42 +261,68 @@ class Sampling:
         offset: Sequence[float],
         start: Sequence[int],
         out: NDArray[Any],
+        combined: Combined | None = None,
     ) -> None:
-        """Fill out, whose first voxel is at ``start``: voxel o is the value at ``matrix @ o + offset``."""
+        """Fill out, whose first voxel is at ``start``: voxel o is the value at ``matrix @ o + offset``, combined."""
         moving = self.moving
-        where = {
+        where: dict[str, Any] = {
             "matrix": np.ascontiguousarray(matrix[np.ix_(moving, moving)] if self.still else matrix).reshape(-1),
             "offset": np.array([offset[axis] for axis in moving], np.float64),
             "start": np.array([start[axis] for axis in moving] if self.still else start, np.int64),
         }
+        full = None if combined is None else combined.full
+        if combined is not None:
+            where |= {"operation": OPERATIONS.index(combined.operation)}
         if not self.still:
-            return self._sample(part, spans, out, where)
+            return self._sample(part, spans, out, where, full)
         within = tuple(spans[axis] for axis in moving)
         planes = np.moveaxis(part, self.still, range(len(self.still)))
         made = np.moveaxis(out, self.still, range(len(self.still)))
+        with_planes = None if full is None else np.moveaxis(full, self.still, range(len(self.still)))
         for index in np.ndindex(made.shape[: len(self.still)]):
-            self._sample(planes[index], within, made[index], where)
+            beside = None if with_planes is None else with_planes[index]
+            self._sample(planes[index], within, made[index], where, beside)
 
     def points(self, part: NDArray[Any], spans: Spans, coordinates: NDArray[np.float64], out: NDArray[Any]) -> None:
         """Fill out with the values at coordinates of shape (ndim, n)."""
         where = {"coordinates": coordinates, "float64_code": CODES[np.dtype(np.float64)][0]}
         self._sample(part, spans, out, where)
 
-    def _sample(self, part: NDArray[Any], spans: Spans, out: NDArray[Any], where: dict[str, Any]) -> None:
+    def _sample(
+        self,
+        part: NDArray[Any],
+        spans: Spans,
+        out: NDArray[Any],
+        where: dict[str, Any],
+        full: NDArray[Any] | None = None,
+    ) -> None:
         if out.dtype.kind == "c":
             cval = complex(self.cval)
             for half, to, beyond in ((part.real, out.real, cval.real), (part.imag, out.imag, cval.imag)):
                 self._sample_real(np.ascontiguousarray(half), spans, to, beyond, where)
         else:
-            self._sample_real(part, spans, out, self.cval, where)
+            self._sample_real(part, spans, out, self.cval, where, full)
 
     def _sample_real(
-        self, part: NDArray[Any], spans: Spans, out: NDArray[Any], cval: complex, where: dict[str, Any]
+        self,
+        part: NDArray[Any],
+        spans: Spans,
+        out: NDArray[Any],
+        cval: complex,
+        where: dict[str, Any],
+        full: NDArray[Any] | None = None,
     ) -> None:
         assert core is not None
         computed = _COMPUTED.get(out.dtype, out.dtype)
+        if full is not None and computed != out.dtype:
+            computed = np.dtype(np.float64)  # (so that nothing is rounded twice)
         made = out if out.dtype == computed else np.empty(out.shape, computed)
-        voxels = part if self.order > 1 else part.astype(computed, copy=False)
+        if full is None:
+            voxels = part if self.order > 1 else part.astype(computed, copy=False)
+        else:
+            voxels = part.astype(np.float64 if self.order == 0 else _COMPUTED.get(part.dtype, part.dtype), copy=False)
+            full = full.astype(computed if full.dtype in _COMPUTED else full.dtype.newbyteorder("="), copy=False)
+            where = {**where, "full": full, "full_code": CODES[full.dtype][0]}
         core.sample(
             voxels,
             CODES[voxels.dtype][0],
@@ -296,7 +338,8 @@ class Sampling:
             **where,
         )
         if made is not out:
-            out[...] = made
+            with np.errstate(over="ignore"):
+                out[...] = made
 
     def _padding(self) -> complex:
         """What an array is padded with before it is filtered: scipy pads with voxels of the array's type."""
@@ -359,7 +402,7 @@ def ndimage(wanted: str) -> Any:
     try:
         from scipy import ndimage as found
     except ImportError:
-        raise ImportError(f'{wanted} scipy: pip install "tinypyr[dask]"') from None
+        raise ImportError(f"{wanted} scipy: pip install scipy") from None
     return found
 
 

@@ -88,7 +88,8 @@ CHECK_MORE = (
 )
 
 
-def _integers(text: str) -> Any:
+def integers(text: str) -> Any:
+    """A number, or several with commas between."""
     try:
         values = [int(part) for part in text.split(",")]
     except ValueError:
@@ -96,8 +97,9 @@ def _integers(text: str) -> Any:
     return values[0] if len(values) == 1 else tuple(values)
 
 
-def _extents(text: str) -> tuple[int, ...]:
-    values = _integers(text)
+def extents(text: str) -> tuple[int, ...]:
+    """Numbers with commas between."""
+    values = integers(text)
     return values if isinstance(values, tuple) else (values,)
 
 
@@ -111,12 +113,12 @@ def _region(text: str) -> list[tuple[int, int]]:
 def _factor(text: str) -> Any:
     if text == "auto":
         return text
-    levels = [_integers(part) for part in text.split("/")]
+    levels = [integers(part) for part in text.split("/")]
     return levels[0] if len(levels) == 1 else [(f,) if isinstance(f, int) else f for f in levels]
 
 
 def _levels(text: str) -> Any:
-    return text if text == "auto" else _integers(text)
+    return text if text == "auto" else integers(text)
 
 
 def _number(text: str) -> Any:
@@ -152,15 +154,10 @@ def add(commands: Any) -> None:
             metavar="F",
             help="auto, 2, 1,2,2, or one per level: 1,2,2/2,2,2 (default: auto)",
         )
-        command.add_argument("--levels", type=_levels, default="auto", metavar="N", help="how many (default: auto)")
-        command.add_argument("--method", default="auto", help="mean, mode, median, min, max, stride (default: auto)")
-        command.add_argument("--format", help="of the target: ome-zarr-0.5, ome-zarr-0.4, n5, precomputed")
+        add_target(command)
         command.add_argument("--ignore", type=_number, metavar="V", help="leave out voxels of this value")
         command.add_argument("--rounding", default="half-even", help="half-even or floor (default: half-even)")
         command.add_argument("--ties", default="first", help="first or lowest (default: first)")
-        command.add_argument("--chunks", type=_extents, metavar="N,...", help="voxels per chunk of the target")
-        command.add_argument("--shards", type=_extents, metavar="N,...", help="voxels per shard of the target")
-        command.add_argument("--codec", help="zstd, gzip, blosc or raw (default: the source's)")
         command.add_argument("--mask", metavar="MASK", help="path or URL: voxels not 0 in it are left out")
         command.add_argument(
             "--region",
@@ -172,13 +169,6 @@ def add(commands: Any) -> None:
         command.add_argument(
             "--no-copy", dest="link", action="store_true", help="OME-Zarr: point to level 0 instead of copying it"
         )
-        command.add_argument(
-            "--memory", default="1GiB", metavar="SIZE", help="bytes to hold, on one machine (default: 1GiB)"
-        )
-        command.add_argument(
-            "--block", metavar="SIZE", help="bytes of level 0 to make at a time (default: a 32nd, 64MiB to 4GiB)"
-        )
-        command.add_argument("--workers", type=int, metavar="N", help="blocks at once (default: one per core)")
         command.add_argument("--force", action="store_true", help="allow means of labels")
         other = command.add_argument_group("level 0 of TARGET: SOURCE seen through another grid (see tinypyr.resample)")
         other.add_argument("--like", metavar="STORE", help="whose voxels lie where those of TARGET shall")
@@ -193,7 +183,7 @@ def add(commands: Any) -> None:
         other.add_argument("--order", type=int, metavar="N", help="0 for labels, 1 linear, 2 to 5 splines (as fits)")
         other.add_argument("--no-antialias", action="store_true", help="skip what lies between larger voxels")
         if name == "build":
-            _add_running(command)
+            add_running(command)
             command.set_defaults(run=_build)
         else:
             command.add_argument("--json", action="store_true", help="print the plan as JSON")
@@ -205,7 +195,7 @@ def add(commands: Any) -> None:
     run.add_argument("plan", metavar="PLAN", help="the file that tinypyr plan has written")
     run.add_argument("--workers", type=int, metavar="N", help="blocks at once, if fewer than the plan says")
     run.add_argument("--part", type=_part, metavar="I/N", help="the I-th of N parts, from 1 on")
-    _add_running(run)
+    add_running(run)
     run.set_defaults(run=_run)
     finalize = commands.add_parser(
         "finalize", help="end a saved plan", description=FINALIZE, epilog=CHECK_MORE, formatter_class=form
@@ -268,7 +258,25 @@ def add(commands: Any) -> None:
     check.set_defaults(run=_check)
 
 
-def _add_running(command: argparse.ArgumentParser) -> None:
+def add_target(command: argparse.ArgumentParser) -> None:
+    """What is said of the store that is built, and of how."""
+    command.add_argument("--levels", type=_levels, default="auto", metavar="N", help="how many (default: auto)")
+    command.add_argument("--method", default="auto", help="mean, mode, median, min, max, stride (default: auto)")
+    command.add_argument("--format", help="of the target: ome-zarr-0.5, ome-zarr-0.4, n5, precomputed")
+    command.add_argument("--chunks", type=extents, metavar="N,...", help="voxels per chunk of the target")
+    command.add_argument("--shards", type=extents, metavar="N,...", help="voxels per shard of the target")
+    command.add_argument("--codec", help="zstd, gzip, blosc or raw (default: the source's)")
+    command.add_argument(
+        "--memory", default="1GiB", metavar="SIZE", help="bytes to hold, on one machine (default: 1GiB)"
+    )
+    command.add_argument(
+        "--block", metavar="SIZE", help="bytes of level 0 to make at a time (default: a 32nd, 64MiB to 4GiB)"
+    )
+    command.add_argument("--workers", type=int, metavar="N", help="blocks at once (default: one per core)")
+
+
+def add_running(command: argparse.ArgumentParser) -> None:
+    """What is said of running blocks."""
     command.add_argument(
         "--engine", choices=["threads", "processes", "dask"], default="threads", help="who runs blocks (threads)"
     )
@@ -392,7 +400,9 @@ def _plan(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _progress(arguments: argparse.Namespace) -> Any:
+def progress_of(arguments: argparse.Namespace) -> Any:
+    """What is told of blocks as they are done."""
+
     def as_json(progress: Any) -> None:
         left = progress.seconds_left
         state = dataclasses.asdict(progress) | {"rate": progress.rate, "seconds_left": left if left < 1e18 else None}
@@ -405,7 +415,8 @@ def _progress(arguments: argparse.Namespace) -> Any:
 
 
 @contextlib.contextmanager
-def _engine(arguments: argparse.Namespace) -> Iterator[Any]:
+def engine_of(arguments: argparse.Namespace) -> Iterator[Any]:
+    """Who runs blocks."""
     if arguments.engine != "dask":
         if arguments.scheduler is not None:
             raise ValueError("--scheduler: of dask only; add --engine dask")
@@ -428,13 +439,13 @@ def _engine(arguments: argparse.Namespace) -> Iterator[Any]:
 def _build(arguments: argparse.Namespace) -> int:
     from . import store
 
-    with _engine(arguments) as engine:
+    with engine_of(arguments) as engine:
         report = store.build(
             _source(arguments),
             arguments.target,
             engine=engine,
             resume=not arguments.no_resume,
-            progress=_progress(arguments),
+            progress=progress_of(arguments),
             blocks=arguments.blocks,
             **_arguments(arguments),
         )
@@ -447,7 +458,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from . import store
 
     plan = store.load(arguments.plan)
-    with _engine(arguments) as engine:
+    with engine_of(arguments) as engine:
         report = store.run(
             plan,
             part=arguments.part,
@@ -455,7 +466,7 @@ def _run(arguments: argparse.Namespace) -> int:
             blocks=arguments.blocks,
             engine=engine,
             resume=not arguments.no_resume,
-            progress=_progress(arguments),
+            progress=progress_of(arguments),
         )
     if arguments.progress != "json":
         print(report)

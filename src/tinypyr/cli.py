@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from . import _store_commands
+from . import _apply_command, _store_commands
 
 MAX_DEMO_VOXELS = 2**31  # of uint64 labels: 16 GiB
 MAX_DEMO_LEVELS = 10
@@ -105,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.set_defaults(refuse=demo.error)
     _store_commands.add(commands)
+    _apply_command.add(commands)
     return parser
 
 

@@ -1312,6 +1312,67 @@ Sampled sample_one(const Volume& whole, const Shape& first, const Shape& count, 
   return made;
 }
 
+// What an operation makes of one voxel and the field's value there, as bits of the output's dtype.
+u64 combine_one(Operation operation, Dtype dtype, u64 voxel, double value, Dtype out_dtype) {
+  if (operation == Operation::keep) return value >= 0.5 ? voxel : 0;
+  const double full = is_float(dtype) ? float_of(dtype, voxel) : static_cast<double>(integer_of(dtype, voxel));
+  const double made = operation == Operation::divide     ? (value == 0 ? full : full / value)
+                      : operation == Operation::multiply ? full * value
+                                                         : full - value;
+  if (is_float(out_dtype)) return bits_of_float(out_dtype, made);
+  const double whole = std::nearbyint(made);  // (halves to even, unless somebody has asked for something else)
+  if (row(out_dtype).kind == Kind::boolean) return whole >= 1;
+  const int bits = 8 * row(out_dtype).width - (row(out_dtype).kind == Kind::signed_integer);
+  const i128 most = (static_cast<i128>(1) << bits) - 1;
+  const i128 least = row(out_dtype).kind == Kind::signed_integer ? -most - 1 : 0;
+  if (std::isnan(made)) return 0;
+  if (whole >= std::ldexp(1.0, bits)) return bits_of_integer(out_dtype, most);
+  if (whole <= static_cast<double>(least)) return bits_of_integer(out_dtype, least);
+  return bits_of_integer(out_dtype, static_cast<i128>(whole));
+}
+
+// Voxels of some dtype combined with the field's values, which sample_affine has made one call earlier.
+template <class Field>
+void test_combine(const Arenas& arenas, int number, Random& random, const Shape& shape, int isas, Field field) {
+  const auto operation = static_cast<Operation>(random.below(operation_count));
+  Volume full{static_cast<Dtype>(random.below(dtype_count)), shape, {}};
+  for (i64 i = 0; i < product(shape); ++i)
+    full.voxels.push_back(is_float(full.dtype) ? bits_of_float(full.dtype, static_cast<double>(random.below(900)) / 7)
+                                               : random_voxel(full.dtype, Flavour::labels, random));
+  const auto out_dtype =
+      operation == Operation::keep || random.below(2) == 0 ? full.dtype : static_cast<Dtype>(random.below(dtype_count));
+  const auto layout = static_cast<Layout>(random.below(static_cast<i64>(Layout::permuted) + 1));
+  const auto out_layout = static_cast<Layout>(random.below(static_cast<i64>(Layout::permuted) + 1));
+  const int width = row(full.dtype).width, out_width = row(out_dtype).width;
+  const bool high = random.below(2) == 0;
+  const Shape ordered = strides_of(out_layout, shape, 8);
+  const Placed value = place(arenas.out[1], Dtype::float64, shape, ordered, false, high);
+  const Placed with = place(arenas.out[2], full.dtype, shape, strides_of(layout, shape, width), false, high);
+  const Placed out = place(arenas.out[3], out_dtype, shape, strides_of(out_layout, shape, out_width), false, high);
+  for (std::size_t i = 0; i < full.voxels.size(); ++i)
+    put_bits(with.view.data + with.offsets[i], full.voxels[i], width, false);
+  char before[sizeof(where)];
+  std::memcpy(before, where, sizeof(where));
+  std::snprintf(where, sizeof(where), "combine %d: %s, operation %d, to %s, %s with %s", number, row(full.dtype).name,
+                static_cast<int>(operation), row(out_dtype).name, layout_names[static_cast<int>(layout)],
+                layout_names[static_cast<int>(out_layout)]);
+  for (int isa = 0; isa < isas; ++isa) {
+    CHECK(field(isa, value.view, nullptr, operation) == Status::ok);
+    std::memset(out.first, untouched, static_cast<std::size_t>(out.bytes));
+    CHECK(field(isa, out.view, &with.view, operation) == Status::ok);
+    bool right = true;
+    for (std::size_t i = 0; i < full.voxels.size(); ++i) {
+      double there;
+      std::memcpy(&there, value.view.data + value.offsets[i], 8);
+      const u64 got = get_bits(out.view.data + out.offsets[i], out_width, false);
+      const u64 want = combine_one(operation, full.dtype, full.voxels[i], there, out_dtype);
+      right = right && (got == want || (is_nan(out_dtype, got) && is_nan(out_dtype, want)));
+    }
+    CHECK(right);
+  }
+  std::memcpy(where, before, sizeof(where));
+}
+
 void test_sampler(const Arenas& arenas, int every) {
   Random random(77);
   int complete = 0, incomplete = 0;
@@ -1430,6 +1491,14 @@ void test_sampler(const Arenas& arenas, int every) {
       CHECK(sample_points(in.view, given.view, listed.view, how) == Status::ok);
       CHECK(compare_with(listed));
     }
+    if (lacking || (how.order == 0 && whole.dtype != Dtype::float64)) continue;
+    test_combine(arenas, number, random, out_shape, isa_count(),
+                 [&](int isa, const View& to, const View* with, Operation operation) {
+                   how.isa = isa;
+                   return with == nullptr ? sample_affine(in.view, matrix.data(), offset.data(), start.data(), to, how)
+                                          : combine_affine(in.view, matrix.data(), offset.data(), start.data(), *with,
+                                                           operation, to, how);
+                 });
   }
   CHECK(complete > 100 && incomplete > 100);
 
@@ -1460,6 +1529,20 @@ void test_sampler(const Arenas& arenas, int every) {
   CHECK(status_with([](View&, View& bad, Sampling& other) { bad.dtype = Dtype::uint16, other.order = 0; }) ==
         Status::bad_out);
   CHECK(status_with([](View&, View&, Sampling& bad) { bad.isa = 99; }) == Status::bad_isa);
+  how.order = 1;
+  View with = in;
+  CHECK(combine_affine(in, &one, &zero, &origin, with, Operation::divide, out, how) == Status::ok && made == 1);
+  made = 7;
+  with.shape[0] = 2;
+  CHECK(combine_affine(in, &one, &zero, &origin, with, Operation::divide, out, how) == Status::bad_out);
+  with.shape[0] = 1, with.ndim = 2;
+  CHECK(combine_affine(in, &one, &zero, &origin, with, Operation::divide, out, how) == Status::bad_view);
+  with.ndim = 1, with.swapped = true;
+  CHECK(combine_affine(in, &one, &zero, &origin, with, Operation::divide, out, how) == Status::bad_view);
+  with.swapped = false, with.dtype = Dtype::int8;
+  CHECK(combine_affine(in, &one, &zero, &origin, with, Operation::keep, out, how) == Status::bad_out);
+  how.order = 0;
+  CHECK(combine_affine(in, &one, &zero, &origin, with, Operation::divide, out, how) == Status::bad_out);
   for (i64 bad_extent : {i64{0}, i64{-1}, INT64_MAX}) {
     extent = bad_extent;
     CHECK(status_with([](View&, View&, Sampling&) {}) == Status::bad_view);

@@ -1,30 +1,37 @@
-"""From a volume to its low resolution, to a field, and back: what is read, where the field lies, how it is applied."""
+"""A plugin's fields applied to a volume at full resolution: where it is read, or written out of core."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
-import math
+import json
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import _arrays
-from .._levels import Level, Pooled, levels_of
+from .._levels import levels_of
+from .._picture import PANEL, U8, contrast, grey, plane, png, side_by_side, write_whole
 from .._resample import Resampled
-from ..grid import Grid
-from ..pooling import Factor, _one_factor
-from ._plugins import Plugin, computed
+from .._sampling import Combined
+from .._sizes import bytes_of
+from .._terminal import Line
+from ..grid import UNPOOLED, Grid
+from ..pooling import Factor
+from ._field import Box, Kept, LowResolution, Tell, cut, factor_of, made_fields, mask_of, sampled
+from ._plugins import Array, Field, Plugin, PluginError, computed
 
-Array = NDArray[Any]
-Box = tuple[slice, ...]
-
-#: Voxels that are read at once to make the low resolution, and made at once at full resolution.
+#: Voxels that are read at once, and that are handed to a plugin.
 _READ_AT_ONCE = 1 << 24
 _AT_ONCE = 1 << 20
+#: The side of the largest section that a picture is made of.
+_DRAWN = 4096
 
 
 def apply_scaled_processing(
@@ -35,32 +42,48 @@ def apply_scaled_processing(
     target: str | os.PathLike[str] | None = None,
     chunk_size: Sequence[int] | None = None,
     lowres: int | Any = None,
+    lowres_mask: Any = None,
+    use_temp_zarr: bool | None = None,
+    temp_zarr_path: str | os.PathLike[str] | None = None,
     order: int = 1,
     preserve_dtype: bool = True,
     levels: Any = None,
     source_grid: Grid | None = None,
     engine: Any = "threads",
+    memory: int | str = "1GiB",
+    workers: int | None = None,
+    resume: bool = True,
     progress: bool = True,
+    store_options: dict[str, Any] | None = None,
     **params: Any,
 ) -> Any:
     """Compute a field of a volume at low resolution, and apply it at full resolution.
 
     Parameters
     ----------
-    source : array, or path or URL of a store
+    source : array, or path or URL of a store, or of a NIfTI file
         The volume, of two axes or more.
     plugin : class, object, or pair of functions
         A :class:`ScaledProcessingPlugin` or anything else with ``lowres_func`` and ``highres_func``. Of a class,
         ``params`` make an object.
     downsample_factor : int or sequence of int
-        Voxels of full resolution for one of the low: one number for every axis, or one per axis. A store's level of
-        this factor is taken; without, means are made of the volume, a part at a time.
+        Voxels of full resolution for one of the low: one number for every axis but channels and time, or one per axis.
+        A store's level of this factor is taken; without, means are made of the volume, a part at a time.
     target : path or URL, optional
-        A new store, where the volume goes, with its own pyramid.
+        A new store, where the volume goes, with its own pyramid. What was interrupted goes on where it was when the
+        same call is made again; the field is kept beside it until the end.
     chunk_size : sequence of int, optional
-        Voxels per chunk of the target; by default the source's.
+        Voxels per chunk of the target, or of the array that comes out; by default the source's.
     lowres : int or array, optional
         Of a store, the number of the level to take; or the low resolution itself, voxel for voxel that of the factor.
+    lowres_mask : array, or path or URL of a store, optional
+        Which voxels of the low resolution count, those that are not 0: of its shape, or a store that is looked at where
+        they lie.
+    use_temp_zarr : bool, optional
+        Whether the field is kept in a store (OME-Zarr, which lies where the volume does) meanwhile: by default where
+        there is a target. Without ``temp_zarr_path``, and without a target, in a temporary folder.
+    temp_zarr_path : path or URL, optional
+        Where it is kept, and stays. One that is there already is taken, if it was made of the same.
     order : int
         Of what lies between the field's voxels: 1 (linear), or 0 (nearest, for labels and masks), or 2 to 5.
     preserve_dtype : bool
@@ -70,16 +93,19 @@ def apply_scaled_processing(
         Of the target, as for `tinypyr.store.plan`; by default ``"auto"``.
     source_grid : Grid, optional
         Where an array's voxels lie; by default at 0, 1, 2, ... along each axis.
-    engine, progress
-        As for `tinypyr.store.build`; so far of threads alone, because other processes do not know the field.
+    engine, memory, workers, resume, progress
+        As for `tinypyr.store.build`. The low resolution is mapped from a temporary file where it takes more than an
+        eighth of the memory.
+    store_options : dict, optional
+        What else `tinypyr.store.build` is to know of the target: ``format``, ``shards``, ``codec``, ``method``, ...
     **params
         For a class of plugins.
 
     Returns
     -------
     array or Report
-        Of numpy in, numpy out; of dask, a dask array that is made when it is computed. Of anything else without a
-        target, an :class:`Applied`, an array that is made where it is read. With a target, the
+        Of numpy in, numpy out; of dask, a dask array: nothing is read before it is computed. Of anything else without
+        a target, an :class:`Applied`, an array that is made where it is read. With a target, the
         `tinypyr.store.Report` of what was built.
 
     Raises
@@ -88,6 +114,8 @@ def apply_scaled_processing(
         An argument that makes no sense; the message names it.
     PluginError
         The plugin failed; the message names it, and the block.
+    StoreError
+        Something cannot be read or written, as of `tinypyr.store.build`.
 
     Examples
     --------
@@ -99,46 +127,83 @@ def apply_scaled_processing(
     >>> int(image[8, 32, 4]) - int(image[8, 32, 60]), int(even[8, 32, 4]) - int(even[8, 32, 60])
     (100, 0)
     """
-    if not isinstance(preserve_dtype, (bool, np.bool_)):
-        raise TypeError(f"preserve_dtype: {preserve_dtype!r} is neither True nor False")
-    if target is None and (levels is not None or chunk_size is not None):
-        raise ValueError("levels, chunk_size: of a target alone; give one, or leave them out")
-    made = Applied(
-        source, plugin, downsample_factor, lowres=lowres, order=order, preserve_dtype=bool(preserve_dtype),
-        source_grid=source_grid, **params,
-    )  # fmt: skip
+    if target is None and (levels is not None or store_options):
+        raise ValueError("levels, store_options: of a target alone; give one, or leave them out")
+    options = {"levels": "auto" if levels is None else levels, "chunks": chunk_size, **(store_options or {})}
+    how = {"lowres": lowres, "lowres_mask": lowres_mask, "order": order, "preserve_dtype": preserve_dtype}
+    how |= {"source_grid": source_grid, "use_temp_zarr": use_temp_zarr, "temp_zarr_path": temp_zarr_path}
     if target is not None:
-        from .. import store
+        from ..store._build import complete
 
-        how = "auto" if levels is None else levels
-        return store.build(made, target, levels=how, chunks=chunk_size, engine=engine, progress=progress)
-    if isinstance(source, np.ndarray):
-        return made[...]
-    if hasattr(source, "dask"):
-        import dask.array as da
+        made, todo = planned(
+            source, plugin, downsample_factor, target, memory=memory, workers=workers,
+            store_options=options, **how, **params,
+        )  # fmt: skip
+        return complete(ready(made, todo, engine, progress), engine, resume, progress)
+    lazy = hasattr(source, "dask")
+    if chunk_size is not None and not lazy:
+        raise ValueError("chunk_size: of a target, or of dask arrays alone; give a target, or leave it out")
+    made = Applied(source, plugin, downsample_factor, memory=memory, workers=workers, **how, **params)
+    if lazy:
+        return made.of_dask(source if chunk_size is None else source.rechunk(tuple(chunk_size)))
+    made.prepare(progress)
+    return made[...] if isinstance(source, np.ndarray) else made
 
-        return da.from_array(made, chunks=source.chunks, name=False)  # type: ignore[no-untyped-call,unused-ignore]
-    return made
+
+def planned(
+    source: Any,
+    plugin: Any,
+    downsample_factor: Factor,
+    target: str | os.PathLike[str],
+    *,
+    memory: int | str = "1GiB",
+    workers: int | None = None,
+    store_options: dict[str, Any],
+    use_temp_zarr: bool | None = None,
+    temp_zarr_path: str | os.PathLike[str] | None = None,
+    **how: Any,
+) -> tuple[Applied, Any]:
+    """A plan of what is to be built; nothing is read or created."""
+    from .. import store
+    from ..store._scratch import FOLDER
+
+    made = Applied(
+        source, plugin, downsample_factor, memory=memory, workers=workers, use_temp_zarr=use_temp_zarr,
+        temp_zarr_path=temp_zarr_path, beside=f"{_arrays.whole_path(target)}/{FOLDER}", **how,
+    )  # fmt: skip
+    return made, store.plan(made, target, memory=memory, workers=workers, **store_options)
+
+
+def ready(made: Applied, todo: Any, engine: Any, progress: Any) -> Any:
+    """The plan, once its field is there; if it has been built, none is needed."""
+    from ..store._engines import engine_for
+    from ..store._planning import state_of
+
+    engine_for(todo, engine).close()  # refuses what it cannot do
+    if state_of(todo) != "finished":
+        made.prepare(progress)
+    return todo
 
 
 @_arrays.view
 class Applied:
     """What :func:`apply_scaled_processing` makes, made where it is read.
 
+    The field is computed when the first voxel is, or at :meth:`prepare`.
+
     Parameters
     ----------
-    source, plugin, downsample_factor, lowres, order, preserve_dtype, source_grid, **params
+    source, plugin, downsample_factor, lowres, lowres_mask, use_temp_zarr, temp_zarr_path, order, preserve_dtype,
+    source_grid, memory, workers, **params
         As of :func:`apply_scaled_processing`.
+    beside : path or URL, optional
+        A folder in which the field is kept unless something else is said of that.
 
     Attributes
     ----------
     grid : Grid
         Where its voxels lie.
-    field : numpy.ndarray
-        What ``lowres_func`` made.
-    field_grid : Grid
-        Where its voxels lie.
-    shape, dtype, ndim
+    shape, dtype, ndim, chunks
         Of the array.
     """
 
@@ -149,11 +214,22 @@ class Applied:
         downsample_factor: Factor = 4,
         *,
         lowres: int | Any = None,
+        lowres_mask: Any = None,
+        use_temp_zarr: bool | None = None,
+        temp_zarr_path: str | os.PathLike[str] | None = None,
         order: int = 1,
         preserve_dtype: bool = True,
         source_grid: Grid | None = None,
+        memory: int | str = "1GiB",
+        workers: int | None = None,
+        beside: str | None = None,
         **params: Any,
     ) -> None:
+        for name, value in (("preserve_dtype", preserve_dtype), ("use_temp_zarr", use_temp_zarr or False)):
+            if not isinstance(value, (bool, np.bool_)):
+                raise TypeError(f"{name}: {value!r} is neither True nor False")
+        if use_temp_zarr is False and temp_zarr_path is not None:
+            raise ValueError("temp_zarr_path: with use_temp_zarr=False no store is kept; leave one of them out")
         self._plugin = Plugin.of(plugin, params)
         found = levels_of(source, source_grid)
         self._base = base = found[0]
@@ -161,41 +237,167 @@ class Applied:
             raise ValueError(f"source: of shape {base.grid.shape}; two axes or more, and voxels, are needed")
         if base.dtype.kind not in "biuf":
             raise TypeError(f"source: of {base.dtype}; real numbers are needed")
-        try:
-            factor = _one_factor(downsample_factor, base.grid.ndim)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"downsample_factor: {error}") from None
-        low, self.field_grid = _low_resolution(found, factor, lowres)
-        field = self._plugin.field(low, self.field_grid)
-        self.field = field if order == 0 else field.astype(computed(field.dtype), copy=False)
-        self._between = Resampled(
-            self.field, base.grid, order=order, antialias=False, source_grid=self.field_grid, mode="nearest"
-        )
+        self._factor = factor = factor_of(downsample_factor, base.grid)
+        self._low = LowResolution(found, factor, lowres)
+        self._mask = mask_of(lowres_mask, self._low.grid)
+        self._order, self._keeps = order, bool(preserve_dtype)
+        sampled(Field(np.zeros((1,) * base.grid.ndim), base.grid.level(base.grid.shape)), base.grid, order)  # refuses
+        self._memory = bytes_of(memory)
+        self._workers = workers or os.cpu_count() or 1
         self.grid, self.shape, self.ndim = base.grid, base.grid.shape, base.grid.ndim
         self.holds_labels = base.holds_labels
-        self._keeps = preserve_dtype
-        probe = tuple(slice(0, min(n, 8)) for n in self.shape)
-        self.dtype = base.dtype if preserve_dtype else self._block(probe).dtype
+        self.chunks = _arrays.read_chunks(base.array) if base.order is None else None
+        self._path = _arrays.whole_path(source) if isinstance(source, (str, os.PathLike)) else None
+        self._recipe = {
+            "source": self._path,
+            "source_grid": None if source_grid is None else asdict(source_grid),
+            "plugin": self._plugin.name,
+            "params": self._plugin.params,
+            "code": self._plugin.code,
+            "operation": self._plugin.operation,
+            "downsample_factor": list(factor),
+            "lowres": int(lowres) if isinstance(lowres, (int, np.integer)) else _hashed(lowres),
+            "lowres_mask": _hashed(self._mask),
+            "order": int(order),
+            "preserve_dtype": self._keeps,
+        }
+        self._where = None if temp_zarr_path is None else _arrays.whole_path(temp_zarr_path)
+        if self._where is None and beside is not None and use_temp_zarr is not False:
+            self._where = f"{beside}/field-{self._key()[:16]}"
+        elif self._where is None and use_temp_zarr:
+            folder = tempfile.mkdtemp(prefix="tinypyr-")
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self._where = f"{folder}/field"
+        self._between: list[Resampled] | None = None
+        self._here = True  # whether the field may be made here
+        self.dtype = self._dtype()
+
+    def __repr__(self) -> str:
+        return f"Applied({self._recipe['plugin']}, {self._path or 'an array'}, {self.dtype}, {self.shape})"
+
+    @property
+    def field(self) -> Field | tuple[Field, ...]:
+        """What ``lowres_func`` made, and where it lies; several, if it made several."""
+        self.prepare()
+        assert self._fields is not None
+        return self._fields[0] if len(self._fields) == 1 else tuple(self._fields)
+
+    def before(self, box: Box) -> Array:
+        """The voxels of the source."""
+        return self._base.read(box)
+
+    @property
+    def upsampled(self) -> tuple[Resampled, ...]:
+        """The field, or the fields, at full resolution: arrays that are made where they are read."""
+        self.prepare()
+        assert self._between is not None
+        return tuple(self._between)
+
+    def prepare(self, progress: bool = False) -> None:
+        """Make the field, or find the one that is kept."""
+        if self._between is not None:
+            return
+        line = Line()
+        tell: Tell = line.show if progress else lambda text: None
+        kept = None if self._where is None else Kept(self._where, self._plugin.fields, self._key())
+        try:
+            fields = None if kept is None else kept.read()
+            if fields is None and not self._here:
+                raise ValueError(f"{self._where}: the field is not there; apply {self._plugin.name} again to make it")
+            if fields is None:
+                fields = made_fields(self._plugin, self._low, self._mask, self._memory, self._workers, tell)
+                if kept is not None:
+                    line.clear()
+                    kept.write(fields, self._order, self._memory, self._workers, progress)
+                    fields = kept.read()
+        finally:
+            line.clear()
+        assert fields is not None
+        self._fields, self._between = fields, self._sampled(fields)
 
     def recipe(self) -> dict[str, Any]:
-        """What tells it from others; other processes cannot make it again."""
-        hashed = hashlib.sha256(np.ascontiguousarray(self.field).tobytes()).hexdigest()
-        return {"source": None, "plugin": self._plugin.name, "params": self._plugin.params, "field": hashed}
+        """As JSON: what it was made of, and where its field is kept."""
+        why = None
+        if self._path is not None and self._plugin.operation is None and self._plugin.code is None:
+            why = (
+                f"plugin: {self._plugin.name} is of this process alone; other processes find a class in a module of "
+                "its own, whose params are numbers and texts"
+            )
+        elif self._path is not None and self._where is None:
+            why = "use_temp_zarr: other processes need the field in a store"
+        return {**self._recipe, "field": self._where, "only_here": why}
 
     @classmethod
     def from_recipe(cls, recipe: dict[str, Any]) -> Applied:
-        """Not of a recipe: the field is not in it."""
-        raise ValueError(f"{recipe['plugin']}: what it made at low resolution is not kept for other processes")
+        """What a recipe tells, of a store; its field must have been made."""
+        known = recipe["operation"]
+        plugin = Plugin.found(recipe["code"], recipe["params"]).given if known is None else (_elsewhere, known)
+        names = ("source", "downsample_factor", "order", "preserve_dtype")
+        given = {name: recipe[name] for name in names}
+        lowres = recipe["lowres"] if isinstance(recipe["lowres"], int) else None
+        made = cls(**given, plugin=plugin, lowres=lowres, temp_zarr_path=recipe["field"])
+        made._recipe = {key: recipe[key] for key in made._recipe}  # (with what only those who make the field know)
+        made._here = False
+        return made
+
+    def stamp(self) -> bytes:
+        """Other bytes where the source has changed: its files, or the corners of an array."""
+        array = self._base.array
+        if hasattr(array, "stamp"):
+            return bytes(array.stamp())
+        if self._path is not None:
+            from ..store._place import Place
+
+            return Place.at(self._path).stamp()
+        return _arrays.corners(array, tuple(array.shape))
+
+    def of_dask(self, source: Any) -> Any:
+        """The same of the dask array that it was made of, in whatever chunks: one, of which nothing is made yet."""
+        from ._dask import applied, pooled
+
+        if self._where is not None:
+            raise ValueError("use_temp_zarr, temp_zarr_path: of dask arrays with a target alone; leave them out")
+        grid, mask, plugin, sampled = self._low.grid, self._mask, self._plugin, self._sampled
+        low = self._low.given
+        if low is None:
+            low = pooled(source, self.grid, self._factor, self._low.method)
+
+        def fields(voxels: Array) -> list[Resampled]:
+            return sampled(plugin.made_of(np.asarray(voxels), grid, mask))
+
+        def block(voxels: Array, start: Sequence[int], between: list[Resampled]) -> Array:
+            made = np.empty(voxels.shape, self.dtype)
+            self._combine(voxels, start, between, made)
+            return made
+
+        return applied(source, low, fields, block, self.dtype)
 
     def __getitem__(self, box: Any) -> Array:
         """The voxels of a box: slices in steps of 1, integers, an ellipsis."""
+        between = list(self.upsampled)
         whole, taken = _arrays.boxed(box, self.shape)
         made = np.empty([s.stop - s.start for s in whole], self.dtype)
-        for part in _parts(whole, _AT_ONCE):
-            made[tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, whole, strict=True))] = (
-                self._block(part)
-            )
+        for part in cut(whole, _READ_AT_ONCE):
+            start = [s.start for s in part]
+            at = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(part, whole, strict=True))
+            self._combine(self._base.read(part), start, between, made[at])
         return np.asarray(made[taken])
+
+    def _sampled(self, fields: Sequence[Field]) -> list[Resampled]:
+        return [sampled(field, self.grid, self._order) for field in fields]
+
+    def _combine(self, full: Array, start: Sequence[int], between: list[Resampled], made: Array) -> None:
+        """A box of the source, and the fields there, into what is made of them."""
+        keeps, plugin = self._keeps, self._plugin
+        if plugin.operation is not None:
+            stop = [a + n for a, n in zip(start, full.shape, strict=True)]
+            between[0].fill(made, start, stop, Combined(plugin.operation, full))
+            return
+        for part in cut(tuple(slice(0, n) for n in full.shape), _AT_ONCE):
+            at = tuple(slice(s.start + a, s.stop + a) for s, a in zip(part, start, strict=True))
+            where = ", ".join(f"{s.start}:{s.stop}" for s in at)
+            block = plugin.block(full[part], tuple(one[at] for one in between), f"[{where}]")
+            made[part] = _arrays.rounded(block, full.dtype) if keeps and block.dtype != full.dtype else block
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if copy is False:
@@ -203,54 +405,71 @@ class Applied:
         made = self[...]
         return made if dtype is None else made.astype(dtype, copy=False)
 
-    def _block(self, box: Box) -> Array:
-        where = ", ".join(f"{s.start}:{s.stop}" for s in box)
-        made = self._plugin.block(self._base.read(box), self._between[box], f"[{where}]")
-        return _arrays.rounded(made, self._base.dtype) if self._keeps and made.dtype != self._base.dtype else made
+    def _key(self) -> str:
+        told = json.dumps(_arrays.as_json(self._recipe), sort_keys=True).encode()
+        return hashlib.sha256(told + self.stamp()).hexdigest()
+
+    def _dtype(self) -> np.dtype[Any]:
+        """Of the voxels that come out: where a plugin decides, of what it makes of a few and a field of ones."""
+        own = self._base.dtype
+        if self._keeps or self._plugin.operation == "mask":
+            return own
+        if self._plugin.operation is not None:
+            return computed(own)
+        box = tuple(slice(0, min(n, 8)) for n in self.shape)
+        ones = tuple(np.ones([s.stop for s in box], np.float64) for _ in range(self._plugin.fields))
+        return self._plugin.block(np.ones([s.stop for s in box], own), ones, "a block of ones").dtype
 
 
-def _low_resolution(levels: list[Level], factor: tuple[int, ...], lowres: Any) -> tuple[Array, Grid]:
-    """The volume at low resolution, and where its voxels lie."""
-    base = levels[0]
-    grid = base.grid.level(factor)
-    if isinstance(lowres, (bool, np.bool_)):
-        raise TypeError(f"lowres: {lowres!r} is neither the number of a level nor an array")
-    if isinstance(lowres, (int, np.integer)):
-        if not 0 <= lowres < len(levels):
-            raise ValueError(f"lowres: {lowres}, but there are levels 0 to {len(levels) - 1}")
-        chosen = levels[lowres]
-        return _read(chosen, chosen.grid), chosen.grid
-    if lowres is not None:
-        given = np.asarray(lowres)
-        if given.shape != grid.shape:
-            raise ValueError(f"lowres: of shape {given.shape}, but factor {factor} leads to {grid.shape}")
-        return given, grid
-    for level in levels:
-        if level.grid == grid:
-            return _read(level, grid), grid
-    return _read(Pooled(base, factor, "mode" if base.holds_labels else "mean"), grid, math.prod(factor)), grid
+def picture(made: Applied, out: str | os.PathLike[str] | None = None) -> U8:
+    """Draw the middle section before, the field there, and the section after.
+
+    Parameters
+    ----------
+    made : Applied
+        What is drawn.
+    out : path, optional
+        A PNG file to write; one of this name is replaced.
+
+    Returns
+    -------
+    numpy.ndarray
+        The picture, uint8 of shape (height, width, 3).
+    """
+    grid, shown = made.grid, [axis for axis in plane(made.grid) if axis >= 0]
+    box: list[slice] = []
+    for axis, (name, n) in enumerate(zip(grid.axes, grid.shape, strict=True)):
+        if axis in shown:  # (of a large one the middle)
+            side = min(n, _DRAWN)
+            box.append(slice((n - side) // 2, (n - side) // 2 + side))
+        else:
+            at = 0 if name.lower() in UNPOOLED else n // 2
+            box.append(slice(at, at + 1))
+    step = max(1, -(-max(box[axis].stop - box[axis].start for axis in shown) // PANEL))
+    where = tuple(box)
+
+    def drawn(voxels: Array) -> U8:
+        section = np.moveaxis(voxels, shown, range(-2, 0)).reshape([voxels.shape[axis] for axis in shown])
+        seen = section[step // 2 :: step, step // 2 :: step]
+        return grey(seen, *contrast(seen.astype(np.float64) if voxels.dtype == np.uint8 else seen))
+
+    parts = [("BEFORE", made.before(where)), ("FIELD", made.upsampled[0][where]), ("AFTER", made[where])]
+    seen = side_by_side([(" x ".join(map(str, grid.shape)), [(name, drawn(voxels)) for name, voxels in parts])])
+    if out is not None:
+        write_whole(Path(out), png(seen))
+    return seen
 
 
-def _read(level: Any, grid: Grid, weight: int = 1) -> Array:
-    """All of a level, a part at a time; ``weight``: how many voxels are read for one."""
-    parts = iter(_parts(tuple(slice(0, n) for n in grid.shape), max(1, _READ_AT_ONCE // weight)))
-    first = next(parts)
-    voxels = level.read(first)
-    made = np.empty(grid.shape, voxels.dtype)
-    made[first] = voxels
-    for part in parts:
-        made[part] = level.read(part)
-    return made
+def _hashed(array: Any) -> str | None:
+    """What tells an array from another; None of None."""
+    if array is None:
+        return None
+    whole = array if hasattr(array, "shape") else np.asarray(array)
+    found = hashlib.sha256(repr((tuple(whole.shape), _arrays.dtype_of(whole).name)).encode())
+    for part in cut(tuple(slice(0, n) for n in whole.shape), 1 << 22):
+        found.update(np.ascontiguousarray(_arrays.read(whole, part)).tobytes())
+    return found.hexdigest()[:16]
 
 
-def _parts(box: Box, most: int) -> Any:
-    """A box, cut along its first axes into parts of about so many voxels."""
-    room, steps = most, []
-    for s in reversed(box):
-        steps.append(max(1, min(s.stop - s.start, room)))
-        room //= steps[-1]
-    along = [
-        [slice(a, min(s.stop, a + step)) for a in range(s.start, s.stop, step)]
-        for s, step in zip(box, reversed(steps), strict=True)
-    ]
-    return itertools.product(*along)
+def _elsewhere(lowres: Array) -> Array:
+    raise PluginError("the field is made by whoever plans")

@@ -1,7 +1,11 @@
-"""What is computed and applied: the plugins that there are, and what else may be one."""
+"""What is computed and applied: what a plugin is, and the built-in ones (N4 is in _n4.py)."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import json
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,14 +14,37 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._sampling import ndimage
-from ..grid import Grid
+from .._sampling import OPERATIONS, ndimage
+from ..grid import UNPOOLED, Grid
 
 Array = NDArray[Any]
 
 
 class PluginError(RuntimeError):
     """A plugin failed, or made what cannot be used; the message names it, and the block."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """Values and where they lie: what ``lowres_func`` may make instead of an array like the one it was given.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        Of real numbers.
+    grid : Grid
+        Where they lie, in the same world and with the same axes as the volume. Beyond its border the field goes on as
+        it is there.
+    order : int, optional
+        Of what lies between them: 0 (nearest), 1 (linear), 2 to 5 (splines); by default as the caller says.
+    coefficients : bool
+        Of order 2 and more: the values are the coefficients of the spline, which then is exactly that one.
+    """
+
+    values: Any
+    grid: Grid
+    order: int | None = None
+    coefficients: bool = False
 
 
 class ScaledProcessingPlugin(ABC):
@@ -32,10 +59,14 @@ class ScaledProcessingPlugin(ABC):
     ----------
     operation : str, optional
         ``"divide"``, ``"multiply"``, ``"subtract"`` or ``"mask"`` (voxels stay where the field is at least 1/2, the
-        others are 0): what is done with a block and the field there. Then ``highres_func`` need not be written. Voxels
-        stay as they are where they would be divided by 0.
+        others are 0): what is done with a block and the field there. Then ``highres_func`` need not be written, and is
+        not called: the compiled core does it. Voxels stay as they are where they would be divided by 0.
+    fields : int
+        How many fields ``lowres_func`` makes: with more than one it returns a tuple, and ``highres_func`` is given one.
     lowres_grid : Grid
         While ``lowres_func`` runs: where the voxels of what it is given lie.
+    lowres_mask : numpy.ndarray of bool, optional
+        Meanwhile, too: the voxels that count, of the same shape; None: all do.
 
     Examples
     --------
@@ -59,20 +90,35 @@ class ScaledProcessingPlugin(ABC):
     """
 
     operation: str | None = None
+    fields: int = 1
 
     def __init__(self, **params: Any) -> None:
         self.params = params
         self.lowres_grid: Grid | None = None
+        self.lowres_mask: NDArray[np.bool_] | None = None
 
     @abstractmethod
-    def lowres_func(self, lowres: Array) -> Array:
-        """The field, of the same shape, of the volume at low resolution."""
+    def lowres_func(self, lowres: Array) -> Array | Field | tuple[Array | Field, ...]:
+        """The field of the volume at low resolution: an array of the same shape, or a :class:`Field`.
 
-    def highres_func(self, fullres: Array, upsampled: Array) -> Array:
-        """A block of the volume, and the field there: what comes of them, of the same shape."""
+        A low resolution that is large lies in a file that is mapped into memory (``numpy.memmap``); :meth:`like` makes
+        more such arrays.
+        """
+
+    def highres_func(self, fullres: Array, upsampled: Any) -> Array:
+        """A block of the volume, and the field there: what comes of them, of the same shape.
+
+        Blocks are numpy arrays. A plugin that asks them for what only arrays of dask have (``map_blocks``, say) is
+        called again with such.
+        """
         if self.operation not in OPERATIONS:
             raise TypeError(f"{self.name}: write highres_func, or say one of {', '.join(OPERATIONS)}")
-        return OPERATIONS[self.operation](fullres, upsampled)
+        return COMPUTED[self.operation](fullres, upsampled)
+
+    @staticmethod
+    def like(lowres: Array, dtype: Any = None) -> Array:
+        """An array of the same shape, without values; in a file of its own, removed at the end, if ``lowres`` is."""
+        return empty(lowres.shape, lowres.dtype if dtype is None else np.dtype(dtype), isinstance(lowres, np.memmap))
 
     @property
     def name(self) -> str:
@@ -83,6 +129,14 @@ class ScaledProcessingPlugin(ABC):
     def description(self) -> str:
         """What it does, in a line."""
         return (type(self).__doc__ or "").strip().partition("\n")[0]
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any], in_file: bool) -> Array:
+    """An array without values, in memory or in a temporary file without a name."""
+    if not in_file:
+        return np.empty(shape, dtype)
+    with tempfile.TemporaryFile() as file:  # (the map keeps it until it is gone itself)
+        return np.memmap(file, dtype, "w+", shape=shape)
 
 
 class GaussianBiasFieldCorrection(ScaledProcessingPlugin):
@@ -98,6 +152,10 @@ class GaussianBiasFieldCorrection(ScaledProcessingPlugin):
         Of sigma: voxels at low resolution, or what the volume's grid is in.
     normalize : bool
         Divide the field by its mean, so that the volume keeps its own.
+
+    Notes
+    -----
+    With a mask, only voxels in it count: the blurred volume is divided by the blurred mask.
     """
 
     operation = "divide"
@@ -114,9 +172,20 @@ class GaussianBiasFieldCorrection(ScaledProcessingPlugin):
 
     def lowres_func(self, lowres: Array) -> Array:
         """The volume, blurred."""
-        field = _blurred(lowres, self.params["sigma"], self.params["mode"], self.params["units"], self.lowres_grid)
-        mean = field.mean()
-        return field / mean if self.params["normalize"] and mean != 0 else field
+        p, mask = self.params, self.lowres_mask
+        how = p["sigma"], p["mode"], p["units"], self.lowres_grid
+        kind = computed(lowres.dtype)
+        if mask is None:
+            field = _blurred(lowres, *how, self.like(lowres, kind))
+        else:
+            kept = np.multiply(lowres, mask, out=self.like(lowres))
+            field = _blurred(kept, *how, self.like(lowres, kind))
+            seen = _blurred(mask.astype(kind, copy=False), *how, self.like(lowres, kind))
+            outside = seen < 1e-6
+            np.divide(field, seen, out=field, where=~outside)
+            field[outside] = field[~outside].mean() if not outside.all() else 1
+        mean = field.mean(dtype=np.float64)
+        return np.divide(field, mean, out=field) if p["normalize"] and mean != 0 else field
 
 
 class BackgroundSubtraction(ScaledProcessingPlugin):
@@ -130,6 +199,10 @@ class BackgroundSubtraction(ScaledProcessingPlugin):
         Of the Gaussian after that, in voxels at low resolution.
     mode : str
         How the volume goes on beyond its border, as of `scipy.ndimage.gaussian_filter`.
+
+    Notes
+    -----
+    With a mask, only voxels in it count, wherever there is one around.
     """
 
     operation = "subtract"
@@ -142,8 +215,77 @@ class BackgroundSubtraction(ScaledProcessingPlugin):
 
     def lowres_func(self, lowres: Array) -> Array:
         """The floor."""
-        lowest = ndimage("this plugin needs").minimum_filter(lowres, self.params["size"], mode=self.params["mode"])
-        return _blurred(lowest, self.params["sigma"], self.params["mode"], "voxel", None)
+        p, mask = self.params, self.lowres_mask
+        if mask is not None and mask.any():
+            lowres = np.where(mask, lowres, lowres[mask].max())
+        size = _per_axis(p["size"], lowres.ndim, self.lowres_grid, 1)
+        lowest = ndimage("this plugin needs").minimum_filter(lowres, size, output=self.like(lowres), mode=p["mode"])
+        out = self.like(lowres, computed(lowres.dtype))
+        return _blurred(lowest, p["sigma"], p["mode"], "voxel", self.lowres_grid, out)
+
+
+class PercentileNormalization(ScaledProcessingPlugin):
+    """Stretches intensities so that two percentiles of them come to lie where they are wanted.
+
+    Parameters
+    ----------
+    low, high : float
+        The percentiles, of the volume at low resolution (with a mask: of what is in it).
+    to : (float, float), optional
+        Where they shall lie; by default at the ends of the volume's dtype, of floats at 0 and 1.
+    along : str, optional
+        An axis, such as "z": every section along it is stretched for itself.
+    """
+
+    fields = 2
+
+    def __init__(
+        self, low: float = 1.0, high: float = 99.0, to: tuple[float, float] | None = None, along: str | None = None
+    ) -> None:
+        super().__init__(low=low, high=high, to=None if to is None else [float(end) for end in to], along=along)
+        if not 0 <= low < high <= 100:
+            raise ValueError(f"low, high: {low!r} and {high!r} are not two percentiles, the lower first")
+        if to is not None and not (len(to) == 2 and np.isfinite(to).all()):
+            raise ValueError(f"to: {to!r} is not two numbers")
+
+    def lowres_func(self, lowres: Array) -> tuple[Field, Field]:
+        """The two percentiles: one number each, or one per section."""
+        grid, along, mask = self.lowres_grid, self.params["along"], self.lowres_mask
+        if grid is None:
+            raise ValueError("the grid is not known, which apply_scaled_processing gives")
+        if along is not None and along not in grid.axes:
+            raise ValueError(f"along: {along!r} is none of the axes {', '.join(grid.axes)}")
+        at = None if along is None else grid.axes.index(along)
+        found = []
+        for index in range(1 if at is None else lowres.shape[at]):
+            part = (slice(None),) * (at or 0) + ((slice(None) if at is None else index),)
+            voxels = lowres[part] if mask is None or not mask[part].any() else lowres[part][mask[part]]
+            copy = empty((voxels.size,), voxels.dtype, isinstance(lowres, np.memmap))
+            copy.reshape(voxels.shape)[...] = voxels
+            found.append(np.percentile(copy, (self.params["low"], self.params["high"]), overwrite_input=True))
+        shape = tuple(n if axis == at else 1 for axis, n in enumerate(lowres.shape))
+        middle = [
+            t if axis == at else t + s * (n - 1) / 2
+            for axis, (t, s, n) in enumerate(zip(grid.translation, grid.scale, grid.shape, strict=True))
+        ]
+        scale = [s if axis == at else s * n for axis, (s, n) in enumerate(zip(grid.scale, grid.shape, strict=True))]
+        place = Grid(shape, grid.axes, scale, middle, grid.units)
+        low, high = np.array(found, np.float64).T
+        return Field(low.reshape(shape), place, order=0), Field(high.reshape(shape), place, order=0)
+
+    def highres_func(self, fullres: Array, upsampled: Any) -> Array:
+        """The block, stretched; where both percentiles are one number, it comes to lie at the lower end."""
+        low, high = upsampled
+        if self.params["to"] is not None:
+            first, last = self.params["to"]
+        elif fullres.dtype.kind in "iu":
+            first, last = float(np.iinfo(fullres.dtype).min), float(np.iinfo(fullres.dtype).max)
+        else:
+            first, last = 0.0, 1.0
+        width = high - low
+        share = np.zeros(fullres.shape)
+        np.divide(fullres - low, width, out=share, where=width != 0)
+        return np.asarray(first + share * (last - first))
 
 
 @dataclass(frozen=True)
@@ -152,9 +294,12 @@ class Plugin:
 
     name: str
     given: Any
-    lowres_func: Callable[[Array], Array]
-    highres_func: Callable[[Array, Array], Array]
-    params: str  # as text
+    lowres_func: Callable[..., Any]
+    highres_func: Callable[..., Any]
+    operation: str | None  # instead of highres_func
+    fields: int
+    params: Any  # as JSON, or as text
+    code: str | None  # module:class by which other processes find it; None: they cannot
 
     @classmethod
     def of(cls, plugin: Any, params: dict[str, Any]) -> Plugin:
@@ -179,34 +324,69 @@ class Plugin:
         if operation is not None and operation not in OPERATIONS:
             raise ValueError(f"plugin: its operation {operation!r} is not one of {', '.join(OPERATIONS)}")
         if operation is not None:
-            high = OPERATIONS[operation]
+            high = COMPUTED[operation]
         if not callable(low) or not callable(high):
             raise TypeError(
                 f"plugin: {plugin!r} is no plugin; a class or an object with lowres_func and highres_func is, and so "
                 "is a pair of these functions"
             )
-        told = getattr(made, "params", None)
-        return cls(name, made, low, high, repr(told) if isinstance(told, dict) else "")
-
-    def field(self, lowres: Array, grid: Grid) -> Array:
-        """What ``lowres_func`` makes, checked."""
-        if isinstance(self.given, ScaledProcessingPlugin):
-            self.given.lowres_grid = grid
+        fields = int(getattr(made, "fields", 1))
+        if fields > 1 and operation is not None:
+            raise ValueError(f"plugin: {name} makes {fields} fields, with which {operation!r} cannot be done")
+        told = getattr(made, "params", {})
         try:
-            made = np.asarray(self.lowres_func(lowres))
+            as_json, plain = json.loads(json.dumps(told)), isinstance(told, dict)
+        except (TypeError, ValueError):
+            as_json, plain = repr(told), False
+        kind = type(made)
+        named = f"{kind.__module__}:{kind.__qualname__}"
+        ours_alone = not plain or isinstance(made, tuple) or kind.__module__ == "__main__" or "<locals>" in named
+        return cls(name, made, low, high, operation, fields, as_json, None if ours_alone else named)
+
+    @classmethod
+    def found(cls, code: str, params: dict[str, Any]) -> Plugin:
+        """By the name that ``code`` gave it, in this process."""
+        module, _, name = code.partition(":")
+        kind: Any = importlib.import_module(module)
+        for part in name.split("."):
+            kind = getattr(kind, part)
+        return cls.of(kind, params)
+
+    def made_of(self, lowres: Array, grid: Grid, mask: NDArray[np.bool_] | None) -> list[Field]:
+        """What ``lowres_func`` makes, checked."""
+        how = {}
+        if isinstance(self.given, ScaledProcessingPlugin):
+            self.given.lowres_grid, self.given.lowres_mask = grid, mask
+        elif mask is not None:
+            if not _takes(self.lowres_func, "lowres_mask"):
+                raise TypeError(f"lowres_mask: the lowres_func of {self.name} takes none")
+            how = {"lowres_mask": mask}
+        try:
+            made = self.lowres_func(lowres, **how)
         except Exception as error:
             raise PluginError(f"{self.name}: lowres_func failed: {type(error).__name__}: {error}") from error
-        if made.shape != lowres.shape or made.dtype.kind not in "biuf":
-            raise PluginError(
-                f"{self.name}: lowres_func made {made.dtype} of shape {made.shape}; real numbers of shape "
-                f"{lowres.shape} are needed"
-            )
-        return made
+        several = made if isinstance(made, tuple) else (made,)
+        if len(several) != self.fields:
+            raise PluginError(f"{self.name}: lowres_func made {len(several)} fields, where it says {self.fields}")
+        return [self._checked(one, lowres.shape, grid) for one in several]
 
-    def block(self, full: Array, upsampled: Array, where: str) -> Array:
+    def _checked(self, made: Any, shape: tuple[int, ...], grid: Grid) -> Field:
+        if hasattr(made, "compute"):  # of dask
+            made = made.compute()
+        told = made if isinstance(made, Field) else Field(np.asarray(made), grid)
+        values = told.values
+        wanted = told.grid.shape if told is made else shape
+        if values.shape != wanted or values.dtype.kind not in "biuf":
+            raise PluginError(
+                f"{self.name}: lowres_func made {values.dtype} of shape {values.shape}; real numbers of shape "
+                f"{wanted} are needed"
+            )
+        return told
+
+    def block(self, full: Array, upsampled: tuple[Array, ...], where: str) -> Array:
         """What ``highres_func`` makes of a block, checked."""
         try:
-            made = np.asarray(self.highres_func(full, upsampled))
+            made = self._called(full, upsampled)
         except Exception as error:
             told = f"highres_func failed at {where}: {type(error).__name__}: {error}"
             raise PluginError(f"{self.name}: {told}") from error
@@ -214,40 +394,65 @@ class Plugin:
             raise PluginError(f"{self.name}: highres_func made shape {made.shape} at {where}, not {full.shape}")
         return made
 
+    def _called(self, full: Array, upsampled: tuple[Array, ...]) -> Array:
+        def call(full: Any, upsampled: tuple[Any, ...]) -> Array:
+            made = self.highres_func(full, upsampled if self.fields > 1 else upsampled[0])
+            return np.asarray(made.compute(scheduler="synchronous") if hasattr(made, "compute") else made)
+
+        try:
+            return call(full, upsampled)
+        except AttributeError as error:
+            if not isinstance(error.obj, np.ndarray):
+                raise
+            try:
+                import dask.array as da
+            except ImportError:
+                raise error from None
+            if not hasattr(da.Array, error.name or ""):
+                raise
+        lazy = [da.from_array(array, chunks=-1) for array in (full, *upsampled)]  # type: ignore[no-untyped-call,unused-ignore]
+        return call(lazy[0], tuple(lazy[1:]))
+
 
 _USUAL = ScaledProcessingPlugin.highres_func
 
 
-def computed(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
-    """The floats that hold voxels of these types: single precision for what it holds exactly."""
-    small = all((dtype.kind in "bf" and dtype.itemsize <= 4) or dtype.itemsize <= 2 for dtype in dtypes)
+def _takes(function: Callable[..., Any], name: str) -> bool:
+    try:
+        told = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+    return name in told or any(one.kind is one.VAR_KEYWORD for one in told.values())
+
+
+def computed(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """The floats that hold voxels of a type: single precision for what it holds exactly."""
+    small = (dtype.kind in "bf" and dtype.itemsize <= 4) or dtype.itemsize <= 2
     return np.dtype(np.float32 if small else np.float64)
 
 
 def _divide(full: Array, by: Array) -> Array:
-    made = full.astype(computed(full.dtype, by.dtype))
+    made = full.astype(np.float64)
     np.divide(made, by, out=made, where=by != 0)
     return made
 
 
 def _multiply(full: Array, by: Array) -> Array:
-    return np.multiply(full, by, dtype=computed(full.dtype, by.dtype))
+    return np.multiply(full, by, dtype=np.float64)
 
 
 def _subtract(full: Array, less: Array) -> Array:
-    return np.subtract(full, less, dtype=computed(full.dtype, less.dtype))
+    return np.subtract(full, less, dtype=np.float64)
 
 
 def _mask(full: Array, kept: Array) -> Array:
     return np.where(kept >= 0.5, full, full.dtype.type(0))
 
 
-OPERATIONS: dict[str, Callable[[Array, Array], Array]] = {
-    "divide": _divide,
-    "multiply": _multiply,
-    "subtract": _subtract,
-    "mask": _mask,
-}
+#: What the core does with a volume and a field in one pass, of arrays.
+COMPUTED: dict[str, Callable[[Array, Array], Array]] = dict(
+    zip(OPERATIONS, (_divide, _multiply, _subtract, _mask), strict=True)
+)
 
 
 def _checked_sigma(sigma: Any, units: Any) -> None:
@@ -258,13 +463,18 @@ def _checked_sigma(sigma: Any, units: Any) -> None:
         raise ValueError(f"units: {units!r} is neither 'voxel' nor 'world'")
 
 
-def _blurred(volume: Array, sigma: Any, mode: str, units: str, grid: Grid | None) -> Array:
-    per_axis = np.broadcast_to(np.asarray(sigma, np.float64), (volume.ndim,))
+def _per_axis(value: Any, ndim: int, grid: Grid | None, none: float) -> Any:
+    """A number for each axis; one number is for all but channels and time, which are not neighbours."""
+    if np.ndim(value) == 0 and grid is not None:
+        return np.array([none if axis.lower() in UNPOOLED else value for axis in grid.axes])
+    return np.broadcast_to(np.asarray(value), (ndim,))
+
+
+def _blurred(volume: Array, sigma: Any, mode: str, units: str, grid: Grid | None, out: Array) -> Array:
+    per_axis = _per_axis(sigma, volume.ndim, grid, 0)
     if units == "world":
         if grid is None:
             raise ValueError("units: 'world' needs the grid, which apply_scaled_processing gives")
         per_axis = per_axis / np.array(grid.scale)
-    made: Array = ndimage("this plugin needs").gaussian_filter(
-        volume, per_axis, output=computed(volume.dtype), mode=mode
-    )
-    return made
+    ndimage("this plugin needs").gaussian_filter(volume, per_axis, output=out, mode=mode)
+    return out

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .._sizes import size_text
 from .._terminal import Line
 from ..grid import reordered
 from ..pooling import Array
@@ -22,7 +23,6 @@ from ._engines import TRIES, Engine, engine_for
 from ._errors import StoreError
 from ._plan import Plan
 from ._planning import _workers, plan, state_of
-from ._sizes import size_text
 from ._volume import Made
 from .formats import FORMATS
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from .._sizes import bytes_of
 from ..grid import Cuts, factors_between, region_above, reordered
 from ..pooling import METHODS, _choice
 from ._carry import Pooling
 from ._errors import StoreError
 from ._place import Place
-from ._sizes import bytes_of
 from ._source import Mask, level_array, open_volume, voxels_of
 from ._volume import Volume
 

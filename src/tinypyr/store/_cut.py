@@ -6,9 +6,9 @@ import itertools
 import math
 from collections.abc import Sequence
 
+from .._sizes import size_text
 from ..grid import Grid
 from ._errors import StoreError
-from ._sizes import size_text
 from ._source import Source
 from ._volume import Layout
 

@@ -158,7 +158,11 @@ class Place:
             try:
                 names = sorted(os.listdir(folder) if folder.is_dir() else [], key=lambda name: name == last)
                 for name in names:
-                    if not name.startswith(kept):
+                    if name.startswith(kept):
+                        continue
+                    if (folder / name).is_dir():
+                        shutil.rmtree(folder / name, ignore_errors=True)
+                    else:
                         (folder / name).unlink(missing_ok=True)
             except OSError as error:
                 raise StoreError(f"{self.name} cannot be tidied up: {error}") from None

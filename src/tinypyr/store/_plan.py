@@ -25,12 +25,12 @@ from typing import Any, overload
 import numpy as np
 
 from .. import __version__
+from .._sizes import size_text
 from ..grid import Cuts, Grid, cumulative, region_above
 from ._carry import Pooling
 from ._errors import StoreError
 from ._place import Place
 from ._scratch import Scratch, sealed
-from ._sizes import size_text
 from ._source import Mask, Source
 from ._volume import Layout
 from .formats import FORMATS
@@ -234,8 +234,9 @@ class Plan:
         """What a file of this plan holds; refused where other processes cannot read what it reads."""
         if self.arguments is None:
             raise StoreError(
-                "source: an array in memory (or a mask, store or target is), which other processes cannot read; put it "
-                "into a store of files first (build with levels=0)"
+                (self.source.recipe or {}).get("only_here")
+                or "source: an array in memory (or a mask, store or target is), which other processes cannot read; put "
+                "it into a store of files first (build with levels=0)"
             )
         return json.dumps(sealed(self.saved()), indent=1) + "\n"
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import _arrays
+from .._sizes import bytes_of
 from ..grid import Grid, cumulative, factors_between
 from ..pooling import METHODS, ROUNDINGS, TIES, _check_array, _checked_ignore, _choice
 from ._cut import cut_up
@@ -21,7 +22,6 @@ from ._errors import StoreError
 from ._place import Place
 from ._plan import Box, Extents, Plan
 from ._scratch import FOLDER, unsealed
-from ._sizes import bytes_of
 from ._source import Mask, Source, level_array, open_source, open_volume
 from ._volume import CODECS, Layout, Volume
 from .formats import FORMATS
@@ -246,7 +246,12 @@ def _arguments(made: Plan, given: dict[str, Any]) -> dict[str, Any] | None:
     """What to call :func:`plan` with for the same plan elsewhere; None if other processes cannot read what it reads."""
     read, volume, ignore = made.source, made.source.volume, made.ignore
     places = [made.place, read.place, *([] if made.mask is None else [made.mask.place])]
-    if isinstance(ignore, complex) or any(place is None or place.url.startswith("memory:") for place in places):
+    only_here = (read.recipe or {}).get("only_here")
+    if (
+        only_here
+        or isinstance(ignore, complex)
+        or any(place is None or place.url.startswith("memory:") for place in places)
+    ):
         return None
     arguments = {"source": read.recipe or read.name, "memory": made.memory, "block": given["block"]}
     arguments["workers"] = made.workers

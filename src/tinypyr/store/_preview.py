@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .._picture import PANEL, U8, colours, png, side_by_side, write_whole
-from ..grid import UNPOOLED, Grid
+from .._picture import PANEL, U8, colours, contrast, grey, plane, png, side_by_side, write_whole
+from ..grid import UNPOOLED
 from ..pooling import Array
 from ._errors import StoreError
 from ._place import Place
@@ -40,7 +40,7 @@ def preview(store: str | os.PathLike[str], out: str | os.PathLike[str] | None = 
     """
     volume = open_volume(Place.at(store))
     base = volume.grids[0]
-    down, across = _plane(base)
+    down, across = plane(base)
     middle = [at + scale * (n - 1) / 2 for at, scale, n in zip(base.translation, base.scale, base.shape, strict=True)]
     sides = [min(PANEL, base.shape[axis]) if axis >= 0 else 1 for axis in (down, across)]
     zoom = max(1, PANEL // max(sides))
@@ -67,8 +67,8 @@ def preview(store: str | os.PathLike[str], out: str | os.PathLike[str] | None = 
     if volume.holds_labels:
         drawn = [(caption, colours(part)) for caption, part in panels]
     else:
-        dark, bright = _contrast(panels[-1][1])
-        drawn = [(caption, _grey(part, dark, bright)) for caption, part in panels]
+        dark, bright = contrast(panels[-1][1])
+        drawn = [(caption, grey(part, dark, bright)) for caption, part in panels]
     picture = side_by_side([("LABELS" if volume.holds_labels else "IMAGE", drawn)])
     if out is not None:
         try:
@@ -76,29 +76,3 @@ def preview(store: str | os.PathLike[str], out: str | os.PathLike[str] | None = 
         except OSError as error:
             raise StoreError(f"{os.fspath(out)} cannot be written: {error}") from None
     return picture
-
-
-def _plane(grid: Grid) -> tuple[int, int]:
-    """The axes shown downwards and across; -1: none."""
-    names = [name.lower() for name in grid.axes]
-    if "x" in names and "y" in names:
-        return names.index("y"), names.index("x")
-    spatial = [axis for axis, name in enumerate(names) if name not in UNPOOLED] or list(range(grid.ndim))
-    return (spatial[-2] if len(spatial) > 1 else -1), spatial[-1]
-
-
-def _contrast(part: Array) -> tuple[float, float]:
-    if part.dtype == np.uint8:
-        return 0.0, 255.0
-    known = part[np.isfinite(part)] if part.dtype.kind == "f" else part
-    if known.size == 0:
-        return 0.0, 1.0
-    dark, bright = (float(v) for v in np.percentile(known.astype(np.float64), (0.5, 99.5)))
-    return dark, bright if bright > dark else dark + 1.0
-
-
-def _grey(part: Array, dark: float, bright: float) -> U8:
-    known = np.nan_to_num(part.astype(np.float64), nan=dark, posinf=bright, neginf=dark)
-    scaled = (np.clip(known, dark, bright) - dark) / (bright - dark) * 255
-    grey: U8 = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)[:, :, np.newaxis]
-    return grey

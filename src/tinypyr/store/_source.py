@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _arrays
+from .._nifti import Nifti, is_nifti
 from ..grid import Grid, factors_between, reordered, replace_grid
 from ._errors import UNREADABLE, StoreError
 from ._place import Place, open_array
@@ -63,11 +64,11 @@ class Source:
         """Other bytes where the files that are read have changed, or the corners of an array that lies in none."""
         if self.volume is not None:
             return self.volume.place.child(self.volume.paths[0]).stamp()
+        if hasattr(self._array, "stamp"):
+            return bytes(self._array.stamp())
         if self.place is not None:
             return self.place.stamp()
-        shape = self.grid.shape
-        corners = [slice(0, min(n, 64)) for n in shape], [slice(max(0, n - 64), n) for n in shape]
-        return b"".join(np.ascontiguousarray(self.read(tuple(box)).result()).tobytes() for box in corners)
+        return _arrays.corners(self._array, self.grid.shape)
 
     def reordered(self, axes: tuple[str, ...]) -> Source:
         """The same store with its axes in another order."""
@@ -147,6 +148,8 @@ def arrange(handle: Any) -> Any:
 
 def open_source(source: Any, grid: Grid | None = None) -> Source:
     """What to pool: a path or URL, or an array of numpy, zarr, dask, h5py or TensorStore, or made where it is read."""
+    if is_nifti(source):
+        source = Nifti(source)
     if isinstance(source, (str, os.PathLike)):
         volume = open_volume(Place.at(source))
         array = level_array(volume, 0)

@@ -1,0 +1,145 @@
+"""The command ``tinypyr apply``: a plugin computed at low resolution, applied at full, from store to store."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from typing import Any
+
+from . import _store_commands
+
+APPLY = """\
+Compute a field of a volume at low resolution (a bias, a background, ...), and write the volume with this field applied
+to it into a new store, with its own pyramid, in one pass. What was interrupted goes on where it was when the same
+command is given again.
+"""
+APPLY_MORE = """\
+plugins, and what --param says of them (see tinypyr.multires):
+  gaussian-bias  divide by the volume, blurred: sigma (5.0), mode ("reflect"), units ("voxel"), normalize (false)
+  n4             divide by the smooth field that N4 finds: spline_spacing (200.0), convergence, shrink_factor (1)
+  background     subtract the floor: size (15), sigma (5.0), mode ("reflect")
+  percentile     stretch between two percentiles: low (1.0), high (99.0), to, along
+  MODULE:CLASS   a plugin of one's own
+
+exit status:
+  0 done; 1 something could not be read or written, or the plugin failed (what is finished is kept); 2 bad arguments,
+  nothing created; 130 interrupted (what is finished is kept).
+
+examples:
+  tinypyr apply em.ome.zarr even.ome.zarr --plugin gaussian-bias --factor 4 --param sigma=8 --param normalize=true
+  tinypyr apply em.ome.zarr even.ome.zarr --plugin n4 --factor 1,8,8 --picture even.png
+  tinypyr apply em.ome.zarr even.ome.zarr --plugin n4 --out plan.json && tinypyr run plan.json --part 1/4
+"""
+
+PLUGINS = {
+    "gaussian-bias": "GaussianBiasFieldCorrection",
+    "n4": "N4BiasFieldCorrection",
+    "background": "BackgroundSubtraction",
+    "percentile": "PercentileNormalization",
+}
+
+
+def add(commands: Any) -> None:
+    """Add the command to those of ``tinypyr``."""
+    command = commands.add_parser(
+        "apply",
+        help="compute at low resolution, apply at full",
+        description=APPLY,
+        epilog=APPLY_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("source", metavar="SOURCE", help="path or URL of the volume, or of a NIfTI file")
+    command.add_argument("target", metavar="TARGET", help="path or URL of a new store")
+    command.add_argument("--plugin", required=True, metavar="NAME", help=f"{', '.join(PLUGINS)}, or MODULE:CLASS")
+    command.add_argument(
+        "--param", action="append", default=[], type=_param, metavar="NAME=VALUE", help="of the plugin"
+    )
+    command.add_argument(
+        "--factor", type=_store_commands.integers, default=4, metavar="F", help="of the low resolution (default: 4)"
+    )
+    command.add_argument("--lowres", type=int, metavar="N", help="the level to take as low resolution")
+    command.add_argument("--mask", metavar="STORE", help="voxels of the low resolution that are 0 in it do not count")
+    command.add_argument("--order", type=int, default=1, metavar="N", help="between the field's voxels (default: 1)")
+    command.add_argument("--float", action="store_true", help="voxels as the plugin makes them, not of SOURCE's dtype")
+    command.add_argument("--field", metavar="STORE", help="keep the field here (default: beside TARGET until the end)")
+    command.add_argument("--picture", metavar="FILE", help="write a PNG: a section before, the field, and after")
+    command.add_argument("--plan", action="store_true", help="say what would be done, and create nothing")
+    command.add_argument("--json", action="store_true", help="with --plan: as JSON")
+    command.add_argument("-o", "--out", metavar="FILE", help="make the field and write the plan, for tinypyr run")
+    _store_commands.add_target(command)
+    _store_commands.add_running(command)
+    command.set_defaults(run=_apply)
+
+
+def _param(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not (equals and name.isidentifier()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _plugin(name: str) -> Any:
+    from . import multires
+
+    if name in PLUGINS:
+        return getattr(multires, PLUGINS[name])
+    module, colon, kind = name.partition(":")
+    if not colon:
+        raise ValueError(f"--plugin: {name!r} is none of {', '.join(PLUGINS)}, nor MODULE:CLASS")
+    try:
+        return getattr(importlib.import_module(module), kind)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"--plugin: {name} cannot be imported: {error}") from None
+
+
+def _apply(arguments: argparse.Namespace) -> int:
+    from .multires import PluginError, _apply
+    from .store._build import complete
+
+    names = "levels method format chunks shards codec block"
+    try:
+        made, todo = _apply.planned(
+            arguments.source,
+            _plugin(arguments.plugin),
+            arguments.factor,
+            arguments.target,
+            memory=arguments.memory,
+            workers=arguments.workers,
+            store_options={name: getattr(arguments, name) for name in names.split()},
+            lowres=arguments.lowres,
+            lowres_mask=arguments.mask,
+            order=arguments.order,
+            preserve_dtype=not arguments.float,
+            temp_zarr_path=arguments.field,
+            **dict(arguments.param),
+        )
+    except TypeError as error:
+        raise ValueError(f"--plugin, --param: {error}") from None
+    if arguments.plan:
+        print(json.dumps(todo.describe(), indent=1) if arguments.json else todo)
+        return 0
+    try:
+        engine = "processes" if arguments.engine == "dask" else arguments.engine  # (they read as its workers do)
+        _apply.ready(made, todo, engine, arguments.progress != "none")
+        if arguments.picture is not None:
+            _apply.picture(made, arguments.picture)
+            print(f"picture: {arguments.picture}")
+    except PluginError as error:
+        print(f"tinypyr: {error}", file=sys.stderr)
+        return 1
+    if arguments.out is not None:
+        todo.save(arguments.out)
+        print(f"{todo}\nnext: tinypyr run {arguments.out}")
+        return 0
+    with _store_commands.engine_of(arguments) as engine:
+        report = complete(
+            todo, engine, not arguments.no_resume, _store_commands.progress_of(arguments), arguments.blocks
+        )
+    if arguments.progress != "json":
+        print(f"{report.plan}\n{report}")
+    return 0

@@ -1,0 +1,102 @@
+"""NIfTI files, as arrays that are read where they are asked for, by nibabel (``pip install "tinypyr[nifti]"``)."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _arrays
+from .grid import Grid
+
+_UNITS = {
+    "meter": "meter",
+    "mm": "millimeter",
+    "micron": "micrometer",
+    "sec": "second",
+    "msec": "millisecond",
+    "usec": "microsecond",
+}
+
+
+def is_nifti(source: Any) -> bool:
+    """Whether this is the path of such a file, or an image of nibabel's."""
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source).endswith((".nii", ".nii.gz"))
+    return hasattr(source, "dataobj") and hasattr(source, "affine")
+
+
+@_arrays.view
+class Nifti:
+    """A volume of a NIfTI file, or of an image of nibabel's.
+
+    Its axes are x, y, z, then time and channels. Voxels are as large as the header says, and the first one lies where
+    it does if the axes are those of the world; where they are turned or flipped, at 0.
+
+    Parameters
+    ----------
+    source : path, or image of nibabel's
+        Voxels of a compressed file are all read at the first one, and held.
+    """
+
+    def __init__(self, source: Any) -> None:
+        self._path = _arrays.whole_path(source) if isinstance(source, (str, os.PathLike)) else None
+        image = source
+        if self._path is not None:
+            try:
+                import nibabel  # type: ignore[import-untyped,import-not-found,unused-ignore]
+            except ImportError:
+                raise ImportError('source: NIfTI files need nibabel: pip install "tinypyr[nifti]"') from None
+            try:
+                image = nibabel.load(self._path)
+            except (OSError, nibabel.filebasedimages.ImageFileError) as error:
+                raise ValueError(f"source: {self._path} cannot be read as NIfTI: {error}") from None
+        self._voxels = image.dataobj
+        self.shape = tuple(int(n) for n in image.shape)
+        self.ndim = len(self.shape)
+        scaled = (getattr(self._voxels, "slope", 1), getattr(self._voxels, "inter", 0)) != (1, 0)
+        self.dtype = np.dtype(np.float64) if scaled else np.dtype(self._voxels.dtype).newbyteorder("=")
+        self.holds_labels = False
+        self.grid = _grid(image, self.shape)
+        self._lock = threading.Lock()  # (of one open file)
+
+    def __repr__(self) -> str:
+        return self._path or "an image of nibabel's"
+
+    def __getitem__(self, box: Any) -> NDArray[Any]:
+        with self._lock:
+            if self._path is not None and self._path.endswith(".gz") and not isinstance(self._voxels, np.ndarray):
+                self._voxels = np.asanyarray(self._voxels)
+            return np.asarray(self._voxels[box], self.dtype)
+
+    def recipe(self) -> dict[str, Any]:
+        """The path."""
+        return {"source": self._path}
+
+    @classmethod
+    def from_recipe(cls, recipe: dict[str, Any]) -> Nifti:
+        """What a recipe tells."""
+        return cls(recipe["source"])
+
+    def stamp(self) -> bytes:
+        """The file's size and time, or the corners of what is in memory."""
+        if self._path is not None:
+            held = os.stat(self._path)
+            return f"{held.st_size} {held.st_mtime_ns}".encode()
+        return _arrays.corners(self, self.shape)
+
+
+def _grid(image: Any, shape: tuple[int, ...]) -> Grid:
+    header, affine, axes = image.header, np.asarray(image.affine, np.float64), "xyztc"
+    if not 1 <= len(shape) <= len(axes):
+        raise ValueError(f"source: of {len(shape)} axes; NIfTI of up to five are read")
+    sizes = [float(size) for size in header.get_zooms()[: len(shape)]]
+    sizes = [size if np.isfinite(size) and size > 0 else 1.0 for size in (*sizes, *[1.0] * (len(shape) - len(sizes)))]
+    space, time = (_UNITS.get(unit) for unit in header.get_xyzt_units())
+    upright = np.allclose(affine[:3, :3], np.diag([*sizes, 1.0, 1.0][:3]), rtol=1e-5, atol=1e-6)
+    first = affine[:3, 3].tolist() if upright else [0.0] * 3
+    units = [space, space, space, time, None]
+    return Grid(shape, axes[: len(shape)], sizes, [*first, 0.0, 0.0][: len(shape)], units[: len(shape)])
