@@ -5,4 +5,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 bash tests/lint.sh
-python -m pytest -n auto "$@"
+python -m pytest -n auto --dist worksteal "$@"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -691,3 +693,69 @@ def test_the_command(em: tuple[Path, Array], tmp_path: Path, capsys: pytest.Capt
         assert main(["apply", str(source), str(tmp_path / "bad"), *arguments]) == status
         assert message in capsys.readouterr().err
         assert not (tmp_path / "bad" / "zarr.json").exists()
+
+
+def test_the_workers_of_a_cluster(em: tuple[Path, Array], tmp_path: Path) -> None:
+    """They read the field where it is kept; a plugin of their own module is found by its name."""
+    distributed = pytest.importorskip("distributed", reason="an optional engine")
+    source, image = em
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        for number, (plugin, params) in enumerate(CASES):
+            apply_scaled_processing(
+                source, plugin, (2, 4, 3), target=tmp_path / f"{number}", engine=client, progress=False,
+                store_options={"block": "64KiB"}, **params,
+            )  # fmt: skip
+            want = apply_scaled_processing(image, plugin, (2, 4, 3), **params)
+            np.testing.assert_array_equal(stored(tmp_path / f"{number}"), want)
+
+
+def test_what_is_held_is_bounded(tmp_path: Path) -> None:
+    """Twenty times the memory allowed, counted by the kernel: what is in memory and in no file."""
+    pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
+    if not Path("/proc/self/status").exists():
+        pytest.skip("memory is counted by Linux")
+    script = """
+import sys, threading, time
+import numpy as np
+from tinypyr.multires import GaussianBiasFieldCorrection, apply_scaled_processing
+
+def anonymous():
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+
+class Volume:
+    shape, dtype, chunks = (320, 1024, 1024), np.dtype(np.uint16), (64, 64, 64)
+    def __getitem__(self, box):
+        z, y, x = (np.arange(s.start, s.stop).astype(np.uint16) for s in box)
+        return 1000 + (z[:, None, None] // 8 + y[:, None] // 16 + x // 16)
+
+def correct(volume, target, **how):
+    apply_scaled_processing(
+        volume, GaussianBiasFieldCorrection, 4, target=sys.argv[1] + target, sigma=2, progress=False, workers=2,
+        levels=1, **how,
+    )
+
+correct(np.ones((64, 64, 64), np.uint16), "/small")
+before, most, ended = anonymous(), 0, False
+
+def watch():
+    global most
+    while not ended:
+        most = max(most, anonymous())
+        time.sleep(0.002)
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+correct(Volume(), "/large", memory="32MiB")
+ended = True
+watcher.join()
+print(most - before)
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, capture_output=True, text=True)
+    # (TensorStore's own buffers are a few MiB, whatever is allowed)
+    assert int(done.stdout) < (32 << 20) + (16 << 20)

@@ -57,9 +57,16 @@ class Combiner {
         stride *= tile.shape[axis];
         from[axis] = start[axis] + first[axis];
       }
+      const i64 count = tile.shape[fast], full_step = full_.strides[fast], out_step = out_.strides[fast];
+      each_row(tile, first, fast, [&](const char* full, char*, char* out) {  // (on its way here while values are made)
+        if (full_step == row(full_.dtype).width) prefetch(full, count * full_step);
+        if (out_step == row(out_.dtype).width) prefetch_to_write(out, count * out_step);
+      });
       const Status status = sample(from, tile);
       if (status != Status::ok) return status;
-      rows(tile, first, fast);
+      each_row(tile, first, fast, [&](const char* full, char* value, char* out) {
+        combine(full, full_step, reinterpret_cast<double*>(value), count, out, out_step);
+      });
       int rank = 0;
       for (; rank < n; ++rank) {
         const int axis = axes[rank];
@@ -71,7 +78,8 @@ class Combiner {
   }
 
  private:
-  void rows(const View& tile, const i64* first, int fast) const {
+  template <class Visit>
+  void each_row(const View& tile, const i64* first, int fast, Visit visit) const {
     i64 index[max_ndim] = {};
     const char* full = full_.data;
     char *out = out_.data, *value = tile.data;
@@ -80,7 +88,7 @@ class Combiner {
       out += first[axis] * out_.strides[axis];
     }
     for (;;) {
-      row(full, full_.strides[fast], reinterpret_cast<double*>(value), tile.shape[fast], out, out_.strides[fast]);
+      visit(full, value, out);
       int axis = tile.ndim - 1;
       for (; axis >= 0; --axis) {
         if (axis == fast) continue;
@@ -97,9 +105,9 @@ class Combiner {
     }
   }
 
-  void row(const char* full, i64 full_stride, double* value, i64 n, char* out, i64 out_stride) const {
+  void combine(const char* full, i64 full_stride, double* value, i64 n, char* out, i64 out_stride) const {
     if (operation_ == Operation::keep) {
-      const int width = tinypyr::row(out_.dtype).width;
+      const int width = row(out_.dtype).width;
       kernels_.keep[width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3](full, full_stride, value, n, out, out_stride);
       return;
     }

@@ -4,12 +4,20 @@ template <class T>
 static void load(const char* from, i64 from_stride, i64 n, double* to) {
   constexpr i64 width = sizeof(T);
   T row[strip];
-  if (from_stride == width)
-    __builtin_memcpy(row, from, static_cast<size_t>(n) * sizeof(T));
+  if (from_stride == width && n == strip)
+    __builtin_memcpy(row, from, sizeof(row));
   else
-    for (i64 i = 0; i < n; ++i) __builtin_memcpy(&row[i], from + i * from_stride, sizeof(T));
-  TINYPYR_INDEPENDENT
-  for (i64 i = 0; i < n; ++i) to[i] = static_cast<double>(row[i]);
+    for (i64 i = 0; i < n; ++i) row[i] = load_at<T>(from + i * from_stride);
+  if constexpr (is_integer<T> && sizeof(T) <= 2) {  // in two steps: one would mix vectors of all widths
+    std::int32_t whole[strip];
+    TINYPYR_INDEPENDENT
+    for (i64 i = 0; i < n; ++i) whole[i] = row[i];
+    TINYPYR_INDEPENDENT
+    for (i64 i = 0; i < n; ++i) to[i] = whole[i];
+  } else {
+    TINYPYR_INDEPENDENT
+    for (i64 i = 0; i < n; ++i) to[i] = static_cast<double>(row[i]);
+  }
 }
 
 static void divide(const double* voxel, i64 n, double* value) {

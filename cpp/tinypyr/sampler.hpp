@@ -340,8 +340,15 @@ class Sampler {
                                                       axes_[ndim_ - 1].step, n, values);
     }
     double value[strip];
-    kernels_.blend[ndim_ - 2](row, fraction, n, value);
-    kernels_.store[static_cast<int>(out_dtype_)](value, n, to, step);
+    double* const made = straight(to, step, value);
+    kernels_.blend[ndim_ - 2](row, fraction, n, made);
+    if (made == value) kernels_.store[static_cast<int>(out_dtype_)](value, n, to, step);
+  }
+
+  // Where values of doubles can be made, if that is the output itself; else `elsewhere`.
+  double* straight(char* to, i64 step, double* elsewhere) const {
+    const bool fits = out_dtype_ == Dtype::float64 && step == 8 && reinterpret_cast<std::uintptr_t>(to) % 8 == 0;
+    return fits ? reinterpret_cast<double*>(to) : elsewhere;
   }
 
   // The least coordinate whose middle neighbour is this one or one above, and the largest whose is below.
@@ -385,12 +392,13 @@ class Sampler {
     const double* fraction = strip_.fraction + first;
     if (how_.order == 0) return kernels_.nearest[log2_width_](in_.data, offset, n, to, to_stride);
     double value[strip];
+    double* const made = straight(to, to_stride, value);
     if (how_.order == 1)
       kernels_.linear[static_cast<int>(in_.dtype)][ndim_ - 1](in_.data, offset, fraction, corner_,
-                                                              axes_[ndim_ - 1].step, n, value);
+                                                              axes_[ndim_ - 1].step, n, made);
     else
-      kernels_.spline[how_.order - 2][ndim_ - 1](in_.data, offset, fraction, axes_, n, value);
-    kernels_.store[static_cast<int>(out_dtype_)](value, n, to, to_stride);
+      kernels_.spline[how_.order - 2][ndim_ - 1](in_.data, offset, fraction, axes_, n, made);
+    if (made == value) kernels_.store[static_cast<int>(out_dtype_)](value, n, to, to_stride);
   }
 
   void fill(char* to) const { std::memcpy(to, &how_.fill_bits, static_cast<std::size_t>(out_width_)); }

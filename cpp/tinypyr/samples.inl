@@ -295,6 +295,15 @@ template <class T, double (*whole)(double, bool)>
 TINYPYR_INLINE auto rounded(double x) {
   if constexpr (!is_integer<T>) {
     return static_cast<T>(x);
+  } else if constexpr (whole == half_even && sizeof(T) <= 4) {  // the low bits of the sum are the integer
+    constexpr double low = has_sign<T> ? -1.0 * (u64{1} << (8 * sizeof(T) - 1)) : 0.0;
+    constexpr double high = static_cast<double>((u64{1} << (8 * sizeof(T) - has_sign<T>)) - 1);
+    const double number = !has_sign<T> || x == x ? x : 0.0;
+    const double above = number > low ? number : low;  // (low, if it is no number)
+    const double moved = (above < high ? above : high) + rounder;
+    u64 bits;
+    __builtin_memcpy(&bits, &moved, 8);
+    return static_cast<u32>(bits);
   } else {
     constexpr T largest = static_cast<T>(has_sign<T> ? (key_of<T>(1) << (8 * sizeof(T) - 1)) - 1 : ~key_of<T>(0));
     constexpr T smallest = has_sign<T> ? static_cast<T>(-largest - 1) : T(0);
@@ -325,16 +334,18 @@ static void store(const double* from, i64 n, char* to, i64 to_stride) {
   if constexpr (std::is_same_v<T, Truth>) {
     for (i64 i = 0; i < n; ++i) row[i].value = (whole == half_even ? half_even(from[i], true) : from[i]) >= 1;
   } else if constexpr (is_integer<T> && sizeof(T) < 4) {  // in two steps: one would mix vectors of all widths
-    std::int32_t held[strip];
+    u32 held[strip];
     TINYPYR_INDEPENDENT
-    for (i64 i = 0; i < n; ++i) held[i] = rounded<T, whole>(from[i]);
+    for (i64 i = 0; i < n; ++i) held[i] = static_cast<u32>(rounded<T, whole>(from[i]));
     TINYPYR_INDEPENDENT
     for (i64 i = 0; i < n; ++i) row[i] = static_cast<T>(held[i]);
   } else {
     TINYPYR_INDEPENDENT
-    for (i64 i = 0; i < n; ++i) row[i] = rounded<T, whole>(from[i]);
+    for (i64 i = 0; i < n; ++i) row[i] = static_cast<T>(rounded<T, whole>(from[i]));
   }
-  if (to_stride == width)
+  if (to_stride == width && n == strip)
+    __builtin_memcpy(to, row, sizeof(row));
+  else if (to_stride == width)
     __builtin_memcpy(to, row, static_cast<size_t>(n) * sizeof(T));
   else
     for (i64 i = 0; i < n; ++i) __builtin_memcpy(to + i * to_stride, &row[i], sizeof(T));

@@ -234,7 +234,8 @@ class Resampled:
             return
         spans = sampling.needed(*box_of(self._matrix, self._offset, start, stop))
         needed = 0 if spans is None else self._pooled.voxels(spans)
-        if out.size > _AT_ONCE or (out.size > 1 and needed > _READ_AT_ONCE):
+        most = _AT_ONCE if combined is None else _READ_AT_ONCE  # (what lies beside is as large already)
+        if out.size > most or (out.size > 1 and needed > _READ_AT_ONCE):
             axis = max(range(self.ndim), key=lambda axis: out.shape[axis])
             middle = (start[axis] + stop[axis]) // 2
             low, high = np.split(out, [middle - start[axis]], axis)

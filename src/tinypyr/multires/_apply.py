@@ -203,8 +203,8 @@ class Applied:
     ----------
     grid : Grid
         Where its voxels lie.
-    shape, dtype, ndim, chunks
-        Of the array.
+    shape, dtype, ndim, chunks, shards
+        Of the array; chunks and shards as of the source, if it has any.
     """
 
     def __init__(
@@ -247,6 +247,7 @@ class Applied:
         self.grid, self.shape, self.ndim = base.grid, base.grid.shape, base.grid.ndim
         self.holds_labels = base.holds_labels
         self.chunks = _arrays.read_chunks(base.array) if base.order is None else None
+        self.shards = _arrays.write_unit(base.array) if base.order is None else None
         self._path = _arrays.whole_path(source) if isinstance(source, (str, os.PathLike)) else None
         self._recipe = {
             "source": self._path,
@@ -376,12 +377,21 @@ class Applied:
         """The voxels of a box: slices in steps of 1, integers, an ellipsis."""
         between = list(self.upsampled)
         whole, taken = _arrays.boxed(box, self.shape)
-        made = np.empty([s.stop - s.start for s in whole], self.dtype)
+        made: Array | None = None
         for part in cut(whole, _READ_AT_ONCE):
-            start = [s.start for s in part]
+            voxels, start = self._base.read(part), [s.start for s in part]
+            if part == whole and self._is_ours(voxels):  # (fresh memory costs as much as the work)
+                made = voxels
+            elif made is None:
+                made = np.empty([s.stop - s.start for s in whole], self.dtype)
             at = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(part, whole, strict=True))
-            self._combine(self._base.read(part), start, between, made[at])
-        return np.asarray(made[taken])
+            self._combine(voxels, start, between, made[at])
+        return np.asarray(np.empty([s.stop - s.start for s in whole], self.dtype) if made is None else made)[taken]
+
+    def _is_ours(self, voxels: Array) -> bool:
+        """Whether what was read can hold what is made of it: voxels that only we know, combined by the core."""
+        fresh = hasattr(self._base.array, "kvstore")  # TensorStore's
+        return fresh and self._plugin.operation is not None and voxels.dtype == self.dtype and voxels.flags.writeable
 
     def _sampled(self, fields: Sequence[Field]) -> list[Resampled]:
         return [sampled(field, self.grid, self._order) for field in fields]

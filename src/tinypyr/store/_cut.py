@@ -24,6 +24,8 @@ MAX_FOOTPRINT = 1 << 31
 #: Buffers of a leaf at work, over its bytes: itself, the next one being read, decoded chunks, its levels; and what
 #: is being written.
 LEAF_SHARE = 6
+#: The same of an array that is made where it is read: what it is made of, too.
+VIEW_SHARE = 9
 
 
 def cut_up(
@@ -40,7 +42,7 @@ def cut_up(
 
     ``wanted``: about how many bytes of the base a block should have; None: as suits the volume.
     """
-    size = read.dtype.itemsize
+    size, share = read.dtype.itemsize, LEAF_SHARE if read.recipe is None else VIEW_SHARE
     ndim = base.ndim
     open_units = sum(math.prod(layout.unit) for layout in layouts) * size
     by_leaves = len(totals) - 1
@@ -49,7 +51,7 @@ def cut_up(
         reach = [n + o % f for n, o, f in zip(base.shape, base.voxel_offset, top, strict=True)]
         # what must be whole in memory: one voxel of the last level that leaves make
         footprint = math.prod(min(f, r) for f, r in zip(top, reach, strict=True))
-        least = footprint * size * LEAF_SHARE + open_units
+        least = footprint * size * share + open_units
         if (least <= budget and footprint <= MAX_FOOTPRINT) or by_leaves <= 1 or not carries:
             break
         by_leaves -= 1
@@ -63,7 +65,7 @@ def cut_up(
             "memory, or fewer workers, or make fewer levels"
         )
     leaf = [math.lcm(f, c) if c < r else -(-r // f) * f for f, c, r in zip(top, read.chunks or top, reach, strict=True)]
-    if voxels(leaf) * size * LEAF_SHARE + open_units > budget:
+    if voxels(leaf) * size * share + open_units > budget:
         leaf = list(top)  # (chunks are read several times then)
     aligned = [o % f == 0 for o, f in zip(base.voxel_offset, top, strict=True)]
 
@@ -87,7 +89,7 @@ def cut_up(
     least = max(wanted, voxels(edges(0)) * size)
     whole = max(level for level in range(by_leaves + 1) if voxels(edges(level)) * size <= least)
     block = list(edges(whole))
-    for axis in itertools.cycle(range(ndim - 1, -1, -1)) if whole < by_leaves else ():
+    for axis in itertools.cycle(range(ndim - 1, -1, -1)):
         may = [aligned[a] and 2 * block[a] < reach[a] and 2 * voxels(block) * size <= wanted for a in range(ndim)]
         if not any(may):
             break
@@ -99,7 +101,7 @@ def cut_up(
         grown = False
         for axis in range(ndim - 1, -1, -1):
             wider = [2 * e if a == axis else e for a, e in enumerate(leaf)]
-            fits = voxels(wider) * size * LEAF_SHARE + open_units <= budget and voxels(wider) * size <= GOOD_LEAF
+            fits = voxels(wider) * size * share + open_units <= budget and voxels(wider) * size <= GOOD_LEAF
             if fits and wider[axis] <= block[axis] and block[axis] % wider[axis] == 0:
                 leaf, grown = wider, True
     return tuple(leaf), tuple(block), whole, by_leaves

@@ -172,7 +172,11 @@ def open_source(source: Any, grid: Grid | None = None) -> Source:
     placed = grid or (Grid(shape) if recipe is None else source.grid)
     if placed.shape != shape:
         raise ValueError(f"grid: of shape {placed.shape}, but the source has shape {shape}")
-    return Source(placed, dtype, Layout(chunks or default_chunks(placed)), source, chunks, recipe=recipe)
+    unit = _arrays.write_unit(source)
+    shards = unit if chunks and unit != chunks and len(shape) == len(unit or ()) else None
+    if shards and any(a % b for a, b in zip(shards, chunks or (), strict=True)):
+        shards = None
+    return Source(placed, dtype, Layout(chunks or default_chunks(placed), shards), source, chunks, recipe=recipe)
 
 
 class Mask:
