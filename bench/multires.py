@@ -263,12 +263,13 @@ def main() -> None:
     arguments = parser.parse_args()
     sections = mosaics()
     lines = [f"{report.machine_line(timing.machine())}\n"]
-    for part in (
+    parts: list[Callable[[], list[str]]] = [
         lambda: a_known_field(sections),
         lambda: n4_at_full_resolution(sections[0][:1024, :1024]),
         lambda: throughput(sections, arguments.rounds),
         memory,
-    ):
+    ]
+    for part in parts:
         made = part()
         print("\n".join(made), flush=True)
         lines += made

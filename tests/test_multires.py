@@ -422,7 +422,7 @@ def test_n4_is_the_spline_that_simpleitk_finds() -> None:
     n4.SetNumberOfControlPoints([6, 5, 4])
     n4.Execute(low)
     log = sitk.GetArrayFromImage(n4.GetLogBiasFieldAsImage(low))
-    params = {"spline_spacing": 20, "convergence": {"iters": [20, 20], "tol": 1e-4}}
+    params: dict[str, Any] = {"spline_spacing": 20, "convergence": {"iters": [20, 20], "tol": 1e-4}}
     made = Applied(image, N4BiasFieldCorrection(**params), 1)
     np.testing.assert_allclose(made.upsampled[0][...], log, atol=2e-5)
     np.testing.assert_allclose(made[...], image / np.exp(log), rtol=2e-5)
@@ -459,9 +459,10 @@ def test_n4_says_what_it_cannot_do() -> None:
         apply_scaled_processing(image[0], N4BiasFieldCorrection, 2, spline_spacing=0.1)
     with pytest.raises(PluginError, match="no voxel above 0"):
         apply_scaled_processing(image[0] * 0, N4BiasFieldCorrection, 2)
-    for bad in ({"spline_spacing": -1}, {"shrink_factor": 0}, {"convergence": {"iters": []}}):
-        with pytest.raises(ValueError, match=next(iter(bad))):
-            N4BiasFieldCorrection(**bad)  # type: ignore[arg-type]
+    bad: list[dict[str, Any]] = [{"spline_spacing": -1}, {"shrink_factor": 0}, {"convergence": {"iters": []}}]
+    for params in bad:
+        with pytest.raises(ValueError, match=next(iter(params))):
+            N4BiasFieldCorrection(**params)
 
 
 # ------------------------------------------------------------------------------------------------- out of core

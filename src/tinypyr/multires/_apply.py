@@ -386,7 +386,9 @@ class Applied:
                 made = np.empty([s.stop - s.start for s in whole], self.dtype)
             at = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(part, whole, strict=True))
             self._combine(voxels, start, between, made[at])
-        return np.asarray(np.empty([s.stop - s.start for s in whole], self.dtype) if made is None else made)[taken]
+        if made is None:  # of nothing
+            made = np.empty([s.stop - s.start for s in whole], self.dtype)
+        return np.asarray(made[taken])
 
     def _is_ours(self, voxels: Array) -> bool:
         """Whether what was read can hold what is made of it: voxels that only we know, combined by the core."""
