@@ -7,15 +7,9 @@ depend on how blocks are cut, nor on who makes them.
 """
 
 from ._apply import Applied, apply_scaled_processing
+from ._built_in import BackgroundSubtraction, GaussianBiasFieldCorrection, PercentileNormalization
 from ._n4 import N4BiasFieldCorrection
-from ._plugins import (
-    BackgroundSubtraction,
-    Field,
-    GaussianBiasFieldCorrection,
-    PercentileNormalization,
-    PluginError,
-    ScaledProcessingPlugin,
-)
+from ._plugins import Field, PluginError, ScaledProcessingPlugin
 
 __all__ = [
     "Applied",
