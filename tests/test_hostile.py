@@ -120,6 +120,14 @@ def test_metadata_made_to_do_harm(good: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.parametrize("noted", [2**62, -1, "many", 1.5, [3]])
+def test_a_noted_value_that_no_voxel_has(noted: Any, good: Path, tmp_path: Path) -> None:
+    shutil.copytree(good, tmp_path / "store")
+    spoil(tmp_path / "store", "zarr.json", (*ENTRY, "metadata", "ignore"), noted)
+    with pytest.raises(store.StoreError, match=r"levels leave out .*, which no uint8 is"):
+        store.check(tmp_path / "store")
+
+
 def test_a_decompression_bomb(tmp_path: Path) -> None:
     """A chunk of 4 KiB whose bytes unpack to 3 GiB."""
     array = np.ones((64, 64), np.uint8)

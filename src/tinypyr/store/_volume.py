@@ -81,7 +81,14 @@ class Volume:
         noted, dtype = self.notes.get("ignore"), np.dtype(self.dtype)
         if noted in (None, "None"):
             return None
-        return np.bool_(noted == "True") if dtype.kind == "b" else dtype.type(str(noted))
+        if dtype.kind == "b":
+            return np.bool_(noted == "True")
+        try:
+            return dtype.type(str(noted))
+        except (ValueError, OverflowError):
+            raise StoreError(
+                f"{self.place.name}: its metadata says that levels leave out {str(noted)[:40]!r}, which no {dtype} is"
+            ) from None
 
     @property
     def order(self) -> tuple[str, ...]:
