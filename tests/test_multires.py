@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,9 @@ from tinypyr.multires import (
 )
 
 Array = np.ndarray[Any, Any]
+
+# (what is corrected here need not keep its mean)
+pytestmark = pytest.mark.filterwarnings("ignore:normalize. False leaves:UserWarning")
 
 
 class Identity(ScaledProcessingPlugin):
@@ -225,7 +231,7 @@ def failing(low: Array) -> Array:
             lambda: apply_scaled_processing(IMAGE, (np.copy, lambda full, up: full.reshape(3))),
         ),
         (
-            r"highres_func made shape \(8,\) at \[0:8, 0:8\]",
+            r"highres_func made uint8 of shape \(8,\) at \[0:8, 0:8\]; real numbers of shape \(8, 8\) are needed",
             lambda: apply_scaled_processing(IMAGE, (np.copy, lambda full, up: full[0])),
         ),
     ],
@@ -453,9 +459,9 @@ def test_n4_takes_a_known_field_away(shape: tuple[int, ...]) -> None:
 def test_n4_says_what_it_cannot_do() -> None:
     pytest.importorskip("SimpleITK", reason="an extra of its own")
     image = np.ones((8, 8, 8, 8))
-    with pytest.raises(PluginError, match="N4 is of two or three axes"):
-        apply_scaled_processing(image, N4BiasFieldCorrection, 2)
-    with pytest.raises(PluginError, match=r"spline_spacing: .* puts"):
+    with pytest.raises(ValueError, match="N4 is of two or three axes"):
+        apply_scaled_processing(image, N4BiasFieldCorrection, 2, source_grid=Grid(image.shape, axes="wzyx"))
+    with pytest.raises(ValueError, match=r"spline_spacing: 0\.1 puts"):
         apply_scaled_processing(image[0], N4BiasFieldCorrection, 2, spline_spacing=0.1)
     with pytest.raises(PluginError, match="no voxel above 0"):
         apply_scaled_processing(image[0] * 0, N4BiasFieldCorrection, 2)
@@ -527,6 +533,15 @@ def test_a_saved_plan_is_run_in_parts(em: tuple[Path, Array], tmp_path: Path) ->
     assert main([*command, "--progress", "none"]) == 0, "made before"
 
 
+TIMES: list[int] = []
+
+
+class Counted(GaussianBiasFieldCorrection):
+    def lowres_func(self, lowres: Array) -> Array:
+        TIMES.append(1)
+        return super().lowres_func(lowres)
+
+
 def test_an_interrupted_build_goes_on(em: tuple[Path, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The field is not computed again, no block is made again, and nothing else is taken for the same."""
     from tinypyr import store
@@ -535,13 +550,7 @@ def test_an_interrupted_build_goes_on(em: tuple[Path, Array], tmp_path: Path, mo
     source, image = em
     how: dict[str, Any] = {"target": tmp_path / "made", "chunk_size": (16, 16, 16), "progress": False}
     how["store_options"] = {"block": "64KiB"}
-    computed: list[int] = []
-
-    class Counted(GaussianBiasFieldCorrection):
-        def lowres_func(self, lowres: Array) -> Array:
-            computed.append(1)
-            return super().lowres_func(lowres)
-
+    TIMES.clear()
     run_block = _blocks.run_block
     blocks: list[int] = []
 
@@ -559,13 +568,13 @@ def test_an_interrupted_build_goes_on(em: tuple[Path, Array], tmp_path: Path, mo
     with pytest.raises(store.StoreError, match=r"another build has begun there .params: .*'sigma': 2"):
         apply_scaled_processing(source, Counted, 4, sigma=3, **how)
     report = apply_scaled_processing(source, Counted, 4, sigma=2, **how)
-    assert len(computed) == 1
+    assert len(TIMES) == 1
     assert report.blocks_kept == 3
     want = apply_scaled_processing(image, GaussianBiasFieldCorrection, 4, sigma=2)
     np.testing.assert_array_equal(stored(tmp_path / "made"), want)
     again = apply_scaled_processing(source, Counted, 4, sigma=2, **how)
     assert again.made_before
-    assert len(computed) == 1
+    assert len(TIMES) == 1
 
 
 def test_a_field_can_be_kept(em: tuple[Path, Array], tmp_path: Path) -> None:
@@ -689,7 +698,7 @@ def test_the_command(em: tuple[Path, Array], tmp_path: Path, capsys: pytest.Capt
         (["--plugin", "background", "--param", "sizes=3"], 2, "unexpected keyword argument 'sizes'"),
         (["--plugin", "background", "--param", "size=0"], 2, "size: 0 is not a number of voxels"),
         (["--plugin", "gaussian-bias", "--factor", "0"], 2, "downsample_factor"),
-        (["--plugin", "percentile", "--param", "along=q"], 1, "along: 'q' is none of the axes"),
+        (["--plugin", "percentile", "--param", "along=q"], 2, "along: 'q' is none of the axes"),
     ]:
         assert main(["apply", str(source), str(tmp_path / "bad"), *arguments]) == status
         assert message in capsys.readouterr().err
@@ -760,3 +769,277 @@ print(most - before)
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, capture_output=True, text=True)
     # (TensorStore's own buffers are a few MiB, whatever is allowed)
     assert int(done.stdout) < (32 << 20) + (16 << 20)
+
+
+# ----------------------------------------------------------------------------------- what reviewers have found
+
+
+class Times(ScaledProcessingPlugin):
+    """Holds what is not among its params."""
+
+    def __init__(self, k: float = 1) -> None:
+        super().__init__()
+        self.k = k
+
+    def lowres_func(self, lowres: Array) -> Array:
+        return np.ones(lowres.shape)
+
+    def highres_func(self, fullres: Array, upsampled: Array) -> Array:
+        return fullres * upsampled * self.k
+
+
+def test_state_that_is_not_among_params_is_not_lost(em: tuple[Path, Array], tmp_path: Path) -> None:
+    """Other processes could only remake it without; here it is what it is, and other state makes another build."""
+    from tinypyr import store
+
+    source, image = em
+    with pytest.raises(store.StoreError, match="Times is of this process alone"):
+        apply_scaled_processing(source, Times(3), 2, target=tmp_path / "made", engine="processes")
+    apply_scaled_processing(source, Times(3), 2, target=tmp_path / "made", progress=False, levels=1)
+    np.testing.assert_array_equal(stored(tmp_path / "made"), image * 3)
+    with pytest.raises(store.StoreError, match="exists already"):
+        apply_scaled_processing(source, Times(2), 2, target=tmp_path / "made", progress=False, levels=1)
+    kept = tmp_path / "field"
+    for k in (2.0, 5.0):
+        plugin = (lambda low, k=k: np.full(low.shape, k)), "multiply"
+        if k == 2:
+            made = apply_scaled_processing(source, plugin, 2, temp_zarr_path=kept, progress=False)
+            np.testing.assert_array_equal(made[...], image * 2)
+        else:
+            with pytest.raises(store.StoreError, match="holds the field of another"):
+                apply_scaled_processing(source, plugin, 2, temp_zarr_path=kept, progress=False)
+
+
+def test_the_caller_s_array_is_not_written_to() -> None:
+    volume = np.ones((8, 8))
+
+    def doubles(full: Array, up: Array) -> Array:
+        full *= 2
+        return full
+
+    with pytest.raises(PluginError, match="read-only"):
+        apply_scaled_processing(volume, (np.copy, doubles), 2)
+    assert (volume == 1).all()
+
+
+def test_where_a_field_may_be_kept(em: tuple[Path, Array], tmp_path: Path) -> None:
+    from tinypyr import store
+
+    source, _ = em
+    before = sorted(path for path in source.rglob("*"))
+    for place in (source, source / "0" / "field"):
+        with pytest.raises(ValueError, match=r"temp_zarr_path: .*: inside the source, or around it"):
+            Applied(source, Identity, 2, temp_zarr_path=place)
+    with pytest.raises(ValueError, match=r"temp_zarr_path: .*: inside the target, or around it"):
+        apply_scaled_processing(source, Identity, 2, target=tmp_path / "t", temp_zarr_path=tmp_path / "t")
+    store.build(np.ones((8, 8)), tmp_path / "other", levels=0, progress=False)
+    for _ in range(2):
+        with pytest.raises(store.StoreError, match="exists already, and holds no field"):
+            Applied(source, Identity, 2, temp_zarr_path=tmp_path / "other").prepare()
+    assert sorted(path for path in source.rglob("*")) == before
+    Applied(source, Identity, 2, temp_zarr_path=tmp_path / "field").prepare()
+    next(path for path in (tmp_path / "field" / "0" / "c").rglob("*") if path.is_file()).unlink()
+    with pytest.raises(store.StoreError, match="chunks of the field are missing"):
+        Applied(source, Identity, 2, temp_zarr_path=tmp_path / "field").prepare()
+
+
+def test_a_temporary_field_lives_as_long_as_who_reads_it() -> None:
+    pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
+    image = np.ones((8, 8))
+    plugin = (lambda low: np.full(low.shape, 2.0)), "divide"
+    field = Applied(image, plugin, 4, use_temp_zarr=True).field
+    assert isinstance(field, Field)
+    assert (field.values.read().result() == 2).all()
+    assert (Applied(image, plugin, 4, use_temp_zarr=True).upsampled[0][...] == 2).all()
+
+
+def test_one_field_however_many_ask() -> None:
+    made: list[int] = []
+
+    def low(lowres: Array) -> Array:
+        made.append(1)
+        return lowres
+
+    applied = Applied(np.ones((32, 32)), (low, "multiply"), 2)
+    threads = [threading.Thread(target=lambda: applied[0:8]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
+
+
+def test_a_volume_that_begins_anywhere() -> None:
+    grid = Grid((16, 18), voxel_offset=(5, 3))
+    image = np.random.default_rng(12).random((16, 18))
+    made = Applied(image, (lambda low: low, lambda full, up: up), 4, source_grid=grid)
+    assert isinstance(made.field, Field)
+    np.testing.assert_allclose(made.field.values, tinypyr.downsample(image, 4, origin=(5, 3)))
+    want = tinypyr.resample(made.field.values, grid, source_grid=made.field.grid, antialias=False, mode="nearest")
+    np.testing.assert_allclose(made[...], want)
+
+
+def test_images_of_32_bits_stay_images(tmp_path: Path) -> None:
+    """Where the store says that they are; what says nothing is taken for labels, as by build."""
+    store = pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
+    image = np.full((16, 16, 4), 1000, np.uint32)
+    image[::2] = 3000
+    store.build(image, tmp_path / "image", levels=0, method="mean", format="precomputed", progress=False)
+    report = apply_scaled_processing(
+        tmp_path / "image",
+        (lambda low: low / low.mean(), "divide"),
+        2,
+        target=tmp_path / "made",
+        levels=1,
+        progress=False,
+    )
+    assert report.plan.method == "mean"
+    assert (stored(tmp_path / "made") > 0).all()
+    seen: list[Array] = []
+    apply_scaled_processing(image, (lambda low: seen.append(low) or low, "divide"), 2)  # type: ignore[func-returns-value]
+    assert (seen[0] == 3000).all(), "of an array, modes (the first of two as frequent)"
+
+
+def test_what_is_masked_out_may_be_no_number() -> None:
+    image = np.random.default_rng(13).random((32, 32)).astype(np.float32) + 1
+    image[:8] = np.nan
+    for plugin in (GaussianBiasFieldCorrection(2.0), BackgroundSubtraction(3), PercentileNormalization()):
+        made = apply_scaled_processing(image, plugin, 1, lowres_mask=np.isfinite(image))
+        assert np.isfinite(made[8:]).all()
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_a_mask_in_a_store_with_levels(value: int, tmp_path: Path) -> None:
+    store = pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
+    mask = np.zeros((32, 32), np.uint8)
+    mask[:, 16:] = value
+    store.build(mask, tmp_path / "mask", levels=3, factor=2, chunks=(16, 16), progress=False)
+    seen: list[Array] = []
+
+    def low(lowres: Array, lowres_mask: Array) -> Array:
+        seen.append(lowres_mask)
+        return lowres
+
+    apply_scaled_processing(np.ones((32, 32)), (low, "divide"), 4, lowres_mask=tmp_path / "mask")
+    np.testing.assert_array_equal(seen[0], np.arange(8) >= np.full((8, 1), 4))
+
+
+def test_n4_of_channels() -> None:
+    """Each for itself."""
+    pytest.importorskip("SimpleITK", reason="an extra of its own")
+    rng = np.random.default_rng(14)
+    image = np.stack([(1000 + 20 * rng.normal(size=(48, 56))) * shading((1, 48, 56), s)[0] for s in (0.1, 0.4, 0.2)])
+    n4 = N4BiasFieldCorrection(spline_spacing=40, convergence={"iters": [20], "tol": 1e-4})
+    made = Applied(image, n4, 2, source_grid=Grid(image.shape, axes="cyx"))[...]
+    for channel, alone in zip(made, image, strict=True):
+        np.testing.assert_allclose(channel, apply_scaled_processing(alone, n4, 2), rtol=1e-6)
+
+
+def test_each_channel_keeps_its_own_mean() -> None:
+    image = np.stack([np.full((32, 32), mean) for mean in (50.0, 200.0)])
+    made = Applied(
+        image, GaussianBiasFieldCorrection(2.0, normalize=True), 2, source_grid=Grid(image.shape, axes="cyx")
+    )
+    np.testing.assert_allclose(made[...], image, rtol=1e-6)
+
+
+def test_integers_near_one_are_told_of() -> None:
+    with pytest.warns(UserWarning, match="normalize: False leaves uint8 near 1"):
+        apply_scaled_processing(IMAGE, GaussianBiasFieldCorrection, 2)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bool"])
+@pytest.mark.parametrize("plugin", [GaussianBiasFieldCorrection, BackgroundSubtraction, PercentileNormalization])
+def test_every_dtype(plugin: Any, dtype: str) -> None:
+    image = (np.random.default_rng(15).random((16, 16)) > 0.5).astype(dtype)
+    assert apply_scaled_processing(image, plugin, 2).dtype == image.dtype
+
+
+def test_a_view_as_source_lies_where_it_says(tmp_path: Path) -> None:
+    image = np.random.default_rng(16).random((16, 16))
+    grid = Grid((16, 16), scale=(4, 4))
+    view = tinypyr.Resampled(image, grid, source_grid=grid)
+    made = Applied(Applied(view, (lambda low: low * 0 + 2, "divide"), 2), (lambda low: low * 0 + 2, "divide"), 4)
+    assert made.grid == grid
+    np.testing.assert_array_equal(made[...], image / 4)
+
+
+def test_what_goes_to_the_workers_of_dask_is_small() -> None:
+    da = pytest.importorskip("dask.array", reason="an extra of its own")
+    cloudpickle = pytest.importorskip("cloudpickle", reason="comes with dask")
+    image = np.zeros((64, 256, 256), np.uint8)
+    made = apply_scaled_processing(da.from_array(image, chunks=(16, 128, 128)), (np.copy, "divide"), 2)
+    last = [task for key, task in dict(made.__dask_graph__()).items() if key[0] == made.name]
+    assert len(last) == 16
+    assert max(len(cloudpickle.dumps(task)) for task in last) < 100_000
+    whole = Applied(image[:2], (np.copy, "divide"), 1)
+    assert pickle.loads(pickle.dumps(Applied(image[:2], GaussianBiasFieldCorrection(1.0), 1))).shape == whole.shape
+
+
+def test_no_number_becomes_0() -> None:
+    image = np.ones((8, 8), np.int32)
+    made = apply_scaled_processing(image, (np.copy, lambda full, up: np.where(full > 0, np.nan, 1.0)), 2)
+    assert (made == 0).all()
+    with pytest.raises(PluginError, match="highres_func made complex128"):
+        apply_scaled_processing(image, (np.copy, lambda full, up: full * 1j), 2)
+
+
+def test_a_field_that_never_is_the_same_twice(em: tuple[Path, Array], tmp_path: Path) -> None:
+    """Half-written, it is written anew."""
+    from tinypyr.store import _build
+
+    source, image = em
+    plugin = (lambda low: 2 + np.random.default_rng().random(low.shape) * 1e-9), "divide"
+
+    def interrupted(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_build, "merge", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Applied(source, plugin, 2, temp_zarr_path=tmp_path / "field").prepare()
+    made = Applied(source, plugin, 2, temp_zarr_path=tmp_path / "field")
+    np.testing.assert_allclose(made[...], image / 2, atol=0.5)
+
+
+def test_more_of_the_command(em: tuple[Path, Array], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Refused before anything is read or created; modules of the current folder are found."""
+    from tinypyr.cli import main
+
+    source, image = em
+    target = tmp_path / "made"
+    own = tmp_path / "here"
+    own.mkdir()
+    (own / "halves.py").write_text(
+        "from tinypyr.multires import ScaledProcessingPlugin\n"
+        "class Halves(ScaledProcessingPlugin):\n"
+        "    def lowres_func(self, lowres):\n"
+        "        return lowres * 0.0 + 2\n"
+        "    def highres_func(self, fullres, upsampled):\n"
+        "        return fullres / upsampled\n"
+    )
+    (own / "broken.py").write_text("def :\n")
+    command = [sys.executable, "-c", "import sys; sys.path.remove(''); from tinypyr.cli import main; sys.exit(main())"]
+    command += ["apply", str(source), str(target), "--levels", "0", "--engine", "processes", "--plugin"]
+    done = subprocess.run([*command, "broken:Plugin"], cwd=own, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--plugin: broken:Plugin cannot be imported: SyntaxError" in done.stderr
+    subprocess.run([*command, "halves:Halves"], cwd=own, check=True, capture_output=True)
+    np.testing.assert_array_equal(stored(target), np.rint(image / 2).astype(np.uint16))
+    for arguments, message in [
+        (["--picture", str(tmp_path / "none" / "x.png")], "--picture: .* cannot be written there"),
+        (["--picture", str(tmp_path / "x.jpg")], "--picture: .* does not end in .png"),
+        (["--out", str(tmp_path / "none" / "plan.json")], "--out: .* cannot be written there"),
+        (["--plan", "--out", str(tmp_path / "plan.json")], "--plan, --out"),
+        (["--blocks", "99"], "blocks: 99 is none of"),
+        (["--scheduler", "tcp://127.0.0.1:1"], "--scheduler: of dask only"),
+        (["--param", "sigma=1,2"], "sigma: .1, 2. is 2 numbers, but the volume has 3 axes"),
+        (["--param", "normalize=yes"], "normalize: 'yes' is neither True nor False"),
+        (["--param", "mode=foo"], "mode: 'foo' is none of"),
+        (["--factor", "4,4"], "downsample_factor: .4, 4. is not one number for each"),
+    ]:
+        assert main(["apply", str(source), str(tmp_path / "bad"), "--plugin", "gaussian-bias", *arguments]) == 2
+        assert re.search(message, capsys.readouterr().err), arguments
+        assert not (tmp_path / "bad").exists(), arguments
+    with pytest.raises(ValueError, match=r"target: .*x\.nii\.gz: NIfTI is read, and not written"):
+        apply_scaled_processing(source, Identity, 2, target=tmp_path / "x.nii.gz")

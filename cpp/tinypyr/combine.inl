@@ -48,7 +48,7 @@ template <Kind kind, int width>
 using loaded = std::conditional_t<kind == Kind::boolean, u8, number_of<kind, width>>;
 
 #define TINYPYR_LOAD(id, name, width, kind) load<loaded<Kind::kind, width>>,
-#define TINYPYR_STORE_EVEN(id, name, width, kind) store_of<Kind::kind, width, half_even>(),
+#define TINYPYR_STORE_EVEN(id, name, width, kind) store_of<Kind::kind, width, true>(),
 static constexpr CombineKernels combines = {
     {TINYPYR_DTYPES(TINYPYR_LOAD)},
     {divide, multiply, subtract},

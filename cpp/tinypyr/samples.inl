@@ -287,15 +287,15 @@ static void spline(const char* from, const i64* offset, const double* fraction, 
 TINYPYR_INLINE double half_away(double x, bool has_negative) {
   return x > 0 ? x + 0.5 : has_negative ? x - 0.5 : 0.0;  // (what is cut off then is the fraction)
 }
-TINYPYR_INLINE double half_even(double x, bool) {
+TINYPYR_INLINE double half_even(double x) {
   return __builtin_fabs(x) < 2251799813685248.0 ? (x + rounder) - rounder : x;  // (beyond 2^51, halves are even)
 }
 
-template <class T, double (*whole)(double, bool)>
+template <class T, bool even>
 TINYPYR_INLINE auto rounded(double x) {
   if constexpr (!is_integer<T>) {
     return static_cast<T>(x);
-  } else if constexpr (whole == half_even && sizeof(T) <= 4) {  // the low bits of the sum are the integer
+  } else if constexpr (even && sizeof(T) <= 4) {  // the low bits of the sum are the integer
     constexpr double low = has_sign<T> ? -1.0 * (u64{1} << (8 * sizeof(T) - 1)) : 0.0;
     constexpr double high = static_cast<double>((u64{1} << (8 * sizeof(T) - has_sign<T>)) - 1);
     const double number = !has_sign<T> || x == x ? x : 0.0;
@@ -307,7 +307,7 @@ TINYPYR_INLINE auto rounded(double x) {
   } else {
     constexpr T largest = static_cast<T>(has_sign<T> ? (key_of<T>(1) << (8 * sizeof(T) - 1)) - 1 : ~key_of<T>(0));
     constexpr T smallest = has_sign<T> ? static_cast<T>(-largest - 1) : T(0);
-    const double moved = whole(x, has_sign<T>);
+    const double moved = even ? half_even(x) : half_away(x, has_sign<T>);
     if constexpr (sizeof(T) < 4 || (sizeof(T) == 4 && has_sign<T>)) {
       constexpr double low = smallest, high = largest;
       const double held = moved > high ? high : moved < low ? low : moved == moved ? moved : 0.0;
@@ -327,21 +327,21 @@ struct Truth {
   u8 value;
 };
 
-template <class T, double (*whole)(double, bool)>
+template <class T, bool even>
 static void store(const double* from, i64 n, char* to, i64 to_stride) {
   constexpr i64 width = sizeof(T);
   T row[strip];
   if constexpr (std::is_same_v<T, Truth>) {
-    for (i64 i = 0; i < n; ++i) row[i].value = (whole == half_even ? half_even(from[i], true) : from[i]) >= 1;
+    for (i64 i = 0; i < n; ++i) row[i].value = (even ? half_even(from[i]) : from[i]) >= 1;
   } else if constexpr (is_integer<T> && sizeof(T) < 4) {  // in two steps: one would mix vectors of all widths
     u32 held[strip];
     TINYPYR_INDEPENDENT
-    for (i64 i = 0; i < n; ++i) held[i] = static_cast<u32>(rounded<T, whole>(from[i]));
+    for (i64 i = 0; i < n; ++i) held[i] = static_cast<u32>(rounded<T, even>(from[i]));
     TINYPYR_INDEPENDENT
     for (i64 i = 0; i < n; ++i) row[i] = static_cast<T>(held[i]);
   } else {
     TINYPYR_INDEPENDENT
-    for (i64 i = 0; i < n; ++i) row[i] = static_cast<T>(rounded<T, whole>(from[i]));
+    for (i64 i = 0; i < n; ++i) row[i] = static_cast<T>(rounded<T, even>(from[i]));
   }
   if (to_stride == width && n == strip)
     __builtin_memcpy(to, row, sizeof(row));
@@ -357,15 +357,15 @@ using number_of = std::conditional_t<
     kind == Kind::floating, std::conditional_t<width == 4, float, double>,
     std::conditional_t<kind == Kind::signed_integer, std::make_signed_t<unsigned_of<width>>, unsigned_of<width>>>;
 
-template <Kind kind, int width, double (*whole)(double, bool)>
+template <Kind kind, int width, bool even>
 constexpr auto store_of() {
-  return kind == Kind::boolean ? store<Truth, whole> : store<number_of<kind, width>, whole>;
+  return kind == Kind::boolean ? store<Truth, even> : store<number_of<kind, width>, even>;
 }
 
 #define TINYPYR_LINEAR(id, name, width, kind)                                        \
   {linear<number_of<Kind::kind, width>, 1>, linear<number_of<Kind::kind, width>, 2>, \
    linear<number_of<Kind::kind, width>, 3>},
-#define TINYPYR_STORE(id, name, width, kind) store_of<Kind::kind, width, half_away>(),
+#define TINYPYR_STORE(id, name, width, kind) store_of<Kind::kind, width, false>(),
 static constexpr SampleKernels samples = {
     advance,
     locate,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import inspect
 import json
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from . import _store_commands
@@ -21,7 +23,7 @@ plugins, and what --param says of them (see tinypyr.multires):
   n4             divide by the smooth field that N4 finds: spline_spacing (200.0), convergence, shrink_factor (1)
   background     subtract the floor: size (15), sigma (5.0), mode ("reflect")
   percentile     stretch between two percentiles: low (1.0), high (99.0), to, along
-  MODULE:CLASS   a plugin of one's own
+  MODULE:CLASS   a plugin of one's own; modules of the current folder are found
 
 exit status:
   0 done; 1 something could not be read or written, or the plugin failed (what is finished is kept); 2 bad arguments,
@@ -59,7 +61,9 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--factor", type=_store_commands.integers, default=4, metavar="F", help="of the low resolution (default: 4)"
     )
-    command.add_argument("--lowres", type=int, metavar="N", help="the level to take as low resolution")
+    command.add_argument(
+        "--lowres", type=int, metavar="N", help="the level to take as low resolution, whatever --factor says"
+    )
     command.add_argument("--mask", metavar="STORE", help="voxels of the low resolution that are 0 in it do not count")
     command.add_argument("--order", type=int, default=1, metavar="N", help="between the field's voxels (default: 1)")
     command.add_argument("--float", action="store_true", help="voxels as the plugin makes them, not of SOURCE's dtype")
@@ -74,72 +78,92 @@ def add(commands: Any) -> None:
 
 
 def _param(text: str) -> tuple[str, Any]:
+    from .multires import apply_scaled_processing
+
     name, equals, value = text.partition("=")
     if not (equals and name.isidentifier()):
         raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
+    if name in inspect.signature(apply_scaled_processing).parameters and name != "params":
+        raise argparse.ArgumentTypeError(f"{name!r} is no parameter of a plugin, but of tinypyr apply itself")
+    if value in ("True", "False", "None"):  # as Python has them
+        return name, {"True": True, "False": False, "None": None}[value]
     try:
-        return name, json.loads(value)
+        return name, json.loads(f"[{value}]" if "," in value and value[:1] not in '[{"' else value)
     except ValueError:
         return name, value
 
 
 def _plugin(name: str) -> Any:
     from . import multires
+    from .multires._plugins import imported
 
     if name in PLUGINS:
         return getattr(multires, PLUGINS[name])
-    module, colon, kind = name.partition(":")
-    if not colon:
+    if ":" not in name:
         raise ValueError(f"--plugin: {name!r} is none of {', '.join(PLUGINS)}, nor MODULE:CLASS")
     try:
-        return getattr(importlib.import_module(module), kind)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"--plugin: {name} cannot be imported: {error}") from None
+        return imported(name)
+    except Exception as error:  # (whatever a module may do when it is imported)
+        raise ValueError(f"--plugin: {name} cannot be imported: {type(error).__name__}: {error}") from None
 
 
 def _apply(arguments: argparse.Namespace) -> int:
     from .multires import PluginError, _apply
-    from .store._build import complete
+    from .store._build import asked_for, complete
 
-    names = "levels method format chunks shards codec block"
-    try:
-        made, todo = _apply.planned(
-            arguments.source,
-            _plugin(arguments.plugin),
-            arguments.factor,
-            arguments.target,
-            memory=arguments.memory,
-            workers=arguments.workers,
-            store_options={name: getattr(arguments, name) for name in names.split()},
-            lowres=arguments.lowres,
-            lowres_mask=arguments.mask,
-            order=arguments.order,
-            preserve_dtype=not arguments.float,
-            temp_zarr_path=arguments.field,
-            **dict(arguments.param),
+    if (arguments.plan and arguments.out) or (arguments.json and not arguments.plan):
+        raise ValueError(
+            "--plan, --out, --json: --plan prints, --json as JSON; --out makes the field and writes the plan"
         )
+    for name, path in (("--picture", arguments.picture), ("--out", arguments.out)):
+        if path is not None and (Path(path).is_dir() or not os.access(Path(path).absolute().parent, os.W_OK)):
+            raise ValueError(f"{name}: {path} cannot be written there; name a file in a folder that there is")
+    if arguments.picture is not None and not arguments.picture.lower().endswith(".png"):
+        raise ValueError(f"--picture: {arguments.picture} does not end in .png")
+    plugin, params = _plugin(arguments.plugin), dict(arguments.param)
+    try:
+        plugin = plugin(**params) if isinstance(plugin, type) else plugin
     except TypeError as error:
-        raise ValueError(f"--plugin, --param: {error}") from None
+        raise ValueError(f"--param: {error}; it takes {_signature(plugin)}") from None
+    names = "levels method format chunks shards codec block"
+    made, todo = _apply.planned(
+        arguments.source,
+        plugin,
+        arguments.factor,
+        arguments.target,
+        memory=arguments.memory,
+        workers=arguments.workers,
+        store_options={name: getattr(arguments, name) for name in names.split()},
+        lowres=arguments.lowres,
+        lowres_mask=arguments.mask,
+        order=arguments.order,
+        preserve_dtype=not arguments.float,
+        temp_zarr_path=arguments.field,
+    )
     if arguments.plan:
         print(json.dumps(todo.describe(), indent=1) if arguments.json else todo)
         return 0
-    try:
-        engine = "processes" if arguments.engine == "dask" else arguments.engine  # (they read as its workers do)
-        _apply.ready(made, todo, engine, arguments.progress != "none")
-        if arguments.picture is not None:
-            _apply.picture(made, arguments.picture)
-            print(f"picture: {arguments.picture}")
-    except PluginError as error:
-        print(f"tinypyr: {error}", file=sys.stderr)
-        return 1
-    if arguments.out is not None:
-        todo.save(arguments.out)
-        print(f"{todo}\nnext: tinypyr run {arguments.out}")
-        return 0
+    asked_for(todo, arguments.blocks)
     with _store_commands.engine_of(arguments) as engine:
+        try:
+            _apply.ready(made, todo, engine, arguments.progress != "none")
+            if arguments.picture is not None:
+                _apply.picture(made, arguments.picture)
+                print(f"picture: {arguments.picture}")
+        except PluginError as error:
+            print(f"tinypyr: {error}", file=sys.stderr)
+            return 1
+        if arguments.out is not None:
+            todo.save(arguments.out)
+            print(f"{todo}\nnext: tinypyr run {arguments.out}")
+            return 0
         report = complete(
             todo, engine, not arguments.no_resume, _store_commands.progress_of(arguments), arguments.blocks
         )
     if arguments.progress != "json":
         print(f"{report.plan}\n{report}")
     return 0
+
+
+def _signature(plugin: Any) -> str:
+    return ", ".join(name for name in inspect.signature(plugin).parameters) or "none"

@@ -42,9 +42,14 @@ def _name(kind: type[Any]) -> str:
     return f"{kind.__module__.removeprefix(__name__.rpartition('.')[0])}:{kind.__name__}"
 
 
+def is_view(array: Any) -> bool:
+    """Whether it is made where it is read, and says where its voxels lie."""
+    return type(array) in _VIEWS.values()
+
+
 def recipe_of(array: Any) -> dict[str, Any] | None:
     """What makes a view again, as it is after a way through JSON; None of other arrays."""
-    if type(array) not in _VIEWS.values():
+    if not is_view(array):
         return None
     told: dict[str, Any] = as_json({"view": _name(type(array)), **array.recipe()})
     return told
@@ -141,7 +146,7 @@ def write(array: Any, box: tuple[slice, ...], voxels: NDArray[Any]) -> None:
 
 
 def rounded(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Floats as voxels: of integers half to even, and within their range."""
+    """Floats as voxels: of integers half to even, and within their range; no number is 0."""
     if dtype.kind == "b":
         return values > 0.5
     if dtype.kind not in "iu":
@@ -151,7 +156,7 @@ def rounded(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     low, high = float(limits.min), float(limits.max)  # (of 64 bits, one beyond the highest)
     whole = np.rint(values)
     above, below = whole >= high, whole <= low
-    made = np.where(above | below, 0, whole).astype(dtype)
+    made = np.where(above | below | np.isnan(whole), 0, whole).astype(dtype)
     made[above], made[below] = limits.max, limits.min
     return made
 
@@ -168,7 +173,7 @@ def boxed(box: Any, shape: tuple[int, ...]) -> tuple[tuple[slice, ...], tuple[An
     if len(wanted) > ndim or any(
         isinstance(entry, bool) or not isinstance(entry, (slice, int, np.integer)) for entry in wanted
     ):
-        raise IndexError(f"{box!r}: slices, integers and one ellipsis for {ndim} axes are needed")
+        raise IndexError(f"{str(box)[:80]}: slices, integers and one ellipsis for {ndim} axes are needed")
     whole, taken = [], []
     for entry, n in zip(wanted, shape, strict=True):
         if not isinstance(entry, slice) and not -n <= entry < n:

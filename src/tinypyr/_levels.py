@@ -27,12 +27,13 @@ class Level:
     dtype: np.dtype[Any]
     array: Any
     holds_labels: bool = False
+    kind: str | None = None  # "image", "labels", or not known
     order: tuple[int, ...] | None = None  # the array's axes, where they are not those of the grid
 
     def reordered(self, axes: tuple[str, ...]) -> Level:
         """With its axes in another order."""
         at = [self.grid.axes.index(axis) for axis in axes]
-        return Level(reordered(self.grid, axes), self.dtype, self.array, self.holds_labels, tuple(at))
+        return Level(reordered(self.grid, axes), self.dtype, self.array, self.holds_labels, self.kind, tuple(at))
 
     def read(self, box: Box) -> NDArray[Any]:
         """The voxels of a box."""
@@ -46,19 +47,21 @@ def levels_of(source: Any, grid: Grid | None, name: str = "source", axes: tuple[
     """The source's levels, finest first."""
     if is_nifti(source):
         source = Nifti(source)
-        grid = grid or source.grid
     if isinstance(source, (str, os.PathLike)):
         from .store import levels
 
         if grid is not None:
             raise ValueError(f"source_grid: {name} is a store, which has its own")
         return [
-            Level(level.grid, _arrays.dtype_of(level.array), level.array, level.holds_labels)
+            Level(level.grid, _arrays.dtype_of(level.array), level.array, level.holds_labels, level.kind)
             for level in levels(source)
         ]
     if not (hasattr(source, "shape") and hasattr(source, "dtype") and hasattr(source, "__getitem__")):
         raise TypeError(f"{name}: {type(source).__name__} is neither a path nor an array")
     shape = tuple(int(n) for n in source.shape)
+    labels, kind = False, None
+    if _arrays.is_view(source):  # which knows
+        grid, labels, kind = grid or source.grid, source.holds_labels, source.kind
     if axes is not None and grid is None and len(axes) != len(shape):
         raise ValueError(f"grid: of axes {axes}, but {name} has {len(shape)}")
     placed = Grid(shape, axes) if grid is None else grid
@@ -68,7 +71,7 @@ def levels_of(source: Any, grid: Grid | None, name: str = "source", axes: tuple[
         raise ValueError(f"source_grid: of shape {placed.shape}, but {name} has shape {shape}")
     dtype = _arrays.dtype_of(source)
     checked_source(name, shape, dtype)
-    return [Level(placed, dtype, _arrays.from_zero(source))]
+    return [Level(placed, dtype, _arrays.from_zero(source), labels, kind)]
 
 
 class Pooled:

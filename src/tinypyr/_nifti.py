@@ -25,8 +25,8 @@ _UNITS = {
 def is_nifti(source: Any) -> bool:
     """Whether this is the path of such a file, or an image of nibabel's."""
     if isinstance(source, (str, os.PathLike)):
-        return os.fspath(source).endswith((".nii", ".nii.gz"))
-    return hasattr(source, "dataobj") and hasattr(source, "affine")
+        return os.fspath(source).lower().endswith((".nii", ".nii.gz"))
+    return hasattr(source, "dataobj") and hasattr(getattr(source, "header", None), "get_xyzt_units")
 
 
 @_arrays.view
@@ -59,7 +59,7 @@ class Nifti:
         self.ndim = len(self.shape)
         scaled = (getattr(self._voxels, "slope", 1), getattr(self._voxels, "inter", 0)) != (1, 0)
         self.dtype = np.dtype(np.float64) if scaled else np.dtype(self._voxels.dtype).newbyteorder("=")
-        self.holds_labels = False
+        self.holds_labels, self.kind = False, None
         self.grid = _grid(image, self.shape)
         self._lock = threading.Lock()  # (of one open file)
 
@@ -68,9 +68,18 @@ class Nifti:
 
     def __getitem__(self, box: Any) -> NDArray[Any]:
         with self._lock:
-            if self._path is not None and self._path.endswith(".gz") and not isinstance(self._voxels, np.ndarray):
+            if (
+                self._path is not None
+                and self._path.lower().endswith(".gz")
+                and not isinstance(self._voxels, np.ndarray)
+            ):
                 self._voxels = np.asanyarray(self._voxels)
             return np.asarray(self._voxels[box], self.dtype)
+
+    def __reduce__(self) -> Any:
+        if self._path is None:
+            raise TypeError("an image of nibabel's in memory cannot be sent to other processes; save it first")
+        return Nifti, (self._path,)
 
     def recipe(self) -> dict[str, Any]:
         """The path."""
@@ -90,7 +99,8 @@ class Nifti:
 
 
 def _grid(image: Any, shape: tuple[int, ...]) -> Grid:
-    header, affine, axes = image.header, np.asarray(image.affine, np.float64), "xyztc"
+    header, axes = image.header, "xyztc"
+    affine = np.full((4, 4), np.nan) if image.affine is None else np.asarray(image.affine, np.float64)
     if not 1 <= len(shape) <= len(axes):
         raise ValueError(f"source: of {len(shape)} axes; NIfTI of up to five are read")
     sizes = [float(size) for size in header.get_zooms()[: len(shape)]]

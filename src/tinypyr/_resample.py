@@ -117,6 +117,8 @@ class Resampled:
     ndim : int
     holds_labels : bool
         Whether its voxels are labels, which must not be averaged.
+    kind : {"image", "labels"} or None
+        What the source says that they are.
 
     Examples
     --------
@@ -182,7 +184,7 @@ class Resampled:
         still = tuple(sorted(apart[: grid.ndim - 1]))
         self._sampling = Sampling(view.grid.shape, level.dtype, order, mode, cval, bool(prefilter), still)
         self.grid = grid
-        self.holds_labels = level.holds_labels
+        self.holds_labels, self.kind = level.holds_labels, level.kind
         self.shape = grid.shape
         self.dtype = level.dtype
         self.ndim = grid.ndim

@@ -322,7 +322,7 @@ def main(arguments: argparse.Namespace) -> int:
     except (ValueError, TypeError) as error:
         print(f"tinypyr: {error}", file=sys.stderr)
         return 2
-    except store.StoreError as error:
+    except (store.StoreError, ImportError) as error:
         print(f"tinypyr: {error}", file=sys.stderr)
         return 1
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
-import shutil
-import tempfile
-import weakref
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,17 +18,19 @@ from .. import _arrays
 from .._levels import levels_of
 from .._picture import PANEL, U8, contrast, grey, plane, png, side_by_side, write_whole
 from .._resample import Resampled
-from .._sampling import Combined
+from .._sampling import Combined, ndimage
 from .._sizes import bytes_of
 from .._terminal import Line
 from ..grid import UNPOOLED, Grid
 from ..pooling import Factor
-from ._field import Box, Kept, LowResolution, Tell, cut, factor_of, made_fields, mask_of, sampled
+from ._field import Box, Folder, Kept, LowResolution, Tell, cut, factor_of, made_fields, mask_of, sampled
 from ._plugins import Array, Field, Plugin, PluginError, computed
 
+#: What a field's folder beside a target is called.
+FIELD = "field-"
 #: Voxels that are read at once, and that are handed to a plugin.
 _READ_AT_ONCE = 1 << 24
-_AT_ONCE = 1 << 20
+_AT_ONCE = 1 << 18
 #: The side of the largest section that a picture is made of.
 _DRAWN = 4096
 
@@ -65,10 +66,12 @@ def apply_scaled_processing(
         The volume, of two axes or more.
     plugin : class, object, or pair of functions
         A :class:`ScaledProcessingPlugin` or anything else with ``lowres_func`` and ``highres_func``. Of a class,
-        ``params`` make an object.
+        ``params`` make an object. A pair may have the name of an operation as its second half: ``(f, "divide")``.
     downsample_factor : int or sequence of int
-        Voxels of full resolution for one of the low: one number for every axis but channels and time, or one per axis.
-        A store's level of this factor is taken; without, means are made of the volume, a part at a time.
+        Voxels of full resolution for one of the low: one number for every axis but channels and time (c and t of a
+        store or of ``source_grid``), or one per axis. A store's level of this factor is taken; without, means are made
+        of the volume, a part at a time, or modes, of labels (so marked, or unsigned integers of 32 or 64 bits not
+        marked as an image).
     target : path or URL, optional
         A new store, where the volume goes, with its own pyramid. What was interrupted goes on where it was when the
         same call is made again; the field is kept beside it until the end.
@@ -77,13 +80,14 @@ def apply_scaled_processing(
     lowres : int or array, optional
         Of a store, the number of the level to take; or the low resolution itself, voxel for voxel that of the factor.
     lowres_mask : array, or path or URL of a store, optional
-        Which voxels of the low resolution count, those that are not 0: of its shape, or a store that is looked at where
-        they lie.
+        Which voxels of the low resolution count, those that are not 0: of its shape, or a store, whose voxels of full
+        resolution are looked at where the centres of the low resolution's lie.
     use_temp_zarr : bool, optional
         Whether the field is kept in a store (OME-Zarr, which lies where the volume does) meanwhile: by default where
         there is a target. Without ``temp_zarr_path``, and without a target, in a temporary folder.
     temp_zarr_path : path or URL, optional
-        Where it is kept, and stays. One that is there already is taken, if it was made of the same.
+        Where it is kept, and stays. One that is there already is taken, if it was made of the same, as far as files
+        (not on S3), numpy arrays, or the corners of others tell.
     order : int
         Of what lies between the field's voxels: 1 (linear), or 0 (nearest, for labels and masks), or 2 to 5.
     preserve_dtype : bool
@@ -104,8 +108,9 @@ def apply_scaled_processing(
     Returns
     -------
     array or Report
-        Of numpy in, numpy out; of dask, a dask array: nothing is read before it is computed. Of anything else without
-        a target, an :class:`Applied`, an array that is made where it is read. With a target, the
+        Of numpy in, numpy out; of dask, a dask array: nothing is read before it is computed, and the field is made
+        anew each time that is (persist it, or give a target, if it is in parts). Of anything else without a target, an
+        :class:`Applied`, an array that is made where it is read. With a target, the
         `tinypyr.store.Report` of what was built.
 
     Raises
@@ -115,7 +120,15 @@ def apply_scaled_processing(
     PluginError
         The plugin failed; the message names it, and the block.
     StoreError
-        Something cannot be read or written, as of `tinypyr.store.build`.
+        Something cannot be read or written, as of `tinypyr.store.build`; with a target, blocks that the plugin failed
+        at are in the report of a BuildError.
+
+    Notes
+    -----
+    Whatever is divided, multiplied or subtracted is computed in double precision, which integers of 64 bits may exceed.
+    What comes out does not depend on chunks or on the engine, to the last bit for fields of order 0 and 1. A plugin
+    that other processes are to find again is a class in a module, all of whose state is its ``params``; and whatever is
+    kept or resumed is taken for the same only if its code is, too.
 
     Examples
     --------
@@ -129,7 +142,11 @@ def apply_scaled_processing(
     """
     if target is None and (levels is not None or store_options):
         raise ValueError("levels, store_options: of a target alone; give one, or leave them out")
-    options = {"levels": "auto" if levels is None else levels, "chunks": chunk_size, **(store_options or {})}
+    options = {"levels": "auto" if levels is None else levels, **(store_options or {})}
+    if chunk_size is not None:
+        options["chunks"] = chunk_size
+    if chunk_size is not None and "chunks" in (store_options or {}):
+        raise ValueError("chunk_size: and store_options has chunks; leave one of them out")
     how = {"lowres": lowres, "lowres_mask": lowres_mask, "order": order, "preserve_dtype": preserve_dtype}
     how |= {"source_grid": source_grid, "use_temp_zarr": use_temp_zarr, "temp_zarr_path": temp_zarr_path}
     if target is not None:
@@ -140,6 +157,8 @@ def apply_scaled_processing(
             store_options=options, **how, **params,
         )  # fmt: skip
         return complete(ready(made, todo, engine, progress), engine, resume, progress)
+    if not isinstance(engine, str) or engine != "threads":
+        raise ValueError("engine: of a target alone; give one, or leave it out")
     lazy = hasattr(source, "dask")
     if chunk_size is not None and not lazy:
         raise ValueError("chunk_size: of a target, or of dask arrays alone; give a target, or leave it out")
@@ -167,6 +186,10 @@ def planned(
     from .. import store
     from ..store._scratch import FOLDER
 
+    known = set(inspect.signature(store.plan).parameters) - {"source", "target", "memory", "workers", "grid", "region"}
+    wrong = sorted(set(store_options) - known)
+    if wrong:
+        raise ValueError(f"store_options: {wrong[0]!r} is none of {', '.join(sorted(known))}")
     made = Applied(
         source, plugin, downsample_factor, memory=memory, workers=workers, use_temp_zarr=use_temp_zarr,
         temp_zarr_path=temp_zarr_path, beside=f"{_arrays.whole_path(target)}/{FOLDER}", **how,
@@ -180,7 +203,9 @@ def ready(made: Applied, todo: Any, engine: Any, progress: Any) -> Any:
     from ..store._planning import state_of
 
     engine_for(todo, engine).close()  # refuses what it cannot do
-    if state_of(todo) != "finished":
+    if state_of(todo) == "finished":
+        made.keep_nowhere()
+    else:
         made.prepare(progress)
     return todo
 
@@ -230,6 +255,10 @@ class Applied:
                 raise TypeError(f"{name}: {value!r} is neither True nor False")
         if use_temp_zarr is False and temp_zarr_path is not None:
             raise ValueError("temp_zarr_path: with use_temp_zarr=False no store is kept; leave one of them out")
+        if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or not 0 <= order <= 5:
+            raise ValueError(f"order: {order!r} is none of 0 (nearest), 1 (linear), 2, 3, 4, 5")
+        if workers is not None and (isinstance(workers, bool) or not hasattr(workers, "__index__") or workers < 1):
+            raise ValueError(f"workers: {workers!r} is not a number of 1 or more")
         self._plugin = Plugin.of(plugin, params)
         found = levels_of(source, source_grid)
         self._base = base = found[0]
@@ -240,12 +269,14 @@ class Applied:
         self._factor = factor = factor_of(downsample_factor, base.grid)
         self._low = LowResolution(found, factor, lowres)
         self._mask = mask_of(lowres_mask, self._low.grid)
-        self._order, self._keeps = order, bool(preserve_dtype)
-        sampled(Field(np.zeros((1,) * base.grid.ndim), base.grid.level(base.grid.shape)), base.grid, order)  # refuses
+        self._order, self._keeps = int(order), bool(preserve_dtype)
+        if self._order > 1:
+            ndimage("order: 2 to 5 need")
+        self._plugin.check(self._low.grid, base.dtype, self._keeps, self._mask is not None)
         self._memory = bytes_of(memory)
         self._workers = workers or os.cpu_count() or 1
         self.grid, self.shape, self.ndim = base.grid, base.grid.shape, base.grid.ndim
-        self.holds_labels = base.holds_labels
+        self.holds_labels, self.kind = base.holds_labels, base.kind
         self.chunks = _arrays.read_chunks(base.array) if base.order is None else None
         self.shards = _arrays.write_unit(base.array) if base.order is None else None
         self._path = _arrays.whole_path(source) if isinstance(source, (str, os.PathLike)) else None
@@ -261,16 +292,23 @@ class Applied:
             "lowres_mask": _hashed(self._mask),
             "order": int(order),
             "preserve_dtype": self._keeps,
+            "plugin_is": self._plugin.identity,
         }
         self._where = None if temp_zarr_path is None else _arrays.whole_path(temp_zarr_path)
+        for name, other in (("source", self._path), ("target", None if beside is None else os.path.dirname(beside))):
+            if self._where is not None and other is not None and _overlap(self._where, other):
+                raise ValueError(
+                    f"temp_zarr_path: {self._where}: inside the {name}, or around it; choose another place"
+                )
+        self._folder: Folder | None = None
         if self._where is None and beside is not None and use_temp_zarr is not False:
-            self._where = f"{beside}/field-{self._key()[:16]}"
+            self._where = f"{beside}/{FIELD}{self._key()[:16]}"
         elif self._where is None and use_temp_zarr:
-            folder = tempfile.mkdtemp(prefix="tinypyr-")
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-            self._where = f"{folder}/field"
+            self._folder = Folder()
+            self._where = f"{self._folder.path}/field"
         self._between: list[Resampled] | None = None
         self._here = True  # whether the field may be made here
+        self._lock = threading.Lock()
         self.dtype = self._dtype()
 
     def __repr__(self) -> str:
@@ -296,11 +334,28 @@ class Applied:
 
     def prepare(self, progress: bool = False) -> None:
         """Make the field, or find the one that is kept."""
-        if self._between is not None:
-            return
+        with self._lock:
+            if self._between is None:
+                self._prepare(progress)
+
+    def keep_nowhere(self) -> None:
+        """Hold the field in memory, if it is asked for."""
+        with self._lock:
+            self._where = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    def _prepare(self, progress: bool) -> None:
         line = Line()
         tell: Tell = line.show if progress else lambda text: None
-        kept = None if self._where is None else Kept(self._where, self._plugin.fields, self._key())
+        kept = None
+        if self._where is not None:
+            kept = Kept(self._where, self._plugin.fields, self._key(), self._folder)
         try:
             fields = None if kept is None else kept.read()
             if fields is None and not self._here:
@@ -314,7 +369,8 @@ class Applied:
         finally:
             line.clear()
         assert fields is not None
-        self._fields, self._between = fields, self._sampled(fields)
+        self._fields = fields
+        self._between = [sampled(field, self.grid, self._order) for field in fields]
 
     def recipe(self) -> dict[str, Any]:
         """As JSON: what it was made of, and where its field is kept."""
@@ -335,6 +391,8 @@ class Applied:
         plugin = Plugin.found(recipe["code"], recipe["params"]).given if known is None else (_elsewhere, known)
         names = ("source", "downsample_factor", "order", "preserve_dtype")
         given = {name: recipe[name] for name in names}
+        if recipe["source_grid"] is not None:
+            given["source_grid"] = Grid(**recipe["source_grid"])
         lowres = recipe["lowres"] if isinstance(recipe["lowres"], int) else None
         made = cls(**given, plugin=plugin, lowres=lowres, temp_zarr_path=recipe["field"])
         made._recipe = {key: recipe[key] for key in made._recipe}  # (with what only those who make the field know)
@@ -342,7 +400,7 @@ class Applied:
         return made
 
     def stamp(self) -> bytes:
-        """Other bytes where the source has changed: its files, or the corners of an array."""
+        """Other bytes where the source has changed: its files, all of an array of numpy, the corners of others."""
         array = self._base.array
         if hasattr(array, "stamp"):
             return bytes(array.stamp())
@@ -350,6 +408,8 @@ class Applied:
             from ..store._place import Place
 
             return Place.at(self._path).stamp()
+        if isinstance(array, np.ndarray):
+            return str(_hashed(array)).encode()
         return _arrays.corners(array, tuple(array.shape))
 
     def of_dask(self, source: Any) -> Any:
@@ -358,20 +418,21 @@ class Applied:
 
         if self._where is not None:
             raise ValueError("use_temp_zarr, temp_zarr_path: of dask arrays with a target alone; leave them out")
-        grid, mask, plugin, sampled = self._low.grid, self._mask, self._plugin, self._sampled
-        low = self._low.given
+        # (what goes to the workers must not hold the source, which comes by the graph)
+        low_grid, mask, plugin, grid, order = self._low.grid, self._mask, self._plugin, self.grid, self._order
+        keeps, dtype, low = self._keeps, self.dtype, self._low.given
         if low is None:
             low = pooled(source, self.grid, self._factor, self._low.method)
 
         def fields(voxels: Array) -> list[Resampled]:
-            return sampled(plugin.made_of(np.asarray(voxels), grid, mask))
+            return [sampled(field, grid, order) for field in plugin.made_of(np.asarray(voxels), low_grid, mask)]
 
         def block(voxels: Array, start: Sequence[int], between: list[Resampled]) -> Array:
-            made = np.empty(voxels.shape, self.dtype)
-            self._combine(voxels, start, between, made)
+            made = np.empty(voxels.shape, dtype)
+            combine(plugin, keeps, voxels, start, between, made)
             return made
 
-        return applied(source, low, fields, block, self.dtype)
+        return applied(source, low, fields, block, dtype)
 
     def __getitem__(self, box: Any) -> Array:
         """The voxels of a box: slices in steps of 1, integers, an ellipsis."""
@@ -385,7 +446,7 @@ class Applied:
             elif made is None:
                 made = np.empty([s.stop - s.start for s in whole], self.dtype)
             at = tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(part, whole, strict=True))
-            self._combine(voxels, start, between, made[at])
+            combine(self._plugin, self._keeps, voxels, start, between, made[at])
         if made is None:  # of nothing
             made = np.empty([s.stop - s.start for s in whole], self.dtype)
         return np.asarray(made[taken])
@@ -394,22 +455,6 @@ class Applied:
         """Whether what was read can hold what is made of it: voxels that only we know, combined by the core."""
         fresh = hasattr(self._base.array, "kvstore")  # TensorStore's
         return fresh and self._plugin.operation is not None and voxels.dtype == self.dtype and voxels.flags.writeable
-
-    def _sampled(self, fields: Sequence[Field]) -> list[Resampled]:
-        return [sampled(field, self.grid, self._order) for field in fields]
-
-    def _combine(self, full: Array, start: Sequence[int], between: list[Resampled], made: Array) -> None:
-        """A box of the source, and the fields there, into what is made of them."""
-        keeps, plugin = self._keeps, self._plugin
-        if plugin.operation is not None:
-            stop = [a + n for a, n in zip(start, full.shape, strict=True)]
-            between[0].fill(made, start, stop, Combined(plugin.operation, full))
-            return
-        for part in cut(tuple(slice(0, n) for n in full.shape), _AT_ONCE):
-            at = tuple(slice(s.start + a, s.stop + a) for s, a in zip(part, start, strict=True))
-            where = ", ".join(f"{s.start}:{s.stop}" for s in at)
-            block = plugin.block(full[part], tuple(one[at] for one in between), f"[{where}]")
-            made[part] = _arrays.rounded(block, full.dtype) if keeps and block.dtype != full.dtype else block
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if copy is False:
@@ -431,6 +476,25 @@ class Applied:
         box = tuple(slice(0, min(n, 8)) for n in self.shape)
         ones = tuple(np.ones([s.stop for s in box], np.float64) for _ in range(self._plugin.fields))
         return self._plugin.block(np.ones([s.stop for s in box], own), ones, "a block of ones").dtype
+
+
+def combine(
+    plugin: Plugin, keeps: bool, full: Array, start: Sequence[int], between: list[Resampled], made: Array
+) -> None:
+    """A box of the source, and the fields there, into what is made of them."""
+    if plugin.operation is not None:
+        stop = [a + n for a, n in zip(start, full.shape, strict=True)]
+        between[0].fill(made, start, stop, Combined(plugin.operation, full))
+        return
+    for part in cut(tuple(slice(0, n) for n in full.shape), _AT_ONCE):
+        at = tuple(slice(s.start + a, s.stop + a) for s, a in zip(part, start, strict=True))
+        where = ", ".join(f"{s.start}:{s.stop}" for s in at)
+        block = plugin.block(full[part], tuple(one[at] for one in between), f"[{where}]")
+        made[part] = _arrays.rounded(block, full.dtype) if keeps and block.dtype != full.dtype else block
+
+
+def _overlap(one: str, other: str) -> bool:
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
 
 
 def picture(made: Applied, out: str | os.PathLike[str] | None = None) -> U8:
@@ -457,16 +521,24 @@ def picture(made: Applied, out: str | os.PathLike[str] | None = None) -> U8:
         else:
             at = 0 if name.lower() in UNPOOLED else n // 2
             box.append(slice(at, at + 1))
-    step = max(1, -(-max(box[axis].stop - box[axis].start for axis in shown) // PANEL))
+    longest = max(box[axis].stop - box[axis].start for axis in shown)
+    step, zoom = max(1, -(-longest // PANEL)), max(1, PANEL // longest)
     where = tuple(box)
 
-    def drawn(voxels: Array) -> U8:
-        section = np.moveaxis(voxels, shown, range(-2, 0)).reshape([voxels.shape[axis] for axis in shown])
-        seen = section[step // 2 :: step, step // 2 :: step]
-        return grey(seen, *contrast(seen.astype(np.float64) if voxels.dtype == np.uint8 else seen))
+    def section(voxels: Array) -> Array:
+        drawn = np.moveaxis(voxels, shown, range(-len(shown), 0)).reshape([voxels.shape[axis] for axis in shown])
+        drawn = np.atleast_2d(drawn).astype(np.float64)  # (a line is drawn as a row)
+        seen: Array = drawn[min(step // 2, drawn.shape[0] - 1) :: step, step // 2 :: step]
+        return seen.repeat(zoom, 0).repeat(zoom, 1)
 
-    parts = [("BEFORE", made.before(where)), ("FIELD", made.upsampled[0][where]), ("AFTER", made[where])]
-    seen = side_by_side([(" x ".join(map(str, grid.shape)), [(name, drawn(voxels)) for name, voxels in parts])])
+    parts = [section(made.before(where)), section(made.upsampled[0][where]), section(made[where])]
+    panels = []
+    for name, part in zip(("BEFORE", "FIELD", "AFTER"), parts, strict=True):
+        dark, bright = contrast(part)
+        panels.append(
+            (f"{name} {dark:.3g} - {bright:.3g}".replace("e", "E").replace("+", ""), grey(part, dark, bright))
+        )
+    seen = side_by_side([(" x ".join(map(str, grid.shape)), panels)])
     if out is not None:
         write_whole(Path(out), png(seen))
     return seen
@@ -476,6 +548,8 @@ def _hashed(array: Any) -> str | None:
     """What tells an array from another; None of None."""
     if array is None:
         return None
+    if hasattr(array, "dask"):
+        return f"dask {array.name}"
     whole = array if hasattr(array, "shape") else np.asarray(array)
     found = hashlib.sha256(repr((tuple(whole.shape), _arrays.dtype_of(whole).name)).encode())
     for part in cut(tuple(slice(0, n) for n in whole.shape), 1 << 22):

@@ -6,6 +6,9 @@ import concurrent.futures
 import itertools
 import math
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -32,6 +35,8 @@ def factor_of(wanted: Factor, grid: Grid) -> tuple[int, ...]:
         factor = _one_factor(wanted, grid.ndim)
     except (TypeError, ValueError) as error:
         raise type(error)(f"downsample_factor: {error}") from None
+    if not isinstance(wanted, (int, np.integer)) and np.shape(wanted) != (grid.ndim,):
+        raise ValueError(f"downsample_factor: {wanted!r} is not one number for each of {', '.join(grid.axes)}")
     if isinstance(wanted, (int, np.integer)):
         factor = tuple(1 if axis.lower() in UNPOOLED else f for axis, f in zip(grid.axes, factor, strict=True))
     for axis, f, n in zip(grid.axes, factor, grid.shape, strict=True):
@@ -46,7 +51,10 @@ class LowResolution:
     def __init__(self, levels: list[Level], factor: tuple[int, ...], lowres: Any) -> None:
         base = levels[0]
         self.grid, self._weight = base.grid.level(factor), 1
-        self.method = "mode" if base.holds_labels else "mean"
+        labels = base.holds_labels or (
+            base.kind is None and base.dtype in (np.uint32, np.uint64)
+        )  # as a store takes them
+        self.method = "mode" if labels else "mean"
         #: The array that was given, if one was.
         self.given = None if isinstance(lowres, (int, np.integer)) else lowres
         if isinstance(lowres, (bool, np.bool_)):
@@ -139,11 +147,7 @@ def mask_of(given: Any, grid: Grid) -> NDArray[np.bool_] | None:
         found = levels_of(given, None, "lowres_mask")
         if sorted(found[0].grid.axes) != sorted(grid.axes):
             raise ValueError(f"lowres_mask: of axes {found[0].grid.axes}, but the volume has {grid.axes}")
-        found = [level.reordered(grid.axes) for level in found]
-        for level in found:
-            if level.grid == grid:
-                return np.asarray(level.read(tuple(slice(0, n) for n in grid.shape)) != 0)
-        return np.asarray(Resampled(given, grid, order=0)[...] != 0)
+        return np.asarray(Resampled(given, grid, order=0, antialias=False)[...] != 0)  # (means of a mask are none)
     shape = tuple(getattr(given, "shape", np.shape(given)))
     if shape != grid.shape:
         raise ValueError(f"lowres_mask: of shape {shape}, but the low resolution has {grid.shape}")
@@ -167,7 +171,7 @@ def sampled(field: Field, grid: Grid, order: int) -> Resampled:
     values = field.values
     if isinstance(values, np.ndarray) and wanted > 0 and values.dtype != computed(values.dtype):
         values = values.astype(computed(values.dtype))
-    return Resampled(
+    made = Resampled(
         values,
         grid,
         order=wanted,
@@ -176,6 +180,28 @@ def sampled(field: Field, grid: Grid, order: int) -> Resampled:
         mode="nearest",
         prefilter=not field.coefficients,
     )
+    object.__setattr__(made, "folder", getattr(field, "folder", None))  # (which is there as long as anyone reads it)
+    return made
+
+
+class _Computed:
+    """An array as the floats that hold its values, made where they are read."""
+
+    def __init__(self, values: Array) -> None:
+        self._values, self.dtype = values, computed(values.dtype)
+        self.shape, self.ndim = values.shape, values.ndim
+
+    def __getitem__(self, box: Any) -> Array:
+        made: Array = self._values[box].astype(self.dtype)
+        return made
+
+
+class Folder:
+    """A temporary folder, removed when nobody refers to it any more."""
+
+    def __init__(self) -> None:
+        self.path = tempfile.mkdtemp(prefix="tinypyr-")
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
 
 class Kept:
@@ -186,29 +212,36 @@ class Kept:
 
     TOLD = "field.json"  # in each of them
 
-    def __init__(self, where: str, count: int, key: str) -> None:
-        self.where, self._key = where, key
+    def __init__(self, where: str, count: int, key: str, folder: Folder | None) -> None:
+        self.where, self._key, self._folder = where, key, folder
         self.places = [where] if count == 1 else [f"{where}/{k}" for k in range(count)]
 
     def read(self) -> list[Field] | None:
-        """The fields, if all are there."""
+        """The fields, if all are there; refused where something else is."""
         from .. import store
         from ..store._place import Place
 
         found = []
         for path in self.places:
-            told = Place.at(path).json(self.TOLD)
-            if told is None:
-                return None
-            if told.get("of") != self._key:
+            place = Place.at(path)
+            told = place.json(self.TOLD)
+            try:
+                level = store.levels(path)[0]
+            except store.StoreError:  # begun and not ended, or nothing
+                level = None
+            if told is None and level is not None:
+                raise store.StoreError(f"{path}: exists already, and holds no field; choose another place")
+            if told is not None and told.get("of") != self._key:
                 raise store.StoreError(
                     f"{path}: holds the field of another volume, plugin or factor; remove it, or keep this elsewhere"
                 )
-            try:
-                level = store.levels(path)[0]
-            except store.StoreError:  # begun and not ended
+            if told is None or level is None or "objects" not in told:
                 return None
-            found.append(Field(level.array, level.grid, told["order"], told["coefficients"]))
+            if len(place.child("0").keys()) != told["objects"]:
+                raise store.StoreError(f"{path}: chunks of the field are missing; remove it, and it is made again")
+            field = Field(level.array, level.grid, told["order"], told["coefficients"])
+            object.__setattr__(field, "folder", self._folder)
+            found.append(field)
         return found
 
     def write(self, fields: Sequence[Field], order: int, memory: int, workers: int, progress: Any) -> None:
@@ -217,12 +250,28 @@ class Kept:
         from ..store._place import Place
 
         for path, field in zip(self.places, fields, strict=True):
-            wanted = order if field.order is None else field.order
-            values = field.values if wanted == 0 else field.values.astype(computed(field.values.dtype), copy=False)
+            place, wanted = Place.at(path), order if field.order is None else field.order
             told = {"of": self._key, "order": wanted, "coefficients": field.coefficients}
-            Place.at(path).write_json(self.TOLD, told)
-            chunks = [min(n, 32) for n in field.grid.shape]
-            store.build(
-                values, path, levels=0, method="mean", grid=field.grid, chunks=chunks, memory=memory, workers=workers,
-                progress=progress, force=True,
-            )  # fmt: skip
+            values = field.values
+            if wanted > 0 and values.dtype != computed(values.dtype):
+                values = _Computed(values)
+            how = {
+                "levels": 0,
+                "method": "mean",
+                "grid": field.grid,
+                "chunks": [min(n, 32) for n in field.grid.shape],
+                "memory": max(memory, 1 << 24),
+                "workers": workers,
+                "progress": progress,
+                "force": True,
+            }
+            place.write_json(self.TOLD, told)
+            try:
+                store.build(values, path, **how)
+            except store.StoreError as error:
+                if "another build has begun" not in str(error):
+                    raise
+                place.remove()  # (what an interruption has left of one that came out a little otherwise)
+                place.write_json(self.TOLD, told)
+                store.build(values, path, **how)
+            place.write_json(self.TOLD, {**told, "objects": len(place.child("0").keys())})

@@ -6,12 +6,14 @@ The algorithm: Tustison et al., N4ITK: Improved N3 Bias Correction, IEEE Transac
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..grid import Grid
+from ..grid import UNPOOLED, Grid
 from ._plugins import Array, Field, ScaledProcessingPlugin
 
 ORDER = 3
@@ -34,7 +36,7 @@ class N4BiasFieldCorrection(ScaledProcessingPlugin):
     -----
     The logarithm of the field is a cubic spline. Its coefficients are taken over, so that at full resolution the field
     is this very spline, not what lies between samples of it. Voxels of 0 and less do not count, nor those outside of a
-    mask. Two or three axes of more than one voxel.
+    mask. Two or three axes of more than one voxel; every channel and time point has a field of its own.
     """
 
     def __init__(
@@ -43,32 +45,65 @@ class N4BiasFieldCorrection(ScaledProcessingPlugin):
         convergence: dict[str, Any] | None = None,
         shrink_factor: int = 1,
     ) -> None:
-        told: dict[str, Any] = {"iters": [50], "tol": 1e-3} | (convergence or {})
-        super().__init__(spline_spacing=spline_spacing, convergence=told, shrink_factor=shrink_factor)
-        if isinstance(spline_spacing, bool) or not (math.isfinite(spline_spacing) and spline_spacing > 0):
+        if isinstance(spline_spacing, bool) or not isinstance(spline_spacing, (int, float, np.number)):
+            raise TypeError(f"spline_spacing: {spline_spacing!r} is not a number")
+        if not (math.isfinite(spline_spacing) and spline_spacing > 0):
             raise ValueError(f"spline_spacing: {spline_spacing!r} is not a distance")
         if isinstance(shrink_factor, bool) or not hasattr(shrink_factor, "__index__") or shrink_factor < 1:
             raise ValueError(f"shrink_factor: {shrink_factor!r} is not a whole number of 1 or more")
-        iters, tol = told["iters"], told["tol"]
-        if set(told) != {"iters", "tol"} or not iters or min(iters) < 1 or not tol >= 0:
-            raise ValueError(f"convergence: {told!r} is not {{'iters': [numbers], 'tol': a number}}")
+        wrong = ValueError(f"convergence: {convergence!r} is not {{'iters': [numbers], 'tol': a number}}")
+        if convergence is not None and not isinstance(convergence, dict):
+            raise wrong
+        told: dict[str, Any] = {"iters": [50], "tol": 1e-3} | (convergence or {})
+        iters, tol = np.asarray(told["iters"]), np.asarray(told["tol"])
+        if set(told) != {"iters", "tol"} or iters.ndim != 1 or iters.size == 0 or iters.dtype.kind not in "iu":
+            raise wrong
+        if iters.min() < 1 or tol.ndim or tol.dtype.kind not in "iuf" or not tol >= 0:
+            raise wrong
+        told = {"iters": iters.tolist(), "tol": float(tol)}
+        super().__init__(
+            spline_spacing=float(spline_spacing), convergence=told, shrink_factor=operator.index(shrink_factor)
+        )
+
+    def check(self, grid: Grid, dtype: np.dtype[Any], preserve_dtype: bool) -> None:
+        """SimpleITK, two or three axes, and knots that lie further apart than voxels."""
+        _simpleitk()
+        axes = _axes(grid)
+        if len(axes) not in (2, 3):
+            raise ValueError(f"source: of shape {grid.shape} at low resolution; N4 is of two or three axes")
+        self._spans([grid.shape[axis] for axis in axes], [grid.scale[axis] for axis in axes])
 
     def lowres_func(self, lowres: Array) -> Field:
         """The coefficients of the logarithm of the field."""
-        try:
-            import SimpleITK as sitk
-        except ImportError:
-            raise ImportError('N4 needs SimpleITK: pip install "tinypyr[n4]"') from None
         grid = self.lowres_grid
         if grid is None:
             raise ValueError("the grid is not known, which apply_scaled_processing gives")
-        axes = [axis for axis, n in enumerate(lowres.shape) if n > 1]
-        if len(axes) not in (2, 3):
-            raise ValueError(f"source: of shape {lowres.shape} at low resolution; N4 is of two or three axes")
+        apart = [axis for axis, name in enumerate(grid.axes) if name.lower() in UNPOOLED]
+        found: dict[tuple[int, ...], Field] = {}
+        for index in np.ndindex(*(lowres.shape[axis] for axis in apart)):  # every channel and time point for itself
+            at = tuple(
+                slice(index[apart.index(axis)], index[apart.index(axis)] + 1) if axis in apart else slice(None)
+                for axis in range(lowres.ndim)
+            )
+            mask = None if self.lowres_mask is None else self.lowres_mask[at]
+            found[index] = self._of_one(np.asarray(lowres[at]), mask, grid)
+        first = found[(0,) * len(apart)]
+        if not apart:
+            return first
+        values = np.concatenate([field.values for field in found.values()]).reshape(
+            *(lowres.shape[axis] for axis in apart), *(n for a, n in enumerate(first.values.shape) if a not in apart)
+        )
+        values = np.moveaxis(values, range(len(apart)), apart)
+        place = Grid(values.shape, grid.axes, first.grid.scale, first.grid.translation, grid.units)
+        return Field(values, place, order=ORDER, coefficients=True)
+
+    def _of_one(self, lowres: Array, among: NDArray[np.bool_] | None, grid: Grid) -> Field:
+        sitk = _simpleitk()
+        axes = _axes(grid)
         voxels = np.ascontiguousarray(lowres, np.float32).reshape([lowres.shape[axis] for axis in axes])
         counts = np.isfinite(voxels) & (voxels > 0)
-        if self.lowres_mask is not None:
-            counts &= self.lowres_mask.reshape(counts.shape)
+        if among is not None:
+            counts &= among.reshape(counts.shape)
         if not counts.any():
             raise ValueError("source: no voxel above 0 counts")
         spacing = [grid.scale[axis] for axis in axes]
@@ -100,7 +135,7 @@ class N4BiasFieldCorrection(ScaledProcessingPlugin):
         place = Grid(shape, grid.axes, scale, at, grid.units)
         return Field(coefficients.reshape(shape), place, order=ORDER, coefficients=True)
 
-    def _spans(self, shape: tuple[int, ...], spacing: list[float]) -> list[int]:
+    def _spans(self, shape: Sequence[int], spacing: Sequence[float]) -> list[int]:
         wanted = self.params["spline_spacing"]
         spans = [max(1, math.ceil(n * s / wanted - 1e-9)) for n, s in zip(shape, spacing, strict=True)]
         finest = 1 << (len(self.params["convergence"]["iters"]) - 1)
@@ -115,6 +150,23 @@ class N4BiasFieldCorrection(ScaledProcessingPlugin):
     def highres_func(self, fullres: Array, upsampled: Any) -> Array:
         """The block, divided by the field."""
         return np.asarray(fullres * np.exp(-upsampled))
+
+
+def _simpleitk() -> Any:
+    try:
+        import SimpleITK as found
+    except ImportError:
+        raise ImportError('N4 needs SimpleITK: pip install "tinypyr[n4]"') from None
+    return found
+
+
+def _axes(grid: Grid) -> list[int]:
+    """Those along which there is a field: of space, and of more than one voxel."""
+    return [
+        a
+        for a, (name, n) in enumerate(zip(grid.axes, grid.shape, strict=True))
+        if n > 1 and name.lower() not in UNPOOLED
+    ]
 
 
 def coefficients_of(samples: NDArray[np.float64], spans: list[int]) -> NDArray[np.float64]:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import inspect
 import json
+import operator
+import os
+import pickle
+import sys
 import tempfile
+import threading
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import __version__
 from .._sampling import OPERATIONS
 from ..grid import Grid
 
@@ -101,19 +109,35 @@ class ScaledProcessingPlugin(ABC):
     def lowres_func(self, lowres: Array) -> Array | Field | tuple[Array | Field, ...]:
         """The field of the volume at low resolution: an array of the same shape, or a :class:`Field`.
 
-        A low resolution that is large lies in a file that is mapped into memory (``numpy.memmap``); :meth:`like` makes
+        ``lowres`` has the volume's dtype: means of integers are rounded, and unsigned ones wrap where one subtracts. A
+        low resolution that is large lies in a file that is mapped into memory (``numpy.memmap``); :meth:`like` makes
         more such arrays.
         """
 
     def highres_func(self, fullres: Array, upsampled: Any) -> Array:
         """A block of the volume, and the field there: what comes of them, of the same shape.
 
-        Blocks are numpy arrays. A plugin that asks them for what only arrays of dask have (``map_blocks``, say) is
-        called again with such.
+        Blocks are numpy arrays of the volume's dtype, of a million voxels at most, and must not be written to. A plugin
+        that asks them for what only arrays of dask have (``map_blocks``, say) is called again with such. Nothing but
+        ``params`` and the field is carried over from ``lowres_func``: other processes, and whoever goes on after an
+        interruption, have no more.
         """
         if self.operation not in OPERATIONS:
             raise TypeError(f"{self.name}: write highres_func, or say one of {', '.join(OPERATIONS)}")
         return COMPUTED[self.operation](fullres, upsampled)
+
+    def check(self, grid: Grid, dtype: np.dtype[Any], preserve_dtype: bool) -> None:  # noqa: B027 (may be left as it is)
+        """Refuse, before anything is read, what cannot be done.
+
+        Parameters
+        ----------
+        grid : Grid
+            Where the voxels of the low resolution will lie.
+        dtype : numpy.dtype
+            Of the volume.
+        preserve_dtype : bool
+            Whether that is what comes out, too.
+        """
 
     @staticmethod
     def like(lowres: Array, dtype: Any = None) -> Array:
@@ -151,6 +175,7 @@ class Plugin:
     fields: int
     params: Any  # as JSON, or as text
     code: str | None  # module:class by which other processes find it; None: they cannot
+    identity: str  # other text where its code or what it holds is another
 
     @classmethod
     def of(cls, plugin: Any, params: dict[str, Any]) -> Plugin:
@@ -192,30 +217,39 @@ class Plugin:
         kind = type(made)
         named = f"{kind.__module__}:{kind.__qualname__}"
         ours_alone = not plain or isinstance(made, tuple) or kind.__module__ == "__main__" or "<locals>" in named
-        return cls(name, made, low, high, operation, fields, as_json, None if ours_alone else named)
+        if not ours_alone and operation is None:  # (else it is not asked for anything there)
+            try:
+                ours_alone = _state(kind(**as_json)) != _state(made)
+            except Exception:
+                ours_alone = True
+        code = None if ours_alone else named
+        return cls(name, made, low, high, operation, fields, as_json, code, _identity(made, low, high))
 
     @classmethod
     def found(cls, code: str, params: dict[str, Any]) -> Plugin:
         """By the name that ``code`` gave it, in this process."""
-        module, _, name = code.partition(":")
-        kind: Any = importlib.import_module(module)
-        for part in name.split("."):
-            kind = getattr(kind, part)
-        return cls.of(kind, params)
+        return cls.of(imported(code), params)
+
+    def check(self, grid: Grid, dtype: np.dtype[Any], preserve_dtype: bool, masked: bool) -> None:
+        """Refuse, before anything is read, what cannot be done."""
+        if isinstance(self.given, ScaledProcessingPlugin):
+            self.given.check(grid, dtype, preserve_dtype)
+        elif masked and not _takes(self.lowres_func, "lowres_mask"):
+            raise TypeError(f"lowres_mask: the lowres_func of {self.name} takes none")
 
     def made_of(self, lowres: Array, grid: Grid, mask: NDArray[np.bool_] | None) -> list[Field]:
         """What ``lowres_func`` makes, checked."""
-        how = {}
-        if isinstance(self.given, ScaledProcessingPlugin):
-            self.given.lowres_grid, self.given.lowres_mask = grid, mask
-        elif mask is not None:
-            if not _takes(self.lowres_func, "lowres_mask"):
-                raise TypeError(f"lowres_mask: the lowres_func of {self.name} takes none")
-            how = {"lowres_mask": mask}
-        try:
-            made = self.lowres_func(lowres, **how)
-        except Exception as error:
-            raise PluginError(f"{self.name}: lowres_func failed: {type(error).__name__}: {error}") from error
+        how = {} if mask is None or isinstance(self.given, ScaledProcessingPlugin) else {"lowres_mask": mask}
+        with _ONE_AT_A_TIME:  # (an object may have been given twice)
+            if isinstance(self.given, ScaledProcessingPlugin):
+                self.given.lowres_grid, self.given.lowres_mask = grid, mask
+            try:
+                made = self.lowres_func(lowres, **how)
+            except Exception as error:
+                raise PluginError(f"{self.name}: lowres_func failed: {_told(error)}") from error
+            finally:
+                if isinstance(self.given, ScaledProcessingPlugin):
+                    self.given.lowres_grid = self.given.lowres_mask = None
         several = made if isinstance(made, tuple) else (made,)
         if len(several) != self.fields:
             raise PluginError(f"{self.name}: lowres_func made {len(several)} fields, where it says {self.fields}")
@@ -232,20 +266,27 @@ class Plugin:
                 f"{self.name}: lowres_func made {values.dtype} of shape {values.shape}; real numbers of shape "
                 f"{wanted} are needed"
             )
-        return told
+        if told.grid.axes != grid.axes:
+            raise PluginError(f"{self.name}: lowres_func made a field of axes {told.grid.axes}, not {grid.axes}")
+        return told if told.order is None else replace(told, order=operator.index(told.order))
 
     def block(self, full: Array, upsampled: tuple[Array, ...], where: str) -> Array:
         """What ``highres_func`` makes of a block, checked."""
         try:
             made = self._called(full, upsampled)
         except Exception as error:
-            told = f"highres_func failed at {where}: {type(error).__name__}: {error}"
-            raise PluginError(f"{self.name}: {told}") from error
-        if made.shape != full.shape:
-            raise PluginError(f"{self.name}: highres_func made shape {made.shape} at {where}, not {full.shape}")
+            raise PluginError(f"{self.name}: highres_func failed at {where}: {_told(error)}") from error
+        if made.shape != full.shape or made.dtype.kind not in "biuf":
+            raise PluginError(
+                f"{self.name}: highres_func made {made.dtype} of shape {made.shape} at {where}; real numbers of shape "
+                f"{full.shape} are needed"
+            )
         return made
 
     def _called(self, full: Array, upsampled: tuple[Array, ...]) -> Array:
+        full = full.view()
+        full.flags.writeable = False  # (it may be the caller's own)
+
         def call(full: Any, upsampled: tuple[Any, ...]) -> Array:
             made = self.highres_func(full, upsampled if self.fields > 1 else upsampled[0])
             return np.asarray(made.compute(scheduler="synchronous") if hasattr(made, "compute") else made)
@@ -266,6 +307,78 @@ class Plugin:
 
 
 _USUAL = ScaledProcessingPlugin.highres_func
+_ONE_AT_A_TIME = threading.RLock()
+_OURS = __name__.removesuffix("multires._plugins")
+
+
+def imported(code: str) -> Any:
+    """The class of a module, by ``module:class``; modules of the current folder are found, too."""
+    module, _, name = code.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+    except ModuleNotFoundError:
+        if os.getcwd() in sys.path:
+            raise
+        sys.path.insert(0, os.getcwd())
+        importlib.invalidate_caches()
+        found = importlib.import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _told(error: Exception) -> str:
+    """An error in a line: what it is, and the line of code, if it is none of ours."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = os.path.dirname(os.path.dirname(__file__))
+    where = next((frame for frame in reversed(frames) if not frame.filename.startswith(ours)), None)
+    at = "" if where is None else f" ({os.path.basename(where.filename)}, line {where.lineno})"
+    return f"{type(error).__name__}: {error}{at}"
+
+
+def _state(made: Any) -> bytes:
+    """What an object holds, but for what we give it."""
+    held = {key: value for key, value in getattr(made, "__dict__", {}).items() if not key.startswith("lowres_")}
+    try:
+        return pickle.dumps(held)
+    except Exception:
+        return repr(held).encode()
+
+
+def _identity(made: Any, *functions: Any) -> str:
+    found = hashlib.sha256(_state(made))
+    kinds = type(made).__mro__ if not isinstance(made, tuple) else ()
+    parts = [*functions, *(part for kind in kinds for _, part in sorted(vars(kind).items()))]
+    for part in parts:
+        function = getattr(part, "fget", None) or getattr(part, "__func__", part)
+        if not hasattr(function, "__code__"):
+            continue
+        if str(function.__module__).startswith(_OURS):
+            found.update(f"{function.__qualname__} {__version__}".encode())
+        else:
+            found.update(_code(function.__code__))
+            cells = [cell.cell_contents for cell in function.__closure__ or () if not _is_empty(cell)]
+            found.update(_held((function.__defaults__, function.__kwdefaults__, cells)))
+    return found.hexdigest()[:16]
+
+
+def _code(code: Any) -> bytes:
+    inner = b"".join(_code(part) if hasattr(part, "co_code") else repr(part).encode() for part in code.co_consts)
+    return bytes(code.co_code) + inner + repr(code.co_names).encode()
+
+
+def _is_empty(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is None
+    except ValueError:
+        return True
+
+
+def _held(values: Any) -> bytes:
+    try:
+        return pickle.dumps(values)
+    except Exception:  # a function, say
+        return b""
 
 
 def _takes(function: Callable[..., Any], name: str) -> bool:

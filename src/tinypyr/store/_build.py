@@ -174,7 +174,7 @@ def complete(
     blocks: Sequence[int] | None = None,
 ) -> Report:
     """Run a plan and finalize it, as :func:`build` does."""
-    numbers = None if blocks is None else _asked_for(todo, blocks)
+    numbers = asked_for(todo, blocks)
     runner = engine_for(todo, engine)  # refuses what it cannot do, before anything is created
     report, keeps = Report(todo), resume and blocks is None
     with _counting(progress) as tell, _under_claim(todo) as claim:
@@ -240,7 +240,7 @@ def run(
         todo = replace(todo, workers=min(todo.workers, _workers(workers)))
     if part is not None and blocks is not None:
         raise ValueError("part: not with blocks; choose one of them")
-    numbers = None if blocks is None else _asked_for(todo, blocks)
+    numbers: Sequence[int] | None = asked_for(todo, blocks)
     if part is not None:
         try:
             i, n = map(operator.index, part)
@@ -280,7 +280,10 @@ def finalize(todo: Plan) -> Report:
     return report
 
 
-def _asked_for(todo: Plan, blocks: Sequence[int]) -> list[int]:
+def asked_for(todo: Plan, blocks: Sequence[int] | None) -> list[int] | None:
+    """The numbers of blocks, checked; None of None."""
+    if blocks is None:
+        return None
     try:
         asked = sorted({operator.index(number) for number in blocks})
     except TypeError:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import concurrent.futures
 import functools
 import multiprocessing
+import os
+import threading
 import uuid
 from collections.abc import Collection, Iterable
 from typing import Any, Protocol
@@ -84,7 +86,7 @@ class Processes:
     def _begin(self) -> concurrent.futures.ProcessPoolExecutor:
         # spawned: TensorStore's threads do not survive a fork
         context = multiprocessing.get_context("spawn")
-        return concurrent.futures.ProcessPoolExecutor(self._workers, mp_context=context)
+        return concurrent.futures.ProcessPoolExecutor(self._workers, mp_context=context, initializer=_end_with_parent)
 
     def submit(self, number: int) -> Any:
         try:
@@ -117,6 +119,18 @@ class Processes:
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """In a process of a pool: end when who began it has, however that ended."""
+
+    def watch() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 class Dask:

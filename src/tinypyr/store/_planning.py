@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import _arrays
+from .._nifti import is_nifti
 from .._sizes import bytes_of
 from ..grid import Grid, cumulative, factors_between
 from ..pooling import METHODS, ROUNDINGS, TIES, _check_array, _checked_ignore, _choice
@@ -234,7 +235,7 @@ def from_text(text: str, name: str) -> Plan:
         if isinstance(arguments.get(read), dict):
             try:
                 arguments[read] = _arrays.remade(arguments[read])
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, ImportError, AttributeError) as error:
                 raise StoreError(f"{name} is out of date ({read}: {error}); plan again") from None
     made = plan(**arguments, grid=grid)
     if made.fingerprint != fingerprint:
@@ -320,7 +321,7 @@ def _difference(begun: dict[str, Any], made: Plan) -> str:
     """In what another plan of the same target differs."""
 
     def told(described: dict[str, Any]) -> dict[str, Any]:
-        return {**described, "view": None, **(described.get("view") or {})}
+        return {**described, "view": None, **(described.get("view") or {}), "field": None}
 
     here, there = told(made.describe()), told(begun.get("plan", {}))
     differs = [key for key in here if there.get(key) != here[key] and key not in ("memory", "workers", "leaf")]
@@ -387,6 +388,8 @@ def _target(read: Source, target: Any) -> tuple[Place, bool]:
             raise ValueError(f"target: needed where the source is {read.name}, beside which no levels can be")
         place = volume.place
     else:
+        if is_nifti(target):
+            raise ValueError(f"target: {os.fspath(target)}: NIfTI is read, and not written; name a store")
         place = Place.at(target)
     if volume is not None and place.url == volume.place.url:
         if volume.attributes.get("array"):

@@ -58,7 +58,9 @@ class Source:
         """What the voxels are, where that is known."""
         if self.volume is not None:
             return self.volume.kind
-        return "labels" if getattr(self._array, "holds_labels", False) else None
+        if getattr(self._array, "holds_labels", False):
+            return "labels"
+        return "image" if getattr(self._array, "kind", None) == "image" else None
 
     def stamp(self) -> bytes:
         """Other bytes where the files that are read have changed, or the corners of an array that lies in none."""
@@ -172,10 +174,9 @@ def open_source(source: Any, grid: Grid | None = None) -> Source:
     placed = grid or (Grid(shape) if recipe is None else source.grid)
     if placed.shape != shape:
         raise ValueError(f"grid: of shape {placed.shape}, but the source has shape {shape}")
-    unit = _arrays.write_unit(source)
-    shards = unit if chunks and unit != chunks and len(shape) == len(unit or ()) else None
-    if shards and any(a % b for a, b in zip(shards, chunks or (), strict=True)):
-        shards = None
+    shards = None  # (but where a view says what its source has)
+    if recipe is not None and chunks and getattr(source, "shards", None) not in (None, chunks):
+        shards = None if any(a % b for a, b in zip(source.shards, chunks, strict=True)) else tuple(source.shards)
     return Source(placed, dtype, Layout(chunks or default_chunks(placed), shards), source, chunks, recipe=recipe)
 
 
