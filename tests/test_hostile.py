@@ -128,6 +128,14 @@ def test_a_noted_value_that_no_voxel_has(noted: Any, good: Path, tmp_path: Path)
         store.check(tmp_path / "store")
 
 
+@pytest.mark.parametrize("noted", [None, 5, "yx", [3, None, "y"], ["x", "x", "q"]])
+def test_a_noted_order_that_is_none(noted: Any, good: Path, tmp_path: Path) -> None:
+    """Then it is that of the axes."""
+    shutil.copytree(good, tmp_path / "store")
+    spoil(tmp_path / "store", "zarr.json", (*ENTRY, "metadata", "order"), noted)
+    assert not store.check(tmp_path / "store")
+
+
 def test_a_decompression_bomb(tmp_path: Path) -> None:
     """A chunk of 4 KiB whose bytes unpack to 3 GiB."""
     array = np.ones((64, 64), np.uint8)

@@ -94,7 +94,9 @@ class Volume:
     def order(self) -> tuple[str, ...]:
         """Its axes, in the order in which ties were broken."""
         axes = self.grids[0].axes
-        first = [axis for axis in self.notes.get("order", ()) if axis in axes]
+        noted = self.notes.get("order")
+        listed = dict.fromkeys(axis for axis in noted if isinstance(axis, str)) if isinstance(noted, list) else ()
+        first = [axis for axis in listed if axis in axes]
         return (*first, *(axis for axis in axes if axis not in first))
 
 
