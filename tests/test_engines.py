@@ -71,13 +71,40 @@ def test_a_process_that_dies_is_replaced(base: Path, alone: Files, tmp_path: Pat
     assert same(files(tmp_path / "t")) == alone
 
 
-def _children() -> list[int]:
-    """Processes that this one's pool runs."""
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are found as Linux lists them")
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_who_began_them(how: signal.Signals, base: Path, tmp_path: Path) -> None:
+    """They do not wait for work that nobody will give them, nor hold the pipe that somebody reads."""
+    command = [sys.executable, "-m", "tinypyr", "build", str(base), str(tmp_path / "t"), "--engine", "processes"]
+    command += ["--factor", "2", "--levels", "4", "--method", "mode", "--block", "1", "--progress", "json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as building:
+        assert building.stdout is not None
+        building.stdout.readline()  # the first block is done
+        workers = _children(building.pid)
+        assert workers
+        building.send_signal(how)
+        building.communicate()  # (ends when nobody holds the pipe any more)
+    deadline = time.monotonic() + 60
+    while any(_is_alive(worker) for worker in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _children(of: int | None = None) -> list[int]:
+    """Processes that a pool runs: this one's, or another's."""
     found = []
+    wanted = os.getpid() if of is None else of
     for folder in Path("/proc").iterdir():
         try:
             parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == os.getpid() and b"spawn_main" in (folder / "cmdline").read_bytes():
+            if parent == wanted and b"spawn_main" in (folder / "cmdline").read_bytes():
                 found.append(int(folder.name))
         except (OSError, ValueError, IndexError):
             continue
