@@ -83,6 +83,9 @@ if [ "$what" != thread ]; then
   echo "== C++ tests, address and undefined-behaviour sanitizers, leaks"
   # every second case: the sanitizers look at each line that runs, not at each combination of arguments
   ASAN_OPTIONS=detect_leaks=1 "$work/address/tinypyr_cpp_tests" 2
+  # a minute of cases out of random bytes, beside the Python suite (tests/fuzz.sh looks for them with libFuzzer)
+  "$work/address/tinypyr_cpp_tests" fuzz "${TINYPYR_FUZZ_SECONDS:-60}" >"$work/fuzz.log" 2>&1 &
+  fuzzing=$!
 
   echo "== Python suite, address and undefined-behaviour sanitizers"
   rm -rf "$work/package" "$work/tree" "$work"/report.*
@@ -114,5 +117,7 @@ if [ "$what" != thread ]; then
   for report in "$work"/report.*; do
     [ ! -e "$report" ] || { head -n 60 "$report" && failed=1; }
   done
+  wait "$fuzzing" || failed=1
+  cat "$work/fuzz.log"
   exit "$failed"
 fi
