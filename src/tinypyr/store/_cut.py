@@ -25,7 +25,7 @@ MAX_FOOTPRINT = 1 << 31
 #: is being written.
 LEAF_SHARE = 6
 #: The same of an array that is made where it is read: what it is made of, too.
-VIEW_SHARE = 9
+VIEW_SHARE = 12
 
 
 def cut_up(
