@@ -8,3 +8,9 @@ UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, Arith
 
 class StoreError(Exception):
     """A store cannot be read, or not be written; the message names it and says what to do."""
+
+
+def brief(error: BaseException) -> str:
+    """An error as it is, but for what nobody would read to its end."""
+    text = repr(error)
+    return text if len(text) <= 300 else f"{text[:300]}..."

@@ -19,7 +19,7 @@ from .._sizes import bytes_of
 from ..grid import Grid, cumulative, factors_between
 from ..pooling import METHODS, ROUNDINGS, TIES, _check_array, _checked_ignore, _choice
 from ._cut import cut_up
-from ._errors import StoreError
+from ._errors import StoreError, brief
 from ._place import Place
 from ._plan import Box, Extents, Plan
 from ._scratch import FOLDER, unsealed
@@ -230,7 +230,7 @@ def from_text(text: str, name: str) -> Plan:
         grid = arguments.pop("grid", None)
         grid = None if grid is None else Grid(**grid)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise StoreError(f"{name} is no plan that tinypyr has saved: {error!r}") from None
+        raise StoreError(f"{name} is no plan that tinypyr has saved: {brief(error)}") from None
     for read in ("source", "mask"):
         if isinstance(arguments.get(read), dict):
             try:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .. import _arrays
 from .._nifti import Nifti, is_nifti
 from ..grid import Grid, factors_between, reordered, replace_grid
-from ._errors import UNREADABLE, StoreError
+from ._errors import UNREADABLE, StoreError, brief
 from ._place import Place, open_array
 from ._scratch import Scratch
 from ._volume import Layout, Volume
@@ -106,7 +106,7 @@ def open_volume(place: Place) -> Volume:
             try:
                 return _with_offsets(format.read(place))
             except UNREADABLE as error:
-                raise StoreError(f"{place.name}: its metadata cannot be understood: {error!r}") from None
+                raise StoreError(f"{place.name}: its metadata cannot be understood: {brief(error)}") from None
     if Scratch(place).plan() is not None:
         raise StoreError(f"{place.name}: a build has begun here and not ended; go on with it, or finalize its plan")
     keys = "zarr.json, .zattrs, .zarray, attributes.json or info"

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ...grid import Grid
 from ...pooling import MAX_LEVELS
-from .._errors import UNREADABLE, StoreError
+from .._errors import UNREADABLE, StoreError, brief
 from .._place import Place
 from .._volume import inside
 
@@ -102,7 +102,7 @@ def parse(
         notes = entry.get("metadata") if isinstance(entry.get("metadata"), dict) else {}
         return grids, paths, {**notes, "method": entry.get("type")}
     except UNREADABLE as error:
-        raise StoreError(f"{name}: its multiscales metadata cannot be understood: {error!r}") from None
+        raise StoreError(f"{name}: its multiscales metadata cannot be understood: {brief(error)}") from None
 
 
 def multiscales(

@@ -10,7 +10,7 @@ import copy
 from typing import Any
 
 from ...grid import Grid, replace_grid
-from .._errors import UNREADABLE, StoreError
+from .._errors import UNREADABLE, StoreError, brief
 from .._place import Place
 from .._volume import Layout, Made, Volume, array_per_folder, as_the_base
 
@@ -73,7 +73,7 @@ def read(place: Place) -> Volume:
         entry = (root.get("multiscales") or [{}])[0]
         notes = {**(entry.get("metadata") or {}), "method": entry.get("type")}
     except UNREADABLE as error:
-        raise StoreError(f"{place.name}: its resolution cannot be understood: {error!r}") from None
+        raise StoreError(f"{place.name}: its resolution cannot be understood: {brief(error)}") from None
     paths = [f"s{k}" for k in range(len(metas))]
     return Volume("n5", place, grids, paths, base["dataType"], layout_of(base), None, root, notes)
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from ...grid import Grid
-from .._errors import UNREADABLE, StoreError
+from .._errors import UNREADABLE, StoreError, brief
 from .._place import Place
 from .._volume import Layout, Made, Volume, inside
 
@@ -67,7 +67,7 @@ def read(place: Place) -> Volume:
             info.get("tinypyr", {}),
         )
     except UNREADABLE as error:
-        raise StoreError(f"{place.name}/info cannot be understood: {error!r}") from None
+        raise StoreError(f"{place.name}/info cannot be understood: {brief(error)}") from None
 
 
 def at_level(layout: Layout, grid: Grid) -> Layout:
