@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import subprocess
@@ -1043,3 +1044,28 @@ def test_more_of_the_command(em: tuple[Path, Array], tmp_path: Path, capsys: pyt
         assert not (tmp_path / "bad").exists(), arguments
     with pytest.raises(ValueError, match=r"target: .*x\.nii\.gz: NIfTI is read, and not written"):
         apply_scaled_processing(source, Identity, 2, target=tmp_path / "x.nii.gz")
+
+
+class Keeps(ScaledProcessingPlugin):
+    """With a set among its constants."""
+
+    def lowres_func(self, lowres: Array) -> Array:
+        return lowres * (1.0 if self.params["a"] in {"one", "two", "three", "four"} else 2.0)
+
+    def highres_func(self, fullres: Array, upsampled: Array) -> Array:
+        return upsampled
+
+
+def test_a_plugin_is_the_same_in_other_processes() -> None:
+    """Whatever the order of its sets there, and whether two of its texts are one object."""
+    script = "import sys; sys.path.insert(0, sys.argv[1]); from test_multires import Keeps; from tinypyr.multires._plugins import Plugin; "
+    script += "made = Plugin.of(Keeps, {'a': 'one', 'b': 'one'}); print(made.identity, made.code)"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", script, str(Path(__file__).parent)],
+            check=True, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2", "3")
+    }  # fmt: skip
+    assert len(told) == 1
+    assert told.pop().split()[1] == "test_multires:Keeps"

@@ -92,8 +92,7 @@ class Sampling:
     still: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        if isinstance(self.order, bool) or not isinstance(self.order, (int, np.integer)) or not 0 <= self.order <= 5:
-            raise ValueError(f"order: {self.order!r} is none of 0 (nearest), 1 (linear), 2, 3, 4, 5")
+        checked_order(self.order)
         if not isinstance(self.mode, str) or self.mode not in _NUMBERS:
             raise ValueError(f"mode: {self.mode!r} is none of {', '.join(_NUMBERS)}")
         if not isinstance(self.cval, (numbers.Number, np.bool_)):
@@ -104,8 +103,6 @@ class Sampling:
             raise ValueError(f"cval: {self.cval!r} is beyond all floats") from None
         if isinstance(self.cval, (complex, np.complexfloating)) and self.dtype.kind != "c":
             raise ValueError(f"cval: {self.cval!r} is complex, but the input is {self.dtype}")
-        if self.order > 1:
-            ndimage("order: 2 to 5 need")
         if core is None:
             raise ImportError("tinypyr: values between voxels need the compiled core; install it with a C++17 compiler")
 
@@ -395,6 +392,14 @@ def filtered(
             made[along] = spline_filter1d(made[along], order, axis, np.float64, within)
             at += stop - start
     return made
+
+
+def checked_order(order: Any) -> None:
+    """Refuse what is no order of a spline, or one that needs what is not installed."""
+    if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or not 0 <= order <= 5:
+        raise ValueError(f"order: {order!r} is none of 0 (nearest), 1 (linear), 2, 3, 4, 5")
+    if order > 1:
+        ndimage("order: 2 to 5 need")
 
 
 def ndimage(wanted: str) -> Any:

@@ -1,8 +1,10 @@
-"""Numbers of bytes, as people write them."""
+"""Numbers of bytes and of workers, as people write them."""
 
 from __future__ import annotations
 
 import math
+import operator
+import os
 import re
 
 
@@ -15,6 +17,15 @@ def bytes_of(given: int | str, name: str = "memory", least: int = 1 << 20) -> in
         if value >= least:
             return value
     raise ValueError(f"{name}: {given!r} is no size of {size_text(least)} or more, such as '512MiB'")
+
+
+def workers_of(given: int | None) -> int:
+    """An argument as how many work at once; None: as many as there are cores for this process."""
+    if given is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if isinstance(given, bool) or not hasattr(given, "__index__") or not 1 <= given <= 1024:
+        raise ValueError(f"workers: {given!r} is not a number between 1 and 1024")
+    return operator.index(given)
 
 
 def size_text(count: float) -> str:

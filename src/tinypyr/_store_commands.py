@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ._levels import taken_for_labels
 from ._resample import Resampled
 from .grid import Grid
 
@@ -368,7 +369,6 @@ def _source(arguments: argparse.Namespace) -> Any:
     import numpy as np
 
     from . import store
-    from .store._planning import taken_for_labels
 
     given = {name: getattr(arguments, name) for name in ("like", "spacing", "transform", "order", "no_antialias")}
     if all(value is None or value is False for value in given.values()):

@@ -18,8 +18,8 @@ from .. import _arrays
 from .._levels import levels_of
 from .._picture import PANEL, U8, contrast, grey, plane, png, side_by_side, write_whole
 from .._resample import Resampled
-from .._sampling import Combined, ndimage
-from .._sizes import bytes_of
+from .._sampling import Combined, checked_order
+from .._sizes import bytes_of, workers_of
 from .._terminal import Line
 from ..grid import UNPOOLED, Grid
 from ..pooling import Factor
@@ -255,10 +255,8 @@ class Applied:
                 raise TypeError(f"{name}: {value!r} is neither True nor False")
         if use_temp_zarr is False and temp_zarr_path is not None:
             raise ValueError("temp_zarr_path: with use_temp_zarr=False no store is kept; leave one of them out")
-        if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or not 0 <= order <= 5:
-            raise ValueError(f"order: {order!r} is none of 0 (nearest), 1 (linear), 2, 3, 4, 5")
-        if workers is not None and (isinstance(workers, bool) or not hasattr(workers, "__index__") or workers < 1):
-            raise ValueError(f"workers: {workers!r} is not a number of 1 or more")
+        checked_order(order)
+        self._memory, self._workers = bytes_of(memory), workers_of(workers)
         self._plugin = Plugin.of(plugin, params)
         found = levels_of(source, source_grid)
         self._base = base = found[0]
@@ -270,11 +268,7 @@ class Applied:
         self._low = LowResolution(found, factor, lowres)
         self._mask = mask_of(lowres_mask, self._low.grid)
         self._order, self._keeps = int(order), bool(preserve_dtype)
-        if self._order > 1:
-            ndimage("order: 2 to 5 need")
         self._plugin.check(self._low.grid, base.dtype, self._keeps, self._mask is not None)
-        self._memory = bytes_of(memory)
-        self._workers = workers or os.cpu_count() or 1
         self.grid, self.shape, self.ndim = base.grid, base.grid.shape, base.grid.ndim
         self.holds_labels, self.kind = base.holds_labels, base.kind
         self.chunks = _arrays.read_chunks(base.array) if base.order is None else None

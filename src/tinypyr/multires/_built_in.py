@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import itertools
-import os
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .._sampling import ndimage
+from .._sizes import workers_of
 from ..grid import UNPOOLED, Grid
 from ._plugins import Array, Field, ScaledProcessingPlugin, computed, empty
 
@@ -237,7 +237,7 @@ def _blurred(volume: Array, sigma: Any, mode: str, units: str, grid: Grid | None
             raise ValueError("units: 'world' needs the grid, which apply_scaled_processing gives")
         per_axis = per_axis / np.array(grid.scale)
     along = ndimage("this plugin needs").gaussian_filter1d
-    hands = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    hands = workers_of(None)
     filled = volume
     with concurrent.futures.ThreadPoolExecutor(hands) as pool:  # as gaussian_filter does it, lines on several threads
         for axis, width in enumerate(per_axis.tolist()):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _arrays
-from .._levels import Level, Pooled, levels_of
+from .._levels import Level, Pooled, levels_of, taken_for_labels
 from .._resample import Resampled
 from ..grid import UNPOOLED, Grid
 from ..pooling import Factor, _one_factor
@@ -50,10 +50,8 @@ class LowResolution:
 
     def __init__(self, levels: list[Level], factor: tuple[int, ...], lowres: Any) -> None:
         base = levels[0]
-        self.grid, self._weight = base.grid.level(factor), 1
-        labels = base.holds_labels or (
-            base.kind is None and base.dtype in (np.uint32, np.uint64)
-        )  # as a store takes them
+        self.grid = base.grid.level(factor)
+        labels = base.holds_labels or taken_for_labels(base.kind, base.dtype)
         self.method = "mode" if labels else "mean"
         #: The array that was given, if one was.
         self.given = None if isinstance(lowres, (int, np.integer)) else lowres
@@ -74,19 +72,17 @@ class LowResolution:
             level = next((level for level in levels if level.grid == self.grid), None)
             if level is None:
                 level = Pooled(base, factor, self.method)
-                self._weight = math.prod(factor)
         self._level = level
-        made_here = isinstance(level, Pooled)
-        self._factor = factor if made_here else (1,) * base.grid.ndim
-        array = base if made_here else level
-        self._chunked = None if array.order is not None else array.array
-        self.dtype = base.dtype if isinstance(level, Pooled) else level.dtype
+        read = base if isinstance(level, Pooled) else level  # what voxels are read of, and how many for one
+        self._factor = factor if isinstance(level, Pooled) else (1,) * base.grid.ndim
+        self._chunked = None if read.order is not None else read.array
+        self.dtype = read.dtype
 
     def read(self, memory: int, workers: int, tell: Tell) -> Array:
         """All of it, made of a part at a time; mapped from a file if it takes much of the memory."""
         everything = math.prod(self.grid.shape) * self.dtype.itemsize
         made = empty(self.grid.shape, self.dtype, everything > memory // 8)
-        most = min(_READ_AT_ONCE, memory // (4 * workers * self.dtype.itemsize)) // self._weight
+        most = min(_READ_AT_ONCE, memory // (4 * workers * self.dtype.itemsize)) // math.prod(self._factor)
         parts = list(self._parts(max(1, most)))
 
         def fill(part: Box) -> None:

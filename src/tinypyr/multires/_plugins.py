@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import io
 import json
 import operator
 import os
@@ -339,10 +340,7 @@ def _told(error: Exception) -> str:
 def _state(made: Any) -> bytes:
     """What an object holds, but for what we give it."""
     held = {key: value for key, value in getattr(made, "__dict__", {}).items() if not key.startswith("lowres_")}
-    try:
-        return pickle.dumps(held)
-    except Exception:
-        return repr(held).encode()
+    return _pickled(held) or repr(held).encode()
 
 
 def _identity(made: Any, *functions: Any) -> str:
@@ -358,13 +356,18 @@ def _identity(made: Any, *functions: Any) -> str:
         else:
             found.update(_code(function.__code__))
             cells = [cell.cell_contents for cell in function.__closure__ or () if not _is_empty(cell)]
-            found.update(_held((function.__defaults__, function.__kwdefaults__, cells)))
+            found.update(_pickled((function.__defaults__, function.__kwdefaults__, cells)))
     return found.hexdigest()[:16]
 
 
 def _code(code: Any) -> bytes:
-    inner = b"".join(_code(part) if hasattr(part, "co_code") else repr(part).encode() for part in code.co_consts)
-    return bytes(code.co_code) + inner + repr(code.co_names).encode()
+    def told(part: Any) -> bytes:
+        if hasattr(part, "co_code"):
+            return _code(part)
+        # (the order of a set is that of a process)
+        return repr(sorted(map(repr, part)) if isinstance(part, frozenset) else part).encode()
+
+    return bytes(code.co_code) + b"".join(map(told, code.co_consts)) + repr(code.co_names).encode()
 
 
 def _is_empty(cell: Any) -> bool:
@@ -374,11 +377,16 @@ def _is_empty(cell: Any) -> bool:
         return True
 
 
-def _held(values: Any) -> bytes:
+def _pickled(values: Any) -> bytes:
+    """Equal for what is equal, whether its parts are one object or several; nothing for what cannot be told."""
+    stream = io.BytesIO()
+    pickler = pickle.Pickler(stream)
+    pickler.fast = True  # (no references to what came before)
     try:
-        return pickle.dumps(values)
-    except Exception:  # a function, say
+        pickler.dump(values)
+    except Exception:  # a function, say, or what holds itself
         return b""
+    return stream.getvalue()
 
 
 def _takes(function: Callable[..., Any], name: str) -> bool:

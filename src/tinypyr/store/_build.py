@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .._sizes import size_text
+from .._sizes import size_text, workers_of
 from .._terminal import Line
 from ..grid import reordered
 from ..pooling import Array
@@ -22,7 +22,7 @@ from ._claim import Claim
 from ._engines import TRIES, Engine, engine_for
 from ._errors import StoreError
 from ._plan import Plan
-from ._planning import _workers, plan, state_of
+from ._planning import plan, state_of
 from ._volume import Made
 from .formats import FORMATS
 
@@ -237,7 +237,7 @@ def run(
     if not isinstance(todo, Plan):
         raise TypeError(f"todo: {type(todo).__name__} is no Plan; load a file of one first")
     if workers is not None:
-        todo = replace(todo, workers=min(todo.workers, _workers(workers)))
+        todo = replace(todo, workers=min(todo.workers, workers_of(workers)))
     if part is not None and blocks is not None:
         raise ValueError("part: not with blocks; choose one of them")
     numbers: Sequence[int] | None = asked_for(todo, blocks)

@@ -14,8 +14,9 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import _arrays
+from .._levels import taken_for_labels
 from .._nifti import is_nifti
-from .._sizes import bytes_of
+from .._sizes import bytes_of, workers_of
 from ..grid import Grid, cumulative, factors_between
 from ..pooling import METHODS, ROUNDINGS, TIES, _check_array, _checked_ignore, _choice
 from ._cut import cut_up
@@ -179,7 +180,7 @@ def plan(
             unit = level_array(volume, number).chunk_layout.write_chunk.shape
             layouts[number] = replace(layout, chunks=tuple(unit[a] for a in at), shards=None)
     budget = bytes_of(memory)
-    hands = _workers(workers)
+    hands = workers_of(workers)
     copies = not in_place and not link
     wanted = None if block is None else bytes_of(block, "block", 1)
     carries = recursive or made_by not in ("median", "stride")
@@ -401,11 +402,6 @@ def _target(read: Source, target: Any) -> tuple[Place, bool]:
     return place, False
 
 
-def taken_for_labels(kind: str | None, dtype: str) -> bool:
-    """Whether voxels are labels, as far as can be told."""
-    return kind == "labels" or (kind is None and dtype in ("uint32", "uint64"))
-
-
 def _method(method: str, kind: str | None, dtype: np.dtype[Any], force: bool) -> str:
     if method == "auto":
         return "mode" if taken_for_labels(kind, dtype.name) else "mean"
@@ -456,11 +452,3 @@ def _paths(volume: Volume | None, format: str, grids: list[Grid]) -> list[str]:
     stem = first.rstrip("0123456789")
     start = int(first[len(stem) :]) if first[len(stem) :] else 0
     return [first, *(f"{stem}{start + k}" for k in range(1, len(grids)))]
-
-
-def _workers(workers: int | None) -> int:
-    if workers is None:
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if isinstance(workers, bool) or not hasattr(workers, "__index__") or not 1 <= workers <= 1024:
-        raise ValueError(f"workers: {workers!r} is not a number between 1 and 1024")
-    return operator.index(workers)
