@@ -1058,8 +1058,11 @@ class Keeps(ScaledProcessingPlugin):
 
 def test_a_plugin_is_the_same_in_other_processes() -> None:
     """Whatever the order of its sets there, and whether two of its texts are one object."""
-    script = "import sys; sys.path.insert(0, sys.argv[1]); from test_multires import Keeps; from tinypyr.multires._plugins import Plugin; "
-    script += "made = Plugin.of(Keeps, {'a': 'one', 'b': 'one'}); print(made.identity, made.code)"
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from test_multires import Keeps; "
+        "from tinypyr.multires._plugins import Plugin; "
+        "made = Plugin.of(Keeps, {'a': 'one', 'b': 'one'}); print(made.identity, made.code)"
+    )
     told = {
         subprocess.run(
             [sys.executable, "-c", script, str(Path(__file__).parent)],
