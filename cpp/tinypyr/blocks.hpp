@@ -1,9 +1,10 @@
 // Modes, a block at a time: all levels of a block of some hundred voxels in one go.
 //
-// A block's labels get ranks in the order in which they are met. Each rank has a row of marks, one byte per voxel: 1
-// where the voxel has that label. Marks summed up the levels are the votes of that label in every footprint, and the most
-// votes win. Voxels are laid out so that every footprint of every level is one run: summing is then adding neighbours,
-// the same for any dimension and factor, and many marks (of many blocks) are summed in one call.
+// A block is made of cells: voxels of the first level where that has been pooled already (halves.hpp), else voxels of the
+// base. Most cells hold one label; the others' voxels are looked at one by one. Labels get ranks in the order in which
+// they are met. The votes of four ranks lie side by side in one number, so the votes in a footprint are the sum of such
+// numbers, and the most votes win. For summing, cells are put in an order in which what is added at any level are a few
+// rows of one length, whatever the dimension and the factors.
 #pragma once
 
 #include <algorithm>
@@ -24,13 +25,15 @@ constexpr int max_ranks = 32;
 
 class Blocks {
  public:
-  Blocks(const Options& options, u64 ignore) : options_(options), ignore_(ignore) {}
+  Blocks(const Options& options, u64 ignore) : options_(options), ignore_(ignore) {
+    for (int lane = 0; lane < 4; ++lane) units_[max_ranks + lane] = u64{1} << 16 * lane;
+  }
 
-  // How many levels a block holds: 0 where the footprints of the first are too large. Levels before `written` are written
-  // by others.
-  int plan(const Problem& p, int written) {
+  // How many levels a block holds: 0 where the footprints of the first are too large. halved: others write the first level,
+  // before its blocks are added.
+  int plan(const Problem& p, bool halved) {
     problem_ = &p;
-    written_ = written;
+    first_ = halved ? 1 : 0;
     levels_ = 0;
     i64 voxels = 1;
     for (; levels_ < p.levels; ++levels_) {
@@ -63,7 +66,16 @@ class Blocks {
       }
     }
     voxels_ = voxels;
-    for (int axis = 0; axis < p.ndim; ++axis) span_[axis] = top.total[axis] * group_[axis];
+    cell_voxels_ = 1;
+    for (int axis = 0; axis < p.ndim; ++axis) {
+      span_[axis] = top.total[axis] * group_[axis];
+      cell_[axis] = halved ? p.level[0].total[axis] : 1;
+      cells_up_[axis] = top.total[axis] / cell_[axis];
+      cell_voxels_ *= cell_[axis];
+    }
+    cells_ = voxels_ / cell_voxels_;
+    for (int lane = 0; lane < 4; ++lane)
+      cell_units_[max_ranks + lane] = units_[max_ranks + lane] * static_cast<u64>(cell_voxels_);
     lay_out();
     ignore_value_ = ignore_;
     if (!p.codec.is_identity()) p.rows().decode(&ignore_value_, 1, p.codec);
@@ -74,187 +86,358 @@ class Blocks {
   // Voxels of level levels - 1 that a block holds along an axis.
   i64 group(int axis) const { return group_[axis]; }
 
-  bool allocate() {
-    // marks of as many blocks as fit the first-level cache, their sums, and the voxels of one block
-    room_ = max_ranks + batch_bytes / voxels_;
-    i64 bytes = round_up(room_ * voxels_) + 2 * round_up(2 * room_ * voxels_) + 2 * round_up(8 * voxels_) +
-                round_up(voxels_) + 2 * round_up(8 * room_) + room_ * static_cast<i64>(sizeof(Pending)) + 64;
-    for (int k = 0; k < levels_; ++k) bytes += round_up(2 * room_ * outputs_[k]);
+  // tile: how many cells there are along each axis where their first level is made in turns.
+  bool allocate(const i64* tile) {
+    const Problem& p = *problem_;
+    i64 flags = first_;
+    for (int axis = 0; axis < p.ndim && halved(); ++axis) {
+      flag_stride_[axis] = flags;
+      flags *= tile[axis];
+    }
+    const i64 looked_at = halved() ? in_steps(voxels_, rank_stretch) : 0;
+    cells_room_ = in_steps(cells_, rank_stretch);
+    const i64 entries = cells_room_ + looked_at;
+    outputs_room_ = in_steps(std::max<i64>(1, out_start_[levels_]), 8);
+    const i64 bytes = round_up(entries * p.codec.width) + 2 * round_up(entries) + round_up(2 * entries) +
+                      round_up(max_ranks / 4 * 8 * outputs_room_) + round_up(flags);
     if (!memory_.reserve(bytes)) return false;
+    std::memset(memory_.data(), 0, static_cast<std::size_t>(bytes));
     char* at = memory_.data();
     const auto take = [&](i64 wanted) {
       char* start = at;
       at += round_up(wanted);
       return start;
     };
-    marks_ = reinterpret_cast<u8*>(take(room_ * voxels_));
-    spare_[0] = reinterpret_cast<u16*>(take(2 * room_ * voxels_));
-    spare_[1] = reinterpret_cast<u16*>(take(2 * room_ * voxels_));
-    block_ = take(8 * voxels_);
-    strip_ = take(8 * voxels_);
-    seen_ = reinterpret_cast<u8*>(take(voxels_));
-    keys_ = reinterpret_cast<u64*>(take(8 * room_));
-    values_ = reinterpret_cast<u64*>(take(8 * room_));
-    pending_ = reinterpret_cast<Pending*>(take(room_ * static_cast<i64>(sizeof(Pending))));
-    for (int k = 0; k < levels_; ++k) votes_[k] = reinterpret_cast<u16*>(take(2 * room_ * outputs_[k]));
+    entries_ = take(entries * p.codec.width);
+    codes_ = reinterpret_cast<u8*>(take(entries));
+    same_ = reinterpret_cast<u8*>(take(entries));
+    places_ = reinterpret_cast<u16*>(take(2 * entries));
+    votes_ = reinterpret_cast<u64*>(take(max_ranks / 4 * 8 * outputs_room_));
+    flags_ = reinterpret_cast<u8*>(take(flags));
+    std::memset(same_, 1, static_cast<std::size_t>(entries));
+    std::memset(codes_, nobody, static_cast<std::size_t>(entries));
+    std::fill(votes_, votes_ + outputs_room_, u64{1});  // behind the last output: not contested
+    for (i64 i = 0; i < cells_; ++i) places_[i] = cell_place_[i];
+    lay_out_rows();
     return true;
   }
 
-  // Take the block that starts at these coordinates (of level levels - 1). done(slot, labels, count) is told its labels,
-  // now or in a later call, if there are levels above. False: it has too many labels, and is left to others.
+  // Where whoever makes the first level says which of its voxels are all of one label, and how its axes lie there; the
+  // first of these voxels' coordinates (of the whole).
+  u8* flags() const { return flags_; }
+  const i64* flag_stride() const { return flag_stride_; }
+  void start_tile(const i64* origin) { std::copy(origin, origin + problem_->ndim, tile_origin_); }
+
+  // Take the block that starts at these coordinates (of level levels - 1); done(labels, count) is told its labels, if there
+  // are levels above. False: it has too many labels, and is left to others.
   template <class Done>
-  bool add(const i64* at, i64 slot, Done done) {
+  bool add(const i64* at, Done done) {
     const Problem& p = *problem_;
-    const Level& top = p.level[levels_ - 1];
-    if (used_ + max_ranks > room_) flush(done);
-    Pending& block = pending_[pending_count_];
-    block.slot = slot;
-    block.first = used_;
-    block.whole = true;
-    block.position = 0;
-    const char* start = p.in;
-    for (int axis = 0; axis < p.ndim; ++axis) {
-      block.at[axis] = at[axis];
-      const i64 from = (top.origin[axis] + at[axis]) * top.total[axis] - p.origin[axis];  // in voxels at hand
-      block.low[axis] = std::max<i64>(0, -from);
-      block.high[axis] = std::min(span_[axis], p.extent[axis] - from);
-      block.whole = block.whole && block.low[axis] == 0 && block.high[axis] == span_[axis];
-      block.position += from * p.weight[axis];
-      start += from * p.stride[axis];
+    locate(at);
+    if (!halved() && (ahead_ != 2 * line || (block_.cells - p.in) % line < span_[0] * p.codec.width))
+      for (i64 row = 0; row < row_count_; ++row) prefetch_to_second(block_.cells + rows_[row] + ahead_);
+    with_unsigned(p.codec.width, [&](auto u) { gather<decltype(u)>(); });
+    const i64 entries = in_steps(cells_room_ + mixed_count_ * cell_voxels_, rank_stretch);
+    if (!p.codec.is_identity()) p.rows().encode(entries_, entries_, entries, p.codec);
+    ranks_ = p.rows().rank(entries_, entries, codes_, options_.has_ignore ? &ignore_ : nullptr, max_ranks, keys_);
+    if (ranks_ > max_ranks) return false;
+    values_[ranks_] = ignore_value_;
+    for (int r = 0; r < ranks_; ++r) {
+      values_[r] = keys_[r];
+      if (!p.codec.is_identity()) p.rows().decode(&values_[r], 1, p.codec);
     }
-    std::memset(seen_, 0, static_cast<std::size_t>(voxels_));
-    if (ahead_ != 2 * line || (start - p.in) % line < span_[0] * p.codec.width)
-      for (i64 row = 0; row < row_count_; ++row) prefetch_to_second(start + rows_[row] + ahead_);
-    block.whole ? gather(start) : gather_part(start, block);
-    if (!p.codec.is_identity()) p.rows().encode(block_, block_, voxels_, p.codec);
-    u64* keys = keys_ + used_;
-    block.ranks = p.rows().rank(block_, voxels_, seen_, options_.has_ignore ? &ignore_ : nullptr, max_ranks, keys,
-                                marks_ + used_ * voxels_);
-    if (block.ranks > max_ranks) return false;
-    if (block.ranks == 0) keys[0] = ignore_;
-    for (int r = 0; r < std::max(1, block.ranks); ++r) {
-      values_[used_ + r] = keys[r];
-      if (!p.codec.is_identity()) p.rows().decode(&values_[used_ + r], 1, p.codec);
+    const bool one_label =
+        ranks_ == 1 && block_.whole && mixed_count_ == 0 &&
+        (!options_.has_ignore || std::memchr(codes_, nobody, static_cast<std::size_t>(cells_)) == nullptr);
+    if (ranks_ == 0 || one_label) {
+      std::fill(winner_, winner_ + out_start_[levels_], u16{0});
+    } else {
+      count();
+      const i64 outputs = out_start_[levels_];
+      if (outputs > 0 && p.kernels->most_votes(votes_, outputs_room_, ranks_, outputs_room_, most_, winner_))
+        for (int k = first_; k < levels_; ++k)
+          for (i64 i = out_start_[k]; i < out_start_[k + 1]; ++i)
+            if (winner_[i] & contested) winner_[i] = settle(k, i);
     }
-    const bool one_label = block.ranks == 1 && block.whole &&
-                           (!options_.has_ignore || std::memchr(marks_ + used_ * voxels_, 0, voxels_) == nullptr);
-    if (block.ranks == 0 || one_label) {
-      const u64 value = values_[used_];
-      for (int k = written_; k < levels_; ++k) write(block, k, [value](i64) { return value; });
-      const Label only = {keys[0], voxels_, block.position};
-      if (levels_ < p.levels) done(slot, &only, block.ranks);
-      return true;
-    }
-    used_ += block.ranks;
-    ++pending_count_;
+    with_unsigned(p.codec.width, [&](auto u) { write<decltype(u)>(); });
+    if (levels_ == p.levels) return true;
+    Label labels[max_ranks];
+    if (one_label)
+      labels[0] = {keys_[0], voxels_, block_.position};
+    else
+      hand_on(labels);
+    done(labels, ranks_);
     return true;
-  }
-
-  template <class Done>
-  void flush(Done done) {
-    if (pending_count_ == 0) return;
-    sum();
-    for (i64 i = 0; i < pending_count_; ++i) {
-      const Pending& block = pending_[i];
-      for (int k = written_; k < levels_; ++k) choose(block, k);
-      if (levels_ == problem_->levels) continue;
-      Label labels[max_ranks];
-      for (i64 r = 0; r < block.ranks; ++r) {
-        const i64 row = block.first + r;
-        const int first = problem_->kernels->first_mark(marks_ + row * voxels_, raster_, voxels_);
-        labels[r] = {keys_[row], votes_[levels_ - 1][row], block.position + position_[unraster_[first]]};
-      }
-      done(block.slot, labels, block.ranks);
-    }
-    used_ = pending_count_ = 0;
   }
 
  private:
-  struct Pending {
-    i64 slot, first, position;
-    int ranks;
+  struct Block {
+    i64 position;
     bool whole;
-    i64 at[max_ndim], low[max_ndim], high[max_ndim];
+    const char *voxels, *cells;
+    const u8* flags;
+    i64 at[max_ndim], low[max_ndim], high[max_ndim];  // low, high: which of its voxels exist
   };
 
-  // The order of voxels in a block: footprints of the first level one after the other, those of a footprint of the second
-  // level together, and so on; tables of where in memory and where in raster order each lies.
+  bool halved() const { return first_ == 1; }
+  static constexpr i64 in_steps(i64 n, i64 step) { return ceil_div(n, step) * step; }
+
+  // The weights of a box's axes in the numbers of its cells: in order of memory, or (raster) with the caller's axis 0 first.
+  void weigh(const i64* extent, bool raster, i64* weight) const {
+    for (int axis = 0; axis < problem_->ndim; ++axis) {
+      weight[axis] = 1;
+      for (int other = 0; other < problem_->ndim; ++other)
+        if (raster ? problem_->logical[other] < problem_->logical[axis] : other < axis) weight[axis] *= extent[other];
+    }
+  }
+
+  // Visit a box's cells in order of memory.
+  template <class Visit>
+  void each(const i64* extent, Visit visit) const {
+    i64 at[max_ndim] = {};
+    for (i64 i = 0;; ++i) {
+      visit(at, i);
+      int axis = 0;
+      for (; axis < problem_->ndim; ++axis) {
+        if (++at[axis] < extent[axis]) break;
+        at[axis] = 0;
+      }
+      if (axis >= problem_->ndim) return;
+    }
+  }
+  i64 dot(const i64* at, const i64* weight) const {
+    i64 sum = 0;
+    for (int axis = 0; axis < problem_->ndim; ++axis) sum += at[axis] * weight[axis];
+    return sum;
+  }
+
+  // Tables of where cells and voxels lie in a block, in memory and in raster order, and of what is summed with what.
   void lay_out() {
     const Problem& p = *problem_;
-    for (int axis = 0; axis < p.ndim; ++axis) std::fill(coordinate_[axis], coordinate_[axis] + voxels_, 0);
-    i64 filled = 1;
-    for (int k = 0; k <= levels_; ++k) {
-      const i64 child = filled;
-      const i64* factor = k < levels_ ? p.level[k].factor : group_;
-      i64 digit[max_ndim] = {};
-      for (;;) {
-        int axis = 0;
-        for (; axis < p.ndim; ++axis) {
-          if (++digit[axis] < factor[axis]) break;
-          digit[axis] = 0;
-        }
-        if (axis >= p.ndim) break;
-        for (i64 i = 0; i < child; ++i, ++filled)
-          for (int b = 0; b < p.ndim; ++b) {
-            const i64 step = k == 0 ? 1 : p.level[k - 1].total[b];
-            coordinate_[b][filled] = static_cast<u16>(coordinate_[b][i] + digit[b] * step);
-          }
-      }
-      if (k < levels_) footprint_[k] = filled;
-    }
-    for (int k = 0; k < levels_; ++k) outputs_[k] = voxels_ / footprint_[k];
-
-    int order[max_ndim];
-    for (int axis = 0; axis < p.ndim; ++axis) order[axis] = axis;
-    std::sort(order, order + p.ndim, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
-    i64 weight[max_ndim], product = 1;
-    for (int i = 0; i < p.ndim; ++i) {
-      weight[order[i]] = product;
-      product *= span_[order[i]];
-    }
-    for (i64 i = 0; i < voxels_; ++i) {
-      i64 place = 0;
-      offset_[i] = position_[i] = 0;
+    i64 cells[max_ndim], weight[max_ndim], place[max_ndim], sub[max_ndim];
+    for (int axis = 0; axis < p.ndim; ++axis) cells[axis] = span_[axis] / cell_[axis];
+    weigh(cells, false, weight);
+    weigh(span_, true, place);
+    weigh(cell_, true, sub);
+    each(span_, [&](const i64* at, i64) { position_[dot(at, place)] = dot(at, p.weight); });
+    each(cells, [&](const i64* at, i64 i) {
+      i64 first[max_ndim];
       for (int axis = 0; axis < p.ndim; ++axis) {
-        place += coordinate_[axis][i] * weight[axis];
-        offset_[i] += coordinate_[axis][i] * p.stride[axis];
-        position_[i] += coordinate_[axis][i] * p.weight[axis];
+        first[axis] = at[axis] * cell_[axis];
+        coordinate_[axis][i] = static_cast<u16>(first[axis]);
       }
-      raster_[i] = static_cast<u16>(place);
-      unraster_[place] = static_cast<u16>(i);
-    }
-    i64* next = out_offsets_;
-    for (int k = 0; k < levels_; ++k) {
-      const Level& level = p.level[k];
-      out_offset_[k] = next;
-      for (i64 i = 0; i < outputs_[k]; ++i, ++next) {
-        *next = 0;
+      cell_base_[i] = dot(first, p.stride);
+      cell_offset_[i] = dot(at, halved() ? p.level[0].stride : p.stride);
+      cell_place_[i] = static_cast<u16>(dot(first, place));
+    });
+    each(cell_, [&](const i64* at, i64) {
+      const i64 j = dot(at, sub);
+      for (int axis = 0; axis < p.ndim; ++axis) sub_coordinate_[axis][j] = static_cast<u8>(at[axis]);
+      sub_offset_[j] = dot(at, p.stride);
+      sub_place_[j] = static_cast<u16>(dot(at, place));
+    });
+
+    // From the last level down: the first cells of its voxels, then those of the voxels of the level below, which are added
+    // as so many rows as the factor has voxels.
+    i64 filled = 1;
+    order_[0] = 0;
+    const auto expand = [&](const i64* factor, const i64* size) {
+      const i64 row = filled;
+      each(factor, [&](const i64* at, i64 i) {
+        i64 cell = 0;
         for (int axis = 0; axis < p.ndim; ++axis)
-          *next += coordinate_[axis][i * footprint_[k]] / level.total[axis] * level.stride[axis];
+          cell += at[axis] * (size == nullptr ? 1 : size[axis]) / cell_[axis] * weight[axis];
+        for (i64 n = 0; n < row && i > 0; ++n) order_[filled++] = static_cast<u16>(order_[n] + cell);
+      });
+    };
+    expand(group_, p.level[levels_ - 1].total);
+    i64 end = 0;
+    for (int k = first_; k < levels_; ++k) {
+      out_start_[k] = end;
+      i64 footprint = 1;
+      for (int axis = 0; axis < p.ndim; ++axis) footprint *= p.level[k].total[axis];
+      footprint_[k] = footprint;
+      end += voxels_ / footprint;
+    }
+    out_start_[levels_] = end;
+    for (int k = levels_ - 1; k >= first_; --k) {
+      const Level& level = p.level[k];
+      for (i64 i = 0; i < filled; ++i) {
+        const i64 out = out_start_[k] + i;
+        out_cell_[out] = order_[i];
+        out_offset_[out] = 0;
+        for (int axis = 0; axis < p.ndim; ++axis)
+          out_offset_[out] += coordinate_[axis][order_[i]] / level.total[axis] * level.stride[axis];
       }
+      out_base_[k] = level.out;
+      for (int axis = 0; axis < p.ndim; ++axis) {
+        const i64 ratio = p.level[levels_ - 1].total[axis] / level.total[axis];
+        out_step_[k][axis] = ratio * level.stride[axis];
+        out_base_[k] += (p.level[levels_ - 1].origin[axis] * ratio - level.origin[axis]) * level.stride[axis];
+      }
+      const i64 row = filled;
+      expand(level.factor, k > 0 ? p.level[k - 1].total : nullptr);
+      parts_[k] = filled / row;
     }
-    // Runs of memory, and where in them each voxel lies; neighbours that are neighbours here too move together.
-    run_ = p.stride[0] == p.codec.width ? span_[0] : 1;
-    pair_ = run_ > 1 && p.level[0].factor[0] == 2 ? 2 : 1;
-    row_count_ = 0;
-    for (i64 i = 0; i < voxels_; ++i) {
-      const i64 in_run = run_ > 1 ? coordinate_[0][i] : 0;
-      const i64* known = std::find(rows_, rows_ + row_count_, offset_[i] - in_run * p.stride[0]);
-      if (known == rows_ + row_count_) rows_[row_count_++] = offset_[i] - in_run * p.stride[0];
-      if (i % pair_ == 0) place_[i / pair_] = static_cast<u16>(((known - rows_) * run_ + in_run) * p.codec.width);
+    const i64 outputs = std::max<i64>(1, end > 0 ? out_start_[first_ + 1] : 0);
+    for (i64 i = 0; i < cells_; ++i) output_[order_[i]] = static_cast<u16>(i % outputs);
+
+    u16* next = raster_;
+    for (int k = first_; k < levels_; next += footprint_[k++]) {
+      raster_of_[k] = next;
+      i64 turn[max_ndim];
+      weigh(p.level[k].total, true, turn);
+      each(p.level[k].total, [&](const i64* at, i64) {
+        i64 cell = 0, j = 0;
+        for (int axis = 0; axis < p.ndim; ++axis) {
+          cell += at[axis] / cell_[axis] * weight[axis];
+          j += at[axis] % cell_[axis] * sub[axis];
+        }
+        next[dot(at, turn)] = static_cast<u16>(cell * max_cell + j);
+      });
     }
+
     // what will be read soon: the next row of blocks, or more of these rows where they are longer than the block
     ahead_ = std::abs(span_[0] * p.stride[0]) < line ? 2 * line : p.ndim > 1 ? span_[1] * p.stride[1] : 0;
   }
 
-  // First the runs of memory that the block is made of, one after the other: rows a power of two apart share few sets of
-  // the cache, and would push each other out.
-  void gather(const char* start) {
-    const i64 width = problem_->codec.width;
-    if (run_ == 1) return copy_pieces(block_, start, offset_, voxels_, width);
-    copy_pieces(strip_, start, rows_, row_count_, run_ * width);
-    copy_pieces(block_, strip_, place_, voxels_ / pair_, pair_ * width);
+  // Runs of cells in memory, and of their flags.
+  void lay_out_rows() {
+    const Problem& p = *problem_;
+    run_ = (halved() ? p.level[0].stride : p.stride)[0] == p.codec.width ? span_[0] / cell_[0] : 1;
+    row_count_ = 0;
+    for (i64 i = 0; i < cells_; i += run_, ++row_count_) {
+      rows_[row_count_] = cell_offset_[i];
+      flag_rows_[row_count_] = 0;
+      for (int axis = 0; axis < p.ndim && halved(); ++axis)
+        flag_rows_[row_count_] += coordinate_[axis][i] / cell_[axis] * flag_stride_[axis];
+    }
   }
+
+  void locate(const i64* at) {
+    const Problem& p = *problem_;
+    const Level& top = p.level[levels_ - 1];
+    Block& block = block_;
+    block.whole = true;
+    block.position = 0;
+    const char *voxels = p.in, *cells = halved() ? p.level[0].out : p.in;
+    const u8* flags = flags_;
+    for (int axis = 0; axis < p.ndim; ++axis) {
+      block.at[axis] = at[axis];
+      const i64 start = (top.origin[axis] + at[axis]) * top.total[axis], from = start - p.origin[axis];
+      block.low[axis] = std::max<i64>(0, -from);
+      block.high[axis] = std::min(span_[axis], p.extent[axis] - from);
+      block.whole &= from >= 0 && from + span_[axis] <= p.extent[axis];
+      block.position += from * p.weight[axis];
+      voxels += from * p.stride[axis];
+      if (!halved()) continue;
+      const i64 cell = (top.origin[axis] + at[axis]) * cells_up_[axis];
+      cells += (cell - p.level[0].origin[axis]) * p.level[0].stride[axis];
+      flags += (cell - tile_origin_[axis]) * flag_stride_[axis];
+    }
+    block.voxels = voxels;
+    block.cells = halved() ? cells : voxels;
+    block.flags = flags;
+  }
+
+  // The labels of cells, in order of memory, and behind them those of the voxels of cells of more than one.
+  template <class U>
+  void gather() {
+    constexpr i64 width = sizeof(U);
+    std::memset(codes_, 0, static_cast<std::size_t>(cells_));
+    mixed_count_ = 0;
+    if (block_.whole) {
+      copy_pieces(entries_, block_.cells, rows_, row_count_, run_ * width);
+      if (!halved()) return;
+      copy_pieces(reinterpret_cast<char*>(same_), reinterpret_cast<const char*>(block_.flags), flag_rows_, row_count_,
+                  run_);
+    } else {
+      gather_part<U>();
+    }
+    mixed_count_ = find_mixed(same_, cells_, mixed_);
+    u8* codes = codes_ + cells_room_;
+    const i64 voxels = mixed_count_ * cell_voxels_;
+    std::memset(codes, 0, static_cast<std::size_t>(voxels));
+    std::memset(codes + voxels, nobody, static_cast<std::size_t>(in_steps(voxels, rank_stretch) - voxels));
+    if (!block_.whole) return look_at_part<U>();
+    with_cell_voxels([&](auto count) {
+      char* to = entries_ + cells_room_ * width;
+      const char* const from = block_.voxels;
+      for (i64 m = 0, n = mixed_count_; m < n; ++m) {
+        const char* const cell = from + cell_base_[mixed_[m]];
+        for (i64 j = 0; j < count; ++j, to += width) std::memcpy(to, cell + sub_offset_[j], sizeof(U));
+      }
+    });
+  }
+
+  // visit(their number), known to the compiler: it is of loops of a handful of steps.
+  template <class Visit>
+  void with_cell_voxels(Visit visit) const {
+    cell_voxels_ == 2   ? visit(std::integral_constant<i64, 2>{})
+    : cell_voxels_ == 4 ? visit(std::integral_constant<i64, 4>{})
+    : cell_voxels_ == 8 ? visit(std::integral_constant<i64, 8>{})
+                        : visit(std::integral_constant<i64, 1>{});
+  }
+
+  // The cells of several labels.
+  static i64 find_mixed(const u8* same, i64 cells, u16* mixed) {
+    i64 count = 0;
+    for (i64 first = 0; first < cells; first += 8) {
+      u64 eight;
+      std::memcpy(&eight, same + first, 8);
+      if (eight == 0x0101010101010101u) continue;
+      for (i64 i = 0; i < 8; ++i, eight >>= 8) {  // no branches: nobody could guess them
+        mixed[count] = static_cast<u16>(first + i);
+        count += static_cast<i64>(~eight & 1);
+      }
+    }
+    return count;
+  }
+
+  // The voxels of cells of several labels, as far as they exist.
+  template <class U>
+  void look_at_part() {
+    char* to = entries_ + cells_room_ * static_cast<i64>(sizeof(U));
+    u8* codes = codes_ + cells_room_;
+    for (i64 m = 0; m < mixed_count_; ++m) {
+      for (i64 j = 0; j < cell_voxels_; ++j, to += sizeof(U), ++codes) {
+        if (exists(mixed_[m], j))
+          std::memcpy(to, block_.voxels + cell_base_[mixed_[m]] + sub_offset_[j], sizeof(U));
+        else
+          *codes = nobody;
+      }
+    }
+  }
+
+  // Cells that do not exist are nobody's; of those that exist in part the voxels are looked at.
+  template <class U>
+  void gather_part() {
+    const Problem& p = *problem_;
+    for (i64 i = 0; i < cells_; ++i) {
+      bool whole = true, here = true;
+      i64 flag = 0;
+      for (int axis = 0; axis < p.ndim; ++axis) {
+        const i64 first = coordinate_[axis][i], end = first + cell_[axis];
+        whole = whole && first >= block_.low[axis] && end <= block_.high[axis];
+        here = here && first < block_.high[axis] && end > block_.low[axis];
+        if (halved()) flag += first / cell_[axis] * flag_stride_[axis];
+      }
+      if (!whole) codes_[i] = nobody;
+      if (whole) std::memcpy(entries_ + i * static_cast<i64>(sizeof(U)), block_.cells + cell_offset_[i], sizeof(U));
+      same_[i] = whole ? (halved() ? block_.flags[flag] : u8{1}) : !here;
+    }
+  }
+
+  // Whether the j-th voxel of a cell exists.
+  bool exists(i64 cell, i64 j) const {
+    bool here = true;
+    for (int axis = 0; axis < problem_->ndim; ++axis) {
+      const i64 at = coordinate_[axis][cell] + sub_coordinate_[axis][j];
+      here = here && at >= block_.low[axis] && at < block_.high[axis];
+    }
+    return here;
+  }
+
   template <class Offset>
   static void copy_pieces(char* to, const char* from, const Offset* offset, i64 count, i64 bytes) {
     const auto copy = [&](auto size) {  // known to the compiler where that is worth it
@@ -281,135 +464,163 @@ class Blocks {
         return copy(bytes);
     }
   }
-  // Voxels that do not exist count as seen.
-  void gather_part(const char* start, const Pending& block) {
-    const Problem& p = *problem_;
-    for (i64 i = 0; i < voxels_; ++i) {
-      bool here = true;
-      for (int axis = 0; axis < p.ndim; ++axis)
-        here = here && coordinate_[axis][i] >= block.low[axis] && coordinate_[axis][i] < block.high[axis];
-      seen_[i] = !here;
-      char* to = block_ + i * p.codec.width;
-      if (here)
-        std::memcpy(to, start + offset_[i], static_cast<std::size_t>(p.codec.width));
-      else
-        std::memset(to, 0, static_cast<std::size_t>(p.codec.width));
-    }
-  }
 
-  // Votes of every pending rank in every footprint of every level.
-  void sum() {
-    const Fold& fold = problem_->kernels->means[0].fold[0];  // bytes into 16-bit sums
-    const void* from = marks_;
-    i64 n = used_ * voxels_;
-    for (int k = 0; k < levels_; ++k) {
-      i64 left = footprint_[k] / (k == 0 ? 1 : footprint_[k - 1]);
-      if (left == 1 && k > 0) std::memcpy(votes_[k], votes_[k - 1], static_cast<std::size_t>(2 * n));
-      for (int turn = 0; left > 1 || from == marks_; turn = !turn) {
-        const i64 factor = left % 2 == 0 ? 2 : left % 3 == 0 ? 3 : left;
-        left /= factor;
-        u16* to = left == 1 ? votes_[k] : spare_[turn];
-        (from == marks_ ? fold.first : fold.part)(from, to, 0, {1, n, 1, factor, 0, 0}, false, 0);
-        from = to;
-        n /= factor;
+  // Votes of every rank in every footprint.
+  void count() {
+    const i64 outputs = std::max<i64>(1, out_start_[levels_] > 0 ? out_start_[first_ + 1] : 0);
+    for (i64 m = 0; m < mixed_count_; ++m) codes_[mixed_[m]] = nobody;
+    for (int word = 0; 4 * word < ranks_; ++word) {
+      u64* votes = votes_ + word * outputs_room_;
+      const i64 shift = max_ranks - 1 - 4 * word;  // of a code's unit; nobody's bits beyond 63 do not matter
+      const i64 parts = cells_ / outputs;
+      const auto sum_cells = [&](auto known) { sum(codes_, order_, known, outputs, cell_units_ + shift, votes); };
+      parts == 4   ? sum_cells(std::integral_constant<i64, 4>{})
+      : parts == 8 ? sum_cells(std::integral_constant<i64, 8>{})
+                   : sum_cells(parts);
+      const auto sum_voxels = [&](auto known) {
+        add(codes_ + cells_room_, known, units_ + shift, mixed_, mixed_count_, output_, votes);
+      };
+      cell_voxels_ == 4   ? sum_voxels(std::integral_constant<i64, 4>{})
+      : cell_voxels_ == 8 ? sum_voxels(std::integral_constant<i64, 8>{})
+                          : sum_voxels(cell_voxels_);
+      for (int k = first_ + 1; k < levels_; ++k) {
+        const i64 n = out_start_[k + 1] - out_start_[k];
+        problem_->kernels->add_votes(votes + out_start_[k - 1], votes + out_start_[k], parts_[k], n);
       }
-      from = votes_[k];
+    }
+  }
+  template <class Parts>
+  static void sum(const u8* codes, const u16* order, Parts parts, i64 n, const u64* unit, u64* votes) {
+    for (i64 i = 0; i < n; ++i) {
+      u64 all = 0;
+      for (i64 part = 0; part < parts; ++part) all += unit[codes[order[part * n + i]] & 63];
+      votes[i] = all;
+    }
+  }
+  template <class Voxels>
+  static void add(const u8* code, Voxels voxels, const u64* unit, const u16* mixed, i64 n, const u16* output,
+                  u64* votes) {
+    for (i64 m = 0; m < n; ++m) {
+      u64 all = 0;
+      for (i64 j = 0; j < voxels; ++j) all += unit[*code++ & 63];
+      votes[output[mixed[m]]] += all;
     }
   }
 
-  void choose(const Pending& block, int k) {
-    const i64 n = outputs_[k];
-    const u16* votes = votes_[k] + block.first * n;
-    u16 most[max_block], winner[max_block];
-    u64 values[max_ranks + 1];
-    std::copy(values_ + block.first, values_ + block.first + block.ranks, values);
-    values[max_ranks] = ignore_value_;
-    if (problem_->kernels->most_votes(votes, block.ranks, n, most, winner))
-      for (i64 i = 0; i < n; ++i)
-        if (winner[i] & contested) winner[i] = settle(block, k, i, votes, most[i], winner[i] & ~contested);
-    write(block, k, [&](i64 i) { return values[winner[i]]; });
-  }
+  // The votes of a rank in the i-th output.
+  i64 votes_of(int rank, i64 i) const { return votes_[rank / 4 * outputs_room_ + i] >> rank % 4 * 16 & 0xffff; }
 
   // Among the labels with the most votes: the lowest, or the one that comes first in raster order.
-  u16 settle(const Pending& block, int k, i64 i, const u16* votes, u16 most, int winner) const {
-    const i64 n = outputs_[k], footprint = footprint_[k];
-    if (most == 0) return max_ranks;  // nobody
-    int best = winner, earliest = static_cast<int>(voxels_);
-    bool tied = false;
-    for (int r = winner + 1; r < block.ranks; ++r) {
-      if (votes[r * n + i] != most) continue;
-      if (options_.ties == Ties::lowest) {
-        if (keys_[block.first + r] < keys_[block.first + best]) best = r;
-        continue;
-      }
-      if (!tied) earliest = first_place(block.first + winner, i, footprint);
-      tied = true;
-      const int place = first_place(block.first + r, i, footprint);
-      if (place < earliest) best = r, earliest = place;
+  u16 settle(int k, i64 i) const {
+    if (most_[i] == 0) return static_cast<u16>(ranks_);  // nobody
+    int best = winner_[i] & ~contested;
+    u64 tied = 0;
+    for (int r = best; r < ranks_; ++r) {
+      if (votes_of(r, i) != most_[i]) continue;
+      tied |= u64{1} << r;
+      if (keys_[r] < keys_[best]) best = r;
     }
-    return static_cast<u16>(best);
+    if (options_.ties == Ties::lowest) return static_cast<u16>(best);
+    for (const u16* voxel = raster_of_[k];; ++voxel) {
+      const i64 cell = out_cell_[i] + *voxel / max_cell;
+      const u8 code =
+          same_[cell] ? codes_[cell] : codes_[cells_room_ + number_of(cell) * cell_voxels_ + *voxel % max_cell];
+      if (code != nobody && (tied >> (code - 1) & 1) != 0) return static_cast<u16>(code - 1);
+    }
   }
 
-  int first_place(i64 row, i64 i, i64 footprint) const {
-    const u8* mark = marks_ + row * voxels_;
-    int first = static_cast<int>(voxels_);
-    for (i64 v = i * footprint; v < (i + 1) * footprint; ++v)
-      if (mark[v] != 0 && raster_[v] < first) first = raster_[v];
-    return first;
+  // Which of the cells of several labels this one is.
+  i64 number_of(i64 cell) const { return std::lower_bound(mixed_, mixed_ + mixed_count_, cell) - mixed_; }
+
+  // The labels of the block's one voxel of its last level.
+  void hand_on(Label* labels) {
+    const i64 last = std::max<i64>(0, out_start_[levels_] - 1);
+    for (i64 m = 0; m < mixed_count_; ++m)
+      for (i64 j = 0; j < cell_voxels_; ++j)
+        places_[cells_room_ + m * cell_voxels_ + j] = static_cast<u16>(cell_place_[mixed_[m]] + sub_place_[j]);
+    const i64 entries = in_steps(cells_room_ + mixed_count_ * cell_voxels_, rank_stretch);
+    for (int r = 0; r < ranks_; ++r) {
+      const int place = problem_->kernels->first_place(codes_, places_, entries, static_cast<u8>(r + 1));
+      labels[r] = {keys_[r], votes_of(r, last), block_.position + position_[place]};
+    }
   }
 
-  // Write the voxels of level k that lie in a block.
-  template <class Value>
-  void write(const Pending& block, int k, Value value) {
-    with_unsigned(problem_->codec.width, [&](auto u) { write_as<decltype(u)>(block, k, value); });
-  }
-  template <class U, class Value>
-  void write_as(const Pending& block, int k, Value value) {
+  template <class U>
+  void write() {
     const Problem& p = *problem_;
-    const Level &level = p.level[k], &top = p.level[levels_ - 1];
-    char* out = level.out;
-    for (int axis = 0; axis < p.ndim; ++axis)
-      out += ((top.origin[axis] + block.at[axis]) * (top.total[axis] / level.total[axis]) - level.origin[axis]) *
-             level.stride[axis];
-    const i64* offset = out_offset_[k];
-    const i64 n = outputs_[k];
+    for (int k = first_; k < levels_; ++k) {
+      char* out = out_base_[k];
+      for (int axis = 0; axis < p.ndim; ++axis) out += block_.at[axis] * out_step_[k][axis];
+      const i64 first = out_start_[k], n = out_start_[k + 1] - first;
+      if (block_.whole)
+        put<U>(out, out_offset_ + first, winner_ + first, values_, n);
+      else
+        for (i64 i = first; i < first + n; ++i)
+          if (exists_output(k, i)) put<U>(out, out_offset_ + i, winner_ + i, values_, 1);
+    }
+  }
+  template <class U>
+  static void put(char* out, const i64* offset, const u16* winner, const u64* values, i64 n) {
     for (i64 i = 0; i < n; ++i) {
-      if (!block.whole && !exists(block, k, i)) continue;
-      const U voxel = static_cast<U>(value(i));
+      const U voxel = static_cast<U>(values[winner[i]]);
       std::memcpy(out + offset[i], &voxel, sizeof(U));
     }
   }
-  // Whether any voxel of the i-th footprint of level k exists.
-  bool exists(const Pending& block, int k, i64 i) const {
+  // Whether any voxel of an output's footprint exists.
+  bool exists_output(int k, i64 i) const {
     bool here = true;
     for (int axis = 0; axis < problem_->ndim; ++axis) {
-      const i64 first = coordinate_[axis][i * footprint_[k]];
-      here = here && first + problem_->level[k].total[axis] > block.low[axis] && first < block.high[axis];
+      const i64 first = coordinate_[axis][out_cell_[i]];
+      here = here && first + problem_->level[k].total[axis] > block_.low[axis] && first < block_.high[axis];
     }
     return here;
   }
 
-  static constexpr i64 batch_bytes = 16384, line = 64;
+  static constexpr i64 line = 64, max_cell = max_small_footprint;
 
   const Options& options_;
   const u64 ignore_;
   u64 ignore_value_ = 0;
   const Problem* problem_ = nullptr;
-  int levels_ = 0, written_ = 0;
-  i64 group_[max_ndim], span_[max_ndim];  // of a block: voxels of its last level, and of the base
-  i64 voxels_ = 0, room_ = 0, used_ = 0, pending_count_ = 0;
-  i64 footprint_[max_levels], outputs_[max_levels];  // voxels in a footprint; voxels of a level in a block
-  u16 coordinate_[max_ndim][max_block], raster_[max_block], unraster_[max_block];
-  i64 offset_[max_block], position_[max_block], out_offsets_[max_levels + 2 * max_block];
-  const i64* out_offset_[max_levels];
-  i64 rows_[max_block], row_count_ = 0, run_ = 1, pair_ = 1, ahead_ = 0;
-  u16 place_[max_block];
+  int first_ = 0, levels_ = 0;                    // the first level that is written here, and how many there are
+  i64 group_[max_ndim], span_[max_ndim];          // of a block: voxels of its last level, of the base
+  i64 cell_[max_ndim], cells_up_[max_ndim];       // voxels of a cell; cells of a voxel of the last level
+  i64 voxels_ = 0, cells_ = 0, cell_voxels_ = 1;  // of a block; of a cell
+  // By cell, in order of memory: its first voxel in the block; its place in raster order; where it lies in memory, and where
+  // in the base; the output of the first level written here to which it belongs.
+  u16 coordinate_[max_ndim][max_block], cell_place_[max_block], output_[max_block];
+  i64 cell_offset_[max_block], cell_base_[max_block];
+  i64 sub_offset_[max_small_footprint];  // by voxel of a cell: where it lies, and its place, counted from the first one
+  u16 sub_place_[max_small_footprint];
+  u8 sub_coordinate_[max_ndim][max_small_footprint];
+  u16 order_[max_block];     // cells, as their votes are summed
+  i64 position_[max_block];  // by place
+  // Outputs, level after level: which ones, how many are summed for each, their first cells, where they are written.
+  i64 out_start_[max_levels + 1], parts_[max_levels], footprint_[max_levels];
+  u16 out_cell_[2 * max_block];
+  i64 out_offset_[2 * max_block], out_step_[max_levels][max_ndim];
+  char* out_base_[max_levels];
+  u16 raster_[2 * max_block];  // voxels of a level's footprint in raster order: max_cell * cell + voxel
+  const u16* raster_of_[max_levels];
+  i64 rows_[max_block], flag_rows_[max_block], row_count_ = 0, run_ = 1, ahead_ = 0;
+  i64 flag_stride_[max_ndim], tile_origin_[max_ndim];
+  u64 units_[max_ranks + 64] = {}, cell_units_[max_ranks + 64] =
+                                       {};  // a voxel's vote for a rank, and a cell's, from max_ranks on
+
   Scratch memory_;
-  u8 *marks_ = nullptr, *seen_ = nullptr;
-  u16 *spare_[2] = {}, *votes_[max_levels] = {};
-  char *block_ = nullptr, *strip_ = nullptr;
-  u64 *keys_ = nullptr, *values_ = nullptr;
-  Pending* pending_ = nullptr;
+  i64 cells_room_ = 0, outputs_room_ = 0;
+  char* entries_ = nullptr;  // labels of cells, and from cells_room_ on those of voxels
+  u8 *codes_ = nullptr, *same_ = nullptr, *flags_ = nullptr;
+  u16* places_ = nullptr;
+  u64* votes_ = nullptr;
+
+  // the block at hand
+  Block block_;
+  u16 mixed_[max_block + 1];  // cells of several labels
+  i64 mixed_count_ = 0;
+  int ranks_ = 0;
+  u64 keys_[max_ranks + 1], values_[max_ranks + 1];
+  u16 most_[2 * max_block], winner_[2 * max_block];
 };
 
 }  // namespace tinypyr

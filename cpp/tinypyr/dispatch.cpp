@@ -111,7 +111,7 @@ Status pool(Problem& problem, const Options& options, i64* unproven) {
   i64 first_footprint = 1;
   for (int axis = 0; axis < problem.ndim; ++axis)
     first_footprint *= std::min(problem.extent[axis], problem.level[0].total[axis]);
-  if (options.method == Method::mode && (problem.levels > 1 || first_footprint > max_planes)) {
+  if (options.method == Method::mode && (problem.levels > 1 || first_footprint > max_small_footprint)) {
     std::atomic<i64> total[max_levels];
     for (int k = 0; k < problem.levels; ++k) total[k] = 0;
     const Status status = in_parallel(problem, options, [&](const Problem& part) {

@@ -120,6 +120,21 @@ struct PoolChoice {
   }
 };
 
+// Whether all voxels of a footprint are the same, one byte each.
+template <class U>
+struct PoolUnanimous {
+  template <class S>
+  TINYPYR_NOINLINE static void run(const Footprints& these) {
+    u8* out = static_cast<u8*>(these.out);
+    each_footprint<S, U>(these, [&](i64 i, U* voxel) TINYPYR_INLINE_LAMBDA {
+      U differ = 0;
+      unrolled<S::count - 1>(
+          [&](auto p) TINYPYR_INLINE_LAMBDA { differ = static_cast<U>(differ | (voxel[0] ^ voxel[p + 1])); });
+      out[i] = differ == 0;
+    });
+  }
+};
+
 // ordered: the order of voxels in the footprint matters to the answer. pairs, eight: those loops are worth having.
 template <class Kernel, bool ordered, bool pairs, bool eight>
 constexpr Shapes shapes_of() {

@@ -30,8 +30,9 @@ class Halves {
     return pooled <= 3 && shapes_.of(1 << pooled, is_pooled(p, 0) ? (ordered_ ? earlier : 0) : -1) != nullptr;
   }
 
-  // The whole first level, which is not a fold's carry.
-  Status run(const Problem& whole) {
+  // The whole first level, which is not a fold's carry. flags: null, or where to say which of its voxels are all of one
+  // value, a byte each, whose axes have these strides (the first: 1).
+  Status run(const Problem& whole, u8* flags = nullptr, const i64* flag_stride = nullptr) {
     if (!part_) part_ = Problem::allocate();
     if (!part_) return Status::out_of_memory;
     Problem* const part = part_.get();
@@ -45,7 +46,7 @@ class Halves {
         part->restrict_to(0, first, std::min(chunk, blocks - first));
         if (!plan(*part)) return Status::out_of_memory;
       }
-      if (!walk()) return Status::out_of_memory;
+      if (!walk(flags == nullptr ? nullptr : flags + first, flag_stride)) return Status::out_of_memory;
       first += part->level[0].extent[0];
     }
     return Status::ok;
@@ -99,7 +100,9 @@ class Halves {
   // `count` alike rows from these coordinates (axes 1, 2, ... of the first level) on into voxels, `out_step` of them apart;
   // `ahead` bytes further on in the input comes what will be read soon. carry: null, or where a fold's lanes go as well, as
   // far apart, `plane` between those of one carry; the voxels then are keys, as lanes are made from (codec.hpp).
-  void make(const i64* at, i64 count, i64 ahead, char* out, i64 out_step, char* carry = nullptr, i64 plane = 0) {
+  // flags: as in run, `flag_step` apart.
+  void make(const i64* at, i64 count, i64 ahead, char* out, i64 out_step, char* carry = nullptr, i64 plane = 0,
+            u8* flags = nullptr, i64 flag_step = 0) {
     const Problem& p = *problem_;
     const Level& level = p.level[0];
     const char* start = p.in;
@@ -134,12 +137,15 @@ class Halves {
       pool({from, segment.count, count, step, out_step, out + segment.first * width,
             carry == nullptr ? nullptr : carry + segment.first * lane_bytes_, plane, ignore_, flip_,
             carry == nullptr ? flip_ : 0, half_even_});
+      if (flags != nullptr)
+        p.rows().unanimous.of(rows, segment.present == 2 ? pair : -1)(
+            {from, segment.count, count, step, flag_step, flags + segment.first, nullptr, 0, 0, 0, 0, false});
       first += segment.count * segment.present;
     }
   }
 
  private:
-  bool walk() {
+  bool walk(u8* flags, const i64* flag_stride) {
     const Problem& p = *problem_;
     const Level& level = p.level[0];
     const i64 width = p.codec.width, length = level.extent[0];
@@ -151,10 +157,11 @@ class Halves {
     char* out = level.out;
     const i64 ahead = ahead_along(1);
     const i64 out_step = p.ndim > 1 ? level.stride[1] / width : 0;
+    const i64 flag_step = flags != nullptr && p.ndim > 1 ? flag_stride[1] : 0;
     for (;;) {
       char* made = direct ? out : made_.data();
       const i64 count = direct ? alike(at) : 1;
-      make(at, count, ahead, made, out_step);
+      make(at, count, ahead, made, out_step, nullptr, 0, flags, flag_step);
       if (!direct) {
         if (!voxels) p.rows().decode(made, length, p.codec);
         p.rows().copy(out, level.stride[0], made, width, length);
@@ -163,8 +170,10 @@ class Halves {
       int axis = 1;
       for (; axis < p.ndim; ++axis, move = 1) {
         out += move * level.stride[axis];
+        if (flags != nullptr) flags += move * flag_stride[axis];
         if ((at[axis] += move) < level.extent[axis]) break;
         out -= at[axis] * level.stride[axis];
+        if (flags != nullptr) flags -= at[axis] * flag_stride[axis];
         at[axis] = 0;
       }
       if (axis >= p.ndim) return true;

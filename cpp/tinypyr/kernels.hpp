@@ -140,15 +140,20 @@ struct Choose {
   Shapes small;
 };
 
+// Codes of voxels: 0 not known yet, else 1 + the rank of its label, or nobody's.
+constexpr u8 nobody = 0xff;
+// Votes of four ranks lie side by side in one number, 16 bits each. Rows of codes are this long, or several times.
+constexpr i64 rank_stretch = 32;
 constexpr u16 contested = 0x8000;
 
 struct RowKernels {  // for one width of voxel
   void (*copy)(char* to, i64 to_stride, const char* from, i64 from_stride, i64 n);
   void (*encode)(const void* from, void* row, i64 n, const Codec&);
   void (*decode)(void* row, i64 n, const Codec&);
-  // The distinct keys of n voxels, none of them seen before, in keys, and one row of marks for each: how many there are, or
-  // more than `most`. ignore: a key that is none; may be null.
-  int (*rank)(const void* voxels, i64 n, u8* seen, const u64* ignore, int most, u64* keys, u8* marks);
+  // Codes of n voxels (a multiple of rank_stretch; those already known stay), and the keys of the ranks: how many there
+  // are, or more than `most`. ignore: a key that is nobody's; may be null.
+  int (*rank)(const void* voxels, i64 n, u8* codes, const u64* ignore, int most, u64* keys);
+  Shapes unanimous;   // bytes: whether all voxels of a footprint are the same
   Choose mode[2][2];  // [ties lowest][has ignore]
   Choose median;
   Choose first[2];  // [floats]
@@ -164,11 +169,13 @@ struct FoldRow {
 struct Kernels {
   RowKernels rows[4];  // widths 1, 2, 4, 8
   const FoldRow *means, *minima, *maxima;
-  // Of rows of votes, one row per rank: the most votes and who has them first, marked `contested` where others have as many
-  // or nobody has any; true if any is.
-  bool (*most_votes)(const u16* votes, i64 ranks, i64 n, u16* most, u16* winner);
-  // The smallest place of a marked voxel.
-  int (*first_mark)(const u8* marks, const u16* place, i64 n);
+  // The sums of `parts` rows of n numbers.
+  void (*add_votes)(const u64* from, u64* to, i64 parts, i64 n);
+  // Of votes, each word of n (a multiple of 8) `words` after the one before: the most votes and who has them first, marked
+  // `contested` where others have as many or nobody has any; true if any is.
+  bool (*most_votes)(const u64* votes, i64 words, int ranks, i64 n, u16* most, u16* winner);
+  // The smallest place of n voxels of this code.
+  int (*first_place)(const u8* codes, const u16* place, i64 n, u8 code);
 
   const RowKernels& of_width(int width) const { return rows[width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3]; }
 };

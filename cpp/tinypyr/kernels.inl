@@ -270,7 +270,7 @@ static void decode(void* start, i64 n, const Codec& codec) {
     for (i64 i = 0; i < n; ++i) row[i] = swap_bytes(row[i]);
 }
 
-#include "marks.inl"
+#include "votes.inl"
 
 // --- what leaves --------------------------------------------------------------------------------------------------
 
@@ -280,6 +280,7 @@ constexpr RowKernels rows_of() {
           encode<U>,
           decode<U>,
           rank<U>,
+          shapes_of<PoolUnanimous<U>, false, true, true>(),
           {{choice_of<Mode<U, false, false>, U>(), choice_of<Mode<U, false, true>, U>()},
            {choice_of<Mode<U, true, false>, U>(), choice_of<Mode<U, true, true>, U>()}},
           choice_of<Median<U>, U>(),
@@ -320,5 +321,6 @@ static constexpr Kernels table = {{rows_of<u8>(), rows_of<u16>(), rows_of<u32>()
                                   means,
                                   extremes<false>,
                                   extremes<true>,
+                                  add_votes,
                                   most_votes,
-                                  first_mark};
+                                  first_place};

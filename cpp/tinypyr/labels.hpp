@@ -124,7 +124,6 @@ class LabelDriver {
     Halves halves(problem.rows().mode[options_.ties == Ties::lowest][options_.has_ignore].small, true, ignore_);
     halved_ = halves.fits(problem);
     block_levels_ = blocks_.plan(problem, halved_);
-    if (block_levels_ > 0 && !blocks_.allocate()) return Status::out_of_memory;
     i64 tile[max_ndim], first[max_ndim] = {}, blocks_per_voxel = 1;
     for (int axis = 0; axis < problem.ndim && block_levels_ > 0; ++axis)
       blocks_per_voxel *= std::min(top.total[axis] / problem.level[block_levels_ - 1].total[axis] + 1,
@@ -139,25 +138,42 @@ class LabelDriver {
       tile[axis] = std::min(room * group, top.extent[axis]);
       room = std::max<i64>(1, room / ceil_div(tile[axis], group));
     }
+    if (block_levels_ > 0) {
+      i64 cells[max_ndim];
+      for (int axis = 0; axis < problem.ndim; ++axis)
+        cells[axis] = tile[axis] * (top.total[axis] / problem.level[0].total[axis]);
+      if (!blocks_.allocate(cells)) return Status::out_of_memory;
+    }
     part_ = Problem::allocate();
-    if (!part_) return Status::out_of_memory;
-    for (;;) {
-      i64 count[max_ndim];
+    const std::unique_ptr<Problem> soon = Problem::allocate();
+    if (!part_ || !soon) return Status::out_of_memory;
+    for (bool last = false; !last;) {
+      i64 count[max_ndim], at[max_ndim];
       for (int axis = 0; axis < problem.ndim; ++axis)
         count[axis] = std::min(tile[axis], top.extent[axis] - first[axis]);
-      if (halved_) {
-        restrict_part(first, count);
-        const Status status = halves.run(*part_);
-        if (status != Status::ok) return status;
-      }
-      if (!make(first, count)) return Status::out_of_memory;
+      std::copy(first, first + problem.ndim, at);
       int axis = 0;
       for (; axis < problem.ndim; ++axis) {
         if ((first[axis] += tile[axis]) < top.extent[axis]) break;
         first[axis] = 0;
       }
-      if (axis >= problem.ndim) return Status::ok;
+      last = axis >= problem.ndim;
+      if (halved_) {
+        restrict_to(*part_, at, count);
+        const Status status = halves.run(*part_, blocks_.flags(), blocks_.flag_stride());
+        if (status != Status::ok) return status;
+        blocks_.start_tile(part_->level[0].origin);
+        if (!last) {  // while the processor is busy with blocks, memory need not be idle
+          i64 next[max_ndim];
+          for (axis = 0; axis < problem.ndim; ++axis) next[axis] = std::min(tile[axis], top.extent[axis] - first[axis]);
+          restrict_to(*soon, first, next);
+          fetcher_.start(*soon);
+        }
+      }
+      if (!make(at, count)) return Status::out_of_memory;
+      fetcher_.stop();
     }
+    return Status::ok;
   }
 
  private:
@@ -170,12 +186,18 @@ class LabelDriver {
     for (int axis = 0; axis < p.ndim; ++axis) end[axis] = first[axis] + count[axis];
     if (block_levels_ == p.levels) {
       for (int axis = 0; axis < p.ndim; ++axis) step[axis] = blocks_.group(axis);
-      const auto nobody_asks = [](i64, const Label*, int) {};
-      const bool enough = each(first, end, step, at_[top], [&] {
-        return blocks_.add(at_[top], 0, nobody_asks) || one_by_one(at_[top], end, step);
+      const auto nobody_asks = [](const Label*, int) {};
+      bool many = false;
+      const bool made = each(first, end, step, at_[top], [&] {
+        fetcher_.some(blocks_.voxels() * p.codec.width);
+        if (blocks_.add(at_[top], nobody_asks)) return true;
+        many = p.levels == 1;
+        return !many && one_by_one(at_[top], end, step);
       });
-      blocks_.flush(nobody_asks);
-      return enough;
+      if (!many) return made;
+      // Where one block has many labels others have, and one level of them all is sooner made of all voxels.
+      restrict_to(*part_, first, count);
+      return choose_.run(*part_, ignore_) == Status::ok;
     }
     if (block_levels_ > 0) {
       const Level &last = p.level[top], &level = p.level[block_levels_ - 1];
@@ -189,18 +211,16 @@ class LabelDriver {
         blocks *= tile_count_[axis];
       }
       if (!found_.start(blocks)) return false;
-      bool enough = true;
-      const auto done = [&](i64 slot, const Label* labels, int labels_found) {
-        enough = enough && found_.keep(slot, labels, labels_found);
-      };
       i64 slot = 0;
-      each(tile_first_, tile_end, step, at_[block_levels_ - 1], [&] {
-        if (!blocks_.add(at_[block_levels_ - 1], slot, done)) found_.many(slot);
+      const bool made = each(tile_first_, tile_end, step, at_[block_levels_ - 1], [&] {
+        bool enough = true;
+        fetcher_.some(blocks_.voxels() * p.codec.width);
+        const auto keep = [&](const Label* labels, int number) { enough = found_.keep(slot, labels, number); };
+        if (!blocks_.add(at_[block_levels_ - 1], keep)) found_.many(slot);
         ++slot;
         return enough;
       });
-      blocks_.flush(done);
-      if (!enough) return false;
+      if (!made) return false;
     }
     return each(first, end, step, at_[top], [&] { return list(top); });
   }
@@ -215,20 +235,15 @@ class LabelDriver {
       last[axis] = std::min(end[axis], block[axis] + size[axis]);
       step[axis] = 1;
     }
-    if (p.levels == 1) {
-      for (int axis = 0; axis < p.ndim; ++axis) last[axis] -= first[axis];
-      restrict_part(first, last);
-      return choose_.run(*part_, ignore_) == Status::ok;
-    }
     const bool enough = each(first, last, step, at_[top], [&] { return list(top); });
     std::copy(first, first + p.ndim, at_[top]);
     return enough;
   }
 
-  // part_: `count` voxels of the last level from `first` on.
-  void restrict_part(const i64* first, const i64* count) {
-    *part_ = *problem_;
-    for (int axis = 0; axis < problem_->ndim; ++axis) part_->restrict_to(axis, first[axis], count[axis]);
+  // part: `count` voxels of the last level from `first` on.
+  void restrict_to(Problem& part, const i64* first, const i64* count) const {
+    part = *problem_;
+    for (int axis = 0; axis < problem_->ndim; ++axis) part.restrict_to(axis, first[axis], count[axis]);
   }
 
   // Visit coordinates of a box in steps, axis 0 fastest, until visit says no.
@@ -424,8 +439,9 @@ class LabelDriver {
   int block_levels_ = 0;                             // levels that blocks make
   i64 tile_first_[max_ndim], tile_count_[max_ndim];  // blocks of the tile at hand
   Found found_;
+  Fetcher fetcher_;
   bool halved_ = false;
-  static constexpr i64 max_blocks = 4096, tile_bytes = i64{1} << 18;
+  static constexpr i64 max_blocks = 4096, tile_bytes = i64{1} << 19;
 };
 
 }  // namespace tinypyr

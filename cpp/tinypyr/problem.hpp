@@ -231,6 +231,42 @@ inline void each_run(char* box, int axes, const i64* extent, const i64* stride, 
   }
 }
 
+// Asks for the voxels of a problem that will be read soon, a few lines at a time, in order of memory.
+class Fetcher {
+ public:
+  void start(const Problem& p) {
+    problem_ = &p;
+    std::fill(at_, at_ + p.ndim, 0);
+    row_ = p.in;
+    done_ = 0;
+  }
+  void stop() { problem_ = nullptr; }
+  void some(i64 bytes) {
+    while (bytes > 0 && problem_ != nullptr) {
+      const Problem& p = *problem_;
+      const i64 end = p.extent[0] * p.stride[0];
+      for (; done_ < end && bytes > 0; done_ += line, bytes -= line) prefetch_to_second(row_ + done_);
+      if (done_ < end) return;
+      done_ = 0;
+      int axis = 1;
+      for (; axis < p.ndim; ++axis) {
+        row_ += p.stride[axis];
+        if (++at_[axis] < p.extent[axis]) break;
+        row_ -= p.extent[axis] * p.stride[axis];
+        at_[axis] = 0;
+      }
+      if (axis >= p.ndim) stop();
+    }
+  }
+
+ private:
+  static constexpr i64 line = 64;
+  const Problem* problem_ = nullptr;
+  i64 at_[max_ndim];
+  const char* row_ = nullptr;
+  i64 done_ = 0;
+};
+
 // Copy a box of voxels to a contiguous row, axis 0 fastest in the row.
 inline void box_to_row(const RowKernels& kernels, int width, char* row, const char* box, int axes, const i64* extent,
                        const i64* stride) {

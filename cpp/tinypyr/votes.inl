@@ -1,0 +1,94 @@
+// Labels of one block: ranks and votes (see blocks.hpp). Included once per instruction set, inside its namespace.
+
+// Every loop is over a known number at a time, so that no voxel is left to a loop of single ones.
+constexpr i64 stretch = 32;
+static_assert(rank_stretch % stretch == 0);
+
+template <class U>
+static int rank(const void* from, i64 n, u8* codes, const u64* ignore, int most, u64* keys) {
+  const U* voxels = static_cast<const U*>(from);
+  const auto mark = [&](U key, u8 code) TINYPYR_INLINE_LAMBDA {
+    for (i64 first = 0; first < n; first += stretch) {
+      TINYPYR_INDEPENDENT
+      for (i64 i = first; i < first + stretch; ++i)
+        codes[i] =
+            static_cast<u8>(codes[i] | (voxels[i] == key ? code : u8{0}));  // (no code but `nobody` is met again)
+    }
+  };
+  if (ignore != nullptr) mark(static_cast<U>(*ignore), nobody);
+  int ranks = 0;
+  for (i64 at = 0;;) {
+    // the first of these eight bytes that is 0, if any is: 0x80 where a byte has no bit at all
+    for (;; at += 8) {
+      if (at == n) return ranks;
+      constexpr u64 low = 0x7f7f7f7f7f7f7f7fu;
+      const u64 eight = load_at<u64>(reinterpret_cast<const char*>(codes) + at);
+      if ((((eight & low) + low) | eight | low) != ~u64{0}) break;
+    }
+    while (codes[at] != 0) ++at;
+    if (ranks == most) return most + 1;
+    const U key = voxels[at];
+    keys[ranks++] = key;
+    mark(key, static_cast<u8>(ranks));
+    at -= at % 8;
+  }
+}
+
+template <int some>  // parts; 0: any number
+static void add_votes_of(const u64* from, u64* to, i64 any_number, i64 n) {
+  TINYPYR_INDEPENDENT
+  for (i64 i = 0; i < n; ++i) {
+    u64 sum = from[i];
+    unrolled<some == 0 ? 0 : some - 1>([&](auto part) TINYPYR_INLINE_LAMBDA { sum += from[(part + 1) * n + i]; });
+    if constexpr (some == 0)
+      for (i64 part = 1; part < any_number; ++part) sum += from[part * n + i];
+    to[i] = sum;
+  }
+}
+
+// The sums of `parts` rows of n votes.
+static void add_votes(const u64* from, u64* to, i64 parts, i64 n) {
+  if (parts == 2) return add_votes_of<2>(from, to, parts, n);
+  if (parts == 4) return add_votes_of<4>(from, to, parts, n);
+  if (parts == 8) return add_votes_of<8>(from, to, parts, n);
+  add_votes_of<0>(from, to, parts, n);
+}
+
+template <int some>  // ranks; 0: any number
+static bool most_votes_of(const u64* votes, i64 words, int any_number, i64 n, u16* most, u16* winner) {
+  u64 any = 0;
+  TINYPYR_INDEPENDENT
+  for (i64 i = 0; i < n; ++i) {
+    u64 best = votes[i] & 0xffff, who = best == 0 ? u64{contested} : u64{0};
+    const auto next = [&](int r) TINYPYR_INLINE_LAMBDA {
+      const u64 count = votes[r / 4 * words + i] >> r % 4 * 16 & 0xffff;
+      const u64 as_many = count == best ? who | contested : who;
+      who = count > best ? static_cast<u64>(r) : as_many;
+      best = count > best ? count : best;
+    };
+    unrolled<some == 0 ? 0 : some - 1>([&](auto r) TINYPYR_INLINE_LAMBDA { next(r + 1); });
+    if constexpr (some == 0)
+      for (int r = 1; r < any_number; ++r) next(r);
+    most[i] = static_cast<u16>(best);
+    winner[i] = static_cast<u16>(who);
+    any |= who;
+  }
+  return (any & contested) != 0;
+}
+
+static bool most_votes(const u64* votes, i64 words, int ranks, i64 n, u16* most, u16* winner) {
+  constexpr decltype(&most_votes_of<0>) of[] = {
+      most_votes_of<0>, most_votes_of<1>, most_votes_of<2>, most_votes_of<3>, most_votes_of<4>,
+      most_votes_of<5>, most_votes_of<6>, most_votes_of<7>, most_votes_of<8>,
+  };
+  return of[ranks <= 8 ? ranks : 0](votes, words, ranks, n, most, winner);
+}
+
+static int first_place(const u8* codes, const u16* place, i64 n, u8 code) {
+  u16 least = 0xffff;
+  for (i64 i = 0; i < n; ++i) {
+    const u16 here = static_cast<u16>(place[i] | (codes[i] == code ? 0 : 0xffff));
+    least = here < least ? here : least;
+  }
+  return least;
+}
