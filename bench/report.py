@@ -102,8 +102,16 @@ def markdown(results: Results) -> str:
         + ".**",
         "",
     ]
-    header = ["row", "input", "copy, ms", "tinypyr", "worst", "allocating", "goal", "", *peers]
-    lines += ["| " + " | ".join(header) + " |", "|---|---|" + "--:|" * 5 + "---|" + "--:|" * len(peers)]
+    if summary["on_avx2"]:
+        slow = summary["slow_on_avx2"]
+        lines += [
+            f"*AVX2*: the same call with `TINYPYR_ISA=avx2`, on the first array; within 1.3 of *tinypyr* in "
+            f"{summary['on_avx2'] - len(slow)} of {summary['on_avx2']} rows"
+            + (f", not in: {_some(slow, 40)}." if slow else "."),
+            "",
+        ]
+    header = ["row", "input", "copy, ms", "tinypyr", "worst", "allocating", "AVX2", "goal", "", *peers]
+    lines += ["| " + " | ".join(header) + " |", "|---|---|" + "--:|" * 6 + "---|" + "--:|" * len(peers)]
     for row in results["rows"]:
         ours = row["tinypyr"]
         timed = "ratio" in ours
@@ -114,6 +122,7 @@ def markdown(results: Results) -> str:
             _ratio(ours),
             f"{ours['worst']:.2f}" if timed else "-",
             f"{ours['allocating']:.2f}" if timed else "-",
+            f"{ours['avx2']:.2f}" if "avx2" in ours else "-",
             "" if row["goal"] is None else f"{row['goal']:g}",
             row["verdict"],
             *(_ratio(row["peers"].get(peer, {})) for peer in peers),

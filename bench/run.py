@@ -161,6 +161,21 @@ def _ours(array: Array, row: Row) -> tuple[Callable[[], Any], Callable[[], Any]]
     )
 
 
+def _has_narrower() -> bool:
+    """Whether what is measured is not AVX2, which could be measured beside it."""
+    import tinypyr
+
+    return not os.environ.get("TINYPYR_ISA") and "avx2" in tinypyr.isas()[1:]
+
+
+def _on_avx2(call: Callable[[], Any]) -> Any:
+    os.environ["TINYPYR_ISA"] = "avx2"  # the core looks at each call
+    try:
+        return call()
+    finally:
+        del os.environ["TINYPYR_ISA"]
+
+
 def _part(array: Array, row: Row, fraction: float) -> Array:
     """The first layers of the array along its slowest axis, at least one block of the coarsest level."""
     axis = _slow_axis(array)
@@ -215,6 +230,8 @@ def measure(row: Row, arrays: Sequence[Array], copy: Array, arguments: argparse.
     }
     if not why:
         calls |= {"tinypyr": into, "allocating": allocating}
+        if _has_narrower():
+            calls["avx2"] = functools.partial(_on_avx2, into)
 
     shares: dict[str, tuple[float, peer_module.Job]] = {}
     for peer in arguments.contenders:
@@ -273,6 +290,8 @@ def measure(row: Row, arrays: Sequence[Array], copy: Array, arguments: argparse.
         "allocating": times["allocating"].median / base,
         "scaled": False,
     }
+    if "avx2" in times:
+        result["tinypyr"]["avx2"] = times["avx2"].median / base
     result["verdict"] = "" if row.goal is None else "pass" if ratio <= row.goal else "miss"
     return result
 
@@ -349,6 +368,12 @@ def campaign(arguments: argparse.Namespace) -> dict[str, Any]:
         "data": data.sources,
         "summary": {
             "rows": len(results),
+            "on_avx2": sum("avx2" in row["tinypyr"] for row in results),
+            "slow_on_avx2": [
+                row["name"]
+                for row in results
+                if "avx2" in row["tinypyr"] and row["tinypyr"]["avx2"] > 1.3 * row["tinypyr"]["ratio"]
+            ],
             "passed": sum(row["verdict"] == "pass" for row in timed),
             "missed": [row["name"] for row in timed if row["verdict"] == "miss"],
             "wrong": wrong,

@@ -98,10 +98,13 @@ class ChooseDriver {
 
   void copy_first(const char* in, char* out) {
     const Problem& p = *problem_;
-    // Rows are skipped, which hides the pattern from the hardware: ask for those a few rows on.
-    const i64 ahead = p.ndim > 1 ? 4 * step_[1] : 0, bytes = p.stride[0] == p.codec.width ? blocks_[0] * step_[0] : 0;
+    // Rows are skipped, which hides the pattern from the hardware: ask for those a few rows on, and for what is skipped
+    // between them, because memory is read faster in sequence (by a third here) than in every other row.
+    const i64 step = p.ndim > 1 ? step_[1] : 0, bytes = p.stride[0] == p.codec.width ? blocks_[0] * step_[0] : 0;
+    const i64 ahead = step == 0 ? 0 : step * ceil_div(fetch_distance, std::abs(step));
+    const i64 fetched = step > bytes && step <= 2 * bytes ? step : bytes;
     each_row(1, 1, in, out, [&](const char* from, char* to, const i64*) {
-      if (bytes <= 4096) prefetch(from + ahead, bytes);
+      if (bytes <= longest_fetched_row) prefetch(from + ahead, fetched);
       p.rows().copy(to, level_->stride[0], from, step_[0], blocks_[0]);
     });
   }
@@ -255,6 +258,8 @@ class ChooseDriver {
     });
     return *first;
   }
+
+  static constexpr i64 fetch_distance = 8192, longest_fetched_row = 4096;  // bytes
 
   const Options& options_;
   const Problem* problem_ = nullptr;

@@ -122,7 +122,7 @@ class Halves {
     for (int r = 0; r < rows; ++r) {
       if (!read_as_is_) {
         row[r] = read(row[r], rows_.data() + r * row_bytes_);
-      } else if (ahead != 0 && (rows < 4 || p.extent[0] * width < longest_fetched_of_four)) {
+      } else if (ahead != 0) {
         for (i64 turn = 0; turn < count; ++turn)
           prefetch(row[r] + turn * level.total[1] * p.stride[1] + ahead, p.extent[0] * width);
       }
@@ -193,7 +193,7 @@ class Halves {
   }
 
   static constexpr i64 shortest_row = 32, longest_fetched_row = 16384, longest_copied_row = 16384;  // bytes
-  static constexpr i64 fetch_distance = 2048, longest_fetched_of_four = 2048;                       // bytes
+  static constexpr i64 fetch_distance = 2048;                                                       // bytes
 
   const Shapes& shapes_;
   const bool ordered_;

@@ -204,13 +204,16 @@ static void copy_strided(char* to, i64 to_stride, const char* from, i64 from_str
   constexpr i64 width = sizeof(U);
   if (to_stride == width && from_stride == width) {
     __builtin_memcpy(to, from, static_cast<size_t>(n * width));
-  } else if (sizeof(U) < 8 && to_stride == width && from_stride == 2 * width) {
-    // the low half of a pair; the last voxel alone, because its neighbour may not exist
-    for (i64 i = 0; i < n - 1; ++i) {
-      const U x = static_cast<U>(load_at<wider<U>>(from + i * 2 * width));
-      __builtin_memcpy(to + i * width, &x, sizeof(U));
-    }
-    __builtin_memcpy(to + (n - 1) * width, from + (n - 1) * 2 * width, sizeof(U));
+  } else if (sizeof(U) < 8 && to_stride == width && from_stride == 2 * width && n > 1) {
+    // halves of pairs: the low ones first, then the high ones, because what lies beyond both ends may not exist
+    const auto halves = [&](i64 begin, i64 end, i64 back) TINYPYR_INLINE_LAMBDA {
+      for (i64 i = begin; i < end; ++i) {
+        const U x = static_cast<U>(load_at<wider<U>>(from + (2 * i - back) * width) >> 8 * back * width);
+        __builtin_memcpy(to + i * width, &x, sizeof(U));
+      }
+    };
+    halves(0, n / 2, 0);
+    halves(n / 2, n, 1);
   } else {
     for (i64 i = 0; i < n; ++i) {
       const U x = load_at<U>(from + i * from_stride);
