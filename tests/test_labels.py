@@ -63,6 +63,17 @@ def test_more_labels_than_a_block_ranks(labels: int, isa: str) -> None:
         check(array, factors, ("C", "F"), ignore=0)
 
 
+@pytest.mark.parametrize("factors", [[(3, 3, 1)], [(3, 3, 3)], [(5, 1, 2)], [(2, 2, 1)] * 4, [(2, 2, 2)] * 4])
+def test_several_tiles(factors: list[tuple[int, ...]], isa: str) -> None:
+    """More than is looked at in one go, with noise in one corner: what one tile leaves behind is not the next one's."""
+    rng = np.random.default_rng(31)
+    array = patches(rng, (301, 187, 23), "uint16", 11, 40)
+    array[200:, :90, 5:9] = rng.integers(0, 500, (101, 90, 4))
+    assert array.nbytes > 2**21
+    check(array, factors, ("C", "F"))
+    check(array, factors, ("F",), ignore=3, ties="lowest", origin=(-5, 3, 1), parallel=2)
+
+
 def test_the_oracle_agrees(isa: str) -> None:
     rng = np.random.default_rng(5)
     array = patches(rng, (21, 18, 9), "uint64", 4, 5)

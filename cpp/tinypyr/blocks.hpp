@@ -279,8 +279,7 @@ class Blocks {
       expand(level.factor, k > 0 ? p.level[k - 1].total : nullptr);
       parts_[k] = filled / row;
     }
-    const i64 outputs = std::max<i64>(1, end > 0 ? out_start_[first_ + 1] : 0);
-    for (i64 i = 0; i < cells_; ++i) output_[order_[i]] = static_cast<u16>(i % outputs);
+    for (i64 i = 0; i < cells_; ++i) output_[order_[i]] = static_cast<u16>(i % first_outputs());
 
     u16* next = raster_;
     for (int k = first_; k < levels_; next += footprint_[k++]) {
@@ -465,9 +464,12 @@ class Blocks {
     }
   }
 
+  // Of the first level written here; 1 where none is, for the votes of the block as a whole.
+  i64 first_outputs() const { return levels_ > first_ ? out_start_[first_ + 1] : 1; }
+
   // Votes of every rank in every footprint.
   void count() {
-    const i64 outputs = std::max<i64>(1, out_start_[levels_] > 0 ? out_start_[first_ + 1] : 0);
+    const i64 outputs = first_outputs();
     for (i64 m = 0; m < mixed_count_; ++m) codes_[mixed_[m]] = nobody;
     for (int word = 0; 4 * word < ranks_; ++word) {
       u64* votes = votes_ + word * outputs_room_;
@@ -480,9 +482,7 @@ class Blocks {
       const auto sum_voxels = [&](auto known) {
         add(codes_ + cells_room_, known, units_ + shift, mixed_, mixed_count_, output_, votes);
       };
-      cell_voxels_ == 4   ? sum_voxels(std::integral_constant<i64, 4>{})
-      : cell_voxels_ == 8 ? sum_voxels(std::integral_constant<i64, 8>{})
-                          : sum_voxels(cell_voxels_);
+      with_cell_voxels(sum_voxels);
       for (int k = first_ + 1; k < levels_; ++k) {
         const i64 n = out_start_[k + 1] - out_start_[k];
         problem_->kernels->add_votes(votes + out_start_[k - 1], votes + out_start_[k], parts_[k], n);
@@ -604,8 +604,8 @@ class Blocks {
   const u16* raster_of_[max_levels];
   i64 rows_[max_block], flag_rows_[max_block], row_count_ = 0, run_ = 1, ahead_ = 0;
   i64 flag_stride_[max_ndim], tile_origin_[max_ndim];
-  u64 units_[max_ranks + 64] = {}, cell_units_[max_ranks + 64] =
-                                       {};  // a voxel's vote for a rank, and a cell's, from max_ranks on
+  // A voxel's vote for a rank, and a cell's, from max_ranks on.
+  u64 units_[max_ranks + 64] = {}, cell_units_[max_ranks + 64] = {};
 
   Scratch memory_;
   i64 cells_room_ = 0, outputs_room_ = 0;

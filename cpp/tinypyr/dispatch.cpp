@@ -48,28 +48,36 @@ struct Isas {
   int count = 0;
   const char* names[4];
   const Kernels* kernels[4];
+  i64 shortest[4];  // bytes of rows below which the next one is faster: what is left of a row is done voxel by voxel
 
   Isas() {
 #if TINYPYR_X86
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2"))
-      add("avx512", avx512::table);
+      add("avx512", avx512::table, 192);
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) add("avx2", avx2::table);
 #endif
     add(TINYPYR_BASE, base::table);
   }
 
  private:
-  void add(const char* name, const Kernels& table) {
+  void add(const char* name, const Kernels& table, i64 shortest_row = 0) {
     names[count] = name;
-    kernels[count++] = &table;
+    kernels[count] = &table;
+    shortest[count++] = shortest_row;
   }
 };
 
 const Isas& usable() {
   static const Isas isas;
   return isas;
+}
+
+// What TINYPYR_ISA says; null where it is unset or empty.
+const char* wanted_isa() {
+  const char* wanted = std::getenv("TINYPYR_ISA");
+  return wanted == nullptr || *wanted == '\0' ? nullptr : wanted;
 }
 
 // --- from a checked problem to its driver -------------------------------------------------------------------------
@@ -138,8 +146,8 @@ const char* const* isa_names(int* count) noexcept {
 }
 
 int chosen_isa() noexcept {
-  const char* wanted = std::getenv("TINYPYR_ISA");
-  if (wanted == nullptr || *wanted == '\0') return 0;
+  const char* wanted = wanted_isa();
+  if (wanted == nullptr) return 0;
   for (int i = 0; i < usable().count; ++i)
     if (std::strcmp(wanted, usable().names[i]) == 0) return i;
   return -1;
@@ -164,7 +172,8 @@ Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const
   if (levels < 1 || levels > max_levels) return Status::bad_factor;
   if (unproven == nullptr) unproven = ignored_counts;
   std::fill(unproven, unproven + levels, 0);
-  const int isa = options.isa < 0 ? chosen_isa() : options.isa;
+  const bool free_choice = options.isa < 0 && wanted_isa() == nullptr;
+  int isa = options.isa < 0 ? chosen_isa() : options.isa;
   if (isa < 0 || isa >= usable().count) return Status::bad_isa;
 
   Status status = check(in);
@@ -185,9 +194,10 @@ Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const
   const std::unique_ptr<Problem> held = Problem::allocate();
   if (!held) return Status::out_of_memory;
   Problem& problem = *held;
-  problem.kernels = usable().kernels[isa];
   status = make_problem(in, levels, factors, outs, options.origin, sums, problem);
   if (status != Status::ok || is_empty(in)) return status;
+  while (free_choice && problem.extent[0] * problem.codec.width < usable().shortest[isa]) ++isa;
+  problem.kernels = usable().kernels[isa];
   return pool(problem, options, unproven);
 }
 

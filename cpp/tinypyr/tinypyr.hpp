@@ -36,8 +36,8 @@ struct Options {
   std::uint64_t ignore = 0;              // the bits of the value left out, in the low bytes, native byte order
   const std::int64_t* origin = nullptr;  // global coordinate of the first voxel, one per axis; null: all 0
   int threads = 1;                       // 0: one per core
-  int isa = -1;                          // an index into isa_names(); -1: TINYPYR_ISA, or the best one here
-  bool (*keep_going)(void*) = nullptr;   // asked now and then by the calling thread; false stops the call
+  int isa = -1;  // an index into isa_names(); -1: TINYPYR_ISA, or what is best here for in's rows
+  bool (*keep_going)(void*) = nullptr;  // asked now and then by the calling thread; false stops the call
   void* context = nullptr;
 };
 

@@ -232,7 +232,8 @@ def sample(array, int code, out, int out_code, int order, int extend, double fil
 def pyramid(array, list outs, list factors, tuple origin, int code, bint swapped, int method, int rounding, int ties,
             ignore_bits, int threads, sums=None, int sums_code=0):
     """Fill outs (and sums, of the last level's means); return the number of unproven modes per level where there are any, else None."""
-    cdef int levels = len(outs), ndim = array.ndim, isa = _usable_isa()
+    cdef int levels = len(outs), ndim = array.ndim
+    _usable_isa()  # an error if there is none; which one is best depends on the array, and is the core's choice
     cdef _Levels held = _Levels(levels + 2)
     cdef _Signals signals = _Signals()
     cdef Options options
@@ -258,7 +259,6 @@ def pyramid(array, list outs, list factors, tuple origin, int code, bint swapped
     options.ignore = 0 if ignore_bits is None else ignore_bits
     options.origin = starts
     options.threads = threads
-    options.isa = isa
     options.keep_going = _keep_going
     options.context = <void*>signals
     with nogil:
