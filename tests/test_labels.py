@@ -74,6 +74,23 @@ def test_several_tiles(factors: list[tuple[int, ...]], isa: str) -> None:
     check(array, factors, ("F",), ignore=3, ties="lowest", origin=(-5, 3, 1), parallel=2)
 
 
+@pytest.mark.parametrize(
+    ("shape", "factors"),
+    [
+        ((32, 32, 32), [(2, 2, 2)] * 12),
+        ((32, 32, 32), [(2, 2, 2)] * 20),
+        ((32, 32), [(2, 2)] * 40),
+        ((3000,), [(2,)] * 62),
+        ((64, 2, 64), [(2, 2, 2), (2**32,) * 3]),
+        ((32, 32, 32), [(2, 2, 2), (2**22,) * 3]),
+    ],
+)
+def test_factors_far_beyond_the_array(shape: tuple[int, ...], factors: list[tuple[int, ...]], isa: str) -> None:
+    """What is held for a tile is of the voxels that exist."""
+    array = patches(np.random.default_rng(8), shape, "uint8", 5, 6)
+    check(array, factors, ("C", "F"))
+
+
 def test_the_oracle_agrees(isa: str) -> None:
     rng = np.random.default_rng(5)
     array = patches(rng, (21, 18, 9), "uint64", 4, 5)

@@ -514,6 +514,32 @@ def test_check_finds_what_is_wrong(tmp_path: Path) -> None:
     assert "level 1: translation" in str(store.check(tmp_path / "t"))
 
 
+def test_what_is_not_finished_is_not_right(
+    tmp_path: Path, many_blocks: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    array = np.random.default_rng(0).integers(0, 255, (40, 150, 130)).astype(np.uint8)
+    where = tmp_path / "t"
+    store.build(array, where, levels=0, factor=2, chunks=(8, 8, 8))
+    assert cli.main(["check", str(where)]) == 0
+    assert "has level 0 alone, and no levels to check" in capsys.readouterr().out
+
+    def fails(*given: Any) -> Any:
+        raise store.StoreError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._engines, "run_block", fails)
+        with pytest.raises(store.StoreError, match="no space left"):
+            store.build(where, levels=3, factor=2)
+    assert cli.main(["check", str(where)]) == 1
+    assert "a build of it has begun and not ended" in capsys.readouterr().out
+    with pytest.raises(store.StoreError, match="base: 2,2,2/4,4,4/8,8,8 there, 1,2,2/1,4,4/1,8,8 here"):
+        store.build(where, levels=3, factor=(1, 2, 2))
+    store.build(where, levels=3, factor=2)
+    assert cli.main(["check", str(where)]) == 0
+    with pytest.raises(store.StoreError, match=r"has 4 levels already; .* name that region"):
+        store.build(where, levels=2, factor=2)
+
+
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     array = np.random.default_rng(0).integers(0, 255, (20, 150, 140)).astype(np.uint8)
     where = str(tmp_path / "em.ome.zarr")

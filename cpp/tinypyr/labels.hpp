@@ -139,9 +139,14 @@ class LabelDriver {
       room = std::max<i64>(1, room / ceil_div(tile[axis], group));
     }
     if (block_levels_ > 0) {
-      i64 cells[max_ndim];
-      for (int axis = 0; axis < problem.ndim; ++axis)
-        cells[axis] = tile[axis] * (top.total[axis] / problem.level[0].total[axis]);
+      i64 cells[max_ndim];  // of a tile: no more than there are, whatever the factor
+      for (int axis = 0; axis < problem.ndim; ++axis) {
+        const Level& first_level = problem.level[0];
+        const i64 ratio = top.total[axis] / first_level.total[axis];
+        cells[axis] =
+            std::min(first_level.extent[axis],
+                     ratio > first_level.extent[axis] / tile[axis] ? first_level.extent[axis] : tile[axis] * ratio);
+      }
       if (!blocks_.allocate(cells)) return Status::out_of_memory;
     }
     part_ = Problem::allocate();

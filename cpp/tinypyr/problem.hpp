@@ -235,7 +235,7 @@ inline void each_run(char* box, int axes, const i64* extent, const i64* stride, 
 class Fetcher {
  public:
   void start(const Problem& p) {
-    problem_ = &p;
+    problem_ = p.stride[0] > 0 ? &p : nullptr;
     std::fill(at_, at_ + p.ndim, 0);
     row_ = p.in;
     done_ = 0;

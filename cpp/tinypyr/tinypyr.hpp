@@ -101,7 +101,8 @@ Status combine_affine(const View& in, const double* matrix, const double* offset
 // Names of the instruction sets usable on this machine, best first; count receives how many.
 const char* const* isa_names(int* count) noexcept;
 
-// The index of the instruction set that TINYPYR_ISA asks for, 0 where it is unset or empty, -1 where it is unknown.
+// The index of the instruction set that TINYPYR_ISA asks for, 0 where it is unset or empty (then the best one is taken, or
+// for short rows a narrower one), -1 where it is unknown.
 int chosen_isa() noexcept;
 
 }  // namespace tinypyr

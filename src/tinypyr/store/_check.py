@@ -17,6 +17,7 @@ from ..pooling import METHODS, _choice
 from ._carry import Pooling
 from ._errors import StoreError
 from ._place import Place
+from ._scratch import Scratch
 from ._source import Mask, level_array, open_volume, voxels_of
 from ._volume import Volume
 
@@ -28,11 +29,14 @@ class Findings:
     name: str
     problems: list[str] = field(default_factory=list)
     voxels: int = 0  # of levels, compared
+    levels: int = 0  # above the base
 
     def __bool__(self) -> bool:
         return bool(self.problems)
 
     def __str__(self) -> str:
+        if not self.problems and self.levels == 0:
+            return f"{self.name}: has level 0 alone, and no levels to check"
         if not self.problems:
             return f"{self.name}: geometry and {self.voxels} voxels of its levels are right"
         return "\n".join(f"{self.name}: {problem}" for problem in self.problems)
@@ -70,10 +74,12 @@ def check(
     Returns
     -------
     Findings
-        False, as a condition, when nothing is wrong.
+        False, as a condition, when nothing is wrong. A build that has not ended is wrong.
     """
     volume = open_volume(Place.at(store))
-    findings = Findings(volume.place.name)
+    findings = Findings(volume.place.name, levels=len(volume.paths) - 1)
+    if Scratch(volume.place).plan() is not None:
+        findings.problems.append("a build of it has begun and not ended; give its command again, then check")
     pooling = _pooling(volume, method, ignore)
     if volume.notes.get("mask") and mask is None:
         raise StoreError(

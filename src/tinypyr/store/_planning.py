@@ -305,7 +305,10 @@ def state_of(made: Plan, once: bool = False) -> Literal["new", "begun", "finishe
     if there is None or made.changed is not None or (in_place and len(there.paths) == 1):
         return "new"
     if in_place:
-        raise StoreError(f"{place.name}: has {len(there.paths)} levels already; remove them or choose another target")
+        raise StoreError(
+            f"{place.name}: has {len(there.paths)} levels already; remove them or choose another target (or, where "
+            "level 0 has changed, name that region)"
+        )
     raise StoreError(f"{place.name}: exists already; remove it or choose another target")
 
 
@@ -326,9 +329,19 @@ def _difference(begun: dict[str, Any], made: Plan) -> str:
 
     here, there = told(made.describe()), told(begun.get("plan", {}))
     differs = [key for key in here if there.get(key) != here[key] and key not in ("memory", "workers", "leaf")]
-    return ", ".join(f"{key}: {there.get(key)!r} there, {here[key]!r} here" for key in differs[:2]) or (
+    return ", ".join(f"{_said(key, there.get(key))} there, {_said(None, here[key])} here" for key in differs[:2]) or (
         "of a source that has changed since"
     )
+
+
+def _said(key: str | None, value: Any) -> str:
+    """An entry of a plan in a message: of levels their factors, which is what people gave; else not without end."""
+    if isinstance(value, list) and all(isinstance(level, dict) and "factor" in level for level in value):
+        key = key and "factors from the base"
+        text = "/".join(",".join(map(str, level["factor"])) for level in value[1:])
+    else:
+        text = repr(value)
+    return (f"{key}: " if key else "") + (text if len(text) <= 100 else text[:97] + "...")
 
 
 def _check_link(volume: Volume | None, place: Place, format: str, in_place: bool, same_layout: bool) -> None:
