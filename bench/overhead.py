@@ -29,7 +29,7 @@ import numpy as np  # noqa: E402
 
 IMPORT_GOAL_MS = 15.0
 SIZE_GOAL_MB = 3.0
-CALL_GOAL_US = 8.0
+CALL_GOAL_US = 4.0
 
 STOPWATCH = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
 
