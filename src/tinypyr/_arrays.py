@@ -11,6 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def taken_for_labels(kind: str | None, dtype: np.dtype[Any] | str) -> bool:
+    """Whether voxels are labels, as far as can be told."""
+    return kind == "labels" or (kind is None and np.dtype(dtype).name in ("uint32", "uint64"))
+
+
 class View(Protocol):
     """An array that is made where it is read, from a recipe by which other processes make it again."""
 

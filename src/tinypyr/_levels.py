@@ -19,11 +19,6 @@ from .pooling import downsample
 Box = tuple[slice, ...]
 
 
-def taken_for_labels(kind: str | None, dtype: np.dtype[Any] | str) -> bool:
-    """Whether voxels are labels, as far as can be told."""
-    return kind == "labels" or (kind is None and np.dtype(dtype).name in ("uint32", "uint64"))
-
-
 @dataclass(frozen=True)
 class Level:
     """One of them."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ._levels import taken_for_labels
+from ._arrays import taken_for_labels
 from ._resample import Resampled
 from .grid import Grid
 

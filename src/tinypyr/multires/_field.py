@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _arrays
-from .._levels import Level, Pooled, levels_of, taken_for_labels
+from .._levels import Level, Pooled, levels_of
 from .._resample import Resampled
 from ..grid import UNPOOLED, Grid
 from ..pooling import Factor, _one_factor
@@ -51,7 +51,7 @@ class LowResolution:
     def __init__(self, levels: list[Level], factor: tuple[int, ...], lowres: Any) -> None:
         base = levels[0]
         self.grid = base.grid.level(factor)
-        labels = base.holds_labels or taken_for_labels(base.kind, base.dtype)
+        labels = base.holds_labels or _arrays.taken_for_labels(base.kind, base.dtype)
         self.method = "mode" if labels else "mean"
         #: The array that was given, if one was.
         self.given = None if isinstance(lowres, (int, np.integer)) else lowres

@@ -14,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 
 from .. import _arrays
-from .._levels import taken_for_labels
 from .._nifti import is_nifti
 from .._sizes import bytes_of, workers_of
 from ..grid import Grid, cumulative, factors_between
@@ -417,7 +416,7 @@ def _target(read: Source, target: Any) -> tuple[Place, bool]:
 
 def _method(method: str, kind: str | None, dtype: np.dtype[Any], force: bool) -> str:
     if method == "auto":
-        return "mode" if taken_for_labels(kind, dtype.name) else "mean"
+        return "mode" if _arrays.taken_for_labels(kind, dtype.name) else "mean"
     _choice("method", method, METHODS)
     if method == "mean" and kind == "labels" and not force:
         raise ValueError("method: a mean of labels is a label of something else; use mode, or force it")
