@@ -335,7 +335,7 @@ def _difference(begun: dict[str, Any], made: Plan) -> str:
 
 def _said(key: str | None, value: Any) -> str:
     """An entry of a plan in a message: of levels their factors, which is what people gave; else not without end."""
-    if isinstance(value, list) and all(isinstance(level, dict) and "factor" in level for level in value):
+    if isinstance(value, list) and value and all(isinstance(level, dict) and "factor" in level for level in value):
         key = key and "factors from the base"
         text = "/".join(",".join(map(str, level["factor"])) for level in value[1:])
     else:
