@@ -172,6 +172,11 @@ print(peak() - before - sum(level.nbytes for level in made), array.nbytes)
         ("median", 2, "C", (1, 3, 2), True, 5),
         ("median", 1, "C", (16, 16, 16), False, 60_000),
         ("stride", 4, "F", (1, 3, 2), True, 5),
+        ("mean", 4, "F", (1, 1, 2), False, 5),  # long rows that no level makes shorter
+        ("mean", 3, "C", (3, 3, 3), True, 5),
+        ("mode", 1, "C", (512, 512, 128), False, 60_000),  # one footprint of 64 MB
+        ("mode", 2, "F", (512, 256, 128), True, 60_000),
+        ("median", 1, "F", (512, 512, 128), True, 60_000),
     ],
 )
 def test_no_copy_of_the_input(

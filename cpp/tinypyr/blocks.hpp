@@ -135,7 +135,7 @@ class Blocks {
     const Problem& p = *problem_;
     locate(at);
     if (!halved() && (ahead_ != 2 * line || (block_.cells - p.in) % line < span_[0] * p.codec.width))
-      for (i64 row = 0; row < row_count_; ++row) prefetch_to_second(block_.cells + rows_[row] + ahead_);
+      for (i64 row = 0; row < row_count_; ++row) prefetch_to_second(block_.cells + rows_[row] + ahead_, 1);
     with_unsigned(p.codec.width, [&](auto u) { gather<decltype(u)>(); });
     const i64 entries = in_steps(cells_room_ + mixed_count_ * cell_voxels_, rank_stretch);
     if (!p.codec.is_identity()) p.rows().encode(entries_, entries_, entries, p.codec);

@@ -9,6 +9,7 @@
 
 #include "halves.hpp"
 #include "problem.hpp"
+#include "sweeps.hpp"
 
 namespace tinypyr {
 
@@ -195,17 +196,56 @@ class ChooseDriver {
   template <class U>
   Status one_by_one_of(const char* in, char* out, i64 count) {
     const Problem& p = *problem_;
-    if (!memory_.reserve(2 * count * static_cast<i64>(sizeof(U)))) return Status::out_of_memory;
+    const i64 most = most_held / static_cast<i64>(sizeof(U));
+    if (!memory_.reserve(std::min(2 * count * static_cast<i64>(sizeof(U)), most_held))) return Status::out_of_memory;
     U* keys = reinterpret_cast<U*>(memory_.data());
     each_row(0, 1, in, out, [&](const char* from, char* to, const i64*) {
-      i64 filled = 0;
-      each_voxel(from, [&](const char* voxel, const i64*) { std::memcpy(keys + filled++, voxel, sizeof(U)); });
-      p.rows().encode(keys, keys, count, p.codec);
-      U chosen = choose_one(keys, keys + count, count);
+      U chosen;
+      if (2 * count > most) {
+        chosen = sweep(from, keys, most);
+      } else {
+        i64 filled = 0;
+        each_voxel(from, [&](const char* voxel, const i64*) { std::memcpy(keys + filled++, voxel, sizeof(U)); });
+        p.rows().encode(keys, keys, count, p.codec);
+        chosen = choose_one(keys, keys + count, count);
+      }
       p.rows().decode(&chosen, 1, p.codec);
       std::memcpy(to, &chosen, sizeof(U));
     });
     return Status::ok;
+  }
+
+  // The same of a footprint that is not held at once.
+  template <class U>
+  U sweep(const char* from, U* memory, i64 room) {
+    const auto each_key = [&](auto visit) {
+      U keys[512];
+      i64 filled = 0;
+      const auto visit_all = [&] {
+        problem_->rows().encode(keys, keys, filled, problem_->codec);
+        std::for_each(keys, keys + filled, visit);
+        filled = 0;
+      };
+      each_voxel(from, [&](const char* voxel, const i64*) {
+        std::memcpy(keys + filled, voxel, sizeof(U));
+        if (++filled == 512) visit_all();
+      });
+      visit_all();
+    };
+    Sweeps<U, decltype(each_key)> sweeps(each_key, how_);
+    if (options_.method == Method::median) return sweeps.median();
+    if (options_.method == Method::mode) return sweeps.mode(options_.ties, memory, room);
+    Codec equality = problem_->codec;  // of a stride, voxels are here as they are
+    equality.form = Form::canonical;
+    const U ignore = static_cast<U>(how_.ignore);
+    U first = ignore;
+    bool searching = true;
+    each_key([&](U voxel) {
+      if (!searching || static_cast<U>(equality.key(voxel)) == ignore) return;
+      first = voxel;
+      searching = false;
+    });
+    return first;
   }
 
   template <class U>
@@ -260,6 +300,7 @@ class ChooseDriver {
   }
 
   static constexpr i64 fetch_distance = 8192, longest_fetched_row = 4096;  // bytes
+  static constexpr i64 most_held = i64{4} << 20;                           // bytes of a footprint, twice
 
   const Options& options_;
   const Problem* problem_ = nullptr;

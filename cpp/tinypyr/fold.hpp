@@ -13,7 +13,8 @@
 
 namespace tinypyr {
 
-constexpr i64 short_run = 256;  // bytes
+constexpr i64 short_run = 256;                                              // bytes
+constexpr i64 longest_carry = i64{1} << 20, most_row_bytes = i64{6} << 20;  // of one stage; of a row and all its stages
 
 class FoldDriver {
  public:
@@ -30,8 +31,6 @@ class FoldDriver {
   Status run(const Problem& whole) {
     halved_ = halves_.fits(whole);
     if (halved_ && whole.levels == 1) return halves_.run(whole);
-    // As many voxels in a row as keep the first stage's carries in the first-level cache.
-    const i64 carries = std::max<i64>(512, 16384 / (fold_.lanes * fold_.lane_bytes));
     int first_axis = 0;  // of the first stage, if there is one along the row
     i64 shrinks = 1;     // how much shorter it leaves the row
     for (int axis = 0; axis < whole.ndim; ++axis) {
@@ -39,29 +38,30 @@ class FoldDriver {
       if (halved_) shrinks *= factor;
       if (halved_ || !any_order_ || factor == 1) continue;
       first_axis = axis;
-      shrinks = std::min<i64>(8, step_of(factor));
+      shrinks = std::min<i64>(8, step_of(factor, axis));
     }
-    int axes = 0;
-    i64 length = 1, chunk = 0;  // chunk: blocks of the last level along the last row axis; 0: all of them
-    for (; axes < whole.ndim && chunk == 0; ++axes) {
-      const i64 longest = axes < first_axis ? carries : carries * shrinks;
-      const i64 block = std::min(whole.top().total[axes], whole.extent[axes]);
-      if (axes > 0 && length * block > longest) break;
-      const i64 blocks = std::max<i64>(1, longest / (length * block));
-      if (blocks < whole.top().extent[axes]) chunk = blocks;
-      length *= whole.extent[axes];
-    }
-    row_axes_ = axes;
-    const i64 blocks = whole.top().extent[axes - 1];
-    if (chunk == 0) chunk = blocks;
     const std::unique_ptr<Problem> part = Problem::allocate();
     if (!part) return Status::out_of_memory;
     problem_ = part.get();
+    // Rows as long as keep the first stage's carries in the second-level cache: where a row ends and the next does not
+    // follow it in memory, the flow from memory stops. Shorter where there are many stages of them.
+    i64 carries = longest_carry / (fold_.lanes * fold_.lane_bytes), blocks = 0, chunk = 0;
+    for (;; carries /= 2) {
+      chunk = shape_rows(whole, carries, first_axis, shrinks);
+      blocks = whole.top().extent[row_axes_ - 1];
+      *part = whole;
+      if (chunk < blocks) part->restrict_to(row_axes_ - 1, 0, chunk);
+      if (!plan()) return Status::out_of_memory;
+      if (row_bytes_ <= most_row_bytes || carries <= 512) break;
+    }
     last_row_ = whole.in;
     for (i64 first = 0; first < blocks; first += chunk) {
-      *part = whole;
-      if (chunk < blocks) part->restrict_to(axes - 1, first, std::min(chunk, blocks - first));
-      if (!plan()) return Status::out_of_memory;
+      if (first > 0) {
+        *part = whole;
+        part->restrict_to(row_axes_ - 1, first, std::min(chunk, blocks - first));
+        if (!plan()) return Status::out_of_memory;
+      }
+      if (!lay_out()) return Status::out_of_memory;
       walk();
     }
     return Status::ok;
@@ -77,9 +77,12 @@ class FoldDriver {
     char* carry;
   };
 
-  // The part of a factor that is pooled in one stage, where the order does not matter (large ones in one go: their carries
-  // would be as long as the row).
-  static i64 step_of(i64 factor) { return factor % 2 == 0 && factor <= 64 ? 2 : factor; }
+  // The part of a factor that is pooled in one stage, where the order does not matter: pairs of neighbours, and up to four
+  // runs (large factors in one go: their carries would be as long as the row).
+  static i64 step_of(i64 factor, int axis) {
+    if (factor % 2 != 0 || factor > 64) return factor;
+    return axis > 0 && factor % 4 == 0 ? 4 : 2;
+  }
 
   // What does not change from row to row of a level.
   struct RowShape {
@@ -88,6 +91,23 @@ class FoldDriver {
     i64 count;     // that number
   };
 
+  // How many axes a row has (row_axes_), and how many blocks of the last level along the last of them it takes at a time.
+  i64 shape_rows(const Problem& whole, i64 carries, int first_axis, i64 shrinks) {
+    int axes = 0;
+    i64 length = 1, chunk = 0;
+    for (; axes < whole.ndim && chunk == 0; ++axes) {
+      const i64 longest = axes < first_axis ? carries : carries * shrinks;
+      const i64 block = std::min(whole.top().total[axes], whole.extent[axes]);
+      if (axes > 0 && length * block > longest) break;
+      const i64 blocks = std::max<i64>(1, longest / (length * block));
+      if (blocks < whole.top().extent[axes]) chunk = blocks;
+      length *= whole.extent[axes];
+    }
+    row_axes_ = axes;
+    return chunk == 0 ? whole.top().extent[axes - 1] : chunk;
+  }
+
+  // Stages, and how many bytes their rows take.
   bool plan() {
     const Problem& p = *problem_;
     const i64 most = i64{p.levels} * (p.ndim + 1) + 62 * p.ndim + 1;
@@ -117,7 +137,7 @@ class FoldDriver {
       stage.length = row_length;
     };
     // Sums of integers, and extremes, are the same in any order: slowest axis first, so that all long runs are added to
-    // each other and only what is left is pooled within the run; factors of two one at a time. Above a halved level,
+    // each other and only what is left is pooled within the run; large factors a little at a time. Above a halved level,
     // fastest axis first: pairs are as good, and leave less to the others (unless runs get too short for a vector). Sums of
     // doubles are not: the caller's axis 0 first, then axis 1, ..., whatever the memory order.
     int order[max_ndim];
@@ -143,27 +163,13 @@ class FoldDriver {
           origin[axis] = floor_div(origin[axis], factor);
           continue;
         }
-        for (; any_order_ && extent[axis] > 2 && step_of(factor) < factor; factor /= step_of(factor))
-          add_stage(axis, step_of(factor));
+        for (i64 step; any_order_ && extent[axis] > 2 && (step = step_of(factor, axis)) < factor; factor /= step)
+          add_stage(axis, step);
         add_stage(axis, factor);
       }
       if (count_ == before) add_stage(0, 1);
       stages_[count_ - 1].level = k;
     }
-
-    const i64 carry_bytes = i64{fold_.lanes} * fold_.lane_bytes;
-    i64 bytes = 2 * round_up(base_length * p.codec.width);
-    for (int s = 0; s < count_; ++s) bytes += round_up(stages_[s].length * carry_bytes);
-    if (!row_memory_.reserve(bytes)) return false;
-    char* at = row_memory_.data();
-    auto take = [&](i64 wanted) {
-      char* start = at;
-      at += round_up(wanted);
-      return start;
-    };
-    base_row_ = take(base_length * p.codec.width);
-    out_row_ = take(base_length * p.codec.width);
-    for (int s = 0; s < count_; ++s) stages_[s].carry = take(stages_[s].length * carry_bytes);
 
     base_direct_ = p.codec.is_identity() && is_contiguous(row_axes_, p.extent, p.stride, p.codec.width) &&
                    is_aligned(p.in, p.codec.width);
@@ -183,8 +189,31 @@ class FoldDriver {
         shape.count *= segment[0].present;
       }
     }
+
+    bool all_direct = true;
+    for (int k = 0; k < p.levels; ++k) all_direct = all_direct && shapes_[k].direct;
+    base_bytes_ = halved_ || base_direct_ ? 0 : round_up(base_length * p.codec.width);
+    out_bytes_ = all_direct ? 0 : round_up(base_length * p.codec.width);
+    row_bytes_ = base_bytes_ + out_bytes_ + (halved_ ? halves_.bytes() : 0);
+    for (int s = 0; s < count_; ++s) row_bytes_ += carry_bytes(stages_[s]);
     return true;
   }
+
+  // Memory for the rows of a plan.
+  bool lay_out() {
+    if (!row_memory_.reserve(row_bytes_)) return false;
+    char* at = row_memory_.data();
+    auto take = [&](i64 bytes) {
+      char* start = at;
+      at += bytes;
+      return start;
+    };
+    base_row_ = take(base_bytes_);
+    out_row_ = take(out_bytes_);
+    for (int s = 0; s < count_; ++s) stages_[s].carry = take(carry_bytes(stages_[s]));
+    return true;
+  }
+  i64 carry_bytes(const Stage& stage) const { return round_up(stage.length * fold_.lanes * fold_.lane_bytes); }
 
   void walk() {
     const Problem& p = *problem_;
@@ -265,11 +294,16 @@ class FoldDriver {
     }
   }
 
-  // Rows of the base are read at a constant distance most of the time, so the next one can be fetched during this one.
+  // Rows of the base are read at a constant distance most of the time, so the next one can be fetched during this one. What
+  // follows in a long row is fetched instead, unless it is read voxel after voxel, which the hardware follows by itself.
   void pool_base(char* to, i64 plane, Run run, bool add) {
     const char* from = base_row();
     if (base_direct_) {
       run.ahead = from - last_row_;
+      if (std::abs(run.ahead) > longest_fetched_row) {
+        const i64 block = run.factor * run.span * problem_->codec.width;
+        run.ahead = run.factor == 1 || block > longest_fetched_row ? 0 : std::max(block, fetch_distance);
+      }
       last_row_ = from;
     }
     fold_.first(from, to, plane, run, add, ignore_);
@@ -361,6 +395,8 @@ class FoldDriver {
     }
   }
 
+  static constexpr i64 longest_fetched_row = 16384, fetch_distance = 2048;  // bytes
+
   const Fold &fold_, &small_;
   const Fold* widen_;
   const bool any_order_, half_even_;
@@ -373,6 +409,7 @@ class FoldDriver {
   bool base_direct_ = false, halved_ = false;
   Halves halves_;
   char *base_row_ = nullptr, *out_row_ = nullptr;
+  i64 base_bytes_ = 0, out_bytes_ = 0, row_bytes_ = 0;
   const char* last_row_ = nullptr;
   i64 at_[max_ndim];
   Scratch stage_memory_, row_memory_;

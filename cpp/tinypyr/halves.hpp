@@ -1,8 +1,9 @@
 // Rows of small footprints: what is pooled by no more than two along any axis goes from the input to a row of voxels or
 // carries in one step, each footprint in registers (footprints.inl).
 //
-// The rows that a row of output needs are read side by side, so rows soon to be read are asked for in one go, well before:
-// hardware prefetchers lose a handful of short streams, and time doubles.
+// The rows that a row of output needs are read side by side, which hardware prefetchers follow badly: what is soon to be
+// read is asked for before. Asked for a little at a time, and in order of memory whatever the order of reading, it comes
+// twice as fast as side by side or a row in one go.
 #pragma once
 
 #include "problem.hpp"
@@ -77,6 +78,9 @@ class Halves {
     return rows_.reserve(row_bytes_ << order_count_);
   }
 
+  // Of memory that the rows of the plan take.
+  i64 bytes() const { return read_as_is_ ? 0 : row_bytes_ << order_count_; }
+
   // How far on in the input, in bytes, to ask for memory, where rows along an axis are made one after the other.
   i64 ahead_along(int axis) const {
     const Problem& p = *problem_;
@@ -93,8 +97,7 @@ class Halves {
     i64 rows = level.extent[1] - at[1];
     if (rows > 1 && p.present(level, 1, level.extent[1] - 1) != level.total[1]) --rows;
     if (p.present(level, 1, at[1]) != level.total[1]) rows = 1;
-    // (fewer than are fetched ahead, or they would be read before they came)
-    return std::min(rows, std::max<i64>(1, fetch_distance / (4 * p.extent[0] * p.codec.width)));
+    return std::min(rows, std::max<i64>(1, most_at_once / (p.extent[0] * p.codec.width << order_count_)));
   }
 
   // `count` alike rows from these coordinates (axes 1, 2, ... of the first level) on into voxels, `out_step` of them apart;
@@ -120,26 +123,43 @@ class Halves {
     }
     const i64 width = p.codec.width;
     for (int r = 0; r < rows; ++r) {
-      if (!read_as_is_) {
-        row[r] = read(row[r], rows_.data() + r * row_bytes_);
-      } else if (ahead != 0) {
-        for (i64 turn = 0; turn < count; ++turn)
-          prefetch(row[r] + turn * level.total[1] * p.stride[1] + ahead, p.extent[0] * width);
-      }
+      if (!read_as_is_) row[r] = read(row[r], rows_.data() + r * row_bytes_);
+    }
+    const bool fetches = read_as_is_ && ahead != 0;
+    Fetcher fetcher;
+    if (fetches) {
+      fetcher.start(row[0] + ahead, p.extent[0] * width);
+      fetcher.repeat(count > 1 ? count * level.total[1] : p.present(level, 1, at[1]), p.stride[1]);
+      for (int i = 0; i < order_count_; ++i)
+        if (order_[i] > 1) fetcher.repeat(p.present(level, order_[i], at[order_[i]]), p.stride[order_[i]]);
     }
     const i64 step = count > 1 ? level.total[1] * p.stride[1] / width : 0;
     i64 first = 0;
     for (int s = 0; s < segment_count_; ++s) {
       const Segment& segment = segments_[s];
-      const void* from[8];
-      for (int r = 0; r < rows; ++r) from[r] = row[r] + first * width;
-      const PoolFootprints pool = shapes_.of(rows, segment.present == 2 ? pair : -1);
-      pool({from, segment.count, count, step, out_step, out + segment.first * width,
-            carry == nullptr ? nullptr : carry + segment.first * lane_bytes_, plane, ignore_, flip_,
-            carry == nullptr ? flip_ : 0, half_even_});
-      if (flags != nullptr)
-        p.rows().unanimous.of(rows, segment.present == 2 ? pair : -1)(
-            {from, segment.count, count, step, flag_step, flags + segment.first, nullptr, 0, 0, 0, 0, false});
+      const int bit = segment.present == 2 ? pair : -1;
+      const PoolFootprints pool = shapes_.of(rows, bit);
+      const PoolFootprints flag = flags == nullptr ? nullptr : p.rows().unanimous.of(rows, bit);
+      // pieces: some footprints of a row, or some rows
+      const i64 footprint = rows * segment.present * width;
+      const i64 most = fetches ? std::max<i64>(64, piece / footprint) : count * segment.count;
+      const i64 length = std::min(segment.count, most), turns = std::max<i64>(1, most / segment.count);
+      for (i64 turn = 0; turn < count; turn += turns) {
+        const i64 repeat = std::min(turns, count - turn);
+        for (i64 begin = 0; begin < segment.count; begin += length) {
+          const i64 n = std::min(length, segment.count - begin);
+          const i64 to = segment.first + begin + turn * out_step;
+          const void* from[8];
+          for (int r = 0; r < rows; ++r) from[r] = row[r] + (first + begin * segment.present + turn * step) * width;
+          fetcher.some(n * repeat * footprint, prefetch);
+          pool({from, n, repeat, step, out_step, out + to * width,
+                carry == nullptr ? nullptr : carry + to * lane_bytes_, plane, ignore_, flip_,
+                carry == nullptr ? flip_ : 0, half_even_});
+          if (flag != nullptr)
+            flag({from, n, repeat, step, flag_step, flags + segment.first + begin + turn * flag_step, nullptr, 0, 0, 0,
+                  0, false});
+        }
+      }
       first += segment.count * segment.present;
     }
   }
@@ -193,7 +213,7 @@ class Halves {
   }
 
   static constexpr i64 shortest_row = 32, longest_fetched_row = 16384, longest_copied_row = 16384;  // bytes
-  static constexpr i64 fetch_distance = 2048;                                                       // bytes
+  static constexpr i64 fetch_distance = 2048, piece = 1024, most_at_once = 4096;                    // bytes
 
   const Shapes& shapes_;
   const bool ordered_;

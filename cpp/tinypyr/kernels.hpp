@@ -70,10 +70,10 @@ TINYPYR_INLINE void prefetch(const char* from, i64 bytes) {
 #endif
 }
 
-// The same of one line, into the second-level cache, for what is read a little later.
-TINYPYR_INLINE void prefetch_to_second(const char* from) {
+// The same, into the second-level cache, of what is read a little later.
+TINYPYR_INLINE void prefetch_to_second(const char* from, i64 bytes) {
 #if defined(__GNUC__)
-  __builtin_prefetch(from, 0, 2);
+  for (i64 line = 0; line < bytes; line += 64) __builtin_prefetch(from + line, 0, 2);
 #endif
 }
 

@@ -127,6 +127,7 @@ TINYPYR_NOINLINE static void pool_any(const typename M::Voxel* from, typename M:
   if (factor == 2) return pool_blocks<M, 2, add>(from, to, plane, blocks, span, factor, ignore);
   if constexpr (M::lanes == 1 && sizeof(typename M::Voxel) <= 2) {  // (each is as large as all others together)
     if (factor == 3) return pool_blocks<M, 3, add>(from, to, plane, blocks, span, factor, ignore);
+    if (factor == 4 && span > 1) return pool_blocks<M, 4, add>(from, to, plane, blocks, span, factor, ignore);
     if (factor == 5 && span > 1) return pool_blocks<M, 5, add>(from, to, plane, blocks, span, factor, ignore);
   }
   pool_blocks<M, 0, add>(from, to, plane, blocks, span, factor, ignore);

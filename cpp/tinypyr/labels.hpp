@@ -194,7 +194,7 @@ class LabelDriver {
       const auto nobody_asks = [](const Label*, int) {};
       bool many = false;
       const bool made = each(first, end, step, at_[top], [&] {
-        fetcher_.some(blocks_.voxels() * p.codec.width);
+        fetcher_.some(blocks_.voxels() * p.codec.width, prefetch_to_second);
         if (blocks_.add(at_[top], nobody_asks)) return true;
         many = p.levels == 1;
         return !many && one_by_one(at_[top], end, step);
@@ -219,7 +219,7 @@ class LabelDriver {
       i64 slot = 0;
       const bool made = each(tile_first_, tile_end, step, at_[block_levels_ - 1], [&] {
         bool enough = true;
-        fetcher_.some(blocks_.voxels() * p.codec.width);
+        fetcher_.some(blocks_.voxels() * p.codec.width, prefetch_to_second);
         const auto keep = [&](const Label* labels, int number) { enough = found_.keep(slot, labels, number); };
         if (!blocks_.add(at_[block_levels_ - 1], keep)) found_.many(slot);
         ++slot;
@@ -376,6 +376,10 @@ class LabelDriver {
     each_voxel(in, size, [&](const char* voxel, i64 offset) {
       const u64 key = key_at(voxel);
       if (!options_.has_ignore || key != ignore_) enough = list.append({key, 1, position + offset});
+      if (list.size() == most_of_a_leaf) {
+        list.collect();
+        if (list.size() > most_of_a_leaf / 2) list.truncate();
+      }
       return enough;
     });
     list.collect();
@@ -446,6 +450,7 @@ class LabelDriver {
   Found found_;
   Fetcher fetcher_;
   bool halved_ = false;
+  static constexpr i64 most_of_a_leaf = i64{1} << 15;  // labels held
   static constexpr i64 max_blocks = 4096, tile_bytes = i64{1} << 19;
 };
 

@@ -231,40 +231,58 @@ inline void each_run(char* box, int axes, const i64* extent, const i64* stride, 
   }
 }
 
-// Asks for the voxels of a problem that will be read soon, a few lines at a time, in order of memory.
+// Asks for the rows of a box that will be read soon, a few lines at a time, in order of memory.
 class Fetcher {
  public:
-  void start(const Problem& p) {
-    problem_ = p.stride[0] > 0 ? &p : nullptr;
-    std::fill(at_, at_ + p.ndim, 0);
-    row_ = p.in;
+  // One row of so many bytes, or none; then, fastest first, how often it is repeated along each axis.
+  void start(const char* from, i64 bytes) {
+    from_ = from;
+    bytes_ = bytes;
     done_ = 0;
+    axes_ = 0;
   }
-  void stop() { problem_ = nullptr; }
-  void some(i64 bytes) {
-    while (bytes > 0 && problem_ != nullptr) {
-      const Problem& p = *problem_;
-      const i64 end = p.extent[0] * p.stride[0];
-      for (; done_ < end && bytes > 0; done_ += line, bytes -= line) prefetch_to_second(row_ + done_);
-      if (done_ < end) return;
+  void repeat(i64 times, i64 stride) {
+    if (times <= 1) return;
+    if (axes_ == 0 && stride == bytes_) {  // they are one longer row
+      bytes_ *= times;
+      return;
+    }
+    extent_[axes_] = times;
+    stride_[axes_] = stride;
+    at_[axes_++] = 0;
+  }
+  void start(const Problem& p) {
+    start(p.in, p.extent[0] * p.stride[0]);
+    for (int axis = 1; axis < p.ndim; ++axis) repeat(p.extent[axis], p.stride[axis]);
+  }
+  void stop() { bytes_ = 0; }
+
+  // As many bytes more; ask(from, bytes) asks for them.
+  template <class Ask>
+  void some(i64 wanted, Ask ask) {
+    while (wanted > 0 && bytes_ > 0) {
+      const i64 now = std::min(wanted, bytes_ - done_);
+      ask(from_ + done_, now);
+      done_ += now;
+      wanted -= now;
+      if (done_ < bytes_) return;
       done_ = 0;
-      int axis = 1;
-      for (; axis < p.ndim; ++axis) {
-        row_ += p.stride[axis];
-        if (++at_[axis] < p.extent[axis]) break;
-        row_ -= p.extent[axis] * p.stride[axis];
+      int axis = 0;
+      for (; axis < axes_; ++axis) {
+        from_ += stride_[axis];
+        if (++at_[axis] < extent_[axis]) break;
+        from_ -= extent_[axis] * stride_[axis];
         at_[axis] = 0;
       }
-      if (axis >= p.ndim) stop();
+      if (axis >= axes_) stop();
     }
   }
 
  private:
-  static constexpr i64 line = 64;
-  const Problem* problem_ = nullptr;
-  i64 at_[max_ndim];
-  const char* row_ = nullptr;
-  i64 done_ = 0;
+  const char* from_ = nullptr;
+  i64 bytes_ = 0, done_ = 0;
+  int axes_ = 0;
+  i64 extent_[max_ndim], stride_[max_ndim], at_[max_ndim];
 };
 
 // Copy a box of voxels to a contiguous row, axis 0 fastest in the row.

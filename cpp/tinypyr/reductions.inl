@@ -101,6 +101,19 @@ static inline u8 divide_few_bytes(u16 sum, u16 count, bool half_even) {
   return static_cast<u8>(quotient + (up & static_cast<u16>(half_even)));
 }
 
+// The rounded mean of up to 257 bytes. Their sum times 2^16 / count, rounded up, divided by 2^16, is less than 1 too large, so
+// it is the quotient or one more; 16 bits hold everything.
+static inline u8 divide_bytes(u16 sum, u16 count, u16 reciprocal, bool half_even) {
+  const u16 quotient = static_cast<u16>(static_cast<u32>(sum) * reciprocal >> 16);
+  // (sums and differences are told to be of 16 bits, or a compiler widens them; signed is what every processor compares)
+  const u16 rest = static_cast<u16>(sum - static_cast<u16>(quotient * count)), odd = static_cast<u16>(quotient & 1);
+  const auto twice = static_cast<std::int16_t>(static_cast<u16>(2 * rest)), most = static_cast<std::int16_t>(count);
+  if (!half_even) return static_cast<u8>(static_cast<u16>(quotient - (twice < 0 ? 1 : 0)));
+  const u16 up = static_cast<std::int16_t>(odd + twice) > most ? 1 : 0;
+  const u16 down = static_cast<std::int16_t>(odd - twice) > most ? 1 : 0;
+  return static_cast<u8>(static_cast<u16>(static_cast<u16>(quotient + up) - down));
+}
+
 // Dividing a row of exact integer sums by one count.
 template <class T, class A>
 static void divide_by_one_count(const A* sums, T* out, i64 n, i64 count, bool half_even) {
@@ -119,6 +132,17 @@ static void divide_by_one_count(const A* sums, T* out, i64 n, i64 count, bool ha
     return divide_by_power<T, A, 0>(sums, out, n, shift, half_even);
   }
   const A divisor = static_cast<A>(count);
+  if constexpr (sizeof(A) == 2) {
+    const u16 reciprocal = static_cast<u16>(65536 / count + (65536 % count != 0));
+    if (half_even) {
+      TINYPYR_INDEPENDENT
+      for (i64 i = 0; i < n; ++i) out[i] = divide_bytes(sums[i], divisor, reciprocal, true);
+    } else {
+      TINYPYR_INDEPENDENT
+      for (i64 i = 0; i < n; ++i) out[i] = divide_bytes(sums[i], divisor, reciprocal, false);
+    }
+    return;
+  }
   TINYPYR_INDEPENDENT
   for (i64 i = 0; i < n; ++i) out[i] = divide<T, A>(sums[i], divisor, half_even);
 }

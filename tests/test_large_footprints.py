@@ -1,0 +1,67 @@
+"""Footprints of megabytes, which are not held but swept several times: mode, median and the first voxel kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import tinypyr
+
+DTYPES = ("bool", "uint8", "int16", ">i4", "uint64", "float32", ">f8")
+
+
+def values(rng: np.random.Generator, kind: str, count: int) -> NDArray[Any]:
+    if kind == "noise":
+        return rng.integers(-(2**62), 2**62, count)
+    if kind == "few":
+        return rng.integers(0, 5, count)
+    if kind == "crowded":  # more voxels of one upper byte than are looked at together
+        return rng.integers(2**40, 2**40 + 300, count)
+    return np.arange(count) // 3  # every label as often as the others
+
+
+def expected(voxels: NDArray[Any], method: str, ignore: float | None, ties: str) -> Any:
+    """By numpy, from voxels in raster order."""
+    kept = voxels if ignore is None else voxels[voxels != ignore]
+    if kept.size == 0:
+        return ignore
+    if method == "stride":
+        return kept[0]
+    if method == "median":
+        return np.nan if (kept != kept).any() else np.sort(kept)[(kept.size - 1) // 2]
+    labels, first, votes = np.unique(kept, return_index=True, return_counts=True)
+    winners = np.flatnonzero(votes == votes.max())
+    return labels[winners[0] if ties == "lowest" else winners[np.argmin(first[winners])]]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", ["noise", "few", "crowded", "even"])
+def test_one_footprint_of_megabytes(kind: str, dtype: str) -> None:
+    rng = np.random.default_rng(3)
+    shape = (117, 133, 141)  # 2.2 million voxels
+    array = values(rng, kind, int(np.prod(shape))).astype(dtype).reshape(shape)
+    if array.dtype.kind == "f" and kind == "few":
+        array[7, 3, 5] = np.nan
+    for order in ("C", "F"):
+        voxels = np.asarray(array, array.dtype.newbyteorder("=")).ravel("F")
+        for ignore in (None, array[0, 0, 0].item(), array[0, 0, 1].item()):
+            for method, ties in (("median", "first"), ("stride", "first"), ("mode", "first"), ("mode", "lowest")):
+                laid: NDArray[Any] = np.asarray(array, order=order)  # type: ignore[call-overload]
+                got = tinypyr.downsample(laid, shape, method, ignore=ignore, ties=ties)
+                want = expected(voxels, method, ignore, ties)
+                np.testing.assert_array_equal(got.item(), want, f"{order} {ignore} {method} {ties}")
+
+
+def test_several_footprints_and_levels() -> None:
+    """Two large footprints side by side, and a level above them."""
+    rng = np.random.default_rng(4)
+    array = rng.integers(0, 900, (200, 150, 80)).astype(np.uint32)
+    halves = [array[:100].ravel("F"), array[100:].ravel("F")]
+    (median,) = tinypyr.pyramid(array, [(100, 150, 80)], "median")
+    assert median.ravel().tolist() == [expected(half, "median", None, "first") for half in halves]
+    first, second = tinypyr.pyramid(array, [(100, 150, 80), (2, 1, 1)], "mode")
+    assert first.ravel().tolist() == [expected(half, "mode", None, "first") for half in halves]
+    assert second.item() == expected(array.ravel("F"), "mode", None, "first")
