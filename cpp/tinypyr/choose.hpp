@@ -299,7 +299,7 @@ class ChooseDriver {
     return *first;
   }
 
-  static constexpr i64 fetch_distance = 8192, longest_fetched_row = 4096;  // bytes
+  static constexpr i64 fetch_distance = 4096, longest_fetched_row = 4096;  // bytes
   static constexpr i64 most_held = i64{4} << 20;                           // bytes of a footprint, twice
 
   const Options& options_;

@@ -88,7 +88,7 @@ class FoldDriver {
   struct RowShape {
     bool direct;   // the row lies in the output as it is made
     bool uniform;  // every footprint of the row has the same number of voxels along the row axes
-    i64 count;     // that number
+    i64 count;     // that number, or of the footprints that have most
   };
 
   // How many axes a row has (row_axes_), and how many blocks of the last level along the last of them it takes at a time.
@@ -186,7 +186,7 @@ class FoldDriver {
       Segment segment[3] = {};
       for (int axis = 0; axis < row_axes_; ++axis) {
         shape.uniform = shape.uniform && p.segments(level, axis, segment) == 1;
-        shape.count *= segment[0].present;
+        shape.count *= p.most_present(level, axis);
       }
     }
 
@@ -356,10 +356,9 @@ class FoldDriver {
     if (!halved_ || k > 0) {  // (or they have been made with the carry)
       i64 count = 1;
       for (int axis = row_axes_; axis < p.ndim; ++axis) count *= p.present(level, axis, at_[axis]);
-      if (shape.uniform)
-        finish(carry, length, made, 0, length, count * shape.count);
-      else
-        finish_axis(level, row_axes_ - 1, carry, length, made, 0, length, count);
+      // (as if no footprint along the row were cut, then those that are: few, and runs without them are short)
+      finish(carry, length, made, 0, length, count * shape.count);
+      if (!shape.uniform) finish_axis(level, row_axes_ - 1, carry, length, made, 0, length, count, true);
     }
     if (shape.direct) return;
     p.rows().decode(made, length, p.codec);
@@ -371,12 +370,12 @@ class FoldDriver {
                  {count, half_even_, ignore_});
   }
 
-  // Footprints at the edges hold fewer voxels: finish runs of equal counts.
+  // Footprints at the edges hold fewer voxels: finish runs of equal counts. whole: those that are not cut are finished.
   void finish_axis(const Level& level, int axis, const char* carry, i64 plane, char* out, i64 from, i64 length,
-                   i64 count) {
+                   i64 count, bool whole) {
     Segment segments[3];
     const int found = problem_->segments(level, axis, segments);
-    const i64 step = length / level.extent[axis];
+    const i64 step = length / level.extent[axis], most = problem_->most_present(level, axis);
     bool below_uniform = true;
     i64 below = 1;
     for (int other = 0; other < axis; ++other) {
@@ -386,12 +385,14 @@ class FoldDriver {
     }
     for (int i = 0; i < found; ++i) {
       const Segment& segment = segments[i];
+      const bool finished = whole && segment.present == most;
       if (below_uniform) {
-        finish(carry, plane, out, from + segment.first * step, segment.count * step, count * segment.present * below);
+        if (!finished)
+          finish(carry, plane, out, from + segment.first * step, segment.count * step, count * segment.present * below);
         continue;
       }
       for (i64 j = segment.first; j < segment.first + segment.count; ++j)
-        finish_axis(level, axis - 1, carry, plane, out, from + j * step, step, count * segment.present);
+        finish_axis(level, axis - 1, carry, plane, out, from + j * step, step, count * segment.present, finished);
     }
   }
 

@@ -79,6 +79,12 @@ struct Problem {
     return count;
   }
 
+  // The same of the blocks that have most.
+  i64 most_present(const Level& at, int axis) const {
+    return present(at, axis, std::min<i64>(1, at.extent[axis] - 1)) > present(at, axis, 0) ? present(at, axis, 1)
+                                                                                           : present(at, axis, 0);
+  }
+
   // Keep only `count` blocks of the last level along an axis, from the `first` on.
   void restrict_to(int axis, i64 first, i64 count) {
     const i64 total = top().total[axis], block = top().origin[axis] + first;
