@@ -18,6 +18,7 @@ import numpy as np
 from ..pooling import Array, _distinct
 from ._carry import Carry, from_arrays, to_arrays
 from ._errors import StoreError
+from ._labels import Labels, of_levels
 from ._place import open_array
 from ._plan import Plan
 from ._source import arrange, voxels_of
@@ -183,7 +184,7 @@ def run_block(plan: Plan, number: int, levels: Levels | None = None) -> int:
     carry: Carry = []
     unproven = [0] * len(factors)
     counts_labels = plan.method == "mode"
-    labels: list[Array] = [np.empty(0, dtype) for _ in range(plan.leaf_levels + 1)] if counts_labels else []
+    labels = [Labels(dtype) for _ in range(plan.leaf_levels + 1)] if counts_labels else []
 
     def use(values: Array, leaf: Box) -> None:
         first = [start for start, _ in leaf]
@@ -197,7 +198,7 @@ def run_block(plan: Plan, number: int, levels: Levels | None = None) -> int:
         unproven[:] = map(operator.add, unproven, missing)
         for k, level in enumerate([values, *levels]):
             if counts_labels:
-                labels[k] = np.union1d(labels[k], _distinct(level))
+                labels[k].add(_distinct(level))
             at = plan.region(k, leaf)
             if k in units:
                 units[k].put(level, at)
@@ -216,7 +217,7 @@ def run_block(plan: Plan, number: int, levels: Levels | None = None) -> int:
     for unit in units.values():
         unit.close()
     writes.close()
-    done = Done(pieces, carry, unproven, labels or None, writes.written)
+    done = Done(pieces, carry, unproven, of_levels(labels), writes.written)
     plan.scratch.leave(number, plan.fingerprint, done.to_bytes())
     return done.written
 
@@ -251,26 +252,25 @@ def merge(plan: Plan) -> Merged:
         for k in range(plan.whole_levels + 1, len(plan.grids))
     }
     unproven = [0] * len(plan.factors)
-    labels: list[Array] = []
+    labels = [Labels(plan.source.dtype) for _ in plan.grids] if plan.method == "mode" else []
     for number in plan.numbers:
         done = left_by(plan, number)
         for k, piece in done.pieces.items():
             units[k].put(piece, plan.region(k, plan.box(number)))
         unproven[: plan.leaf_levels] = map(operator.add, unproven, done.unproven)
-        if done.labels is not None:
-            labels = list(map(np.union1d, labels, done.labels)) if labels else done.labels
-    labels += [np.empty(0, plan.source.dtype) for _ in plan.factors[plan.leaf_levels :]] if labels else []
+        for found, more in zip(labels, done.labels or [], strict=False):  # (levels that leaves do not make come below)
+            found.add(more)
     for box in plan.carried_boxes():
         made, missing = _above(plan, box)
         for k, (level, count) in enumerate(zip(made, missing, strict=True), plan.leaf_levels + 1):
             units[k].put(level, plan.region(k, box))
             unproven[k - 1] += count
             if labels:
-                labels[k] = np.union1d(labels[k], _distinct(level))
+                labels[k].add(_distinct(level))
     for unit in units.values():
         unit.close()
     writes.close()
-    return Merged(writes.written, unproven, labels or None)
+    return Merged(writes.written, unproven, of_levels(labels))
 
 
 def _above(plan: Plan, box: Box) -> tuple[list[Array], list[int]]:

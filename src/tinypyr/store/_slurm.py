@@ -69,7 +69,7 @@ def submit(path: Path, settings: Settings, *, dry_run: bool = False) -> list[str
     """Write the scripts beside the plan and submit them; what to tell the user."""
     plan = load(path)
     path = path.absolute()
-    parts = settings.parts or min(16, len(plan.numbers))
+    parts = min(settings.parts or 16, len(plan.numbers))  # (more would have nothing to do)
     cpus = settings.cpus or plan.workers
     log = str(path).replace("%", "%%")
     limit = f"%{settings.limit}" if settings.limit else ""
@@ -93,7 +93,11 @@ def submit(path: Path, settings: Settings, *, dry_run: bool = False) -> list[str
         except OSError as error:
             raise StoreError(f"{script} cannot be written: {error}") from None
     if dry_run:
-        return [f"{script}: written, not submitted" for script in scripts]
+        return [
+            f"written, not submitted: {parts} parts, then finalize; to submit them:",
+            f"  sbatch --parsable {shlex.quote(str(part))}",
+            f"  sbatch --dependency=afterok:JOB {shlex.quote(str(end))}   # JOB: the number that the first has printed",
+        ]
     first = sbatch(str(part))
     last = sbatch(f"--dependency=afterok:{first}", str(end))
     return [f"job {first}: {parts} parts ({part})", f"job {last}: finalizes when all have ended well ({end})"]
