@@ -92,7 +92,9 @@ def test_only_what_lies_above_a_change_is_made_again(format: str, method: str, f
     before = {path: path.stat().st_mtime_ns for path in where.rglob("*") if path.is_file()}
     plan = store.plan(where, region=region)
     assert len(plan.numbers) < plan.blocks
-    store._build.complete(plan)
+    report, told = store._build.complete(plan), plan.describe()
+    assert (report.bytes_read, report.bytes_written) == (told["bytes_to_read"], told["bytes_to_write"])
+    assert told["bytes_to_read"] < volume.nbytes
     same = [path for path, time in before.items() if path.stat().st_mtime_ns == time]
     assert len(same) > len(before) * 0.5, "far from the change nothing was written"
     store.build(volume, once, **arguments)

@@ -257,8 +257,13 @@ class Plan:
         return Scratch(self.place)
 
     def describe(self) -> dict[str, Any]:
-        """The plan as JSON."""
+        """The plan as JSON. Bytes and objects are of what is made, which of a region is what lies above it."""
         voxels = [math.prod(grid.shape) for grid in self.grids]
+        made = [
+            self.region(k, self.covered if k <= self.leaf_levels else self.affected) for k in range(len(self.grids))
+        ]
+        sizes = [math.prod(stop - start for start, stop in box) for box in made]
+        first = 0 if self.copies_base else 1
         size = np.dtype(self.source.dtype).itemsize
         return {
             "tinypyr": __version__,
@@ -299,11 +304,11 @@ class Plan:
             "leaf": list(self.leaf),
             "merged_levels": list(range(self.whole_levels + 1, len(self.grids))),
             "carried_levels": list(range(self.leaf_levels + 1, len(self.grids))),
-            "bytes_to_read": voxels[0] * size,
-            "bytes_to_write": sum(voxels[0 if self.copies_base else 1 :]) * size,
+            "bytes_to_read": math.prod(stop - start for start, stop in self.covered) * size,
+            "bytes_to_write": sum(sizes[first:]) * size,
             "objects": sum(
-                math.prod(-(-n // u) for n, u in zip(grid.shape, layout.unit, strict=True))
-                for grid, layout in list(zip(self.grids, self.layouts, strict=True))[0 if self.copies_base else 1 :]
+                math.prod(-(-stop // u) - start // u for (start, stop), u in zip(box, layout.unit, strict=True))
+                for box, layout in list(zip(made, self.layouts, strict=True))[first:]
             ),
             "memory": self.memory,
             "workers": self.workers,
