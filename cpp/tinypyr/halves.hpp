@@ -151,7 +151,7 @@ class Halves {
           const i64 to = segment.first + begin + turn * out_step;
           const void* from[8];
           for (int r = 0; r < rows; ++r) from[r] = row[r] + (first + begin * segment.present + turn * step) * width;
-          fetcher.some(n * repeat * footprint, prefetch);
+          fetcher.some<1>(n * repeat * footprint);
           pool({from, n, repeat, step, out_step, out + to * width,
                 carry == nullptr ? nullptr : carry + to * lane_bytes_, plane, ignore_, flip_,
                 carry == nullptr ? flip_ : 0, half_even_});

@@ -194,7 +194,7 @@ class LabelDriver {
       const auto nobody_asks = [](const Label*, int) {};
       bool many = false;
       const bool made = each(first, end, step, at_[top], [&] {
-        fetcher_.some(blocks_.voxels() * p.codec.width, prefetch_to_second);
+        fetcher_.some<2>(blocks_.voxels() * p.codec.width);
         if (blocks_.add(at_[top], nobody_asks)) return true;
         many = p.levels == 1;
         return !many && one_by_one(at_[top], end, step);
@@ -219,7 +219,7 @@ class LabelDriver {
       i64 slot = 0;
       const bool made = each(tile_first_, tile_end, step, at_[block_levels_ - 1], [&] {
         bool enough = true;
-        fetcher_.some(blocks_.voxels() * p.codec.width, prefetch_to_second);
+        fetcher_.some<2>(blocks_.voxels() * p.codec.width);
         const auto keep = [&](const Label* labels, int number) { enough = found_.keep(slot, labels, number); };
         if (!blocks_.add(at_[block_levels_ - 1], keep)) found_.many(slot);
         ++slot;

@@ -263,12 +263,12 @@ class Fetcher {
   }
   void stop() { bytes_ = 0; }
 
-  // As many bytes more; ask(from, bytes) asks for them.
-  template <class Ask>
-  void some(i64 wanted, Ask ask) {
+  // As many bytes more, into the first-level cache or (what is read a little later) the second.
+  template <int cache>
+  void some(i64 wanted) {
     while (wanted > 0 && bytes_ > 0) {
       const i64 now = std::min(wanted, bytes_ - done_);
-      ask(from_ + done_, now);
+      cache == 1 ? prefetch(from_ + done_, now) : prefetch_to_second(from_ + done_, now);
       done_ += now;
       wanted -= now;
       if (done_ < bytes_) return;
