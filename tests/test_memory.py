@@ -188,3 +188,38 @@ def test_no_copy_of_the_input(
     scratch, whole = map(int, run.stdout.split()[-2:])
     assert whole == 2**26
     assert scratch < 8_000_000 * threads
+
+
+CALL = """
+import sys
+import numpy as np
+import tinypyr
+
+def peak():
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+dtype, shapes, step, factors, method, origin = eval(sys.argv[1])
+array, *outs = (np.ones(shape, dtype) for shape in shapes)
+outs = [out[:, ::step] for out in outs]
+tinypyr.pyramid(array[:8, :8], factors, method)
+before = peak()
+tinypyr.pyramid(array, factors, method, origin=origin, out=outs)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read as Linux counts it")
+@pytest.mark.skipif(not tinypyr.isas(), reason="the reference makes copies; only the compiled core promises not to")
+@pytest.mark.parametrize(
+    "call",
+    [
+        # the first of three blocks is cut to one voxel
+        ("i1", [(14336, 1024), (2049, 1024), (3, 1024)], 1, [(7, 1), (1024, 1)], "max", (7167, 0)),
+        # every other voxel of a long row of the output
+        ("u1", [(2, 40_000_000), (1, 40_000_000)], 2, [(2, 2)], "mean", (0, 0)),
+    ],
+)
+def test_memory_of_odd_calls(call: Any) -> None:
+    run = subprocess.run([sys.executable, "-c", CALL, repr(call)], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 8_000_000

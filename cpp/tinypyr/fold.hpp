@@ -46,21 +46,24 @@ class FoldDriver {
     // Rows as long as keep the first stage's carries in the second-level cache: where a row ends and the next does not
     // follow it in memory, the flow from memory stops. Shorter where there are many stages of them.
     i64 carries = longest_carry / (fold_.lanes * fold_.lane_bytes), blocks = 0, chunk = 0;
+    const auto plan_part = [&](i64 first) {
+      *part = whole;
+      if (chunk < blocks) part->restrict_to(row_axes_ - 1, first, std::min(chunk, blocks - first));
+      return plan();
+    };
     for (;; carries /= 2) {
       chunk = shape_rows(whole, carries, first_axis, shrinks);
       blocks = whole.top().extent[row_axes_ - 1];
-      *part = whole;
-      if (chunk < blocks) part->restrict_to(row_axes_ - 1, 0, chunk);
-      if (!plan()) return Status::out_of_memory;
-      if (row_bytes_ <= most_row_bytes || carries <= 512) break;
+      i64 bytes = 0;
+      for (i64 first = 0; first <= std::min<i64>(1, blocks - chunk); ++first) {  // (the very first block may be cut)
+        if (!plan_part(first)) return Status::out_of_memory;
+        bytes = std::max(bytes, row_bytes_);
+      }
+      if (bytes <= most_row_bytes || carries <= 512) break;
     }
     last_row_ = whole.in;
     for (i64 first = 0; first < blocks; first += chunk) {
-      if (first > 0) {
-        *part = whole;
-        part->restrict_to(row_axes_ - 1, first, std::min(chunk, blocks - first));
-        if (!plan()) return Status::out_of_memory;
-      }
+      if (!plan_part(first)) return Status::out_of_memory;
       if (!lay_out()) return Status::out_of_memory;
       walk();
     }
@@ -301,7 +304,7 @@ class FoldDriver {
     if (base_direct_) {
       run.ahead = from - last_row_;
       if (std::abs(run.ahead) > longest_fetched_row) {
-        const i64 block = run.factor * run.span * problem_->codec.width;
+        const i64 block = std::min(run.factor, run.n) * run.span * problem_->codec.width;
         run.ahead = run.factor == 1 || block > longest_fetched_row ? 0 : std::max(block, fetch_distance);
       }
       last_row_ = from;

@@ -43,7 +43,7 @@ class Halves {
       *part = whole;
       part->levels = 1;
       if (!plan(*part)) return Status::out_of_memory;
-      if (!read_as_is_ && chunk < blocks) {
+      if (!(read_as_is_ && is_direct()) && chunk < blocks) {
         part->restrict_to(0, first, std::min(chunk, blocks - first));
         if (!plan(*part)) return Status::out_of_memory;
       }
@@ -169,9 +169,7 @@ class Halves {
     const Problem& p = *problem_;
     const Level& level = p.level[0];
     const i64 width = p.codec.width, length = level.extent[0];
-    const bool voxels = read_as_is_ || p.codec.is_identity();  // as the kernels make them
-    bool direct = voxels && (length == 1 || level.stride[0] == width) && is_aligned(level.out, p.codec.width);
-    for (int axis = 1; axis < p.ndim; ++axis) direct = direct && level.stride[axis] % width == 0;
+    const bool voxels = are_voxels(), direct = is_direct();
     if (!direct && !made_.reserve(length * width)) return false;
     i64 at[max_ndim] = {};
     char* out = level.out;
@@ -198,6 +196,16 @@ class Halves {
       }
       if (axis >= p.ndim) return true;
     }
+  }
+
+  // Whether the kernels make voxels as they are wanted, and whether where they are wanted.
+  bool are_voxels() const { return read_as_is_ || problem_->codec.is_identity(); }
+  bool is_direct() const {
+    const Level& level = problem_->level[0];
+    const i64 width = problem_->codec.width;
+    bool direct = are_voxels() && (level.extent[0] == 1 || level.stride[0] == width) && is_aligned(level.out, width);
+    for (int axis = 1; axis < problem_->ndim; ++axis) direct = direct && level.stride[axis] % width == 0;
+    return direct;
   }
 
   static bool is_pooled(const Problem& p, int axis) { return p.level[0].total[axis] > 1; }

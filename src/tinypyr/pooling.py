@@ -172,7 +172,8 @@ def pyramid(
     -----
     RuntimeWarning
         With ``method="mode"``: when some voxels of a level have more than 1,024 labels below them and their most
-        frequent one is not proven, because only the 1,024 most frequent are carried upward.
+        frequent one is not proven, because only the 1,024 most frequent are carried upward. (Of several levels, also
+        where a footprint of the first has more than 16,384.)
 
     Raises
     ------
