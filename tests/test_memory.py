@@ -128,7 +128,7 @@ def test_guard_pages_with_levels_and_threads(method: Any, isa: str) -> None:
 
 # --------------------------------------------------------------------- how much memory a call takes
 
-MEASURE = """
+PEAK = """
 import sys
 import numpy as np
 import tinypyr
@@ -136,7 +136,9 @@ import tinypyr
 def peak():  # of this process alone: getrusage would report its parent's, before exec, if that was larger
     with open("/proc/self/status") as lines:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+"""
 
+MEASURE = """
 shape, dtype, order, method, factor, levels, swapped, labels, threads = eval(sys.argv[1])
 array = np.zeros(shape, dtype, order=order)
 if swapped:
@@ -184,21 +186,13 @@ def test_no_copy_of_the_input(
 ) -> None:
     """Beyond input and outputs a call takes less than 8 MB per thread; an input of 64 MB would show."""
     what = repr(((512, 512, 128), "u2", order, method, factor, levels, swapped, labels, threads))
-    run = subprocess.run([sys.executable, "-c", MEASURE, what], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-c", PEAK + MEASURE, what], capture_output=True, text=True, check=True)
     scratch, whole = map(int, run.stdout.split()[-2:])
     assert whole == 2**26
     assert scratch < 8_000_000 * threads
 
 
 CALL = """
-import sys
-import numpy as np
-import tinypyr
-
-def peak():
-    with open("/proc/self/status") as lines:
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-
 dtype, shapes, step, factors, method, origin = eval(sys.argv[1])
 array, *outs = (np.ones(shape, dtype) for shape in shapes)
 outs = [out[:, ::step] for out in outs]
@@ -221,5 +215,5 @@ print(peak() - before)
     ],
 )
 def test_memory_of_odd_calls(call: Any) -> None:
-    run = subprocess.run([sys.executable, "-c", CALL, repr(call)], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-c", PEAK + CALL, repr(call)], capture_output=True, text=True, check=True)
     assert int(run.stdout) < 8_000_000

@@ -197,17 +197,18 @@ class ChooseDriver {
   Status one_by_one_of(const char* in, char* out, i64 count) {
     const Problem& p = *problem_;
     const i64 most = most_held / static_cast<i64>(sizeof(U));
-    if (!memory_.reserve(std::min(2 * count * static_cast<i64>(sizeof(U)), most_held))) return Status::out_of_memory;
+    const bool held = options_.method != Method::stride && 2 * count <= most;
+    if (!memory_.reserve(held ? 2 * count * static_cast<i64>(sizeof(U)) : most_held)) return Status::out_of_memory;
     U* keys = reinterpret_cast<U*>(memory_.data());
     each_row(0, 1, in, out, [&](const char* from, char* to, const i64*) {
       U chosen;
-      if (2 * count > most) {
-        chosen = sweep(from, keys, most);
-      } else {
+      if (held) {
         i64 filled = 0;
         each_voxel(from, [&](const char* voxel, const i64*) { std::memcpy(keys + filled++, voxel, sizeof(U)); });
         p.rows().encode(keys, keys, count, p.codec);
         chosen = choose_one(keys, keys + count, count);
+      } else {
+        chosen = sweep(from, keys, most);
       }
       p.rows().decode(&chosen, 1, p.codec);
       std::memcpy(to, &chosen, sizeof(U));
@@ -215,7 +216,7 @@ class ChooseDriver {
     return Status::ok;
   }
 
-  // The same of a footprint that is not held at once.
+  // The same of a footprint that is not held at once: too large, or only its first voxel is wanted.
   template <class U>
   U sweep(const char* from, U* memory, i64 room) {
     const auto each_key = [&](auto visit) {
@@ -251,13 +252,6 @@ class ChooseDriver {
   template <class U>
   U choose_one(const U* keys, U* sorted, i64 count) const {
     const U ignore = static_cast<U>(how_.ignore);
-    if (options_.method == Method::stride) {
-      Codec equality = problem_->codec;  // voxels are here as they are
-      equality.form = Form::canonical;
-      const U* first =
-          std::find_if(keys, keys + count, [&](U voxel) { return static_cast<U>(equality.key(voxel)) != ignore; });
-      return first == keys + count ? ignore : *first;
-    }
     if (std::all_of(keys + 1, keys + count, [&](U key) { return key == keys[0]; })) return keys[0];
     if (options_.method == Method::median) {
       if (how_.has_nan && std::find(keys, keys + count, static_cast<U>(how_.nan)) != keys + count)
@@ -277,14 +271,7 @@ class ChooseDriver {
     i64 most = 0;
     U best = 0;
     int winners = 0;
-    auto each_run = [&](auto visit) {
-      for (const U* run = sorted; run != end;) {
-        const U* next = std::upper_bound(run, static_cast<const U*>(end), *run);
-        visit(*run, next - run);
-        run = next;
-      }
-    };
-    each_run([&](U key, i64 votes) {
+    each_label(sorted, end, [&](U key, i64 votes) {
       winners = votes > most ? 1 : winners + (votes == most);
       best = votes > most ? key : best;
       most = std::max(most, votes);

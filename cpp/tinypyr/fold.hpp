@@ -63,7 +63,7 @@ class FoldDriver {
     }
     last_row_ = whole.in;
     for (i64 first = 0; first < blocks; first += chunk) {
-      if (!plan_part(first)) return Status::out_of_memory;
+      if (chunk < blocks && !plan_part(first)) return Status::out_of_memory;  // (else it is planned)
       if (!lay_out()) return Status::out_of_memory;
       walk();
     }
@@ -303,9 +303,10 @@ class FoldDriver {
     const char* from = base_row();
     if (base_direct_) {
       run.ahead = from - last_row_;
-      if (std::abs(run.ahead) > longest_fetched_row) {
+      if (std::abs(run.ahead) > Halves::longest_fetched_row) {
         const i64 block = std::min(run.factor, run.n) * run.span * problem_->codec.width;
-        run.ahead = run.factor == 1 || block > longest_fetched_row ? 0 : std::max(block, fetch_distance);
+        run.ahead =
+            run.factor == 1 || block > Halves::longest_fetched_row ? 0 : std::max(block, Halves::fetch_distance);
       }
       last_row_ = from;
     }
@@ -398,8 +399,6 @@ class FoldDriver {
         finish_axis(level, axis - 1, carry, plane, out, from + j * step, step, count * segment.present, finished);
     }
   }
-
-  static constexpr i64 longest_fetched_row = 16384, fetch_distance = 2048;  // bytes
 
   const Fold &fold_, &small_;
   const Fold* widen_;

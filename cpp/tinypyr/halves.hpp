@@ -12,6 +12,9 @@ namespace tinypyr {
 
 class Halves {
  public:
+  // In bytes: rows that are asked for before they are read (others the hardware follows), and how far before.
+  static constexpr i64 longest_fetched_row = 16384, fetch_distance = 2048;
+
   // Loops of a choice or (with lanes of so many bytes) a fold; how a voxel is left out, and how integer means are rounded.
   Halves(const Shapes& shapes, bool ordered, u64 ignore, bool half_even = false, int lane_bytes = 0)
       : shapes_(shapes), ordered_(ordered), ignore_(ignore), half_even_(half_even), lane_bytes_(lane_bytes) {}
@@ -220,8 +223,7 @@ class Halves {
     return to;
   }
 
-  static constexpr i64 shortest_row = 32, longest_fetched_row = 16384, longest_copied_row = 16384;  // bytes
-  static constexpr i64 fetch_distance = 2048, piece = 1024, most_at_once = 4096;                    // bytes
+  static constexpr i64 shortest_row = 32, longest_copied_row = 16384, piece = 1024, most_at_once = 4096;  // bytes
 
   const Shapes& shapes_;
   const bool ordered_;

@@ -1,5 +1,5 @@
-// Mode, median and first of a footprint that is too large to be held: several sweeps over its voxels, each of which looks
-// at a part of their values. Keys are cut into bytes, as in a radix sort: voxels are counted per value of the byte at hand,
+// Mode and median of a footprint that is too large to be held: several sweeps over its voxels, each of which looks at a
+// part of their values. Keys are cut into bytes, as in a radix sort: voxels are counted per value of the byte at hand,
 // and what cannot be the answer is not looked at again.
 #pragma once
 
@@ -8,6 +8,16 @@
 #include "problem.hpp"
 
 namespace tinypyr {
+
+// visit(label, votes) of sorted keys.
+template <class U, class Visit>
+inline void each_label(const U* sorted, const U* end, Visit visit) {
+  while (sorted != end) {
+    const U* next = std::upper_bound(sorted, end, *sorted);
+    visit(*sorted, static_cast<i64>(next - sorted));
+    sorted = next;
+  }
+}
 
 // each(visit): visit(key) of all voxels, in raster order.
 template <class U, class Each>
@@ -96,12 +106,10 @@ class Sweeps {
     std::sort(memory_, end);
     i64 most = 0;
     U lowest = 0;
-    for (const U* run = memory_; run != end;) {
-      const U* next = std::upper_bound(run, static_cast<const U*>(end), *run);
-      if (next - run > most) lowest = *run;
-      most = std::max<i64>(most, next - run);
-      run = next;
-    }
+    each_label(memory_, end, [&](U label, i64 votes) {
+      if (votes > most) lowest = label;
+      most = std::max(most, votes);
+    });
     try_winners(lowest, high, most, [&](U key) {
       const auto run = std::equal_range(memory_, end, key);
       return run.second - run.first == most;
