@@ -61,7 +61,7 @@ def test_two_builders_at_once() -> None:
 
 
 def test_metadata_that_others_may_have_written() -> None:
-    said = json.loads(campaign("metadata", "--seconds", "10", "--seed", "11").partition(": ")[2].partition(";")[0])
+    said = json.loads(campaign("metadata", "--seconds", "60", "--seed", "11").partition(": ")[2].partition(";")[0])
     assert said["refused"] > 50
     assert said["accepted"] > 10
 
