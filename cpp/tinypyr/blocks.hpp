@@ -89,17 +89,18 @@ class Blocks {
   // tile: how many cells there are along each axis where their first level is made in turns.
   bool allocate(const i64* tile) {
     const Problem& p = *problem_;
-    i64 flags = first_;
+    i64 counted = first_;
     for (int axis = 0; axis < p.ndim && halved(); ++axis) {
-      flag_stride_[axis] = flags;
-      flags *= tile[axis];
+      agreeing_stride_[axis] = counted;
+      counted *= tile[axis];
     }
+    counted *= votes_width(p.codec.width);
     const i64 looked_at = halved() ? in_steps(voxels_, rank_stretch) : 0;
     cells_room_ = in_steps(cells_, rank_stretch);
     const i64 entries = cells_room_ + looked_at;
     outputs_room_ = in_steps(std::max<i64>(1, out_start_[levels_]), 8);
     const i64 bytes = round_up(entries * p.codec.width) + 2 * round_up(entries) + round_up(2 * entries) +
-                      round_up(max_ranks / 4 * 8 * outputs_room_) + round_up(flags);
+                      round_up(max_ranks / 4 * 8 * outputs_room_) + round_up(counted);
     if (!memory_.reserve(bytes)) return false;
     std::memset(memory_.data(), 0, static_cast<std::size_t>(bytes));
     char* at = memory_.data();
@@ -113,7 +114,7 @@ class Blocks {
     same_ = reinterpret_cast<u8*>(take(entries));
     places_ = reinterpret_cast<u16*>(take(2 * entries));
     votes_ = reinterpret_cast<u64*>(take(max_ranks / 4 * 8 * outputs_room_));
-    flags_ = reinterpret_cast<u8*>(take(flags));
+    agreeing_ = take(counted);
     std::memset(same_, 1, static_cast<std::size_t>(entries));
     std::memset(codes_, nobody, static_cast<std::size_t>(entries));
     std::fill(votes_, votes_ + outputs_room_, u64{1});  // behind the last output: not contested
@@ -122,10 +123,10 @@ class Blocks {
     return true;
   }
 
-  // Where whoever makes the first level says which of its voxels are all of one label, and how its axes lie there; the
-  // first of these voxels' coordinates (of the whole).
-  u8* flags() const { return flags_; }
-  const i64* flag_stride() const { return flag_stride_; }
+  // Where whoever makes the first level says how many voxels of each footprint are the label made of it (Votes), and how its
+  // axes lie there; the first of these voxels' coordinates (of the whole).
+  char* agreeing() const { return agreeing_; }
+  const i64* agreeing_stride() const { return agreeing_stride_; }
   void start_tile(const i64* origin) { std::copy(origin, origin + problem_->ndim, tile_origin_); }
 
   // Take the block that starts at these coordinates (of level levels - 1); done(labels, count) is told its labels, if there
@@ -174,8 +175,7 @@ class Blocks {
   struct Block {
     i64 position;
     bool whole;
-    const char *voxels, *cells;
-    const u8* flags;
+    const char *voxels, *cells, *agreeing;
     i64 at[max_ndim], low[max_ndim], high[max_ndim];  // low, high: which of its voxels exist
   };
 
@@ -300,16 +300,16 @@ class Blocks {
     ahead_ = std::abs(span_[0] * p.stride[0]) < line ? 2 * line : p.ndim > 1 ? span_[1] * p.stride[1] : 0;
   }
 
-  // Runs of cells in memory, and of their flags.
+  // Runs of cells in memory, and of their votes.
   void lay_out_rows() {
     const Problem& p = *problem_;
     run_ = (halved() ? p.level[0].stride : p.stride)[0] == p.codec.width ? span_[0] / cell_[0] : 1;
     row_count_ = 0;
     for (i64 i = 0; i < cells_; i += run_, ++row_count_) {
       rows_[row_count_] = cell_offset_[i];
-      flag_rows_[row_count_] = 0;
+      agreeing_rows_[row_count_] = 0;
       for (int axis = 0; axis < p.ndim && halved(); ++axis)
-        flag_rows_[row_count_] += coordinate_[axis][i] / cell_[axis] * flag_stride_[axis];
+        agreeing_rows_[row_count_] += coordinate_[axis][i] / cell_[axis] * agreeing_stride_[axis];
     }
   }
 
@@ -320,7 +320,7 @@ class Blocks {
     block.whole = true;
     block.position = 0;
     const char *voxels = p.in, *cells = halved() ? p.level[0].out : p.in;
-    const u8* flags = flags_;
+    i64 counted = 0;
     for (int axis = 0; axis < p.ndim; ++axis) {
       block.at[axis] = at[axis];
       const i64 start = (top.origin[axis] + at[axis]) * top.total[axis], from = start - p.origin[axis];
@@ -332,11 +332,11 @@ class Blocks {
       if (!halved()) continue;
       const i64 cell = (top.origin[axis] + at[axis]) * cells_up_[axis];
       cells += (cell - p.level[0].origin[axis]) * p.level[0].stride[axis];
-      flags += (cell - tile_origin_[axis]) * flag_stride_[axis];
+      counted += (cell - tile_origin_[axis]) * agreeing_stride_[axis];
     }
     block.voxels = voxels;
     block.cells = halved() ? cells : voxels;
-    block.flags = flags;
+    block.agreeing = agreeing_ + counted * votes_width(p.codec.width);
   }
 
   // The labels of cells, in order of memory, and behind them those of the voxels of cells of more than one.
@@ -346,10 +346,14 @@ class Blocks {
     std::memset(codes_, 0, static_cast<std::size_t>(cells_));
     mixed_count_ = 0;
     if (block_.whole) {
-      copy_pieces(entries_, block_.cells, rows_, row_count_, run_ * width);
+      with_known_size(run_ * width, [&](auto bytes) {
+        for (i64 i = 0; i < row_count_; ++i)
+          std::memcpy(entries_ + i * bytes, block_.cells + rows_[i], static_cast<std::size_t>(bytes));
+      });
       if (!halved()) return;
-      copy_pieces(reinterpret_cast<char*>(same_), reinterpret_cast<const char*>(block_.flags), flag_rows_, row_count_,
-                  run_);
+      u8* same = same_;
+      for (i64 row = 0; row < row_count_; ++row)
+        for (i64 i = 0; i < run_; ++i) *same++ = is_of_one<U>(agreeing_rows_[row] + i);
     } else {
       gather_part<U>();
     }
@@ -367,6 +371,14 @@ class Blocks {
         for (i64 j = 0; j < count; ++j, to += width) std::memcpy(to, cell + sub_offset_[j], sizeof(U));
       }
     });
+  }
+
+  // Whether all voxels of a cell are of one label.
+  template <class U>
+  u8 is_of_one(i64 at) const {
+    Votes<U> votes;
+    std::memcpy(&votes, block_.agreeing + at * static_cast<i64>(sizeof(votes)), sizeof(votes));
+    return votes == cell_voxels_;
   }
 
   // visit(their number), known to the compiler: it is of loops of a handful of steps.
@@ -414,16 +426,16 @@ class Blocks {
     const Problem& p = *problem_;
     for (i64 i = 0; i < cells_; ++i) {
       bool whole = true, here = true;
-      i64 flag = 0;
+      i64 counted = 0;
       for (int axis = 0; axis < p.ndim; ++axis) {
         const i64 first = coordinate_[axis][i], end = first + cell_[axis];
         whole = whole && first >= block_.low[axis] && end <= block_.high[axis];
         here = here && first < block_.high[axis] && end > block_.low[axis];
-        if (halved()) flag += first / cell_[axis] * flag_stride_[axis];
+        if (halved()) counted += first / cell_[axis] * agreeing_stride_[axis];
       }
       if (!whole) codes_[i] = nobody;
       if (whole) std::memcpy(entries_ + i * static_cast<i64>(sizeof(U)), block_.cells + cell_offset_[i], sizeof(U));
-      same_[i] = whole ? (halved() ? block_.flags[flag] : u8{1}) : !here;
+      same_[i] = whole ? (halved() ? is_of_one<U>(counted) : u8{1}) : !here;
     }
   }
 
@@ -435,33 +447,6 @@ class Blocks {
       here = here && at >= block_.low[axis] && at < block_.high[axis];
     }
     return here;
-  }
-
-  template <class Offset>
-  static void copy_pieces(char* to, const char* from, const Offset* offset, i64 count, i64 bytes) {
-    const auto copy = [&](auto size) {  // known to the compiler where that is worth it
-      for (i64 i = 0; i < count; ++i) std::memcpy(to + i * size, from + offset[i], static_cast<std::size_t>(size));
-    };
-    switch (bytes) {
-      case 1:
-        return copy(std::integral_constant<i64, 1>{});
-      case 2:
-        return copy(std::integral_constant<i64, 2>{});
-      case 4:
-        return copy(std::integral_constant<i64, 4>{});
-      case 8:
-        return copy(std::integral_constant<i64, 8>{});
-      case 16:
-        return copy(std::integral_constant<i64, 16>{});
-      case 32:
-        return copy(std::integral_constant<i64, 32>{});
-      case 64:
-        return copy(std::integral_constant<i64, 64>{});
-      case 128:
-        return copy(std::integral_constant<i64, 128>{});
-      default:
-        return copy(bytes);
-    }
   }
 
   // Of the first level written here; 1 where none is, for the votes of the block as a whole.
@@ -602,15 +587,15 @@ class Blocks {
   char* out_base_[max_levels];
   u16 raster_[2 * max_block];  // voxels of a level's footprint in raster order: max_cell * cell + voxel
   const u16* raster_of_[max_levels];
-  i64 rows_[max_block], flag_rows_[max_block], row_count_ = 0, run_ = 1, ahead_ = 0;
-  i64 flag_stride_[max_ndim], tile_origin_[max_ndim];
+  i64 rows_[max_block], agreeing_rows_[max_block], row_count_ = 0, run_ = 1, ahead_ = 0;
+  i64 agreeing_stride_[max_ndim], tile_origin_[max_ndim];
   // A voxel's vote for a rank, and a cell's, from max_ranks on.
   u64 units_[max_ranks + 64] = {}, cell_units_[max_ranks + 64] = {};
 
   Scratch memory_;
   i64 cells_room_ = 0, outputs_room_ = 0;
-  char* entries_ = nullptr;  // labels of cells, and from cells_room_ on those of voxels
-  u8 *codes_ = nullptr, *same_ = nullptr, *flags_ = nullptr;
+  char *agreeing_ = nullptr, *entries_ = nullptr;  // labels of cells, and from cells_room_ on those of voxels
+  u8 *codes_ = nullptr, *same_ = nullptr;
   u16* places_ = nullptr;
   u64* votes_ = nullptr;
 

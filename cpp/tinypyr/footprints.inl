@@ -120,17 +120,18 @@ struct PoolChoice {
   }
 };
 
-// Whether all voxels of a footprint are the same, one byte each.
+// How many voxels of a footprint are the one that was made of it.
 template <class U>
-struct PoolUnanimous {
+struct PoolAgreeing {
   template <class S>
   TINYPYR_NOINLINE static void run(const Footprints& these) {
-    u8* out = static_cast<u8*>(these.out);
+    Votes<U>* out = static_cast<Votes<U>*>(these.out);
+    const U* made = static_cast<const U*>(these.carry);
     each_footprint<S, U>(these, [&](i64 i, U* voxel) TINYPYR_INLINE_LAMBDA {
-      U differ = 0;
-      unrolled<S::count - 1>(
-          [&](auto p) TINYPYR_INLINE_LAMBDA { differ = static_cast<U>(differ | (voxel[0] ^ voxel[p + 1])); });
-      out[i] = differ == 0;
+      Votes<U> count = 0;
+      unrolled<S::count>(
+          [&](auto p) TINYPYR_INLINE_LAMBDA { count = static_cast<Votes<U>>(count + (voxel[p] == made[i] ? 1 : 0)); });
+      out[i] = count;
     });
   }
 };

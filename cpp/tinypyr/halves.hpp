@@ -34,9 +34,9 @@ class Halves {
     return pooled <= 3 && shapes_.of(1 << pooled, is_pooled(p, 0) ? (ordered_ ? earlier : 0) : -1) != nullptr;
   }
 
-  // The whole first level, which is not a fold's carry. flags: null, or where to say which of its voxels are all of one
-  // value, a byte each, whose axes have these strides (the first: 1).
-  Status run(const Problem& whole, u8* flags = nullptr, const i64* flag_stride = nullptr) {
+  // The whole first level, which is not a fold's carry. votes: null, or where to say how many voxels of each footprint are the
+  // one made of it (Votes, whose axes have these strides, the first: 1).
+  Status run(const Problem& whole, char* votes = nullptr, const i64* vote_stride = nullptr) {
     if (!part_) part_ = Problem::allocate();
     if (!part_) return Status::out_of_memory;
     Problem* const part = part_.get();
@@ -50,7 +50,8 @@ class Halves {
         part->restrict_to(0, first, std::min(chunk, blocks - first));
         if (!plan(*part)) return Status::out_of_memory;
       }
-      if (!walk(flags == nullptr ? nullptr : flags + first, flag_stride)) return Status::out_of_memory;
+      if (!walk(votes == nullptr ? nullptr : votes + first * vote_bytes(whole), vote_stride))
+        return Status::out_of_memory;
       first += part->level[0].extent[0];
     }
     return Status::ok;
@@ -106,9 +107,9 @@ class Halves {
   // `count` alike rows from these coordinates (axes 1, 2, ... of the first level) on into voxels, `out_step` of them apart;
   // `ahead` bytes further on in the input comes what will be read soon. carry: null, or where a fold's lanes go as well, as
   // far apart, `plane` between those of one carry; the voxels then are keys, as lanes are made from (codec.hpp).
-  // flags: as in run, `flag_step` apart.
+  // votes: as in run, `vote_step` apart.
   void make(const i64* at, i64 count, i64 ahead, char* out, i64 out_step, char* carry = nullptr, i64 plane = 0,
-            u8* flags = nullptr, i64 flag_step = 0) {
+            char* votes = nullptr, i64 vote_step = 0) {
     const Problem& p = *problem_;
     const Level& level = p.level[0];
     const char* start = p.in;
@@ -142,7 +143,7 @@ class Halves {
       const Segment& segment = segments_[s];
       const int bit = segment.present == 2 ? pair : -1;
       const PoolFootprints pool = shapes_.of(rows, bit);
-      const PoolFootprints flag = flags == nullptr ? nullptr : p.rows().unanimous.of(rows, bit);
+      const PoolFootprints count_votes = votes == nullptr ? nullptr : p.rows().agreeing.of(rows, bit);
       // pieces: some footprints of a row, or some rows
       const i64 footprint = rows * segment.present * width;
       const i64 most = fetches ? std::max<i64>(64, piece / footprint) : count * segment.count;
@@ -158,9 +159,12 @@ class Halves {
           pool({from, n, repeat, step, out_step, out + to * width,
                 carry == nullptr ? nullptr : carry + to * lane_bytes_, plane, ignore_, flip_,
                 carry == nullptr ? flip_ : 0, half_even_});
-          if (flag != nullptr)
-            flag({from, n, repeat, step, flag_step, flags + segment.first + begin + turn * flag_step, nullptr, 0, 0, 0,
-                  0, false});
+          if (count_votes == nullptr) continue;
+          for (i64 i = 0; i < repeat; ++i) {
+            count_votes({from, n, 1, 0, 0, votes + (segment.first + begin + (turn + i) * vote_step) * vote_bytes(p),
+                         out + (to + i * out_step) * width, 0, 0, 0, 0, false});
+            for (int r = 0; r < rows; ++r) from[r] = static_cast<const char*>(from[r]) + step * width;
+          }
         }
       }
       first += segment.count * segment.present;
@@ -168,7 +172,7 @@ class Halves {
   }
 
  private:
-  bool walk(u8* flags, const i64* flag_stride) {
+  bool walk(char* votes, const i64* vote_stride) {
     const Problem& p = *problem_;
     const Level& level = p.level[0];
     const i64 width = p.codec.width, length = level.extent[0];
@@ -178,11 +182,11 @@ class Halves {
     char* out = level.out;
     const i64 ahead = ahead_along(1);
     const i64 out_step = p.ndim > 1 ? level.stride[1] / width : 0;
-    const i64 flag_step = flags != nullptr && p.ndim > 1 ? flag_stride[1] : 0;
+    const i64 vote_step = votes != nullptr && p.ndim > 1 ? vote_stride[1] : 0;
     for (;;) {
       char* made = direct ? out : made_.data();
       const i64 count = direct ? alike(at) : 1;
-      make(at, count, ahead, made, out_step, nullptr, 0, flags, flag_step);
+      make(at, count, ahead, made, out_step, nullptr, 0, votes, vote_step);
       if (!direct) {
         if (!voxels) p.rows().decode(made, length, p.codec);
         p.rows().copy(out, level.stride[0], made, width, length);
@@ -191,10 +195,10 @@ class Halves {
       int axis = 1;
       for (; axis < p.ndim; ++axis, move = 1) {
         out += move * level.stride[axis];
-        if (flags != nullptr) flags += move * flag_stride[axis];
+        if (votes != nullptr) votes += move * vote_stride[axis] * vote_bytes(p);
         if ((at[axis] += move) < level.extent[axis]) break;
         out -= at[axis] * level.stride[axis];
-        if (flags != nullptr) flags -= at[axis] * flag_stride[axis];
+        if (votes != nullptr) votes -= at[axis] * vote_stride[axis] * vote_bytes(p);
         at[axis] = 0;
       }
       if (axis >= p.ndim) return true;
@@ -211,6 +215,7 @@ class Halves {
     return direct;
   }
 
+  static i64 vote_bytes(const Problem& p) { return votes_width(p.codec.width); }
   static bool is_pooled(const Problem& p, int axis) { return p.level[0].total[axis] > 1; }
 
   const char* read(const char* from, char* to) const {

@@ -29,6 +29,11 @@ using key_of = unsigned_of<sizeof(T)>;
 template <class T>
 using wider = unsigned_of<2 * sizeof(T)>;
 
+// Votes for labels of this type, in lanes as wide as theirs (of 16 bits at least): loops over both need no other.
+constexpr int votes_width(int label_width) { return label_width == 1 ? 2 : label_width; }
+template <class U>
+using Votes = std::make_signed_t<unsigned_of<votes_width(sizeof(U))>>;
+
 // visit(U{}), U being the unsigned integer of so many bytes.
 template <class Visit>
 inline auto with_unsigned(int width, Visit visit) {
@@ -97,6 +102,7 @@ struct Choice {
 };
 
 constexpr i64 max_small_footprint = 8;
+constexpr i64 beside(int label_width) { return 64 / label_width; }
 
 // A row of footprints of 1, 2, 4 or 8 voxels (footprints.inl), into voxels (out) and, where carry is not null, into lanes
 // of a fold, which lie `plane` elements apart.
@@ -126,6 +132,18 @@ struct Shapes {
   }
 };
 
+// A row of modes, from the rows of the level below that it is made of (bounds.inl): 2, 4 or 8 rows of single voxels, or 1,
+// 2 or 4 of pairs of neighbours. Of each voxel its label, how many votes that has at the least and at the most, and how many
+// any other label has at the most.
+struct Bounds {
+  const void *labels[8], *least[8], *most[8], *others[8];
+  i64 n, voxels;  // how many are made; voxels of the base in each of those below
+  void *label, *low, *high, *other;
+  void *rival, *open;  // who may have as many votes as the label (open: Votes, of Open)
+};
+enum Open { nobody_else = 0, one_rival = 1, anyone = 2 };
+using Prove = void (*)(const Bounds&);
+
 struct Fold {
   int lanes, lane_bytes;
   // from voxels or from carries; add: onto what is there; plane: distance between lanes, in elements of the target
@@ -153,7 +171,11 @@ struct RowKernels {  // for one width of voxel
   // Codes of n voxels (a multiple of rank_stretch; those already known stay), and the keys of the ranks: how many there
   // are, or more than `most`. ignore: a key that is nobody's; may be null.
   int (*rank)(const void* voxels, i64 n, u8* codes, const u64* ignore, int most, u64* keys);
-  Shapes unanimous;   // bytes: whether all voxels of a footprint are the same
+  Shapes agreeing;    // Votes: how many voxels of a footprint are the one in `carry`
+  Prove prove[2][4];  // [pairs][log2 of the rows]
+  void (*count)(const void* voxels, i64 n, const u64* bits, int labels, i64* votes);  // voxels of these bits
+  // Of rows (a multiple of 4) of `beside` voxels: how many are the one label at this place of a row, how many the other.
+  void (*count_beside)(const void* voxels, i64 rows, const void* one, const void* other, void* votes);
   Choose mode[2][2];  // [ties lowest][has ignore]
   Choose median;
   Choose first[2];  // [floats]

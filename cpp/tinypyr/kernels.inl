@@ -274,6 +274,7 @@ static void decode(void* start, i64 n, const Codec& codec) {
     for (i64 i = 0; i < n; ++i) row[i] = swap_bytes(row[i]);
 }
 
+#include "bounds.inl"
 #include "votes.inl"
 
 // --- what leaves --------------------------------------------------------------------------------------------------
@@ -284,7 +285,11 @@ constexpr RowKernels rows_of() {
           encode<U>,
           decode<U>,
           rank<U>,
-          shapes_of<PoolUnanimous<U>, false, true, true>(),
+          shapes_of<PoolAgreeing<U>, false, true, true>(),
+          {{nullptr, prove<U, 2, false>, prove<U, 4, false>, prove<U, 8, false>},
+           {prove<U, 1, true>, prove<U, 2, true>, prove<U, 4, true>, nullptr}},
+          count<U>,
+          count_beside<U>,
           {{choice_of<Mode<U, false, false>, U>(), choice_of<Mode<U, false, true>, U>()},
            {choice_of<Mode<U, true, false>, U>(), choice_of<Mode<U, true, true>, U>()}},
           choice_of<Median<U>, U>(),

@@ -5,13 +5,15 @@
 // base, ties included. A list of more than 1,024 labels keeps the 1,024 with the most votes on its way up, and
 // remembers how many votes any one label may have lost; a winner that this could have changed is counted as not proven.
 //
-// The levels of small footprints are made a block at a time (blocks.hpp), which leaves one list per block; lists start
-// from single voxels only where a block holds many labels.
+// Levels of halves up to footprints of 4,096 voxels need no lists: nearly all modes are proven by bounds (bounds.hpp). Of
+// others, the levels of small footprints are made a block at a time (blocks.hpp), which leaves one list per block; lists
+// start from single voxels only where a block holds many labels.
 #pragma once
 
 #include <algorithm>
 
 #include "blocks.hpp"
+#include "bounds.hpp"
 #include "choose.hpp"
 #include "halves.hpp"
 #include "problem.hpp"
@@ -114,7 +116,12 @@ class LabelList {
 class LabelDriver {
  public:
   LabelDriver(const Options& options, u64 ignore_key, i64* unproven)
-      : options_(options), ignore_(ignore_key), unproven_(unproven), blocks_(options, ignore_key), choose_(options) {}
+      : options_(options),
+        ignore_(ignore_key),
+        unproven_(unproven),
+        blocks_(options, ignore_key),
+        bounds_(options),
+        choose_(options) {}
 
   // A tile of last-level voxels at a time: first all its blocks, then, above them, lists.
   Status run(const Problem& problem) {
@@ -131,12 +138,25 @@ class LabelDriver {
     if (blocks_per_voxel > max_blocks) block_levels_ = 0;
     if (block_levels_ == 0) halved_ = false;
     if (block_levels_ == 0 && problem.levels == 1) return choose_.run(problem, ignore_);
-    const i64 voxels = block_levels_ == 0 ? 1 : blocks_per_voxel * blocks_.voxels();
-    i64 room = std::max<i64>(1, tile_bytes / (voxels * problem.codec.width));
+    i64 group[max_ndim];
+    for (int axis = 0; axis < problem.ndim; ++axis)
+      group[axis] = block_levels_ == problem.levels ? blocks_.group(axis) : 1;
+    bool bounded = halved_ && BoundsDriver::fits(problem, options_);
+    i64 voxels = block_levels_ == 0 ? 1 : blocks_per_voxel * blocks_.voxels(), bytes = tile_bytes;
+    if (bounded) {
+      voxels = 1;
+      i64 planes = 1;
+      for (int axis = 0; axis < problem.ndim; ++axis) {
+        voxels *= top.total[axis] * group[axis];
+        if (axis > 1) planes *= std::min(top.total[axis], problem.extent[axis]);
+      }
+      // (long runs of every plane are worth more than a tile in the second-level cache)
+      bytes = std::min(std::max(planes * plane_bytes, tile_bytes / 2), 2 * tile_bytes);
+    }
+    i64 room = std::max<i64>(1, bytes / (voxels * problem.codec.width));
     for (int axis = 0; axis < problem.ndim; ++axis) {
-      const i64 group = block_levels_ == problem.levels ? blocks_.group(axis) : 1;
-      tile[axis] = std::min(room * group, top.extent[axis]);
-      room = std::max<i64>(1, room / ceil_div(tile[axis], group));
+      tile[axis] = std::min(room * group[axis], top.extent[axis]);
+      room = std::max<i64>(1, room / ceil_div(tile[axis], group[axis]));
     }
     if (block_levels_ > 0) {
       i64 cells[max_ndim];  // of a tile: no more than there are, whatever the factor
@@ -152,6 +172,7 @@ class LabelDriver {
     part_ = Problem::allocate();
     const std::unique_ptr<Problem> soon = Problem::allocate();
     if (!part_ || !soon) return Status::out_of_memory;
+    int many_labels = 0;
     for (bool last = false; !last;) {
       i64 count[max_ndim], at[max_ndim];
       for (int axis = 0; axis < problem.ndim; ++axis)
@@ -165,8 +186,14 @@ class LabelDriver {
       last = axis >= problem.ndim;
       if (halved_) {
         restrict_to(*part_, at, count);
-        const Status status = halves.run(*part_, blocks_.flags(), blocks_.flag_stride());
+        const Status status = halves.run(*part_, blocks_.agreeing(), blocks_.agreeing_stride());
         if (status != Status::ok) return status;
+        if (bounded) {
+          const BoundsDriver::Outcome outcome = bounds_.run(*part_, blocks_.agreeing(), blocks_.agreeing_stride());
+          if (outcome == BoundsDriver::Outcome::out_of_memory) return Status::out_of_memory;
+          if (outcome == BoundsDriver::Outcome::made) continue;
+          bounded = ++many_labels <= worth_trying;
+        }
         blocks_.start_tile(part_->level[0].origin);
         if (!last) {  // while the processor is busy with blocks, memory need not be idle
           i64 next[max_ndim];
@@ -443,6 +470,7 @@ class LabelDriver {
   i64 at_[max_levels][max_ndim];
   LabelList lists_[max_levels];
   Blocks blocks_;
+  BoundsDriver bounds_;
   ChooseDriver choose_;
   std::unique_ptr<Problem> part_;
   int block_levels_ = 0;                             // levels that blocks make
@@ -451,7 +479,8 @@ class LabelDriver {
   Fetcher fetcher_;
   bool halved_ = false;
   static constexpr i64 most_of_a_leaf = i64{1} << 15;  // labels held
-  static constexpr i64 max_blocks = 4096, tile_bytes = i64{1} << 19;
+  static constexpr i64 max_blocks = 4096, tile_bytes = i64{1} << 19, plane_bytes = i64{1} << 16;
+  static constexpr int worth_trying = 16;  // tiles of too many labels
 };
 
 }  // namespace tinypyr

@@ -237,6 +237,31 @@ inline void each_run(char* box, int axes, const i64* extent, const i64* stride, 
   }
 }
 
+// visit(bytes), known to the compiler where copies of so few are worth it.
+template <class Visit>
+inline void with_known_size(i64 bytes, Visit visit) {
+  switch (bytes) {
+    case 1:
+      return visit(std::integral_constant<i64, 1>{});
+    case 2:
+      return visit(std::integral_constant<i64, 2>{});
+    case 4:
+      return visit(std::integral_constant<i64, 4>{});
+    case 8:
+      return visit(std::integral_constant<i64, 8>{});
+    case 16:
+      return visit(std::integral_constant<i64, 16>{});
+    case 32:
+      return visit(std::integral_constant<i64, 32>{});
+    case 64:
+      return visit(std::integral_constant<i64, 64>{});
+    case 128:
+      return visit(std::integral_constant<i64, 128>{});
+    default:
+      return visit(bytes);
+  }
+}
+
 // Asks for the rows of a box that will be read soon, a few lines at a time, in order of memory.
 class Fetcher {
  public:
