@@ -210,6 +210,14 @@ print(peak() - before)
     [
         # the first of three blocks is cut to one voxel
         ("i1", [(14336, 1024), (2049, 1024), (3, 1024)], 1, [(7, 1), (1024, 1)], "max", (7167, 0)),
+        # one footprint that cannot be read as it lies, or that another axis is pooled before
+        ("i1", [(40_000_000, 1), (1, 1)], 1, [(40_000_000, 1)], "mean", (0, 0)),
+        (">f4", [(20_000_000, 1), (1, 1)], 1, [(20_000_000, 1)], "max", (0, 0)),
+        ("f4", [(2, 10_000_000), (1, 1)], 1, [(2, 10_000_000)], "mean", (0, 0)),
+        # ... above a level of halves
+        ("f4", [(2, 10_000_000), (1, 5_000_000), (1, 1)], 1, [(2, 2), (1, 5_000_000)], "mean", (0, 0)),
+        # labels of several levels
+        ("u8", [(2048, 2048), (1024, 1024), (512, 512), (256, 256)], 1, [(2, 2)] * 3, "mode", (0, 0)),
         # every other voxel of a long row of the output
         ("u1", [(2, 40_000_000), (1, 40_000_000)], 2, [(2, 2)], "mean", (0, 0)),
     ],

@@ -245,9 +245,9 @@ class BoundsDriver {
     const Runs column = {width_, 1, {footprint_}, {line}};
     for (i64 first = 0; first < row.n; first += n) {
       const i64 begin = std::min(first, row.n - n);
-      i64 contested = 0;
-      for (i64 i = begin; i < begin + n; ++i) contested += open[i];
-      if (contested == 0) continue;
+      i64 unsettled = 0;
+      for (i64 i = begin; i < begin + n; ++i) unsettled += open[i];
+      if (unsettled == 0) continue;
       gather(lines_, from_ + begin * width_, lines);
       Votes<U> votes[2 * n];
       tile_->rows().count_beside(lines_, footprint_, label + begin, rival + begin, votes);

@@ -11,6 +11,7 @@
 #include "isa.hpp"
 #include "kernels.hpp"
 #include "labels.hpp"
+#include "long_folds.hpp"
 #include "parallel.hpp"
 #include "tinypyr.hpp"
 
@@ -113,7 +114,11 @@ Status pool(Problem& problem, const Options& options, i64* unproven) {
     const Fold* widen = pick_widening(kernels.means, small, fold);
     const bool any_order = extreme || !floats;
     return in_parallel(problem, options, [&](const Problem& part) {
-      return FoldDriver(fold, small, widen, any_order, options.rounding == Rounding::half_even, ignore).run(part);
+      const bool half_even = options.rounding == Rounding::half_even;
+      FoldDriver folds(fold, small, widen, any_order, half_even, ignore);
+      bool fits;
+      const Status status = folds.run(part, &fits);
+      return fits ? status : LongFolds(folds, fold, half_even, ignore).run(part);
     });
   }
   i64 first_footprint = 1;

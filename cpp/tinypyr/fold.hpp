@@ -28,46 +28,26 @@ class FoldDriver {
         ignore_(ignore),
         halves_(small.small, !any_order, ignore, half_even, small.lane_bytes) {}
 
-  Status run(const Problem& whole) {
+  // fits: false where nothing is made, because even the shortest rows take too much memory (long_folds.hpp).
+  Status run(const Problem& whole, bool* fits) {
+    *fits = true;
     halved_ = halves_.fits(whole);
     if (halved_ && whole.levels == 1) return halves_.run(whole);
-    int first_axis = 0;  // of the first stage, if there is one along the row
-    i64 shrinks = 1;     // how much shorter it leaves the row
-    for (int axis = 0; axis < whole.ndim; ++axis) {
-      const i64 factor = whole.level[0].factor[axis];
-      if (halved_) shrinks *= factor;
-      if (halved_ || !any_order_ || factor == 1) continue;
-      first_axis = axis;
-      shrinks = std::min<i64>(8, step_of(factor, axis));
-    }
-    const std::unique_ptr<Problem> part = Problem::allocate();
-    if (!part) return Status::out_of_memory;
-    problem_ = part.get();
-    // Rows as long as keep the first stage's carries in the second-level cache: where a row ends and the next does not
-    // follow it in memory, the flow from memory stops. Shorter where there are many stages of them.
-    i64 carries = longest_carry / (fold_.lanes * fold_.lane_bytes), blocks = 0, chunk = 0;
-    const auto plan_part = [&](i64 first) {
-      *part = whole;
-      if (chunk < blocks) part->restrict_to(row_axes_ - 1, first, std::min(chunk, blocks - first));
-      return plan();
-    };
-    for (;; carries /= 2) {
-      chunk = shape_rows(whole, carries, first_axis, shrinks);
-      blocks = whole.top().extent[row_axes_ - 1];
-      i64 bytes = 0;
-      for (i64 first = 0; first <= std::min<i64>(1, blocks - chunk); ++first) {  // (the very first block may be cut)
-        if (!plan_part(first)) return Status::out_of_memory;
-        bytes = std::max(bytes, row_bytes_);
-      }
-      if (bytes <= most_row_bytes || carries <= 512) break;
-    }
+    if (!shape_rows(whole, fits)) return Status::out_of_memory;
+    if (!*fits) return Status::ok;
     last_row_ = whole.in;
-    for (i64 first = 0; first < blocks; first += chunk) {
-      if (chunk < blocks && !plan_part(first)) return Status::out_of_memory;  // (else it is planned)
+    for (i64 first = 0; first < blocks_; first += chunk_) {
+      if (chunk_ < blocks_ && !plan_part(whole, first)) return Status::out_of_memory;  // (else it is planned)
       if (!lay_out()) return Status::out_of_memory;
       walk();
     }
     return Status::ok;
+  }
+
+  // Whether it would. False: no memory to find out.
+  bool fits(const Problem& whole, bool* fits) {
+    halved_ = halves_.fits(whole);
+    return shape_rows(whole, fits);
   }
 
  private:
@@ -94,8 +74,36 @@ class FoldDriver {
     i64 count;     // that number, or of the footprints that have most
   };
 
-  // How many axes a row has (row_axes_), and how many blocks of the last level along the last of them it takes at a time.
-  i64 shape_rows(const Problem& whole, i64 carries, int first_axis, i64 shrinks) {
+  // Rows as long as keep the first stage's carries in the second-level cache: where a row ends and the next does not follow
+  // it in memory, the flow from memory stops. Shorter where there are many stages of them.
+  bool shape_rows(const Problem& whole, bool* fits) {
+    int first_axis = 0;  // of the first stage, if there is one along the row
+    i64 shrinks = 1;     // how much shorter it leaves the row
+    for (int axis = 0; axis < whole.ndim; ++axis) {
+      const i64 factor = whole.level[0].factor[axis];
+      if (halved_) shrinks *= factor;
+      if (halved_ || !any_order_ || factor == 1) continue;
+      first_axis = axis;
+      shrinks = std::min<i64>(8, step_of(factor, axis));
+    }
+    if (!part_) part_ = Problem::allocate();
+    if (!part_) return false;
+    problem_ = part_.get();
+    for (i64 carries = longest_carry / (fold_.lanes * fold_.lane_bytes);; carries /= 2) {
+      cut_rows(whole, carries, first_axis, shrinks);
+      i64 bytes = 0;
+      for (i64 first = 0; first <= std::min<i64>(1, blocks_ - chunk_); ++first) {  // (the very first block may be cut)
+        if (!plan_part(whole, first)) return false;
+        bytes = std::max(bytes, row_bytes_);
+      }
+      *fits = bytes <= most_row_bytes;
+      if (*fits || carries <= 512) return true;
+    }
+  }
+
+  // How many axes a row has, how many blocks of the last level there are along the last of them, and how many of these it
+  // takes at a time.
+  void cut_rows(const Problem& whole, i64 carries, int first_axis, i64 shrinks) {
     int axes = 0;
     i64 length = 1, chunk = 0;
     for (; axes < whole.ndim && chunk == 0; ++axes) {
@@ -107,7 +115,15 @@ class FoldDriver {
       length *= whole.extent[axes];
     }
     row_axes_ = axes;
-    return chunk == 0 ? whole.top().extent[axes - 1] : chunk;
+    blocks_ = whole.top().extent[axes - 1];
+    chunk_ = chunk == 0 ? blocks_ : chunk;
+  }
+
+  // The plan of a row's blocks from the first one on.
+  bool plan_part(const Problem& whole, i64 first) {
+    *part_ = whole;
+    if (chunk_ < blocks_) part_->restrict_to(row_axes_ - 1, first, std::min(chunk_, blocks_ - first));
+    return plan();
   }
 
   // Stages, and how many bytes their rows take.
@@ -405,7 +421,9 @@ class FoldDriver {
   const bool any_order_, half_even_;
   const u64 ignore_;
 
+  std::unique_ptr<Problem> part_;
   const Problem* problem_ = nullptr;
+  i64 blocks_ = 0, chunk_ = 0;
   int row_axes_ = 1, count_ = 0;
   Stage* stages_ = nullptr;
   RowShape shapes_[max_levels];
