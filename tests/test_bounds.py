@@ -98,3 +98,14 @@ def test_tiles_of_many_labels_among_others(isa: str) -> None:
     check(array, (2, 2, 1), 6, parallel=2)
     small = patches(rng, (96, 96, 96), "uint64", 3, 2**31)
     check(small, (2, 2, 2), 4)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
+def test_rows_of_every_length(dtype: str, isa: str) -> None:
+    """What a loop of vectors leaves over is done by another loop, of which every length is one case."""
+    rng = np.random.default_rng(11)
+    for dims, factor in ((2, (2, 1)), (2, (2, 2)), (3, (2, 2, 1)), (3, (2, 2, 2)), (4, (2, 2, 2, 1))):
+        for n in range(16, 140):
+            slopes = rng.integers(0, 3, dims)
+            ramp = sum(at * slope for at, slope in zip(np.indices((4,) * (dims - 1) + (n,)), slopes, strict=True))
+            check((ramp // rng.integers(2, 9)).astype(dtype), factor, 2)

@@ -1,4 +1,4 @@
-"""Means and extremes of footprints of millions of voxels along one axis, that are not held but summed piece by piece."""
+"""Means and extremes of footprints of millions of voxels along one axis: not held, but summed piece by piece."""
 
 from __future__ import annotations
 
@@ -86,3 +86,10 @@ def test_levels_below_and_above(order: Any, dtype: str) -> None:
     largest = tinypyr.pyramid(array, factors, "max")
     for level, whole in zip(largest, total, strict=True):
         assert level[-1, -1, -1] == array[tuple(slice(-f, None) for f in whole)].max()
+
+
+def test_rows_that_just_fit() -> None:
+    """A row of 6 MiB with its carries, less a few bytes: what the levels above ask for must fit as well."""
+    for long in range(786_410, 786_432):
+        array = np.ones(4 * long, np.float64)[::2]
+        assert [level.tolist() for level in tinypyr.pyramid(array, [(long,), (2,)], "mean")] == [[1, 1], [1]]

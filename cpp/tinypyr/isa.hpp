@@ -40,11 +40,14 @@
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__GNUC__)
 // no-thread-jumps, no-split-paths: selections stay selections, or loops full of them become branches and no vectors.
+// no-tree-slp-vectorize: of statements that are no loop GCC 12 makes vectors that count comparisons as -1 where they are
+// summed in 16 bits, in what a loop of vectors leaves over.
 #if defined(TINYPYR_SANITIZED)  // sanitizers look at what the source says, and take minutes over vectors
 #define TINYPYR_OPTIMIZE TINYPYR_PRAGMA(GCC optimize("O1", "fp-contract=off", "no-trapping-math"))
 #else
-#define TINYPYR_OPTIMIZE \
-  TINYPYR_PRAGMA(GCC optimize("O3", "fp-contract=off", "no-trapping-math", "no-thread-jumps", "no-split-paths"))
+#define TINYPYR_OPTIMIZE                                                                                        \
+  TINYPYR_PRAGMA(GCC optimize("O3", "fp-contract=off", "no-trapping-math", "no-thread-jumps", "no-split-paths", \
+                              "no-tree-slp-vectorize"))
 #endif
 #define TINYPYR_BASE_REGION TINYPYR_PRAGMA(GCC push_options) TINYPYR_OPTIMIZE
 #define TINYPYR_BASE_REGION_END TINYPYR_PRAGMA(GCC pop_options)

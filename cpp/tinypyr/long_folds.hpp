@@ -28,7 +28,7 @@ class LongFolds {
     for (bool fits = false; first_ > 0 && !fits;) {
       *part_ = whole;
       part_->levels = --first_;
-      part_->lane_stride = 0;
+      if (first_ > 0) ask_for_sums(*part_, nullptr);
       if (first_ > 0 && !parts_.fits(*part_, &fits)) return Status::out_of_memory;
     }
     // pieces along the axis of most voxels; rows of their carries, one more for each axis that is summed before, each of
@@ -160,16 +160,21 @@ class LongFolds {
     part = p;
     part.levels = first_;
     for (int axis = 0; axis < p.ndim; ++axis) part.restrict_to(axis, at[axis], axis == along_ ? n : 1);
+    ask_for_sums(part, to);
+    bool fits = true;
+    return parts_.run(part, &fits) == Status::ok && fits;
+  }
+
+  // One level more: the carries of the last one.
+  void ask_for_sums(Problem& part, char* to) const {
     Level& sums = part.level[part.levels++];
     sums = part.level[first_ - 1];
     sums.out = to;
-    for (int axis = 0; axis < p.ndim; ++axis) {
+    for (int axis = 0; axis < part.ndim; ++axis) {
       sums.factor[axis] = 1;
       sums.stride[axis] = fold_.lane_bytes;
     }
     part.lane_stride = plane() * fold_.lane_bytes;
-    bool fits = true;
-    return parts_.run(part, &fits) == Status::ok && fits;
   }
 
   void write(const Level& level, int k, const i64* at, const Carry& carry) {
