@@ -41,6 +41,20 @@ namespace avx512 {
 #include "kernels.inl"
 }  // namespace avx512
 TINYPYR_REGION_END
+
+// AVX-512, but for loops that do little besides waiting for memory: those are faster with vectors of half a cache line, of
+// which fewer straddle two (bench/NOTES.md).
+constexpr Kernels with_avx512() {
+  Kernels kernels = avx512::table;
+  kernels.minima = avx2::table.minima;
+  kernels.maxima = avx2::table.maxima;
+  for (int row = 0; row < 4; ++row) {
+    kernels.rows[row].copy = avx2::table.rows[row].copy;
+    for (int floats = 0; floats < 2; ++floats) kernels.rows[row].first[floats] = avx2::table.rows[row].first[floats];
+  }
+  return kernels;
+}
+constexpr Kernels avx512_table = with_avx512();
 #endif
 
 namespace {
@@ -56,7 +70,7 @@ struct Isas {
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2"))
-      add("avx512", avx512::table, 192);
+      add("avx512", avx512_table, 192);
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) add("avx2", avx2::table);
 #endif
     add(TINYPYR_BASE, base::table);
