@@ -21,7 +21,6 @@ struct Label {
 };
 
 constexpr i64 max_block = 1024, good_block = 512;
-constexpr int max_ranks = 32;
 
 class Blocks {
  public:

@@ -139,9 +139,9 @@ class BoundsDriver {
       if (at[0] == begin && begin < end) {
         Bounds row = {};
         start_row(k, at, row);
-        start_row_below(k, at, row);
+        const int log2_rows = start_row_below(k, at, row);
         row.n = end - begin;
-        p.rows().prove[level.factor[0] == 2][log2_rows_](row);
+        p.rows().prove[level.factor[0] == 2][log2_rows](row);
         if (k == 1 && is_noise<U>(row)) return false;
         if (!settle_row<U>(k, at, row)) return false;
         at[0] = end - 1;
@@ -179,8 +179,8 @@ class BoundsDriver {
     row.open = open_;
   }
 
-  // Where what is known of the level below lies, for a row whose first voxel is whole.
-  void start_row_below(int k, const i64* at, Bounds& row) {
+  // Where what is known of the level below lies, for a row whose first voxel is whole: in how many rows, as log2.
+  int start_row_below(int k, const i64* at, Bounds& row) {
     const Problem& p = *tile_;
     const Level &level = p.level[k], &below = p.level[k - 1];
     const Known& from = known_[k - 1];
@@ -196,16 +196,17 @@ class BoundsDriver {
       row.others[to] = static_cast<const char*>(row.others[source]) + votes;
     };
     row.voxels = 1;
-    log2_rows_ = 0;
+    int log2_rows = 0;
     for (int axis = 0; axis < p.ndim; ++axis) {
       move(0, 0, axis, (level.origin[axis] + at[axis]) * level.factor[axis] - below.origin[axis]);
       row.voxels *= below.total[axis];
     }
     for (int axis = 1; axis < p.ndim; ++axis) {
       if (level.factor[axis] == 1) continue;
-      const int rows = 1 << log2_rows_++;
+      const int rows = 1 << log2_rows++;
       for (int r = 0; r < rows; ++r) move(rows + r, r, axis, 1);
     }
+    return log2_rows;
   }
 
   // The labels of a row that are not proven.
@@ -434,7 +435,6 @@ class BoundsDriver {
   }
 
   static constexpr i64 most_voxels = 4096, few_voxels = 256;
-  static constexpr int max_ranks = 32;
 
   const Options& options_;
   const Problem* tile_ = nullptr;
@@ -448,7 +448,6 @@ class BoundsDriver {
   const char* from_ = nullptr;
   Runs runs_;
   i64 footprint_ = 0, size_[max_ndim];
-  int log2_rows_ = 0;
   u64 tied_[max_ranks];
 };
 

@@ -162,6 +162,7 @@ struct Choose {
 constexpr u8 nobody = 0xff;
 // Votes of four ranks lie side by side in one number, 16 bits each. Rows of codes are this long, or several times.
 constexpr i64 rank_stretch = 32;
+constexpr int max_ranks = 32;  // of labels that are ranked at once: more go another way
 constexpr u16 contested = 0x8000;
 
 struct RowKernels {  // for one width of voxel
