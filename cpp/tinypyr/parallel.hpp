@@ -1,9 +1,11 @@
 // One call on several threads: the slowest axis in ranges of whole blocks of the last level, so that no two threads
-// share a footprint or an output voxel. Threads are started and joined in each call (nothing outlives it, so a fork
-// afterwards is safe). The calling thread asks keep_going between slabs.
+// share a footprint or an output voxel. Each thread begins with its own share; whoever is done takes ranges of another's:
+// cores need not be equally fast, nor free. Threads are started and joined in each call (nothing outlives it, so a fork afterwards is safe). The calling thread
+// asks keep_going between slabs.
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <new>
 #include <system_error>
 #include <thread>
@@ -15,6 +17,7 @@ namespace tinypyr {
 
 constexpr i64 bytes_worth_a_thread = i64{1} << 18;
 constexpr i64 bytes_of_a_slab = i64{1} << 26;
+constexpr i64 ranges_of_a_thread = 8;
 
 // work(part) is called for every part.
 template <class Work>
@@ -30,37 +33,56 @@ Status in_parallel(const Problem& whole, const Options& options, Work work) {
     if (blocks_along(axis) < threads && blocks_along(other) > blocks_along(axis)) axis = other;
   const i64 blocks = blocks_along(axis);
   threads = std::min(threads, blocks);
-  const i64 slab = std::max<i64>(1, bytes_of_a_slab / std::max<i64>(1, whole.bytes() / blocks));
+  const i64 bytes_of_a_block = std::max<i64>(1, whole.bytes() / blocks);
+  // Several ranges for each thread, for whoever is late; none so small that to start on it is felt.
+  const i64 bytes_of_a_range =
+      threads == 1 ? bytes_of_a_slab
+                   : std::clamp(whole.bytes() / (threads * ranges_of_a_thread), bytes_worth_a_thread, bytes_of_a_slab);
+  const i64 range = std::max<i64>(1, bytes_of_a_range / bytes_of_a_block);
 
   std::atomic<int> result{static_cast<int>(Status::ok)};
+  const auto share = [&](i64 number) { return blocks * number / threads; };
+  const std::unique_ptr<std::atomic<i64>[]> next(new (std::nothrow)
+                                                     std::atomic<i64>[static_cast<std::size_t>(threads)]);
+  if (!next) return Status::out_of_memory;
+  for (i64 number = 0; number < threads; ++number) next[number] = share(number);
   const auto still_ok = [&] { return result.load(std::memory_order_relaxed) == static_cast<int>(Status::ok); };
   const auto worker = [&](i64 number) {
-    const i64 end = blocks * (number + 1) / threads;
+    const bool asks = number == 0 && options.keep_going != nullptr;
     const std::unique_ptr<Problem> part = Problem::allocate();
-    for (i64 first = blocks * number / threads; first < end && still_ok(); first += slab) {
+    i64 unasked = 0;
+    for (i64 others = 0; others < threads && still_ok();) {
+      const i64 whose = (number + others) % threads;
+      const i64 first = next[whose].fetch_add(range, std::memory_order_relaxed);
+      const i64 taken = std::min(range, share(whose + 1) - first);
+      if (taken <= 0) {
+        ++others;
+        continue;
+      }
       Status status = Status::out_of_memory;
       if (part) {
         *part = whole;
-        part->restrict_to(axis, first, std::min(slab, end - first));
+        part->restrict_to(axis, first, taken);
         status = work(*part);
       }
-      if (number == 0 && status == Status::ok && options.keep_going != nullptr && !options.keep_going(options.context))
-        status = Status::interrupted;
+      unasked += taken * bytes_of_a_block;
+      if (asks && status == Status::ok && unasked >= bytes_of_a_slab) {
+        unasked = 0;
+        if (!options.keep_going(options.context)) status = Status::interrupted;
+      }
       int ok = static_cast<int>(Status::ok);
       if (status != Status::ok) result.compare_exchange_strong(ok, static_cast<int>(status));
     }
   };
 
-  i64 started = 1;
   std::vector<std::thread> others;
   try {
     others.reserve(static_cast<std::size_t>(threads - 1));
-    for (; started < threads; ++started) others.emplace_back(worker, started);
+    for (i64 started = 1; started < threads; ++started) others.emplace_back(worker, started);
   } catch (const std::bad_alloc&) {  // fewer threads than asked for: this one does the rest
   } catch (const std::system_error&) {
   }
   worker(0);
-  for (i64 number = started; number < threads; ++number) worker(number);
   for (std::thread& other : others) other.join();
   return static_cast<Status>(result.load());
 }
