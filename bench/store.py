@@ -32,6 +32,7 @@ FACTOR, LEVELS = (1, 2, 2), 5
 METHODS: dict[str, workloads.Method] = {"em": "mean", "labels": "mode"}
 ROWS = {"em": "mean-2x2x1-u8-F", "labels": "mode-2x2x1-u32-F"}  # whose arrays these are
 COPY = "copy of the base, TensorStore"
+ALONE = "TensorStore reads the base and writes five ready levels: no pooling"
 
 
 def level(folder: Path, name: str) -> dict[str, Any]:
@@ -58,6 +59,36 @@ def chain(folder: Path, method: str) -> None:
             {**level(folder, f"chain{number}"), "schema": schema}, create=True, domain=smaller.domain
         ).result()
         target.write(smaller).result()
+
+
+def store_alone(folder: Path, levels: list[workloads.Array]) -> None:
+    """Read level 0 and write ready levels, chunk by chunk: what is left if pooling took no time."""
+    base = ts.open(level(folder, "0"), open=True).result()
+    targets = []
+    for number, values in enumerate(levels, 1):
+        shutil.rmtree(folder / f"alone{number}", ignore_errors=True)
+        schema = base.schema.to_json()
+        schema.pop("domain")
+        made = {**level(folder, f"alone{number}"), "schema": schema}
+        targets.append(ts.open(made, create=True, shape=values.shape).result())
+    depth, rows, _ = CHUNKS
+    corners = [(z, y) for z in range(0, base.shape[0], depth) for y in range(0, base.shape[1], rows)]
+
+    def read(z: int, y: int) -> Any:
+        return base[z : min(z + depth, base.shape[0]), y : min(y + rows, base.shape[1])].read()
+
+    writing = []
+    coming = read(0, 0)
+    for (z, _), after in zip(corners, [*corners[1:], None], strict=True):  # one is read ahead
+        following = read(*after) if after else None
+        coming.result()
+        if after is None or after[0] != z:
+            for target, values in zip(targets, levels, strict=True):
+                layers = slice(z, min(z + depth, len(values)))
+                writing.append(target[layers].write(values[layers]))
+        coming = following
+    for future in writing:
+        future.result()
 
 
 def build(folder: Path, workers: int) -> store.Report:
@@ -157,8 +188,11 @@ def measure(folder: Path, name: str, method: workloads.Method, arguments: argpar
     if findings := store.check(folder, sample=0.1):
         raise AssertionError(str(findings))
     base = ts.open(level(folder, "0"), open=True).result()
+    ready = [ts.open(level(folder, str(n)), open=True).result().read().result() for n in range(1, LEVELS + 1)]
+    calls[ALONE] = lambda: store_alone(folder, ready)
+    calls[ALONE]()
     answers = [""]
-    for prefix in ("", "chain"):
+    for prefix in ("", "chain", "alone"):
         found = [ts.open(level(folder, f"{prefix}{n}"), open=True).result() for n in range(1, LEVELS + 1)]
         answers.append(verdict(base, found, FACTOR, method))
     seconds = medians(calls, arguments.rounds)

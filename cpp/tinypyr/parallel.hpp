@@ -47,10 +47,19 @@ Status in_parallel(const Problem& whole, const Options& options, Work work) {
   if (!next) return Status::out_of_memory;
   for (i64 number = 0; number < threads; ++number) next[number] = share(number);
   const auto still_ok = [&] { return result.load(std::memory_order_relaxed) == static_cast<int>(Status::ok); };
+  const auto settle = [&](Status status) {
+    int ok = static_cast<int>(Status::ok);
+    if (status != Status::ok) result.compare_exchange_strong(ok, static_cast<int>(status));
+  };
+  std::atomic<i64> done{0};  // bytes, by all threads
+  i64 asked_at = 0;
+  const auto ask = [&] {
+    if (options.keep_going == nullptr || done - asked_at < bytes_of_a_slab || !still_ok()) return;
+    asked_at = done;
+    if (!options.keep_going(options.context)) settle(Status::interrupted);
+  };
   const auto worker = [&](i64 number) {
-    const bool asks = number == 0 && options.keep_going != nullptr;
     const std::unique_ptr<Problem> part = Problem::allocate();
-    i64 unasked = 0;
     for (i64 others = 0; others < threads && still_ok();) {
       const i64 whose = (number + others) % threads;
       const i64 first = next[whose].fetch_add(range, std::memory_order_relaxed);
@@ -59,20 +68,15 @@ Status in_parallel(const Problem& whole, const Options& options, Work work) {
         ++others;
         continue;
       }
-      Status status = Status::out_of_memory;
       if (part) {
         *part = whole;
         part->restrict_to(axis, first, taken);
-        status = work(*part);
       }
-      unasked += taken * bytes_of_a_block;
-      if (asks && status == Status::ok && unasked >= bytes_of_a_slab) {
-        unasked = 0;
-        if (!options.keep_going(options.context)) status = Status::interrupted;
-      }
-      int ok = static_cast<int>(Status::ok);
-      if (status != Status::ok) result.compare_exchange_strong(ok, static_cast<int>(status));
+      settle(part ? work(*part) : Status::out_of_memory);
+      done += taken * bytes_of_a_block;
+      if (number == 0) ask();
     }
+    if (number == 0) ask();
   };
 
   std::vector<std::thread> others;

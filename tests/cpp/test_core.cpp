@@ -905,9 +905,10 @@ void test_keep_going() {
       patience = {0, most};
       std::vector<Buffer> outs = make_levels(Dtype::uint8, base, factors, Layout::c);
       const Status status = run(in, factors, outs, options);
-      CHECK(status == (most < 1000 ? Status::interrupted : Status::ok));
-      CHECK(patience.asked >= std::min(most + 1, 2));
-      CHECK(most < 1000 ? patience.asked == most + 1 : outs[0].bytes == undisturbed[0].bytes);
+      // (of two threads the one that asks may do little of the work, and so ask but once)
+      CHECK(patience.asked >= (threads == 1 ? std::min(most + 1, 2) : 1));
+      CHECK(status == (patience.asked > most ? Status::interrupted : Status::ok));
+      if (status == Status::ok) CHECK(outs[0].bytes == undisturbed[0].bytes);
     }
   }
 }
