@@ -220,9 +220,23 @@ def test_version_and_help(tmp_path: Path) -> None:
     for arguments in (("--help",), ("demo", "--help")):
         done = tinypyr_command(*arguments, cwd=tmp_path)
         assert done.returncode == 0
-        assert "usage: tinypyr" in done.stdout
+        assert "usage: tinypyr" in done.stdout.lower()
     assert "exit status" in done.stdout
     assert "examples" in done.stdout
     done = tinypyr_command(cwd=tmp_path)
+    assert done.returncode == 2
+    assert "command" in done.stderr.lower()
+
+
+def test_without_what_the_store_commands_need(tmp_path: Path) -> None:
+    hidden = "import sys; sys.modules['click'] = None; from tinypyr.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", hidden]
+    for arguments in (["--version"], ["--help"], ["demo", "--help"], ["demo", *SMALL, "--out", "x.png"]):
+        done = subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    done = subprocess.run([*command, "build", "x"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == 'tinypyr: build needs more than a plain install: pip install "tinypyr[store]"\n'
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert "COMMAND" in done.stderr

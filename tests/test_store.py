@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -553,7 +554,7 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert lines[-1]["rate"] > 0
     assert lines[-1]["seconds_left"] == 0
     assert cli.main(["info", where]) == 0
-    assert "every 8" in capsys.readouterr().out
+    assert re.search(r"^1 +20 x 75 x 70 +40, 8, 8 +0, 2, 2 +16 x 32 x 32$", capsys.readouterr().out, re.M)
     assert cli.main(["check", where]) == 0
     assert "are right" in capsys.readouterr().out
     assert cli.main(["build", where]) == 0
@@ -564,6 +565,55 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert cli.main(["build", where, str(tmp_path / "new"), "--factor", "1,2,2/2,2,2", "--levels", "auto"]) == 0
     assert cli.main(["build", where, str(tmp_path / "new2"), "--method", "best"]) == 2
     assert "method" in capsys.readouterr().err
+
+
+def test_the_bar_is_for_terminals(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    array = np.zeros((40, 40), np.uint8)
+    for terminal in (False, True):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal, raising=False)
+        store.build(array, tmp_path / str(terminal), factor=2, levels=1)
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert ("1 of 1 blocks, 1.56 KiB of 1.56 KiB" in shown.err) is terminal
+    assert shown.err.endswith("\x1b[2K")  # and leaves a clean line
+
+
+def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    names = re.findall(r"^  (\w+)  ", capsys.readouterr().out.partition("Commands:")[2], re.M)
+    assert len(names) == 11
+    for name in names[1:]:  # the first, demo, is argparse's
+        assert cli.main([name, "--help"]) == 0
+        said = capsys.readouterr().out
+        assert said.startswith(f"Usage: tinypyr {name} [OPTIONS] ")
+        assert "\nArguments:\n" in said
+        assert "Show this message and exit." in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "tinypyr: Missing command"),
+        (["buidl"], "tinypyr: No such command 'buidl'"),
+        (["build"], "tinypyr build: Missing argument 'SOURCE'"),
+        (["build", "x", "--factor", "1,z"], "--factor': '1,z' is not a number"),
+        (["build", "x", "--region", "1-2"], "--region': '1-2' is no START:STOP"),
+        (["build", "x", "--blocks", "2-1"], "--blocks': '2-1' is not numbers of blocks"),
+        (["build", "x", "--engine", "magic"], "--engine': 'magic' is not one of"),
+        (["build", "x", "--fast"], "No such option: --fast"),
+        (["run", "x", "--part", "1"], "--part': '1' is no part"),
+        (["check", "x", "--ignore", "zero"], "--ignore': 'zero' is not a number"),
+    ],
+)
+def test_bad_arguments_of_the_commands(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert message in shown.err
+    assert shown.err.count("\n") == 1
+    assert "--help" in shown.err
 
 
 def test_sources_of_other_packages(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import json
 import os
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _store_commands
+from ._click import Argument, Arguments, Command, Option, Parsed
 
 APPLY = """\
 Compute a field of a volume at low resolution (a bias, a background, ...), and write the volume with this field applied
@@ -43,48 +43,14 @@ PLUGINS = {
 }
 
 
-def add(commands: Any) -> None:
-    """Add the command to those of ``tinypyr``."""
-    command = commands.add_parser(
-        "apply",
-        help="compute at low resolution, apply at full",
-        description=APPLY,
-        epilog=APPLY_MORE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.add_argument("source", metavar="SOURCE", help="path or URL of the volume, or of a NIfTI file")
-    command.add_argument("target", metavar="TARGET", help="path or URL of a new store")
-    command.add_argument("--plugin", required=True, metavar="NAME", help=f"{', '.join(PLUGINS)}, or MODULE:CLASS")
-    command.add_argument(
-        "--param", action="append", default=[], type=_param, metavar="NAME=VALUE", help="of the plugin"
-    )
-    command.add_argument(
-        "--factor", type=_store_commands.integers, default=4, metavar="F", help="of the low resolution (default: 4)"
-    )
-    command.add_argument(
-        "--lowres", type=int, metavar="N", help="the level to take as low resolution, whatever --factor says"
-    )
-    command.add_argument("--mask", metavar="STORE", help="voxels of the low resolution that are 0 in it do not count")
-    command.add_argument("--order", type=int, default=1, metavar="N", help="between the field's voxels (default: 1)")
-    command.add_argument("--float", action="store_true", help="voxels as the plugin makes them, not of SOURCE's dtype")
-    command.add_argument("--field", metavar="STORE", help="keep the field here (default: beside TARGET until the end)")
-    command.add_argument("--picture", metavar="FILE", help="write a PNG: a section before, the field, and after")
-    command.add_argument("--plan", action="store_true", help="say what would be done, and create nothing")
-    command.add_argument("--json", action="store_true", help="with --plan: as JSON")
-    command.add_argument("-o", "--out", metavar="FILE", help="make the field and write the plan, for tinypyr run")
-    _store_commands.add_target(command)
-    _store_commands.add_running(command)
-    command.set_defaults(run=_apply)
-
-
 def _param(text: str) -> tuple[str, Any]:
     from .multires import apply_scaled_processing
 
     name, equals, value = text.partition("=")
     if not (equals and name.isidentifier()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=VALUE")
+        raise ValueError(f"{text!r} is no NAME=VALUE")
     if name in inspect.signature(apply_scaled_processing).parameters and name != "params":
-        raise argparse.ArgumentTypeError(f"{name!r} is no parameter of a plugin, but of tinypyr apply itself")
+        raise ValueError(f"{name!r} is no parameter of a plugin, but of tinypyr apply itself")
     if value in ("True", "False", "None"):  # as Python has them
         return name, {"True": True, "False": False, "None": None}[value]
     try:
@@ -107,7 +73,7 @@ def _plugin(name: str) -> Any:
         raise ValueError(f"--plugin: {name} cannot be imported: {type(error).__name__}: {error}") from None
 
 
-def _apply(arguments: argparse.Namespace) -> int:
+def _apply(arguments: Arguments) -> int:
     from .multires import PluginError, _apply
     from .store._build import asked_for, complete
 
@@ -141,7 +107,10 @@ def _apply(arguments: argparse.Namespace) -> int:
         temp_zarr_path=arguments.field,
     )
     if arguments.plan:
-        print(json.dumps(todo.describe(), indent=1) if arguments.json else todo)
+        if arguments.json:
+            print(json.dumps(todo.describe(), indent=1))
+        else:
+            _store_commands.show_plan(todo)
         return 0
     asked_for(todo, arguments.blocks)
     with _store_commands.engine_of(arguments) as engine:
@@ -155,15 +124,50 @@ def _apply(arguments: argparse.Namespace) -> int:
             return 1
         if arguments.out is not None:
             todo.save(arguments.out)
-            print(f"{todo}\nnext: tinypyr run {arguments.out}")
+            _store_commands.show_plan(todo)
+            print(f"next: tinypyr run {arguments.out}")
             return 0
         report = complete(
             todo, engine, not arguments.no_resume, _store_commands.progress_of(arguments), arguments.blocks
         )
     if arguments.progress != "json":
-        print(f"{report.plan}\n{report}")
+        _store_commands.show_plan(report.plan)
+        print(report)
     return 0
 
 
 def _signature(plugin: Any) -> str:
     return ", ".join(name for name in inspect.signature(plugin).parameters) or "none"
+
+
+COMMAND = Command(
+    "apply",
+    _apply,
+    "compute at low resolution, apply at full",
+    [
+        Argument("source", "path or URL of the volume, or of a NIfTI file"),
+        Argument("target", "path or URL of a new store"),
+        Option("--plugin", required=True, metavar="NAME", help=f"{', '.join(PLUGINS)}, or MODULE:CLASS"),
+        Option("--param", type=Parsed(_param), multiple=True, metavar="NAME=VALUE", help="of the plugin"),
+        Option(
+            "--factor",
+            type=Parsed(_store_commands.integers),
+            default="4",
+            metavar="F",
+            help="of the low resolution (default: 4)",
+        ),
+        Option("--lowres", type=int, metavar="N", help="the level to take as low resolution, whatever --factor says"),
+        Option("--mask", metavar="STORE", help="voxels of the low resolution that are 0 in it do not count"),
+        Option("--order", type=int, default=1, metavar="N", help="between the field's voxels (default: 1)"),
+        Option("--float", is_flag=True, help="voxels as the plugin makes them, not of SOURCE's dtype"),
+        Option("--field", metavar="STORE", help="keep the field here (default: beside TARGET until the end)"),
+        Option("--picture", metavar="FILE", help="write a PNG: a section before, the field, and after"),
+        Option("--plan", is_flag=True, help="say what would be done, and create nothing"),
+        Option("--json", is_flag=True, help="with --plan: as JSON"),
+        Option("-o", "--out", metavar="FILE", help="make the field and write the plan, for tinypyr run"),
+        *_store_commands.TARGET,
+        *_store_commands.RUNNING,
+    ],
+    APPLY,
+    APPLY_MORE,
+)

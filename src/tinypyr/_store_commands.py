@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import json
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import click
+
 from ._arrays import taken_for_labels
+from ._click import Argument, Arguments, Command, Option, Parsed
 from ._resample import Resampled
 from .grid import Grid
 
@@ -94,7 +96,7 @@ def integers(text: str) -> Any:
     try:
         values = [int(part) for part in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number, or numbers with commas between") from None
+        raise ValueError(f"{text!r} is not a number, or numbers with commas between") from None
     return values[0] if len(values) == 1 else tuple(values)
 
 
@@ -108,7 +110,7 @@ def _region(text: str) -> list[tuple[int, int]]:
     try:
         return [(int(a), int(b)) for a, b in (part.split(":") for part in text.split(","))]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no START:STOP for each axis, with commas between") from None
+        raise ValueError(f"{text!r} is no START:STOP for each axis, with commas between") from None
 
 
 def _factor(text: str) -> Any:
@@ -128,168 +130,14 @@ def _number(text: str) -> Any:
             return kind(text)
         except ValueError:
             pass
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    raise ValueError(f"{text!r} is not a number")
 
 
 def _numbers(text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not numbers with commas between") from None
-
-
-def add(commands: Any) -> None:
-    """Add the commands to those of ``tinypyr``."""
-    form = argparse.RawDescriptionHelpFormatter
-    for name, text, more, summary in (
-        ("build", BUILD, BUILD_MORE, "make the levels of a volume in a store"),
-        ("plan", PLAN, "", "say what build would do"),
-    ):
-        command = commands.add_parser(name, help=summary, description=text, epilog=more, formatter_class=form)
-        command.add_argument("source", metavar="SOURCE", help="path or URL of the volume")
-        command.add_argument("target", metavar="TARGET", nargs="?", help="path or URL of a new store")
-        command.add_argument(
-            "--factor",
-            type=_factor,
-            default="auto",
-            metavar="F",
-            help="auto, 2, 1,2,2, or one per level: 1,2,2/2,2,2 (default: auto)",
-        )
-        add_target(command)
-        command.add_argument("--ignore", type=_number, metavar="V", help="leave out voxels of this value")
-        command.add_argument("--rounding", default="half-even", help="half-even or floor (default: half-even)")
-        command.add_argument("--ties", default="first", help="first or lowest (default: first)")
-        command.add_argument("--mask", metavar="MASK", help="path or URL: voxels not 0 in it are left out")
-        command.add_argument(
-            "--region",
-            type=_region,
-            metavar="A:B,...",
-            help="the part of level 0 that has changed: only what lies above it is made again",
-        )
-        command.add_argument("--recursive", action="store_true", help="medians: each level from the one before")
-        command.add_argument(
-            "--no-copy", dest="link", action="store_true", help="OME-Zarr: point to level 0 instead of copying it"
-        )
-        command.add_argument("--force", action="store_true", help="allow means of labels")
-        other = command.add_argument_group("level 0 of TARGET: SOURCE seen through another grid (see tinypyr.resample)")
-        other.add_argument("--like", metavar="STORE", help="whose voxels lie where those of TARGET shall")
-        other.add_argument(
-            "--spacing", type=_numbers, metavar="S,...", help="the size of a voxel, one along each axis of SOURCE"
-        )
-        other.add_argument(
-            "--transform",
-            metavar="FILE",
-            help="rows of numbers: the n x (n + 1) matrix from TARGET's world to SOURCE's, axes as in TARGET",
-        )
-        other.add_argument("--order", type=int, metavar="N", help="0 for labels, 1 linear, 2 to 5 splines (as fits)")
-        other.add_argument("--no-antialias", action="store_true", help="skip what lies between larger voxels")
-        if name == "build":
-            add_running(command)
-            command.set_defaults(run=_build)
-        else:
-            command.add_argument("--json", action="store_true", help="print the plan as JSON")
-            command.add_argument("-o", "--out", metavar="FILE", help="write it to a file, for tinypyr run")
-            command.set_defaults(run=_plan)
-    run = commands.add_parser(
-        "run", help="run blocks of a saved plan", description=RUN, epilog=RUN_MORE, formatter_class=form
-    )
-    run.add_argument("plan", metavar="PLAN", help="the file that tinypyr plan has written")
-    run.add_argument("--workers", type=int, metavar="N", help="blocks at once, if fewer than the plan says")
-    run.add_argument("--part", type=_part, metavar="I/N", help="the I-th of N parts, from 1 on")
-    add_running(run)
-    run.set_defaults(run=_run)
-    finalize = commands.add_parser(
-        "finalize", help="end a saved plan", description=FINALIZE, epilog=CHECK_MORE, formatter_class=form
-    )
-    finalize.add_argument("plan", metavar="PLAN", help="the file that tinypyr plan has written")
-    finalize.set_defaults(run=_finalize)
-    slurm = commands.add_parser(
-        "slurm",
-        help="submit a saved plan to Slurm",
-        description=SLURM,
-        epilog=SLURM_MORE,
-        formatter_class=form,
-    )
-    slurm.add_argument("plan", metavar="PLAN", help="the file that tinypyr plan has written")
-    for name, kind, what in (
-        ("parts", int, "how many jobs (default: 16, or as many as there are blocks)"),
-        ("partition", str, "of the cluster"),
-        ("account", str, "that pays"),
-        ("qos", str, "quality of service"),
-        ("time", str, "limit of one part, such as 02:00:00"),
-        ("mem", str, "of one part, such as 8G; at least what the plan holds"),
-        ("cpus", int, "of one part (default: the plan's workers)"),
-        ("limit", int, "parts at work at once"),
-    ):
-        slurm.add_argument(f"--{name}", type=kind, metavar=name[0].upper(), help=what)
-    slurm.add_argument("--line", action="append", dest="lines", metavar="TEXT", help="a further line of the scripts")
-    slurm.add_argument("--settings", metavar="FILE", help="TOML with any of these options")
-    slurm.add_argument("--dry-run", action="store_true", help="write the scripts, submit nothing")
-    slurm.set_defaults(run=_slurm)
-    info = commands.add_parser("info", help="print the levels of a store", description=INFO, formatter_class=form)
-    info.add_argument("store", metavar="STORE", help="path or URL")
-    info.set_defaults(run=_info)
-    preview = commands.add_parser(
-        "preview", help="write a picture of all levels", description=PREVIEW, formatter_class=form
-    )
-    preview.add_argument("store", metavar="STORE", help="path or URL")
-    preview.add_argument(
-        "--out",
-        default="tinypyr-preview.png",
-        metavar="FILE",
-        help="where it goes; a file of this name is replaced (default: tinypyr-preview.png)",
-    )
-    preview.set_defaults(run=_preview)
-    view = commands.add_parser("view", help="show a store in Neuroglancer", description=VIEW, formatter_class=form)
-    view.add_argument("store", metavar="STORE", help="a folder of this machine, or an http address")
-    view.set_defaults(run=_view)
-    check = commands.add_parser(
-        "check",
-        help="compare the levels of a store with its base",
-        description=CHECK,
-        epilog=CHECK_MORE,
-        formatter_class=form,
-    )
-    check.add_argument("store", metavar="STORE", help="path or URL")
-    check.add_argument("--method", help="how the levels were made (default: as the metadata says)")
-    check.add_argument("--ignore", type=_number, metavar="V", help="the value left out (default: as it says)")
-    check.add_argument("--mask", metavar="MASK", help="path or URL of what was left out")
-    check.add_argument("--sample", type=float, metavar="SHARE", help="of the base to read, at random (default: all)")
-    check.add_argument("--seed", type=int, default=0, help="of the draw (default: 0)")
-    check.set_defaults(run=_check)
-
-
-def add_target(command: argparse.ArgumentParser) -> None:
-    """What is said of the store that is built, and of how."""
-    command.add_argument("--levels", type=_levels, default="auto", metavar="N", help="how many (default: auto)")
-    command.add_argument("--method", default="auto", help="mean, mode, median, min, max, stride (default: auto)")
-    command.add_argument("--format", help="of the target: ome-zarr-0.5, ome-zarr-0.4, n5, precomputed")
-    command.add_argument("--chunks", type=extents, metavar="N,...", help="voxels per chunk of the target")
-    command.add_argument("--shards", type=extents, metavar="N,...", help="voxels per shard of the target")
-    command.add_argument("--codec", help="zstd, gzip, blosc or raw (default: the source's)")
-    command.add_argument(
-        "--memory", default="1GiB", metavar="SIZE", help="bytes to hold, on one machine (default: 1GiB)"
-    )
-    command.add_argument(
-        "--block", metavar="SIZE", help="bytes of level 0 to make at a time (default: a 32nd, 64MiB to 4GiB)"
-    )
-    command.add_argument("--workers", type=int, metavar="N", help="blocks at once (default: one per core)")
-
-
-def add_running(command: argparse.ArgumentParser) -> None:
-    """What is said of running blocks."""
-    command.add_argument(
-        "--engine", choices=["threads", "processes", "dask"], default="threads", help="who runs blocks (threads)"
-    )
-    command.add_argument("--scheduler", metavar="ADDRESS", help="of dask, such as tcp://10.0.0.1:8786")
-    command.add_argument("--blocks", type=_blocks, metavar="N,...", help="make these again, and no others: 3,7,10-12")
-    command.add_argument("--no-resume", action="store_true", help="make all blocks again")
-    command.add_argument(
-        "--progress",
-        choices=["auto", "json", "none"],
-        default="auto",
-        help="auto: a line that counts, on a terminal; json: one line per block (default: auto)",
-    )
+        raise ValueError(f"{text!r} is not numbers with commas between") from None
 
 
 def _blocks(text: str) -> list[int]:
@@ -298,7 +146,7 @@ def _blocks(text: str) -> list[int]:
         first, dash, last = piece.partition("-")
         last = last if dash else first
         if not (first.isdecimal() and last.isdecimal()) or not int(first) <= int(last) < 1 << 32:
-            raise argparse.ArgumentTypeError(f"{text!r} is not numbers of blocks, such as 3,7,10-12")
+            raise ValueError(f"{text!r} is not numbers of blocks, such as 3,7,10-12")
         numbers += range(int(first), int(last) + 1)
     return numbers
 
@@ -306,57 +154,93 @@ def _blocks(text: str) -> list[int]:
 def _part(text: str) -> tuple[int, int]:
     first, _, last = text.partition("/")
     if not (first.isdecimal() and last.isdecimal()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no part, such as 3/16")
+        raise ValueError(f"{text!r} is no part, such as 3/16")
     return int(first), int(last)
 
 
-def main(arguments: argparse.Namespace) -> int:
-    """Run one of the commands and return its exit status."""
-    try:
-        from . import store
-    except ImportError as error:
-        print(f"tinypyr: {error}", file=sys.stderr)
-        return 1
-    try:
-        status: int = arguments.run(arguments)
-        return status
-    except (ValueError, TypeError) as error:
-        print(f"tinypyr: {error}", file=sys.stderr)
-        return 2
-    except (store.StoreError, ImportError) as error:
-        print(f"tinypyr: {error}", file=sys.stderr)
-        return 1
+FACTORS, NUMBER, NUMBERS, EXTENTS = (Parsed(read) for read in (_factor, _number, _numbers, extents))
+LEVELS, REGION, BLOCKS, PART = (Parsed(read) for read in (_levels, _region, _blocks, _part))
+
+#: What is said of the store that is built, and of how.
+TARGET = [
+    Option("--levels", type=LEVELS, default="auto", metavar="N", help="how many (default: auto)"),
+    Option("--method", default="auto", metavar="METHOD", help="mean, mode, median, min, max, stride (default: auto)"),
+    Option("--format", metavar="FORMAT", help="of the target: ome-zarr-0.5, ome-zarr-0.4, n5, precomputed"),
+    Option("--chunks", type=EXTENTS, metavar="N,...", help="voxels per chunk of the target"),
+    Option("--shards", type=EXTENTS, metavar="N,...", help="voxels per shard of the target"),
+    Option("--codec", metavar="CODEC", help="zstd, gzip, blosc or raw (default: the source's)"),
+    Option("--memory", default="1GiB", metavar="SIZE", help="bytes to hold, on one machine (default: 1GiB)"),
+    Option("--block", metavar="SIZE", help="bytes of level 0 to make at a time (default: a 32nd, 64MiB to 4GiB)"),
+    Option("--workers", type=int, metavar="N", help="blocks at once (default: one per core)"),
+]
+#: What is said of running blocks.
+RUNNING = [
+    Option(
+        "--engine",
+        type=click.Choice(["threads", "processes", "dask"]),
+        default="threads",
+        metavar="ENGINE",
+        help="who runs blocks: threads, processes, dask (default: threads)",
+    ),
+    Option("--scheduler", metavar="ADDRESS", help="of dask, such as tcp://10.0.0.1:8786"),
+    Option("--blocks", type=BLOCKS, metavar="N,...", help="make these again, and no others: 3,7,10-12"),
+    Option("--no-resume", is_flag=True, help="make all blocks again"),
+    Option(
+        "--progress",
+        type=click.Choice(["auto", "json", "none"]),
+        default="auto",
+        metavar="HOW",
+        help="auto: a bar, on a terminal; json: one line per block; none (default: auto)",
+    ),
+]
+SEEN = "Level 0 of TARGET: SOURCE seen through another grid (see tinypyr.resample)"
+#: What build and plan have in common.
+BUILDING = [
+    Argument("source", "path or URL of the volume"),
+    Argument("target", "path or URL of a new store", required=False),
+    Option(
+        "--factor",
+        type=FACTORS,
+        default="auto",
+        metavar="F",
+        help="auto, 2, 1,2,2, or one per level: 1,2,2/2,2,2 (default: auto)",
+    ),
+    *TARGET,
+    Option("--ignore", type=NUMBER, metavar="V", help="leave out voxels of this value"),
+    Option("--rounding", default="half-even", metavar="HOW", help="half-even or floor (default: half-even)"),
+    Option("--ties", default="first", metavar="WHICH", help="first or lowest (default: first)"),
+    Option("--mask", metavar="MASK", help="path or URL: voxels not 0 in it are left out"),
+    Option(
+        "--region",
+        type=REGION,
+        metavar="A:B,...",
+        help="the part of level 0 that has changed: only what lies above it is made again",
+    ),
+    Option("--recursive", is_flag=True, help="medians: each level from the one before"),
+    Option("--no-copy", "link", is_flag=True, help="OME-Zarr: point to level 0 instead of copying it"),
+    Option("--force", is_flag=True, help="allow means of labels"),
+    Option("--like", heading=SEEN, metavar="STORE", help="whose voxels lie where those of TARGET shall"),
+    Option(
+        "--spacing",
+        heading=SEEN,
+        type=NUMBERS,
+        metavar="S,...",
+        help="the size of a voxel, one along each axis of SOURCE",
+    ),
+    Option(
+        "--transform",
+        heading=SEEN,
+        metavar="FILE",
+        help="rows of numbers: the n x (n + 1) matrix from TARGET's world to SOURCE's, axes as in TARGET",
+    ),
+    Option("--order", heading=SEEN, type=int, metavar="N", help="0 for labels, 1 linear, 2 to 5 splines (as fits)"),
+    Option("--no-antialias", heading=SEEN, is_flag=True, help="skip what lies between larger voxels"),
+]
+PLAN_FILE = Argument("plan", "the file that tinypyr plan has written")
+STORE = Argument("store", "path or URL")
 
 
-def sample(shape: tuple[int, int, int], folder: Path) -> int:
-    """Write the volumes of the demo, without levels, into stores; the exit status."""
-    from . import _demo
-
-    try:
-        from . import store
-    except ImportError as error:
-        print(f"tinypyr: {error}", file=sys.stderr)
-        return 1
-    places = [folder / "image.ome.zarr", folder / "labels.ome.zarr"]
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise store.StoreError(f"--store: {folder} is no folder; choose another")
-        for place in places:
-            if place.exists():
-                raise store.StoreError(f"{place}: exists already; remove it or choose another folder")
-        grid = Grid(shape, axes="xyz", scale=(8, 8, 32), units=["nanometer"] * 3)
-        chunks = [min(edge, n) for edge, n in zip((128, 128, 32), shape, strict=True)]
-        made: list[tuple[Any, str]] = list(zip(_demo.volumes(shape), ("mean", "mode"), strict=True))
-        for place, (volume, method) in zip(places, made, strict=True):
-            store.build(volume, place, levels=0, method=method, grid=grid, chunks=chunks)
-            print(f"{place}: {volume.dtype}, {' x '.join(map(str, shape))}, level 0 alone")
-    except store.StoreError as error:
-        print(f"tinypyr: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def _arguments(arguments: argparse.Namespace) -> dict[str, Any]:
+def _arguments(arguments: Arguments) -> dict[str, Any]:
     names = (  # as in store.plan
         "factor levels method format ignore rounding ties chunks shards codec mask region recursive link memory "
         "block workers force"
@@ -364,7 +248,7 @@ def _arguments(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(arguments, name) for name in names.split()}
 
 
-def _source(arguments: argparse.Namespace) -> Any:
+def _source(arguments: Arguments) -> Any:
     """What to build from: the store itself, or what is seen of it through another grid."""
     import numpy as np
 
@@ -390,17 +274,50 @@ def _source(arguments: argparse.Namespace) -> Any:
     return Resampled(arguments.source, grid, matrix, order, not arguments.no_antialias)
 
 
-def _plan(arguments: argparse.Namespace) -> int:
+def _plan(arguments: Arguments) -> int:
     from . import store
 
     made = store.plan(_source(arguments), arguments.target, **_arguments(arguments))
     if arguments.out is not None:
         made.save(arguments.out)
-    print(json.dumps(made.describe(), indent=1) if arguments.json else made)
+    if arguments.json:
+        print(json.dumps(made.describe(), indent=1))
+    else:
+        show_plan(made)
     return 0
 
 
-def progress_of(arguments: argparse.Namespace) -> Any:
+def show_plan(plan: Any) -> None:
+    """A plan, its levels as a table."""
+    print(plan.heading)
+    _show_levels(plan.paths, plan.grids, [layout.chunks for layout in plan.layouts])
+    print(plan.summary)
+
+
+def _show_levels(paths: Sequence[str], grids: Sequence[Grid], chunks: Sequence[Sequence[int]]) -> None:
+    """One row of a table for each level."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    units = [unit or "" for unit in grids[0].units]
+    unit = f", {units[0]}" if units[0] and len(set(units)) == 1 else ""
+    axes = ", ".join(f"{axis} ({u})" if u and not unit else axis for axis, u in zip(grids[0].axes, units, strict=True))
+    for heading in ("level", axes, f"scale{unit}", f"translation{unit}", "chunks"):
+        table.add_column(heading, no_wrap=True)
+    for path, grid, chunk in zip(paths, grids, chunks, strict=True):
+        times, numbers = (
+            " x ".join(map(str, grid.shape)),
+            [", ".join(f"{n:g}" for n in row) for row in (grid.scale, grid.translation)],
+        )
+        table.add_row(path or ".", times, *numbers, " x ".join(map(str, chunk)))
+    # (rows are cut where they do not fit: let a terminal break them, and a file have them whole)
+    console = Console(highlight=False, markup=False)
+    console.width = max(console.width, 4096)
+    console.print(table, soft_wrap=True)
+
+
+def progress_of(arguments: Arguments) -> Any:
     """What is told of blocks as they are done."""
 
     def as_json(progress: Any) -> None:
@@ -415,7 +332,7 @@ def progress_of(arguments: argparse.Namespace) -> Any:
 
 
 @contextlib.contextmanager
-def engine_of(arguments: argparse.Namespace) -> Iterator[Any]:
+def engine_of(arguments: Arguments) -> Iterator[Any]:
     """Who runs blocks."""
     if arguments.engine != "dask":
         if arguments.scheduler is not None:
@@ -436,7 +353,7 @@ def engine_of(arguments: argparse.Namespace) -> Iterator[Any]:
         yield client
 
 
-def _build(arguments: argparse.Namespace) -> int:
+def _build(arguments: Arguments) -> int:
     from . import store
 
     with engine_of(arguments) as engine:
@@ -450,11 +367,12 @@ def _build(arguments: argparse.Namespace) -> int:
             **_arguments(arguments),
         )
     if arguments.progress != "json":
-        print(f"{report.plan}\n{report}")
+        show_plan(report.plan)
+        print(report)
     return 0
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(arguments: Arguments) -> int:
     from . import store
 
     plan = store.load(arguments.plan)
@@ -475,14 +393,14 @@ def _run(arguments: argparse.Namespace) -> int:
     return 1 if report.failed else 0
 
 
-def _finalize(arguments: argparse.Namespace) -> int:
+def _finalize(arguments: Arguments) -> int:
     from . import store
 
     print(store.finalize(store.load(arguments.plan)))
     return 0
 
 
-def _slurm(arguments: argparse.Namespace) -> int:
+def _slurm(arguments: Arguments) -> int:
     from .store import _slurm as slurm
 
     names = [field.name for field in dataclasses.fields(slurm.Settings)]
@@ -493,26 +411,19 @@ def _slurm(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _info(arguments: argparse.Namespace) -> int:
+def _info(arguments: Arguments) -> int:
     from .store._place import Place
     from .store._source import open_volume
 
     volume = open_volume(Place.at(arguments.store))
     print(f"{volume.place.name}: {volume.format}, {volume.dtype}" + (f", {volume.kind}" if volume.kind else ""))
-    layout = volume.layout
-    print(f"chunks {' x '.join(map(str, layout.chunks))}" + (f", shards {layout.shards}" if layout.shards else ""))
-    for path, grid in zip(volume.paths, volume.grids, strict=True):
-        axes = ", ".join(
-            f"{name} {n} (every {scale:g}{' ' + unit if unit else ''} from {at:g})"
-            for name, n, scale, unit, at in zip(
-                grid.axes, grid.shape, grid.scale, grid.units, grid.translation, strict=True
-            )
-        )
-        print(f"  {path or '.'}: {axes}")
+    _show_levels(volume.paths, volume.grids, [volume.layout.chunks] * len(volume.paths))
+    if volume.layout.shards:
+        print(f"shards {' x '.join(map(str, volume.layout.shards))}")
     return 0
 
 
-def _preview(arguments: argparse.Namespace) -> int:
+def _preview(arguments: Arguments) -> int:
     from . import store
 
     store.preview(arguments.store, arguments.out)
@@ -520,7 +431,7 @@ def _preview(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _view(arguments: argparse.Namespace) -> int:
+def _view(arguments: Arguments) -> int:
     from .store._view import viewer
 
     try:
@@ -535,7 +446,7 @@ def _view(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check(arguments: argparse.Namespace) -> int:
+def _check(arguments: Arguments) -> int:
     from . import store
 
     findings = store.check(
@@ -548,3 +459,104 @@ def _check(arguments: argparse.Namespace) -> int:
     )
     print(findings)
     return 1 if findings else 0
+
+
+COMMANDS = [
+    Command("build", _build, "make the levels of a volume in a store", [*BUILDING, *RUNNING], BUILD, BUILD_MORE),
+    Command(
+        "plan",
+        _plan,
+        "say what build would do",
+        [
+            *BUILDING,
+            Option("--json", is_flag=True, help="print the plan as JSON"),
+            Option("-o", "--out", metavar="FILE", help="write it to a file, for tinypyr run"),
+        ],
+        PLAN,
+    ),
+    Command(
+        "run",
+        _run,
+        "run blocks of a saved plan",
+        [
+            PLAN_FILE,
+            Option("--workers", type=int, metavar="N", help="blocks at once, if fewer than the plan says"),
+            Option("--part", type=PART, metavar="I/N", help="the I-th of N parts, from 1 on"),
+            *RUNNING,
+        ],
+        RUN,
+        RUN_MORE,
+    ),
+    Command("finalize", _finalize, "end a saved plan", [PLAN_FILE], FINALIZE, CHECK_MORE),
+    Command(
+        "slurm",
+        _slurm,
+        "submit a saved plan to Slurm",
+        [
+            PLAN_FILE,
+            *(
+                Option(f"--{name}", type=kind, metavar=name[0].upper(), help=what)
+                for name, kind, what in (
+                    ("parts", int, "how many jobs (default: 16, or as many as there are blocks)"),
+                    ("partition", str, "of the cluster"),
+                    ("account", str, "that pays"),
+                    ("qos", str, "quality of service"),
+                    ("time", str, "limit of one part, such as 02:00:00"),
+                    ("mem", str, "of one part, such as 8G; at least what the plan holds"),
+                    ("cpus", int, "of one part (default: the plan's workers)"),
+                    ("limit", int, "parts at work at once"),
+                )
+            ),
+            Option(
+                "--line",
+                "lines",
+                multiple=True,
+                callback=lambda _, __, lines: list(lines) or None,
+                metavar="TEXT",
+                help="a further line of the scripts",
+            ),
+            Option("--settings", metavar="FILE", help="TOML with any of these options"),
+            Option("--dry-run", is_flag=True, help="write the scripts, submit nothing"),
+        ],
+        SLURM,
+        SLURM_MORE,
+    ),
+    Command("info", _info, "print the levels of a store", [STORE], INFO),
+    Command(
+        "preview",
+        _preview,
+        "write a picture of all levels",
+        [
+            STORE,
+            Option(
+                "--out",
+                default="tinypyr-preview.png",
+                metavar="FILE",
+                help="where it goes; a file of this name is replaced (default: tinypyr-preview.png)",
+            ),
+        ],
+        PREVIEW,
+    ),
+    Command(
+        "view",
+        _view,
+        "show a store in Neuroglancer",
+        [Argument("store", "a folder of this machine, or an http address")],
+        VIEW,
+    ),
+    Command(
+        "check",
+        _check,
+        "compare the levels of a store with its base",
+        [
+            STORE,
+            Option("--method", metavar="METHOD", help="how the levels were made (default: as the metadata says)"),
+            Option("--ignore", type=NUMBER, metavar="V", help="the value left out (default: as it says)"),
+            Option("--mask", metavar="MASK", help="path or URL of what was left out"),
+            Option("--sample", type=float, metavar="SHARE", help="of the base to read, at random (default: all)"),
+            Option("--seed", type=int, default=0, metavar="N", help="of the draw (default: 0)"),
+        ],
+        CHECK,
+        CHECK_MORE,
+    ),
+]

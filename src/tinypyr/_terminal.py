@@ -1,12 +1,13 @@
-"""One line of progress that rewrites itself."""
+"""Progress on a terminal."""
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 
 class Line:
-    """A line on standard error; silent where that is no terminal."""
+    """A line on standard error that rewrites itself; silent where that is no terminal."""
 
     def __init__(self) -> None:
         self._watched, self._width = sys.stderr.isatty(), 0
@@ -21,3 +22,32 @@ class Line:
         """Leave an empty line."""
         if self._width:
             print("\r" + " " * self._width + "\r", end="", file=sys.stderr, flush=True)
+
+
+class Bar:
+    """A bar of rich and what it is of, on standard error; silent where that is no terminal."""
+
+    def __init__(self) -> None:
+        self._progress: Any = None
+        self._watched = sys.stderr.isatty()
+
+    def show(self, text: str, share: float | None = None) -> None:
+        """Put this in the place of what is there; of an unknown share, something moves."""
+        if not self._watched:
+            return
+        if self._progress is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            columns = BarColumn(bar_width=None), TextColumn("{task.description}", markup=False)
+            self._progress = Progress(*columns, console=Console(stderr=True), expand=True, transient=True)
+            self._task = self._progress.add_task("", total=None)
+            self._progress.start()
+        total = None if share is None else 1.0
+        self._progress.update(self._task, description=text, completed=share or 0.0, total=total)
+
+    def clear(self) -> None:
+        """Leave an empty line."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None

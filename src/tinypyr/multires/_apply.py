@@ -20,7 +20,7 @@ from .._picture import PANEL, U8, contrast, grey, plane, png, side_by_side, writ
 from .._resample import Resampled
 from .._sampling import Combined, checked_order
 from .._sizes import bytes_of, workers_of
-from .._terminal import Line
+from .._terminal import Bar
 from ..grid import UNPOOLED, Grid
 from ..pooling import Factor
 from ._field import Box, Folder, Kept, LowResolution, Tell, cut, factor_of, made_fields, mask_of, sampled
@@ -345,8 +345,8 @@ class Applied:
         self._lock = threading.Lock()
 
     def _prepare(self, progress: bool) -> None:
-        line = Line()
-        tell: Tell = line.show if progress else lambda text: None
+        bar = Bar()
+        tell: Tell = bar.show if progress else lambda text: None
         kept = None
         if self._where is not None:
             kept = Kept(self._where, self._plugin.fields, self._key(), self._folder)
@@ -357,11 +357,11 @@ class Applied:
             if fields is None:
                 fields = made_fields(self._plugin, self._low, self._mask, self._memory, self._workers, tell)
                 if kept is not None:
-                    line.clear()
+                    bar.clear()
                     kept.write(fields, self._order, self._memory, self._workers, progress)
                     fields = kept.read()
         finally:
-            line.clear()
+            bar.clear()
         assert fields is not None
         self._fields = fields
         self._between = [sampled(field, self.grid, self._order) for field in fields]

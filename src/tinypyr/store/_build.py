@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .._sizes import size_text, workers_of
-from .._terminal import Line
+from .._terminal import Bar
 from ..grid import reordered
 from ..pooling import Array
 from ._blocks import is_done, merge
@@ -92,6 +92,11 @@ class Progress:
     def seconds_left(self) -> float:
         """At this rate; infinite before the first block."""
         return (self.bytes_to_read - self.bytes_read) / self.rate if self.rate else math.inf
+
+    @property
+    def share(self) -> float:
+        """Of the blocks, how many are done."""
+        return self.blocks_done / self.blocks if self.blocks else 1.0
 
     def __str__(self) -> str:
         left = f", about {self.seconds_left:.0f} s left" if math.isfinite(self.seconds_left) else ""
@@ -296,11 +301,13 @@ def asked_for(todo: Plan, blocks: Sequence[int] | None) -> list[int] | None:
 
 @contextlib.contextmanager
 def _counting(progress: Tell) -> Iterator[Callable[[Progress], None] | None]:
-    line = Line()
+    bar = Bar()
     try:
-        yield progress if callable(progress) else (lambda state: line.show(str(state))) if progress else None
+        yield (
+            progress if callable(progress) else (lambda state: bar.show(str(state), state.share)) if progress else None
+        )
     finally:
-        line.clear()
+        bar.clear()
 
 
 @contextlib.contextmanager

@@ -314,24 +314,32 @@ class Plan:
             "workers": self.workers,
         }
 
-    def __str__(self) -> str:
+    @property
+    def heading(self) -> str:
+        """From where to where, and what."""
+        source = self.source.name if self.source.volume is None else self.source.volume.place.real
+        return (
+            f"{source} -> {self.place.real}\n"
+            f"{self.format}, {self.source.dtype.name}, {self.method}, {len(self.factors)} levels"
+        )
+
+    @property
+    def summary(self) -> str:
+        """What is read, written and held."""
         what = self.describe()
-        lines = [
-            f"{what['source']} -> {what['target']}",
-            f"{what['format']}, {what['dtype']}, {what['method']}, {len(self.factors)} levels",
-            f"  axes {', '.join(what['axes'])}",
-        ]
-        lines += [
-            f"  {level['path'] or '.':>4}  {' x '.join(map(str, level['shape']))}  scale {_numbers(level['scale'])}"
-            f"  at {_numbers(level['translation'])}  chunks {' x '.join(map(str, level['chunks']))}"
-            for level in what["levels"]
-        ]
-        lines.append(
+        return (
             f"reads {size_text(what['bytes_to_read'])}, writes {size_text(what['bytes_to_write'])} "
             f"(before compression) in at most {what['objects']} objects; {what['blocks']} blocks, "
             f"{what['workers']} workers, memory {size_text(what['memory'])}"
         )
-        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        lines = [
+            f"  {path or '.':>4}  {' x '.join(map(str, grid.shape))}  scale {_numbers(grid.scale)}"
+            f"  at {_numbers(grid.translation)}  chunks {' x '.join(map(str, layout.chunks))}"
+            for path, grid, layout in zip(self.paths, self.grids, self.layouts, strict=True)
+        ]
+        return "\n".join([self.heading, f"  axes {', '.join(self.grids[0].axes)}", *lines, self.summary])
 
 
 class Numbers(Sequence[int]):

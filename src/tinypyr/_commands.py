@@ -1,0 +1,44 @@
+"""All commands, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from . import __version__, _apply_command, _demo_command, _store_commands
+from ._click import Command, Commands
+
+
+@click.group(cls=Commands, help=_demo_command.DESCRIPTION, no_args_is_help=False)
+@click.version_option(__version__, message="tinypyr %(version)s")
+def _tinypyr() -> None: ...
+
+
+def _demo(_: Any) -> int:
+    raise AssertionError("cli.main runs it, with or without click")
+
+
+for _command in (
+    Command("demo", _demo, _demo_command.SUMMARY, [], _demo_command.DEMO),
+    *_store_commands.COMMANDS,
+    _apply_command.COMMAND,
+):
+    _tinypyr.add_command(_command)
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one of the commands and return its exit status."""
+    try:
+        status: int = _tinypyr.main(list(words), prog_name="tinypyr", standalone_mode=False)
+        return status
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        path = "tinypyr" if context is None else context.command_path
+        print(f"{path}: {error.format_message().rstrip('.')}; see {path} --help", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        print("tinypyr: interrupted; what is finished is kept", file=sys.stderr)
+        return 130
