@@ -602,7 +602,7 @@ def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["build", "x", "--region", "1-2"], "--region': '1-2' is no START:STOP"),
         (["build", "x", "--blocks", "2-1"], "--blocks': '2-1' is not numbers of blocks"),
         (["build", "x", "--engine", "magic"], "--engine': 'magic' is not one of"),
-        (["build", "x", "--fast"], "No such option: --fast"),
+        (["build", "x", "--fast"], "--fast"),
         (["run", "x", "--part", "1"], "--part': '1' is no part"),
         (["check", "x", "--ignore", "zero"], "--ignore': 'zero' is not a number"),
     ],

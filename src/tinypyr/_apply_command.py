@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _store_commands
-from ._click import Argument, Arguments, Command, Option, Parsed
+from ._click import Argument, Arguments, Command, Option
 
 APPLY = """\
 Compute a field of a volume at low resolution (a bias, a background, ...), and write the volume with this field applied
@@ -148,10 +148,10 @@ COMMAND = Command(
         Argument("source", "path or URL of the volume, or of a NIfTI file"),
         Argument("target", "path or URL of a new store"),
         Option("--plugin", required=True, metavar="NAME", help=f"{', '.join(PLUGINS)}, or MODULE:CLASS"),
-        Option("--param", type=Parsed(_param), multiple=True, metavar="NAME=VALUE", help="of the plugin"),
+        Option("--param", read=_param, multiple=True, metavar="NAME=VALUE", help="of the plugin"),
         Option(
             "--factor",
-            type=Parsed(_store_commands.integers),
+            read=_store_commands.integers,
             default="4",
             metavar="F",
             help="of the low resolution (default: 4)",

@@ -87,24 +87,19 @@ class Argument(click.Argument):
 
 
 class Option(click.Option):
-    """One that may stand under a heading of its own."""
+    """One that may stand under a heading, and whose text a function may read; its ValueError says what is wrong."""
 
-    def __init__(self, *names: str, help: str, heading: str = "Options", **more: Any) -> None:
-        super().__init__(names, help=help, **more)
+    def __init__(
+        self, *names: str, help: str, heading: str = "Options", read: Callable[[str], Any] | None = None, **more: Any
+    ) -> None:
+        super().__init__(names, help=help, callback=None if read is None else self._parsed, **more)
         self.heading = heading
-
-
-class Parsed(click.ParamType):
-    """Text that a function reads; its ValueError says what is wrong."""
-
-    def __init__(self, read: Callable[[str], Any]) -> None:
-        self.name = read.__name__
         self._read = read
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not isinstance(value, str):
+    def _parsed(self, ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        if self._read is None or value is None:
             return value
         try:
-            return self._read(value)
+            return [self._read(text) for text in value] if self.multiple else self._read(value)
         except ValueError as error:
-            self.fail(str(error), param, ctx)
+            raise click.BadParameter(str(error), ctx, param) from None

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from ._arrays import taken_for_labels
-from ._click import Argument, Arguments, Command, Option, Parsed
+from ._click import Argument, Arguments, Command, Option
 from ._resample import Resampled
 from .grid import Grid
 
@@ -158,16 +158,13 @@ def _part(text: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
-FACTORS, NUMBER, NUMBERS, EXTENTS = (Parsed(read) for read in (_factor, _number, _numbers, extents))
-LEVELS, REGION, BLOCKS, PART = (Parsed(read) for read in (_levels, _region, _blocks, _part))
-
 #: What is said of the store that is built, and of how.
 TARGET = [
-    Option("--levels", type=LEVELS, default="auto", metavar="N", help="how many (default: auto)"),
+    Option("--levels", read=_levels, default="auto", metavar="N", help="how many (default: auto)"),
     Option("--method", default="auto", metavar="METHOD", help="mean, mode, median, min, max, stride (default: auto)"),
     Option("--format", metavar="FORMAT", help="of the target: ome-zarr-0.5, ome-zarr-0.4, n5, precomputed"),
-    Option("--chunks", type=EXTENTS, metavar="N,...", help="voxels per chunk of the target"),
-    Option("--shards", type=EXTENTS, metavar="N,...", help="voxels per shard of the target"),
+    Option("--chunks", read=extents, metavar="N,...", help="voxels per chunk of the target"),
+    Option("--shards", read=extents, metavar="N,...", help="voxels per shard of the target"),
     Option("--codec", metavar="CODEC", help="zstd, gzip, blosc or raw (default: the source's)"),
     Option("--memory", default="1GiB", metavar="SIZE", help="bytes to hold, on one machine (default: 1GiB)"),
     Option("--block", metavar="SIZE", help="bytes of level 0 to make at a time (default: a 32nd, 64MiB to 4GiB)"),
@@ -183,7 +180,7 @@ RUNNING = [
         help="who runs blocks: threads, processes, dask (default: threads)",
     ),
     Option("--scheduler", metavar="ADDRESS", help="of dask, such as tcp://10.0.0.1:8786"),
-    Option("--blocks", type=BLOCKS, metavar="N,...", help="make these again, and no others: 3,7,10-12"),
+    Option("--blocks", read=_blocks, metavar="N,...", help="make these again, and no others: 3,7,10-12"),
     Option("--no-resume", is_flag=True, help="make all blocks again"),
     Option(
         "--progress",
@@ -200,19 +197,19 @@ BUILDING = [
     Argument("target", "path or URL of a new store", required=False),
     Option(
         "--factor",
-        type=FACTORS,
+        read=_factor,
         default="auto",
         metavar="F",
         help="auto, 2, 1,2,2, or one per level: 1,2,2/2,2,2 (default: auto)",
     ),
     *TARGET,
-    Option("--ignore", type=NUMBER, metavar="V", help="leave out voxels of this value"),
+    Option("--ignore", read=_number, metavar="V", help="leave out voxels of this value"),
     Option("--rounding", default="half-even", metavar="HOW", help="half-even or floor (default: half-even)"),
     Option("--ties", default="first", metavar="WHICH", help="first or lowest (default: first)"),
     Option("--mask", metavar="MASK", help="path or URL: voxels not 0 in it are left out"),
     Option(
         "--region",
-        type=REGION,
+        read=_region,
         metavar="A:B,...",
         help="the part of level 0 that has changed: only what lies above it is made again",
     ),
@@ -223,7 +220,7 @@ BUILDING = [
     Option(
         "--spacing",
         heading=SEEN,
-        type=NUMBERS,
+        read=_numbers,
         metavar="S,...",
         help="the size of a voxel, one along each axis of SOURCE",
     ),
@@ -404,6 +401,7 @@ def _slurm(arguments: Arguments) -> int:
     from .store import _slurm as slurm
 
     names = [field.name for field in dataclasses.fields(slurm.Settings)]
+    arguments.lines = list(arguments.lines) or None
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     settings = slurm.Settings(**((slurm.from_toml(arguments.settings) if arguments.settings else {}) | given))
     for line in slurm.submit(Path(arguments.plan), settings, dry_run=arguments.dry_run):
@@ -481,7 +479,7 @@ COMMANDS = [
         [
             PLAN_FILE,
             Option("--workers", type=int, metavar="N", help="blocks at once, if fewer than the plan says"),
-            Option("--part", type=PART, metavar="I/N", help="the I-th of N parts, from 1 on"),
+            Option("--part", read=_part, metavar="I/N", help="the I-th of N parts, from 1 on"),
             *RUNNING,
         ],
         RUN,
@@ -507,14 +505,7 @@ COMMANDS = [
                     ("limit", int, "parts at work at once"),
                 )
             ),
-            Option(
-                "--line",
-                "lines",
-                multiple=True,
-                callback=lambda _, __, lines: list(lines) or None,
-                metavar="TEXT",
-                help="a further line of the scripts",
-            ),
+            Option("--line", "lines", multiple=True, metavar="TEXT", help="a further line of the scripts"),
             Option("--settings", metavar="FILE", help="TOML with any of these options"),
             Option("--dry-run", is_flag=True, help="write the scripts, submit nothing"),
         ],
@@ -551,7 +542,7 @@ COMMANDS = [
         [
             STORE,
             Option("--method", metavar="METHOD", help="how the levels were made (default: as the metadata says)"),
-            Option("--ignore", type=NUMBER, metavar="V", help="the value left out (default: as it says)"),
+            Option("--ignore", read=_number, metavar="V", help="the value left out (default: as it says)"),
             Option("--mask", metavar="MASK", help="path or URL of what was left out"),
             Option("--sample", type=float, metavar="SHARE", help="of the base to read, at random (default: all)"),
             Option("--seed", type=int, default=0, metavar="N", help="of the draw (default: 0)"),
