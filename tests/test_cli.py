@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 import tinypyr
-from tinypyr import _demo, _picture
+from tinypyr import _demo, _files, _picture
 
 #: CRC-32 of the two volumes of shape (50, 40, 3)
 RECIPE = (2275173043, 2959096065)
@@ -167,8 +167,23 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space"):
-        _picture.write_whole(tmp_path / "x.png", b"data")
+        _files.write_whole(tmp_path / "x.png", b"data")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows makes links for administrators only")
+def test_links_stay_and_devices_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("real")
+    _files.write_whole(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"new"
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(OSError, match=f"{name} is a folder or a device"):
+            _files.write_whole(tmp_path / name, b"new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "link", "pipe", "real"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for a child process")
@@ -228,8 +243,11 @@ def test_version_and_help(tmp_path: Path) -> None:
     assert "command" in done.stderr.lower()
 
 
-def test_without_what_the_store_commands_need(tmp_path: Path) -> None:
-    hidden = "import sys; sys.modules['click'] = None; from tinypyr.cli import main; sys.exit(main())"
+@pytest.mark.parametrize("missing", ["click", "rich"])
+def test_without_what_the_store_commands_need(missing: str, tmp_path: Path) -> None:
+    if missing == "rich":
+        pytest.importorskip("click", reason="an extra of its own")
+    hidden = f"import sys; sys.modules[{missing!r}] = None; from tinypyr.cli import main; sys.exit(main())"
     command = [sys.executable, "-c", hidden]
     for arguments in (["--version"], ["--help"], ["demo", "--help"], ["demo", *SMALL, "--out", "x.png"]):
         done = subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True)

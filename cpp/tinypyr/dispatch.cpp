@@ -127,12 +127,13 @@ Status pool(Problem& problem, const Options& options, i64* unproven) {
     const Fold& small = pick(rows, codec, max_small_footprint, options.has_ignore);
     const Fold* widen = pick_widening(kernels.means, small, fold);
     const bool any_order = extreme || !floats;
-    return in_parallel(problem, options, [&](const Problem& part) {
-      const bool half_even = options.rounding == Rounding::half_even;
-      FoldDriver folds(fold, small, widen, any_order, half_even, ignore);
-      bool fits;
-      const Status status = folds.run(part, &fits);
-      return fits ? status : LongFolds(folds, fold, half_even, ignore).run(part);
+    const bool half_even = options.rounding == Rounding::half_even;
+    return in_parallel(problem, options, [&] {
+      return [&, folds = FoldDriver(fold, small, widen, any_order, half_even, ignore)](const Problem& part) mutable {
+        bool fits;
+        const Status status = folds.run(part, &fits);
+        return fits ? status : LongFolds(folds, fold, half_even, ignore).run(part);
+      };
     });
   }
   i64 first_footprint = 1;
@@ -141,18 +142,23 @@ Status pool(Problem& problem, const Options& options, i64* unproven) {
   if (options.method == Method::mode && (problem.levels > 1 || first_footprint > max_small_footprint)) {
     std::atomic<i64> total[max_levels];
     for (int k = 0; k < problem.levels; ++k) total[k] = 0;
-    const Status status = in_parallel(problem, options, [&](const Problem& part) {
-      i64 found[max_levels] = {};
+    const Status status = in_parallel(problem, options, [&] {
       // (on the heap, as problems are)
-      const std::unique_ptr<LabelDriver> driver(new (std::nothrow) LabelDriver(options, ignore, found));
-      const Status made = driver ? driver->run(part) : Status::out_of_memory;
-      for (int k = 0; k < part.levels; ++k) total[k] += found[k];
-      return made;
+      return [&, driver = std::unique_ptr<LabelDriver>(new (std::nothrow) LabelDriver(options, ignore))](
+                 const Problem& part) {
+        if (!driver) return Status::out_of_memory;
+        i64 found[max_levels] = {};
+        const Status made = driver->run(part, found);
+        for (int k = 0; k < part.levels; ++k) total[k] += found[k];
+        return made;
+      };
     });
     for (int k = 0; k < problem.levels; ++k) unproven[k] = total[k];
     return status;
   }
-  return in_parallel(problem, options, [&](const Problem& part) { return ChooseDriver(options).run(part, ignore); });
+  return in_parallel(problem, options, [&] {
+    return [ignore, driver = ChooseDriver(options)](const Problem& part) mutable { return driver.run(part, ignore); };
+  });
 }
 
 }  // namespace

@@ -115,17 +115,14 @@ class LabelList {
 
 class LabelDriver {
  public:
-  LabelDriver(const Options& options, u64 ignore_key, i64* unproven)
-      : options_(options),
-        ignore_(ignore_key),
-        unproven_(unproven),
-        blocks_(options, ignore_key),
-        bounds_(options),
-        choose_(options) {}
+  LabelDriver(const Options& options, u64 ignore_key)
+      : options_(options), ignore_(ignore_key), blocks_(options, ignore_key), bounds_(options), choose_(options) {}
 
-  // A tile of last-level voxels at a time: first all its blocks, then, above them, lists.
-  Status run(const Problem& problem) {
+  // A tile of last-level voxels at a time: first all its blocks, then, above them, lists. Modes that are not proven are
+  // added to unproven, by level.
+  Status run(const Problem& problem, i64* unproven) {
     problem_ = &problem;
+    unproven_ = unproven;
     const Level& top = problem.level[problem.levels - 1];
     // The first level has loops of its own where its footprints are small; the tile is still in the cache afterwards.
     Halves halves(problem.rows().mode[options_.ties == Ties::lowest][options_.has_ignore].small, true, ignore_);
@@ -465,7 +462,7 @@ class LabelDriver {
 
   const Options& options_;
   const u64 ignore_;
-  i64* unproven_;
+  i64* unproven_ = nullptr;
   const Problem* problem_ = nullptr;
   i64 at_[max_levels][max_ndim];
   LabelList lists_[max_levels];

@@ -19,13 +19,14 @@ constexpr i64 bytes_worth_a_thread = i64{1} << 18;
 constexpr i64 bytes_of_a_slab = i64{1} << 26;
 constexpr i64 ranges_of_a_thread = 8;
 
-// work(part) is called for every part.
-template <class Work>
-Status in_parallel(const Problem& whole, const Options& options, Work work) {
+// begin() is called by every thread: what it returns is called with every part that this thread makes, one after the other, and
+// may keep its memory from one to the next.
+template <class Begin>
+Status in_parallel(const Problem& whole, const Options& options, Begin begin) {
   i64 threads = options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
   threads = std::min(threads, std::max<i64>(1, whole.bytes() / bytes_worth_a_thread));
   const bool one_part = threads == 1 && (options.keep_going == nullptr || whole.bytes() <= bytes_of_a_slab);
-  if (one_part) return work(whole);
+  if (one_part) return begin()(whole);
 
   int axis = whole.ndim - 1;
   const auto blocks_along = [&](int candidate) { return whole.top().extent[candidate]; };
@@ -59,6 +60,7 @@ Status in_parallel(const Problem& whole, const Options& options, Work work) {
     if (!options.keep_going(options.context)) settle(Status::interrupted);
   };
   const auto worker = [&](i64 number) {
+    auto work = begin();
     const std::unique_ptr<Problem> part = Problem::allocate();
     for (i64 others = 0; others < threads && still_ok();) {
       const i64 whose = (number + others) % threads;

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 import sys
-from pathlib import Path
 from typing import Any
 
 from . import _store_commands
@@ -81,11 +79,10 @@ def _apply(arguments: Arguments) -> int:
         raise ValueError(
             "--plan, --out, --json: --plan prints, --json as JSON; --out makes the field and writes the plan"
         )
-    for name, path in (("--picture", arguments.picture), ("--out", arguments.out)):
-        if path is not None and (Path(path).is_dir() or not os.access(Path(path).absolute().parent, os.W_OK)):
-            raise ValueError(f"{name}: {path} cannot be written there; name a file in a folder that there is")
-    if arguments.picture is not None and not arguments.picture.lower().endswith(".png"):
-        raise ValueError(f"--picture: {arguments.picture} does not end in .png")
+    if arguments.out is not None:
+        _store_commands.writable_file("--out", arguments.out)
+    if arguments.picture is not None:
+        _store_commands.picture_file("--picture", arguments.picture)
     plugin, params = _plugin(arguments.plugin), dict(arguments.param)
     try:
         plugin = plugin(**params) if isinstance(plugin, type) else plugin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -26,7 +27,7 @@ class Command(click.Command):
             help=text,
             epilog=more,
             short_help=summary,
-            context_settings={"max_content_width": 120, "show_default": False},
+            context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]},
         )
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -54,12 +55,17 @@ def _status(run: Callable[[Arguments], int], arguments: Arguments) -> int:
         print(f"tinypyr: {error}", file=sys.stderr)
         return 1
     try:
-        return run(arguments)
+        status = run(arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever read our lines has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 0
     except (ValueError, TypeError) as error:
         print(f"tinypyr: {error}", file=sys.stderr)
         return 2
-    except (StoreError, ImportError) as error:
-        print(f"tinypyr: {error}", file=sys.stderr)
+    except (StoreError, ImportError, OSError, EOFError, MemoryError) as error:
+        print(f"tinypyr: {error or 'out of memory'}", file=sys.stderr)
         return 1
 
 
@@ -92,11 +98,13 @@ class Option(click.Option):
     def __init__(
         self, *names: str, help: str, heading: str = "Options", read: Callable[[str], Any] | None = None, **more: Any
     ) -> None:
-        super().__init__(names, help=help, callback=None if read is None else self._parsed, **more)
+        super().__init__(names, help=help, callback=self._checked, **more)
         self.heading = heading
         self._read = read
 
-    def _parsed(self, ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    def _checked(self, ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+        if isinstance(value, str) and any(value in other.opts for other in ctx.command.get_params(ctx)):
+            raise click.BadParameter(f"{value} is an option; give a value first", ctx, param)
         if self._read is None or value is None:
             return value
         try:

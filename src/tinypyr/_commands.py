@@ -12,7 +12,12 @@ from . import __version__, _apply_command, _demo_command, _store_commands
 from ._click import Command, Commands
 
 
-@click.group(cls=Commands, help=_demo_command.DESCRIPTION, no_args_is_help=False)
+@click.group(
+    cls=Commands,
+    help=_demo_command.DESCRIPTION,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, message="tinypyr %(version)s")
 def _tinypyr() -> None: ...
 
@@ -35,8 +40,7 @@ def main(words: Sequence[str]) -> int:
         status: int = _tinypyr.main(list(words), prog_name="tinypyr", standalone_mode=False)
         return status
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        path = "tinypyr" if context is None else context.command_path
+        path = "tinypyr" + (f" {words[0]}" if words and words[0] in _tinypyr.commands else "")
         print(f"{path}: {error.format_message().rstrip('.')}; see {path} --help", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, click.Abort):

@@ -17,7 +17,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ._picture import PANEL, colours, png, side_by_side, write_whole
+from ._files import write_whole
+from ._picture import PANEL, colours, png, side_by_side
 from ._terminal import Line
 from .pooling import isas, pyramid
 

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from . import __version__
 from .grid import Grid
@@ -59,9 +59,16 @@ def _count(low: int, high: int) -> Callable[[str], int]:
     return count
 
 
+class _Parser(argparse.ArgumentParser):
+    """One line of error, as the other commands have."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="tinypyr", description=DESCRIPTION, epilog=MORE, formatter_class=form)
+    parser = _Parser(prog="tinypyr", description=DESCRIPTION, epilog=MORE, formatter_class=form)
     parser.add_argument("--version", action="version", version=f"tinypyr {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     demo = commands.add_parser(

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
+from rich.table import Table
 
 from ._arrays import taken_for_labels
 from ._click import Argument, Arguments, Command, Option
@@ -56,6 +58,10 @@ examples:
   tinypyr run plan.json --part 1/4
   tinypyr run plan.json --blocks 3,17
   tinypyr finalize plan.json
+"""
+FINALIZE_MORE = """\
+exit status:
+  0 done; 1 a block is not done, or something could not be written; 2 bad arguments; 130 interrupted.
 """
 FINALIZE = "Merge what the blocks of a plan could not write whole, write the metadata, and tidy up.\n"
 SLURM = """\
@@ -145,7 +151,7 @@ def _blocks(text: str) -> list[int]:
     for piece in text.split(","):
         first, dash, last = piece.partition("-")
         last = last if dash else first
-        if not (first.isdecimal() and last.isdecimal()) or not int(first) <= int(last) < 1 << 32:
+        if not (first.isdecimal() and last.isdecimal()) or not 0 <= int(last) - int(first) < 1 << 24:
             raise ValueError(f"{text!r} is not numbers of blocks, such as 3,7,10-12")
         numbers += range(int(first), int(last) + 1)
     return numbers
@@ -274,6 +280,8 @@ def _source(arguments: Arguments) -> Any:
 def _plan(arguments: Arguments) -> int:
     from . import store
 
+    if arguments.out is not None:
+        writable_file("--out", arguments.out)
     made = store.plan(_source(arguments), arguments.target, **_arguments(arguments))
     if arguments.out is not None:
         made.save(arguments.out)
@@ -291,27 +299,24 @@ def show_plan(plan: Any) -> None:
     print(plan.summary)
 
 
-def _show_levels(paths: Sequence[str], grids: Sequence[Grid], chunks: Sequence[Sequence[int]]) -> None:
-    """One row of a table for each level."""
-    from rich.console import Console
-    from rich.table import Table
-
+def _show_levels(paths: Sequence[str], grids: Sequence[Grid], chunks: Sequence[Sequence[int]] = ()) -> None:
+    """One row of a table for each level; chunks, if they are known of all."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     units = [unit or "" for unit in grids[0].units]
     unit = f", {units[0]}" if units[0] and len(set(units)) == 1 else ""
     axes = ", ".join(f"{axis} ({u})" if u and not unit else axis for axis, u in zip(grids[0].axes, units, strict=True))
-    for heading in ("level", axes, f"scale{unit}", f"translation{unit}", "chunks"):
+    for heading in ("level", axes, f"scale{unit}", f"translation{unit}", *(["chunks"] if chunks else [])):
         table.add_column(heading, no_wrap=True)
-    for path, grid, chunk in zip(paths, grids, chunks, strict=True):
-        times, numbers = (
-            " x ".join(map(str, grid.shape)),
-            [", ".join(f"{n:g}" for n in row) for row in (grid.scale, grid.translation)],
-        )
-        table.add_row(path or ".", times, *numbers, " x ".join(map(str, chunk)))
+    for number, (path, grid) in enumerate(zip(paths, grids, strict=True)):
+        scale, translation = (", ".join(f"{n:g}" for n in row) for row in (grid.scale, grid.translation))
+        last = [" x ".join(map(str, chunks[number]))] if chunks else []
+        table.add_row(path or ".", " x ".join(map(str, grid.shape)), scale, translation, *last)
     # (rows are cut where they do not fit: let a terminal break them, and a file have them whole)
     console = Console(highlight=False, markup=False)
     console.width = max(console.width, 4096)
-    console.print(table, soft_wrap=True)
+    with console.capture() as shown:
+        console.print(table, soft_wrap=True)
+    print("\n".join(line.rstrip() for line in shown.get().splitlines()))
 
 
 def progress_of(arguments: Arguments) -> Any:
@@ -415,15 +420,30 @@ def _info(arguments: Arguments) -> int:
 
     volume = open_volume(Place.at(arguments.store))
     print(f"{volume.place.name}: {volume.format}, {volume.dtype}" + (f", {volume.kind}" if volume.kind else ""))
-    _show_levels(volume.paths, volume.grids, [volume.layout.chunks] * len(volume.paths))
+    _show_levels(volume.paths, volume.grids)
+    print(f"chunks of level 0 {' x '.join(map(str, volume.layout.chunks))}")
     if volume.layout.shards:
         print(f"shards {' x '.join(map(str, volume.layout.shards))}")
     return 0
 
 
+def writable_file(name: str, path: str) -> None:
+    """Refuse a place where no file can be written."""
+    if Path(path).is_dir() or not os.access(Path(path).absolute().parent, os.W_OK):
+        raise ValueError(f"{name}: {path} cannot be written there; name a file in a folder that there is")
+
+
+def picture_file(name: str, path: str) -> None:
+    """The same, and what is no PNG by its name."""
+    writable_file(name, path)
+    if not path.lower().endswith(".png"):
+        raise ValueError(f"{name}: {path} does not end in .png")
+
+
 def _preview(arguments: Arguments) -> int:
     from . import store
 
+    picture_file("--out", arguments.out)
     store.preview(arguments.store, arguments.out)
     print(f"picture: {arguments.out}")
     return 0
@@ -485,7 +505,7 @@ COMMANDS = [
         RUN,
         RUN_MORE,
     ),
-    Command("finalize", _finalize, "end a saved plan", [PLAN_FILE], FINALIZE, CHECK_MORE),
+    Command("finalize", _finalize, "end a saved plan", [PLAN_FILE], FINALIZE, FINALIZE_MORE),
     Command(
         "slurm",
         _slurm,
@@ -495,7 +515,7 @@ COMMANDS = [
             *(
                 Option(f"--{name}", type=kind, metavar=name[0].upper(), help=what)
                 for name, kind, what in (
-                    ("parts", int, "how many jobs (default: 16, or as many as there are blocks)"),
+                    ("parts", int, "how many jobs, no more than there are blocks (default: 16)"),
                     ("partition", str, "of the cluster"),
                     ("account", str, "that pays"),
                     ("qos", str, "quality of service"),

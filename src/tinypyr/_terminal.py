@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from typing import Any
+
+
+def _is_watched() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 class Line:
     """A line on standard error that rewrites itself; silent where that is no terminal."""
 
     def __init__(self) -> None:
-        self._watched, self._width = sys.stderr.isatty(), 0
+        self._watched, self._width = _is_watched(), 0
 
     def show(self, text: str) -> None:
         """Put this in the place of what is there."""
@@ -25,11 +30,11 @@ class Line:
 
 
 class Bar:
-    """A bar of rich and what it is of, on standard error; silent where that is no terminal."""
+    """A bar and what it is of, on standard error; silent where that is no terminal, or rich is missing."""
 
     def __init__(self) -> None:
         self._progress: Any = None
-        self._watched = sys.stderr.isatty()
+        self._watched = _is_watched() and importlib.util.find_spec("rich") is not None
 
     def show(self, text: str, share: float | None = None) -> None:
         """Put this in the place of what is there; of an unknown share, something moves."""
@@ -40,7 +45,9 @@ class Bar:
             from rich.progress import BarColumn, Progress, TextColumn
 
             columns = BarColumn(bar_width=None), TextColumn("{task.description}", markup=False)
-            self._progress = Progress(*columns, console=Console(stderr=True), expand=True, transient=True)
+            # (what others print goes where it went)
+            elsewhere = {"redirect_stdout": False, "redirect_stderr": False}
+            self._progress = Progress(*columns, console=Console(stderr=True), expand=True, transient=True, **elsewhere)
             self._task = self._progress.add_task("", total=None)
             self._progress.start()
         total = None if share is None else 1.0

@@ -15,8 +15,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _demo_command.main(words)
     try:
         from . import _commands
+    except KeyboardInterrupt:
+        print("tinypyr: interrupted", file=sys.stderr)
+        return 130
     except ImportError as error:  # (a plain install has neither click nor what the commands are for)
-        if error.name not in ("click", "rich"):
+        if (error.name or "").partition(".")[0] not in ("click", "rich"):
             raise
         if not words or words[0].startswith("-"):
             return _demo_command.main(words)

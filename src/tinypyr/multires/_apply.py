@@ -9,14 +9,14 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import _arrays
+from .._files import write_whole
 from .._levels import levels_of
-from .._picture import PANEL, U8, contrast, grey, plane, png, side_by_side, write_whole
+from .._picture import PANEL, U8, contrast, grey, plane, png, side_by_side
 from .._resample import Resampled
 from .._sampling import Combined, checked_order
 from .._sizes import bytes_of, workers_of
@@ -534,7 +534,7 @@ def picture(made: Applied, out: str | os.PathLike[str] | None = None) -> U8:
         )
     seen = side_by_side([(" x ".join(map(str, grid.shape)), panels)])
     if out is not None:
-        write_whole(Path(out), png(seen))
+        write_whole(out, png(seen))
     return seen
 
 

@@ -141,7 +141,7 @@ def build(
         Keep what an earlier run of the same plan has finished (not of a region, which may have changed since). An array
         that lies in no store is taken to be the same when its first and its last piece are.
     progress : bool or callable
-        True: a line that counts, where standard error is a terminal. A function is called after every block with a
+        True: a bar, where standard error is a terminal. A function is called after every block with a
         :class:`Progress`: blocks, bytes, rate, time left.
     blocks : sequence of int, optional
         Make these again (those of ``report.failed``, say), even if they are done, and no others.
@@ -276,11 +276,11 @@ def finalize(todo: Plan) -> Report:
         A block is not done (the message names it), or another builder is at work.
     """
     report = Report(todo)
+    if todo.scratch.plan() is None and state_of(todo, True) != "finished":  # (a claim would leave a folder)
+        raise StoreError(f"{todo.place.name}: block 0 is not done, nor any other; run the plan first")
     with _under_claim(todo, once=True) as claim:
         if claim is None:
             return _already(report, True)
-        if todo.scratch.plan() is None:
-            raise StoreError(f"{todo.place.name}: block 0 is not done, nor any other; run the plan first")
         _finalize(report, claim)
     return report
 

@@ -19,12 +19,12 @@ import operator
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
 from .. import __version__
+from .._files import write_whole
 from .._sizes import size_text
 from ..grid import Cuts, Grid, cumulative, region_above
 from ._carry import Pooling
@@ -242,14 +242,11 @@ class Plan:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the plan to a file, for ``tinypyr run`` and :func:`load`."""
-        text, here = self.to_text(), Path(path)
-        beside = here.with_name(f".{here.name}.{os.getpid()}")
+        text = self.to_text()
         try:
-            beside.write_text(text)
-            beside.replace(here)  # whole or not at all
+            write_whole(path, text.encode())
         except OSError as error:
-            beside.unlink(missing_ok=True)
-            raise StoreError(f"{here}: the plan cannot be written: {error}") from None
+            raise StoreError(f"{os.fspath(path)}: the plan cannot be written: {error}") from None
 
     @functools.cached_property
     def scratch(self) -> Scratch:

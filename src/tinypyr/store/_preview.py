@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import numpy as np
 
-from .._picture import PANEL, U8, colours, contrast, grey, plane, png, side_by_side, write_whole
+from .._files import write_whole
+from .._picture import PANEL, U8, colours, contrast, grey, plane, png, side_by_side
 from ..grid import UNPOOLED
 from ..pooling import Array
 from ._errors import StoreError
@@ -72,7 +72,7 @@ def preview(store: str | os.PathLike[str], out: str | os.PathLike[str] | None = 
     picture = side_by_side([("LABELS" if volume.holds_labels else "IMAGE", drawn)])
     if out is not None:
         try:
-            write_whole(Path(out), png(picture))
+            write_whole(out, png(picture))
         except OSError as error:
             raise StoreError(f"{os.fspath(out)} cannot be written: {error}") from None
     return picture
