@@ -1,7 +1,7 @@
 // One call on several threads: the slowest axis in ranges of whole blocks of the last level, so that no two threads
 // share a footprint or an output voxel. Each thread begins with its own share; whoever is done takes ranges of another's:
-// cores need not be equally fast, nor free. Threads are started and joined in each call (nothing outlives it, so a fork afterwards is safe). The calling thread
-// asks keep_going between slabs.
+// cores need not be equally fast, nor free. Threads are started and joined in each call (nothing outlives it, so a fork
+// afterwards is safe). The calling thread asks keep_going between slabs.
 #pragma once
 
 #include <atomic>

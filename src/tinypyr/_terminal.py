@@ -45,9 +45,14 @@ class Bar:
             from rich.progress import BarColumn, Progress, TextColumn
 
             columns = BarColumn(bar_width=None), TextColumn("{task.description}", markup=False)
-            # (what others print goes where it went)
-            elsewhere = {"redirect_stdout": False, "redirect_stderr": False}
-            self._progress = Progress(*columns, console=Console(stderr=True), expand=True, transient=True, **elsewhere)
+            self._progress = Progress(
+                *columns,
+                console=Console(stderr=True),
+                expand=True,
+                transient=True,
+                redirect_stdout=False,  # what others print goes where it went
+                redirect_stderr=False,
+            )
             self._task = self._progress.add_task("", total=None)
             self._progress.start()
         total = None if share is None else 1.0
