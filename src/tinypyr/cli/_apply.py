@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from . import _store_commands
+from . import _store
 from ._click import Argument, Arguments, Command, Option
 
 APPLY = """\
@@ -42,7 +42,7 @@ PLUGINS = {
 
 
 def _param(text: str) -> tuple[str, Any]:
-    from .multires import apply_scaled_processing
+    from ..multires import apply_scaled_processing
 
     name, equals, value = text.partition("=")
     if not (equals and name.isidentifier()):
@@ -58,8 +58,8 @@ def _param(text: str) -> tuple[str, Any]:
 
 
 def _plugin(name: str) -> Any:
-    from . import multires
-    from .multires._plugins import imported
+    from .. import multires
+    from ..multires._plugins import imported
 
     if name in PLUGINS:
         return getattr(multires, PLUGINS[name])
@@ -72,17 +72,17 @@ def _plugin(name: str) -> Any:
 
 
 def _apply(arguments: Arguments) -> int:
-    from .multires import PluginError, _apply
-    from .store._build import asked_for, complete
+    from ..multires import PluginError, _apply
+    from ..store._build import asked_for, complete
 
     if (arguments.plan and arguments.out) or (arguments.json and not arguments.plan):
         raise ValueError(
             "--plan, --out, --json: --plan prints, --json as JSON; --out makes the field and writes the plan"
         )
     if arguments.out is not None:
-        _store_commands.writable_file("--out", arguments.out)
+        _store.writable_file("--out", arguments.out)
     if arguments.picture is not None:
-        _store_commands.picture_file("--picture", arguments.picture)
+        _store.picture_file("--picture", arguments.picture)
     plugin, params = _plugin(arguments.plugin), dict(arguments.param)
     try:
         plugin = plugin(**params) if isinstance(plugin, type) else plugin
@@ -107,10 +107,10 @@ def _apply(arguments: Arguments) -> int:
         if arguments.json:
             print(json.dumps(todo.describe(), indent=1))
         else:
-            _store_commands.show_plan(todo)
+            _store.show_plan(todo)
         return 0
     asked_for(todo, arguments.blocks)
-    with _store_commands.engine_of(arguments) as engine:
+    with _store.engine_of(arguments) as engine:
         try:
             _apply.ready(made, todo, engine, arguments.progress != "none")
             if arguments.picture is not None:
@@ -121,14 +121,12 @@ def _apply(arguments: Arguments) -> int:
             return 1
         if arguments.out is not None:
             todo.save(arguments.out)
-            _store_commands.show_plan(todo)
+            _store.show_plan(todo)
             print(f"next: tinypyr run {arguments.out}")
             return 0
-        report = complete(
-            todo, engine, not arguments.no_resume, _store_commands.progress_of(arguments), arguments.blocks
-        )
+        report = complete(todo, engine, not arguments.no_resume, _store.progress_of(arguments), arguments.blocks)
     if arguments.progress != "json":
-        _store_commands.show_plan(report.plan)
+        _store.show_plan(report.plan)
         print(report)
     return 0
 
@@ -148,7 +146,7 @@ COMMAND = Command(
         Option("--param", read=_param, multiple=True, metavar="NAME=VALUE", help="of the plugin"),
         Option(
             "--factor",
-            read=_store_commands.integers,
+            read=_store.integers,
             default="4",
             metavar="F",
             help="of the low resolution (default: 4)",
@@ -162,8 +160,8 @@ COMMAND = Command(
         Option("--plan", is_flag=True, help="say what would be done, and create nothing"),
         Option("--json", is_flag=True, help="with --plan: as JSON"),
         Option("-o", "--out", metavar="FILE", help="make the field and write the plan, for tinypyr run"),
-        *_store_commands.TARGET,
-        *_store_commands.RUNNING,
+        *_store.TARGET,
+        *_store.RUNNING,
     ],
     APPLY,
     APPLY_MORE,

@@ -16,10 +16,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ._arrays import taken_for_labels
+from .._arrays import taken_for_labels
+from .._resample import Resampled
+from ..grid import Grid
 from ._click import Argument, Arguments, Command, Option
-from ._resample import Resampled
-from .grid import Grid
 
 BUILD = """\
 Make the levels of a volume in a store (OME-Zarr 0.4 or 0.5, N5, Neuroglancer precomputed), each exact from the
@@ -255,7 +255,7 @@ def _source(arguments: Arguments) -> Any:
     """What to build from: the store itself, or what is seen of it through another grid."""
     import numpy as np
 
-    from . import store
+    from .. import store
 
     given = {name: getattr(arguments, name) for name in ("like", "spacing", "transform", "order", "no_antialias")}
     if all(value is None or value is False for value in given.values()):
@@ -278,7 +278,7 @@ def _source(arguments: Arguments) -> Any:
 
 
 def _plan(arguments: Arguments) -> int:
-    from . import store
+    from .. import store
 
     if arguments.out is not None:
         writable_file("--out", arguments.out)
@@ -356,7 +356,7 @@ def engine_of(arguments: Arguments) -> Iterator[Any]:
 
 
 def _build(arguments: Arguments) -> int:
-    from . import store
+    from .. import store
 
     with engine_of(arguments) as engine:
         report = store.build(
@@ -375,7 +375,7 @@ def _build(arguments: Arguments) -> int:
 
 
 def _run(arguments: Arguments) -> int:
-    from . import store
+    from .. import store
 
     plan = store.load(arguments.plan)
     with engine_of(arguments) as engine:
@@ -396,14 +396,14 @@ def _run(arguments: Arguments) -> int:
 
 
 def _finalize(arguments: Arguments) -> int:
-    from . import store
+    from .. import store
 
     print(store.finalize(store.load(arguments.plan)))
     return 0
 
 
 def _slurm(arguments: Arguments) -> int:
-    from .store import _slurm as slurm
+    from ..store import _slurm as slurm
 
     names = [field.name for field in dataclasses.fields(slurm.Settings)]
     arguments.lines = list(arguments.lines) or None
@@ -415,8 +415,8 @@ def _slurm(arguments: Arguments) -> int:
 
 
 def _info(arguments: Arguments) -> int:
-    from .store._place import Place
-    from .store._source import open_volume
+    from ..store._place import Place
+    from ..store._source import open_volume
 
     volume = open_volume(Place.at(arguments.store))
     print(f"{volume.place.name}: {volume.format}, {volume.dtype}" + (f", {volume.kind}" if volume.kind else ""))
@@ -441,7 +441,7 @@ def picture_file(name: str, path: str) -> None:
 
 
 def _preview(arguments: Arguments) -> int:
-    from . import store
+    from .. import store
 
     picture_file("--out", arguments.out)
     store.preview(arguments.store, arguments.out)
@@ -450,7 +450,7 @@ def _preview(arguments: Arguments) -> int:
 
 
 def _view(arguments: Arguments) -> int:
-    from .store._view import viewer
+    from ..store._view import viewer
 
     try:
         with viewer(arguments.store) as shown:
@@ -465,7 +465,7 @@ def _view(arguments: Arguments) -> int:
 
 
 def _check(arguments: Arguments) -> int:
-    from . import store
+    from .. import store
 
     findings = store.check(
         arguments.store,

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import __version__
-from .grid import Grid
+from .. import __version__
+from ..grid import Grid
 
 MAX_DEMO_VOXELS = 2**31  # of uint64 labels: 16 GiB
 MAX_DEMO_LEVELS = 10
@@ -132,7 +132,7 @@ def main(words: Sequence[str]) -> int:
         arguments.refuse(f"argument --out: there is no folder {str(out.parent)!r}")
     if not os.access(out.parent, os.W_OK):
         arguments.refuse(f"argument --out: no permission to write in {str(out.parent)!r}")
-    from . import _demo
+    from .. import _demo
 
     try:
         chosen = (shape[0], shape[1], shape[2]) if shape else None
@@ -154,10 +154,10 @@ def main(words: Sequence[str]) -> int:
 
 def _sample(shape: tuple[int, int, int], folder: Path) -> int:
     """Write the volumes of the demo, without levels, into stores; the exit status."""
-    from . import _demo
+    from .. import _demo
 
     try:
-        from . import store
+        from .. import store
     except ImportError as error:
         print(f"tinypyr: {error}", file=sys.stderr)
         return 1

@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
-from . import __version__, _apply_command, _demo_command, _store_commands
+from .. import __version__
+from . import _apply, _demo, _store
 from ._click import Command, Commands
 
 
 @click.group(
     cls=Commands,
-    help=_demo_command.DESCRIPTION,
+    help=_demo.DESCRIPTION,
     no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -22,14 +23,14 @@ from ._click import Command, Commands
 def _tinypyr() -> None: ...
 
 
-def _demo(_: Any) -> int:
-    raise AssertionError("cli.main runs it, with or without click")
+def _run_elsewhere(_: Any) -> int:
+    raise AssertionError("tinypyr.cli.main runs it, with or without click")
 
 
 for _command in (
-    Command("demo", _demo, _demo_command.SUMMARY, [], _demo_command.DEMO),
-    *_store_commands.COMMANDS,
-    _apply_command.COMMAND,
+    Command("demo", _run_elsewhere, _demo.SUMMARY, [], _demo.DEMO),
+    *_store.COMMANDS,
+    _apply.COMMAND,
 ):
     _tinypyr.add_command(_command)
 

@@ -50,7 +50,7 @@ class Command(click.Command):
 
 def _status(run: Callable[[Arguments], int], arguments: Arguments) -> int:
     try:
-        from .store import StoreError
+        from ..store import StoreError
     except ImportError as error:  # TensorStore is missing
         print(f"tinypyr: {error}", file=sys.stderr)
         return 1
