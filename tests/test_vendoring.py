@@ -185,9 +185,10 @@ for index, block in blocks(volume, (2, 2, 2)):
 
 # every module, also those that no function above has touched
 import importlib, pkgutil
+MORE = ".tinypyr.store .ndinterp .pyramid_sampler ._dask .cli._click .cli._commands .cli._store .cli._apply".split()
 for module in pkgutil.walk_packages(copy.__path__, copy.__name__ + "."):
-    # (TensorStore and dask are not here)
-    wants_more = any(part in module.name for part in (".tinypyr.store", ".ndinterp", ".pyramid_sampler", "._dask"))
+    # (TensorStore, dask and click are not here)
+    wants_more = any(part in module.name for part in MORE)
     if module.name.endswith("__main__") or wants_more:
         continue
     importlib.import_module(module.name)
