@@ -19,8 +19,8 @@ constexpr i64 bytes_worth_a_thread = i64{1} << 18;
 constexpr i64 bytes_of_a_slab = i64{1} << 26;
 constexpr i64 ranges_of_a_thread = 8;
 
-// begin() is called by every thread: what it returns is called with every part that this thread makes, one after the other, and
-// may keep its memory from one to the next.
+// begin() is called by every thread: what it returns is called with every part that this thread makes, one after the
+// other, and may keep its memory from one to the next.
 template <class Begin>
 Status in_parallel(const Problem& whole, const Options& options, Begin begin) {
   i64 threads = options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
@@ -62,12 +62,12 @@ Status in_parallel(const Problem& whole, const Options& options, Begin begin) {
   const auto worker = [&](i64 number) {
     auto work = begin();
     const std::unique_ptr<Problem> part = Problem::allocate();
-    for (i64 others = 0; others < threads && still_ok();) {
-      const i64 whose = (number + others) % threads;
+    for (i64 finished = 0; finished < threads && still_ok();) {  // shares, its own first
+      const i64 whose = (number + finished) % threads;
       const i64 first = next[whose].fetch_add(range, std::memory_order_relaxed);
       const i64 taken = std::min(range, share(whose + 1) - first);
       if (taken <= 0) {
-        ++others;
+        ++finished;
         continue;
       }
       if (part) {

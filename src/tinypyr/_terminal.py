@@ -1,14 +1,20 @@
-"""Progress on a terminal."""
+"""Progress on a terminal, and output that nobody reads any more."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from typing import Any
 
 
 def _is_watched() -> bool:
     return sys.stderr is not None and sys.stderr.isatty()
+
+
+def drop_output() -> None:
+    """Whoever read standard output has seen enough: what is still printed goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 class Line:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -10,7 +9,10 @@ from typing import Any
 
 import click
 
+from .._terminal import drop_output
+
 Arguments = SimpleNamespace
+HELP = {"help_option_names": ["-h", "--help"]}
 
 
 class Command(click.Command):
@@ -27,7 +29,7 @@ class Command(click.Command):
             help=text,
             epilog=more,
             short_help=summary,
-            context_settings={"max_content_width": 120, "help_option_names": ["-h", "--help"]},
+            context_settings={"max_content_width": 120, **HELP},
         )
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -58,8 +60,8 @@ def _status(run: Callable[[Arguments], int], arguments: Arguments) -> int:
         status = run(arguments)
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # whoever read our lines has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except BrokenPipeError:
+        drop_output()
         return 0
     except (ValueError, TypeError) as error:
         print(f"tinypyr: {error}", file=sys.stderr)

@@ -10,14 +10,14 @@ import click
 
 from .. import __version__
 from . import _apply, _demo, _store
-from ._click import Command, Commands
+from ._click import HELP, Command, Commands
 
 
 @click.group(
     cls=Commands,
     help=_demo.DESCRIPTION,
     no_args_is_help=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
 )
 @click.version_option(__version__, message="tinypyr %(version)s")
 def _tinypyr() -> None: ...

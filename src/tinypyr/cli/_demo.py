@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import __version__
+from .._terminal import drop_output
 from ..grid import Grid
 
 MAX_DEMO_VOXELS = 2**31  # of uint64 labels: 16 GiB
@@ -143,8 +144,8 @@ def main(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("tinypyr: interrupted, nothing written", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # whoever read our table has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except BrokenPipeError:
+        drop_output()
         return 0
     except (MemoryError, OSError) as error:
         print(f"tinypyr: {error or 'out of memory'}", file=sys.stderr)

@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from rich.table import Table
 
 from .._arrays import taken_for_labels
 from .._resample import Resampled
+from .._terminal import drop_output
 from ..grid import Grid
 from ._click import Argument, Arguments, Command, Option
 
@@ -327,8 +327,8 @@ def progress_of(arguments: Arguments) -> Any:
         state = dataclasses.asdict(progress) | {"rate": progress.rate, "seconds_left": left if left < 1e18 else None}
         try:
             print(json.dumps(state), flush=True)
-        except BrokenPipeError:  # whoever reads has seen enough; the build goes on
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        except BrokenPipeError:  # (the build goes on)
+            drop_output()
 
     return as_json if arguments.progress == "json" else arguments.progress == "auto"
 
@@ -456,9 +456,6 @@ def _view(arguments: Arguments) -> int:
         with viewer(arguments.store) as shown:
             print(f"{shown}\n(Ctrl-C ends it)", flush=True)
             threading.Event().wait()
-    except ImportError as error:
-        print(f"tinypyr: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         pass
     return 0
