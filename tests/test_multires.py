@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import pickle
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -676,6 +678,51 @@ def test_nifti(tmp_path: Path) -> None:
     (tmp_path / "none.nii").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"source: .*none.nii cannot be read as NIfTI"):
         Applied(tmp_path / "none.nii", Identity)
+
+
+def test_damaged_nifti_files_are_refused(tmp_path: Path) -> None:
+    nibabel = pytest.importorskip("nibabel", reason="an extra of its own")
+    store = pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
+    voxels = np.random.default_rng(11).integers(1, 4000, (20, 20, 20)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / "whole.nii")
+    raw = (tmp_path / "whole.nii").read_bytes()
+    packed = bytearray(gzip.compress(raw, 0))
+    packed[len(packed) // 2] ^= 4  # stored, not deflated: only the checksum at the end tells
+    (tmp_path / "flipped.nii.gz").write_bytes(packed)
+    (tmp_path / "cut.nii.gz").write_bytes(gzip.compress(raw)[:-200])
+    for name in ("flipped.nii.gz", "cut.nii.gz"):
+        with pytest.raises(store.StoreError, match=f"{name} is damaged"):
+            store.build(tmp_path / name, tmp_path / "t", levels=0, progress=False)
+        shutil.rmtree(tmp_path / "t")
+    (tmp_path / "short.nii").write_bytes(raw[:1000])
+    with pytest.raises(ValueError, match=r"short\.nii has 1000 bytes, but its header describes \(20, 20, 20\) voxels"):
+        store.plan(tmp_path / "short.nii", tmp_path / "t")
+    view = tinypyr.Resampled(tmp_path / "whole.nii", tinypyr.Grid((10, 10, 10), "xyz", (2.0,) * 3, (0.5,) * 3))
+    assert store.build(view, tmp_path / "t", levels=0, progress=False).blocks_done == 1
+
+
+class Exits(ScaledProcessingPlugin):
+    """Ends its process, or tries to."""
+
+    def lowres_func(self, lowres: Array) -> Any:
+        if self.params["early"]:
+            sys.exit("early")
+        return np.ones_like(lowres)
+
+    def highres_func(self, fullres: Array, upsampled: Any) -> Array:
+        sys.exit(3)
+
+
+@pytest.mark.parametrize("engine", ["threads", "processes"])
+def test_a_plugin_that_exits_is_a_failed_block(engine: str, em: tuple[Path, Array], tmp_path: Path) -> None:
+    store = pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
+    with pytest.raises(PluginError, match="lowres_func failed: SystemExit: early"):
+        apply_scaled_processing(em[0], Exits, target=tmp_path / "t", progress=False, engine=engine, early=True)
+    with pytest.raises(store.BuildError) as raised:
+        apply_scaled_processing(em[0], Exits, target=tmp_path / "u", progress=False, engine=engine, early=False)
+    assert all(
+        "highres_func failed at" in why and "SystemExit: 3" in why for why in raised.value.report.failed.values()
+    )
 
 
 def test_the_command(em: tuple[Path, Array], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import math
 import os
 import threading
+import zlib
 from typing import Any
 
 import numpy as np
@@ -55,9 +58,12 @@ class Nifti:
             except (OSError, nibabel.filebasedimages.ImageFileError) as error:
                 raise ValueError(f"source: {self._path} cannot be read as NIfTI: {error}") from None
         self._voxels = image.dataobj
+        self._compressed = self._path is not None and self._path.lower().endswith(".gz")
         self.shape = tuple(int(n) for n in image.shape)
         self.ndim = len(self.shape)
-        scaled = (getattr(self._voxels, "slope", 1), getattr(self._voxels, "inter", 0)) != (1, 0)
+        if self._path is not None and not self._compressed:
+            _refuse_short(self._path, self._voxels)
+        scaled = _scaling(self._voxels) != (1, 0)
         self.dtype = np.dtype(np.float64) if scaled else np.dtype(self._voxels.dtype).newbyteorder("=")
         self.holds_labels, self.kind = False, None
         self.grid = _grid(image, self.shape)
@@ -68,12 +74,8 @@ class Nifti:
 
     def __getitem__(self, box: Any) -> NDArray[Any]:
         with self._lock:
-            if (
-                self._path is not None
-                and self._path.lower().endswith(".gz")
-                and not isinstance(self._voxels, np.ndarray)
-            ):
-                self._voxels = np.asanyarray(self._voxels)
+            if self._compressed and not isinstance(self._voxels, np.ndarray):
+                self._voxels = _decompressed(self._path, self._voxels)
             return np.asarray(self._voxels[box], self.dtype)
 
     def __reduce__(self) -> Any:
@@ -96,6 +98,36 @@ class Nifti:
             held = os.stat(self._path)
             return f"{held.st_size} {held.st_mtime_ns}".encode()
         return _arrays.corners(self, self.shape)
+
+
+def _decompressed(path: Any, voxels: Any) -> NDArray[Any]:
+    """All voxels of a compressed file, which is read to its end, where its checksum is."""
+    try:
+        with gzip.open(path) as file:
+            held: NDArray[Any] = np.asanyarray(
+                type(voxels)(file, (voxels.shape, voxels.dtype, voxels.offset, *_scaling(voxels)))
+            )
+            while file.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise OSError(f"{path} is damaged: {error}; get another copy of it") from None
+    return held
+
+
+def _scaling(voxels: Any) -> tuple[float, float]:
+    """The slope and the intercept of nibabel's proxy of an array."""
+    return getattr(voxels, "slope", 1.0), getattr(voxels, "inter", 0.0)
+
+
+def _refuse_short(path: str, voxels: Any) -> None:
+    """Raise ValueError if a file that is not compressed has fewer bytes than its header says."""
+    expected = voxels.offset + math.prod(voxels.shape) * voxels.dtype.itemsize
+    size = os.path.getsize(path)
+    if size < expected:
+        raise ValueError(
+            f"source: {path} has {size} bytes, but its header describes {tuple(voxels.shape)} voxels of "
+            f"{voxels.dtype.name}, {expected} bytes with the header; the file is cut short or its header is wrong"
+        )
 
 
 def _grid(image: Any, shape: tuple[int, ...]) -> Grid:

@@ -67,7 +67,7 @@ def _plugin(name: str) -> Any:
         raise ValueError(f"--plugin: {name!r} is none of {', '.join(PLUGINS)}, nor MODULE:CLASS")
     try:
         return imported(name)
-    except Exception as error:  # (whatever a module may do when it is imported)
+    except (Exception, SystemExit) as error:  # (whatever a module may do when it is imported)
         raise ValueError(f"--plugin: {name} cannot be imported: {type(error).__name__}: {error}") from None
 
 

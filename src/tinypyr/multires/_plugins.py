@@ -221,7 +221,7 @@ class Plugin:
         if not ours_alone and operation is None:  # (else it is not asked for anything there)
             try:
                 ours_alone = _state(kind(**as_json)) != _state(made)
-            except Exception:
+            except (Exception, SystemExit):
                 ours_alone = True
         code = None if ours_alone else named
         return cls(name, made, low, high, operation, fields, as_json, code, _identity(made, low, high))
@@ -246,7 +246,7 @@ class Plugin:
                 self.given.lowres_grid, self.given.lowres_mask = grid, mask
             try:
                 made = self.lowres_func(lowres, **how)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise PluginError(f"{self.name}: lowres_func failed: {_told(error)}") from error
             finally:
                 if isinstance(self.given, ScaledProcessingPlugin):
@@ -275,7 +275,7 @@ class Plugin:
         """What ``highres_func`` makes of a block, checked."""
         try:
             made = self._called(full, upsampled)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise PluginError(f"{self.name}: highres_func failed at {where}: {_told(error)}") from error
         if made.shape != full.shape or made.dtype.kind not in "biuf":
             raise PluginError(
@@ -328,7 +328,7 @@ def imported(code: str) -> Any:
     return found
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     """An error in a line: what it is, and the line of code, if it is none of ours."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = os.path.dirname(os.path.dirname(__file__))

@@ -188,5 +188,5 @@ def run_saved(text: str, run: str, number: int) -> int:
         return run_block(plan, number, levels)
     except StoreError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # (a worker that exits would take others' blocks with it)
         raise StoreError(f"{type(error).__name__}: {error}") from None
