@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorstore as ts
 
 import tinypyr
 from tinypyr import store
@@ -52,3 +55,69 @@ def in_memory(array: Array, made: store.Plan, ignore: Any = None) -> list[Array]
             array,
             *tinypyr.pyramid(array, made.factors, method, ignore=ignore, origin=made.grids[0].voxel_offset),
         ]
+
+
+def write_ome(where: Path, array: Array, axes: list[Any], version: str = "0.4", **options: Any) -> Path:
+    """Write level 0 of an OME-Zarr as another tool would, without tinypyr; ``axes`` are names or (name, type).
+
+    Options: ``scale``; ``chunks``; ``path`` of the array; ``entries``, further entries of multiscales; ``separator``.
+    """
+    path: str = options.get("path", "0")
+    chunks: Sequence[int] = options.get("chunks", array.shape)
+    listed = [{"name": a[0], "type": a[1]} if isinstance(a, tuple) else {"name": a, "type": "space"} for a in axes]
+    scale = {"type": "scale", "scale": list(options.get("scale", [1.0] * array.ndim))}
+    entry: dict[str, Any] = {"name": "image", "axes": listed}
+    entry["datasets"] = [{"path": path, "coordinateTransformations": [scale]}]
+    entries = [entry, *options.get("entries", [])]
+    where.mkdir(parents=True)
+    if version == "0.5":
+        group: Any = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": {"version": "0.5"}}}
+        group["attributes"]["ome"]["multiscales"] = entries
+        (where / "zarr.json").write_text(json.dumps(group))
+    else:
+        (where / ".zgroup").write_text('{"zarr_format": 2}')
+        (where / ".zattrs").write_text(json.dumps({"multiscales": [{**e, "version": "0.4"} for e in entries]}))
+    write_array(where / path, array, chunks, version)
+    return where
+
+
+def write_array(where: Path, array: Array, chunks: Sequence[int] | None = None, version: str = "0.4") -> None:
+    """Write an array of Zarr v2 (OME-Zarr 0.4) or v3 (0.5)."""
+    cut = list(array.shape if chunks is None else chunks)
+    spec: dict[str, Any] = {"kvstore": {"driver": "file", "path": f"{where}/"}}
+    if version == "0.5":
+        grid = {"name": "regular", "configuration": {"chunk_shape": cut}}
+        spec |= {"driver": "zarr3", "metadata": {"chunk_grid": grid}}
+    else:
+        spec |= {"driver": "zarr", "metadata": {"chunks": cut, "dimension_separator": "/"}}
+    handle = ts.open(spec, create=True, dtype=array.dtype.name, shape=array.shape).result()
+    handle.write(array).result()
+
+
+def listed_axes(where: Path) -> list[dict[str, Any]]:
+    """The axes that the first entry of multiscales lists."""
+    axes: list[dict[str, Any]] = entries_of(where)[0]["axes"]
+    return axes
+
+
+def entries_of(where: Path) -> list[dict[str, Any]]:
+    """The entries of multiscales."""
+    new = where / "zarr.json"
+    told = json.loads(new.read_text())["attributes"]["ome"] if new.exists() else {}
+    entries: list[dict[str, Any]] = (told or json.loads((where / ".zattrs").read_text()))["multiscales"]
+    return entries
+
+
+def raw_levels(where: Path) -> list[Array]:
+    """All levels as the arrays lie in the store, read without tinypyr."""
+    driver = "zarr3" if (where / "zarr.json").exists() else "zarr"
+    paths = [dataset["path"] for dataset in entries_of(where)[0]["datasets"]]
+    return [raw(where / path, driver) for path in paths]
+
+
+def raw(where: Path, driver: str) -> Array:
+    """An array, read without tinypyr."""
+    voxels: Array = (
+        ts.open({"driver": driver, "kvstore": {"driver": "file", "path": f"{where}/"}}).result()[...].read().result()
+    )
+    return voxels

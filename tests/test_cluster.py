@@ -21,6 +21,7 @@ pytest.importorskip("tensorstore", reason="stores need TensorStore")
 from stores import small_labels
 from tinypyr import Grid, cli, store
 from tinypyr.compat import bioimage_py as compat
+from tinypyr.store._claim import Claim
 from tinypyr.store._place import Place
 from tinypyr.store._source import level_array, open_volume
 
@@ -226,3 +227,21 @@ def test_processes_write_one_sharded_array_to_s3(bucket: str, tmp_path: Path) ->
     assert not [key for key in left if "tinypyr" in key]
     again = store.build(f"{bucket}/base", where, factor=2, levels=2, method="mode", block=1)
     assert str(again).startswith("made before")
+
+
+def test_a_bucket_that_is_not_there_is_an_error(bucket: str) -> None:
+    """Conditional writes to it do nothing, and say nothing."""
+    with pytest.raises(store.StoreError, match=r"s3://nobucket/t.*NoSuchBucket"):
+        store.build(small_labels(), "s3://nobucket/t", levels=0, method="mode", progress=False)
+    with pytest.raises(store.StoreError, match="NoSuchBucket"), Claim(Place.at("s3://nobucket/t/.tinypyr")):
+        pass
+
+
+def test_a_server_that_refuses_connections_is_an_error_within_a_minute() -> None:
+    with socket.socket() as taken:  # bound, and not listening
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/volume"
+        command = [sys.executable, "-m", "tinypyr", "info", url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "retry attempts failed" in done.stderr.splitlines()[-1]

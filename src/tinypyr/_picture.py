@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .grid import UNPOOLED, Grid
+from .grid import Grid
 
 U8 = NDArray[np.uint8]
 
@@ -75,7 +75,7 @@ def plane(grid: Grid) -> tuple[int, int]:
     names = [name.lower() for name in grid.axes]
     if "x" in names and "y" in names:
         return names.index("y"), names.index("x")
-    spatial = [axis for axis, name in enumerate(names) if name not in UNPOOLED] or list(range(grid.ndim))
+    spatial = grid.spatial or tuple(range(grid.ndim))
     return (spatial[-2] if len(spatial) > 1 else -1), spatial[-1]
 
 

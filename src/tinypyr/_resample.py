@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _arrays
 from ._levels import Level, Pooled, levels_of
 from ._sampling import Combined, Sampling, box_of, matrix_of, parted
-from .grid import UNPOOLED, Grid
+from .grid import Grid, as_arguments
 
 #: Voxels of the output that are made at once, and of the source that are read for them and held meanwhile.
 _AT_ONCE = 1 << 21
@@ -178,7 +177,7 @@ class Resampled:
         )
         # each of their voxels is a call of its own: those of channels stay apart, others where the core has loops for
         # the rest alone, or need not be filtered along them
-        apart = [axis for axis in still if grid.axes[axis].lower() in UNPOOLED]
+        apart = [axis for axis in still if axis not in base.spatial]
         others = [axis for axis in still if axis not in apart]
         apart += others[: max(0, grid.ndim - len(apart) - (2 if order > 1 else 3))]
         still = tuple(sorted(apart[: grid.ndim - 1]))
@@ -190,15 +189,15 @@ class Resampled:
         self.ndim = grid.ndim
         self._recipe = {
             "source": _arrays.whole_path(source) if isinstance(source, (str, os.PathLike)) else None,
-            "grid": asdict(grid),
+            "grid": as_arguments(grid),
             "transform": np.column_stack([matrix, shift]).tolist(),
             "order": int(order),
             "antialias": bool(antialias),
-            "source_grid": None if source_grid is None else asdict(source_grid),
+            "source_grid": None if source_grid is None else as_arguments(source_grid),
             "mode": mode,
             "cval": _arrays.number_as_json(self._sampling.cval),
             "prefilter": bool(prefilter),
-            "sees": [self._level, list(factor), asdict(level.grid), level.dtype.name],
+            "sees": [self._level, list(factor), as_arguments(level.grid), level.dtype.name],
         }
 
     def __repr__(self) -> str:
@@ -342,7 +341,7 @@ def _level_for(levels: list[Level], grid: Grid, matrix: NDArray[np.float64]) -> 
             chosen = number
     place = levels[chosen].grid
     left = [
-        1 if axis.lower() in UNPOOLED else math.floor(min(r / s * (1 + 1e-9), max(1, n)))
-        for axis, r, s, n in zip(grid.axes, reach.tolist(), place.scale, place.shape, strict=True)
+        math.floor(min(r / s * (1 + 1e-9), max(1, n))) if axis in place.spatial else 1
+        for axis, (r, s, n) in enumerate(zip(reach.tolist(), place.scale, place.shape, strict=True))
     ]
     return chosen, tuple(max(1, f) for f in left)

@@ -10,14 +10,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
 from . import _reference
 from .pooling import MAX_COORDINATE, MAX_LEVELS, Factor, _checked_origin, _integer, _one_factor
 
-#: Axes of these names are never pooled: channels and time points are not neighbours.
-UNPOOLED = ("c", "t")
+#: Axis types implied by the usual names; any other name implies "space".
+IMPLIED_TYPES = {
+    "t": "time",
+    "time": "time",
+    "c": "channel",
+    "ch": "channel",
+    "channel": "channel",
+    "channels": "channel",
+}
 
 
 @dataclass(frozen=True)
@@ -28,8 +35,10 @@ class Grid:
     ----------
     shape : sequence of int
         Voxels along each axis.
-    axes : sequence of str, optional
-        Names, in the order of the array's axes; by default the last letters of ``"tczyx"``.
+    axes : sequence of str or (str, str), optional
+        Names, or pairs of a name and a type, in the order of the array's axes; by default the last letters of
+        ``"tczyx"``. The type is ``"space"``, ``"time"``, ``"channel"`` or another word; a name alone implies it
+        (``"t"`` and ``"time"``: time; ``"c"``, ``"ch"`` and ``"channel"``: channel; any other: space).
     scale : sequence of float, optional
         Distance between the centres of neighbours, in ``units``; positive; by default 1.
     translation : sequence of float, optional
@@ -51,10 +60,14 @@ class Grid:
     >>> level = grid.level((1, 2, 2))
     >>> level.shape, level.scale, level.translation
     ((100, 256, 256), (40.0, 8.0, 8.0), (0.0, 2.0, 2.0))
+    >>> Grid((2, 100, 100), axes=[("stain", "channel"), "y", "x"]).types
+    ('channel', 'space', 'space')
     """
 
     shape: tuple[int, ...]
     axes: tuple[str, ...]
+    #: The type of each axis. Only axes of type "space" are pooled, unless a factor names every axis.
+    types: tuple[str, ...] = field(init=False)
     scale: tuple[float, ...]
     translation: tuple[float, ...]
     units: tuple[str | None, ...]
@@ -63,7 +76,7 @@ class Grid:
     def __init__(
         self,
         shape: Iterable[int],
-        axes: Iterable[str] | None = None,
+        axes: Iterable[str | Sequence[str | None]] | None = None,
         scale: Iterable[float] | None = None,
         translation: Iterable[float] | None = None,
         units: Iterable[str | None] | None = None,
@@ -79,7 +92,7 @@ class Grid:
             if ndim > 5:
                 raise ValueError(f"axes: needed for {ndim} dimensions")
             axes = "tczyx"[5 - ndim :]
-        names = _per_axis("axes", axes, ndim)
+        names, types = _names_and_types(_per_axis("axes", axes, ndim))
         if any(not isinstance(name, str) or not name for name in names) or len(set(names)) < ndim:
             raise ValueError(f"axes: {names!r} are not {ndim} different names")
         scales = _floats("scale", [1.0] * ndim if scale is None else scale, ndim)
@@ -87,6 +100,7 @@ class Grid:
             raise ValueError(f"scale: {scales} must be positive")
         object.__setattr__(self, "shape", extents)
         object.__setattr__(self, "axes", names)
+        object.__setattr__(self, "types", types)
         object.__setattr__(self, "scale", scales)
         object.__setattr__(
             self, "translation", _floats("translation", [0.0] * ndim if translation is None else translation, ndim)
@@ -98,8 +112,53 @@ class Grid:
 
     @property
     def ndim(self) -> int:
-        """How many axes."""
+        """Number of axes."""
         return len(self.shape)
+
+    @property
+    def spatial(self) -> tuple[int, ...]:
+        """Indices of the axes of type "space"."""
+        return tuple(axis for axis, kind in enumerate(self.types) if kind == "space")
+
+    def factor_per_axis(self, factor: Factor) -> tuple[int, ...]:
+        """Expand a factor to one integer per axis.
+
+        Parameters
+        ----------
+        factor : int or sequence of int
+            One factor for all spatial axes, one per spatial axis, or one per axis. If all axes are spatial, a shorter
+            sequence leaves the last ones alone.
+
+        Returns
+        -------
+        tuple of int
+            1 along axes of time and channels, unless ``factor`` has one entry per axis.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The factor fits neither the axes nor the spatial axes.
+
+        Examples
+        --------
+        >>> from tinypyr import Grid
+        >>> grid = Grid((3, 2, 50, 100, 100), axes="tczyx")
+        >>> grid.factor_per_axis(2), grid.factor_per_axis((1, 2, 2))
+        ((1, 1, 2, 2, 2), (1, 1, 1, 2, 2))
+        """
+        spatial = self.spatial
+        if len(spatial) == self.ndim:
+            return _one_factor(factor, self.ndim)
+        if hasattr(factor, "__len__") and len(factor) == self.ndim:
+            return _one_factor(factor, self.ndim)
+        if hasattr(factor, "__len__") and len(factor) != len(spatial):
+            named = ", ".join(self.axes[axis] for axis in spatial)
+            raise ValueError(
+                f"factor: {factor!r} has {len(factor)} entries; give one per axis ({', '.join(self.axes)}), "
+                f"one per spatial axis ({named}), or one integer"
+            )
+        per_axis = dict(zip(spatial, _one_factor(factor, len(spatial)), strict=False))
+        return tuple(per_axis.get(axis, 1) for axis in range(self.ndim))
 
     def level(self, factor: Factor, method: str = "mean") -> Grid:
         """The grid of the level that a cumulative factor leads to.
@@ -107,7 +166,7 @@ class Grid:
         Parameters
         ----------
         factor : int or sequence of int
-            Base voxels per voxel of the level: one for every axis, or one per axis.
+            Base voxels per voxel of the level, as for :meth:`factor_per_axis`.
         method : str
             A voxel lies in the middle of its block, with ``"stride"`` where the block's first voxel was.
 
@@ -121,9 +180,10 @@ class Grid:
         --------
         >>> from tinypyr import Grid
         >>> Grid((7,), voxel_offset=(5,)).level(2)  # voxels 5 to 11: blocks 2 to 5, the first of which begins at 4
-        Grid(shape=(4,), axes=('x',), scale=(2.0,), translation=(-0.5,), units=(None,), voxel_offset=(2,))
+        Grid(shape=(4,), axes=('x',), types=('space',), scale=(2.0,), translation=(-0.5,), units=(None,),
+             voxel_offset=(2,))
         """
-        factors = _one_factor(factor, self.ndim)
+        factors = self.factor_per_axis(factor)
         shape, offset, translation = [], [], []
         for n, f, o, scale, at in zip(
             self.shape, factors, self.voxel_offset, self.scale, self.translation, strict=True
@@ -149,7 +209,8 @@ class Grid:
         >>> [level.shape for level in Grid((9, 64, 64)).levels([(1, 2, 2), (2, 2, 2)])]
         [(9, 32, 32), (5, 16, 16)]
         """
-        return [self.level(total, method) for total in cumulative(factors, self.ndim)]
+        per_level = [self.factor_per_axis(factor) for factor in factors]
+        return [self.level(total, method) for total in cumulative(per_level, self.ndim)]
 
     def respaced(self, scale: Iterable[float]) -> Grid:
         """The grid of the same box of the world in voxels of another size, the last of which may reach beyond it.
@@ -192,8 +253,8 @@ class Grid:
         ----------
         factor : "auto", int, sequence of int, or list of sequences
             ``"auto"`` halves the axes along which voxels are at most √2 times as long as along the shortest one, so
-            that they become cubes, and then all. Axes named c or t are never pooled by it. A list has one factor per
-            level.
+            that they become cubes, and then all spatial axes. An integer or a sequence is expanded by
+            :meth:`factor_per_axis`, for every level. A list of sequences has one factor per level.
         levels : int or "auto"
             ``"auto"``: until the array fits ``fits``, going on along the axes that can.
         fits : sequence of int, optional
@@ -205,7 +266,6 @@ class Grid:
         >>> Grid((200, 1000, 1000), scale=(40, 10, 10)).schedule()
         [(1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2)]
         """
-        pooled = [axis for axis in range(self.ndim) if self.axes[axis].lower() not in UNPOOLED]
         room = [64] * self.ndim if fits is None else list(fits)
         if levels != "auto":
             count = _integer("levels", levels)
@@ -215,18 +275,18 @@ class Grid:
         if automatic and factor != "auto":
             raise ValueError(f"factor: {factor!r} is neither 'auto' nor integers")
         if not automatic and isinstance(factor, (list, tuple)) and any(hasattr(f, "__iter__") for f in factor):
-            made = [_one_factor(f, self.ndim) for f in factor]
+            made = [self.factor_per_axis(f) for f in factor]
             if levels not in ("auto", len(made)):
                 raise ValueError(f"levels: {levels} does not match the {len(made)} factors in factor={factor!r}")
             return made
-        given = None if automatic else _one_factor(factor, self.ndim)
+        given = None if automatic else self.factor_per_axis(factor)
         schedule: list[tuple[int, ...]] = []
         grid = self
         while len(schedule) < (MAX_LEVELS if levels == "auto" else levels):
-            if levels == "auto" and all(grid.shape[axis] <= room[axis] for axis in pooled):
+            if levels == "auto" and all(grid.shape[axis] <= room[axis] for axis in self.spatial):
                 break
             if given is None:
-                able = [axis for axis in pooled if grid.shape[axis] > 1]
+                able = [axis for axis in self.spatial if grid.shape[axis] > 1]
                 shortest = min((grid.scale[axis] for axis in able), default=0.0)
                 step = tuple(
                     2 if a in able and grid.scale[a] <= shortest * math.sqrt(2) else 1 for a in range(self.ndim)
@@ -241,9 +301,31 @@ class Grid:
         return schedule
 
 
+def as_arguments(grid: Grid) -> dict[str, Any]:
+    """The arguments that make this grid, as values of JSON."""
+    return {
+        "shape": list(grid.shape),
+        "axes": [list(pair) for pair in typed_axes(grid)],
+        "scale": list(grid.scale),
+        "translation": list(grid.translation),
+        "units": list(grid.units),
+        "voxel_offset": list(grid.voxel_offset),
+    }
+
+
+def typed_axes(grid: Grid) -> list[tuple[str, str]]:
+    """The names and types of a grid's axes, in pairs."""
+    return list(zip(grid.axes, grid.types, strict=True))
+
+
+def implied_type(name: str) -> str:
+    """The type that the name of an axis implies."""
+    return IMPLIED_TYPES.get(name.lower(), "space")
+
+
 def replace_grid(grid: Grid, **changes: Any) -> Grid:
-    """A grid that differs in some of its fields."""
-    return replace(grid, **changes)
+    """A grid that differs in some of the arguments that make it."""
+    return Grid(**{**as_arguments(grid), **changes})
 
 
 def reordered(grid: Grid, axes: Iterable[str]) -> Grid:
@@ -251,7 +333,7 @@ def reordered(grid: Grid, axes: Iterable[str]) -> Grid:
     at = [grid.axes.index(axis) for axis in axes if axis in grid.axes]
     return Grid(
         [grid.shape[a] for a in at],
-        [grid.axes[a] for a in at],
+        [(grid.axes[a], grid.types[a]) for a in at],
         [grid.scale[a] for a in at],
         [grid.translation[a] for a in at],
         [grid.units[a] for a in at],
@@ -317,6 +399,18 @@ def _per_axis(name: str, values: Iterable[Any], ndim: int) -> tuple[Any, ...]:
     if len(found) != ndim:
         raise ValueError(f"{name}: {found!r} has {len(found)} entries for {ndim} axes")
     return found
+
+
+def _names_and_types(axes: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+    """Separate the names of axes from their types, which names alone imply."""
+    names, types = [], []
+    for axis in axes:
+        name, kind = axis if isinstance(axis, (tuple, list)) and len(axis) == 2 else (axis, None)
+        if not isinstance(kind, (str, type(None))) or kind == "":
+            raise TypeError(f"axes: {axis!r} is neither a name nor a pair of a name and a type")
+        names.append(name)
+        types.append(implied_type(str(name)) if kind is None else kind)
+    return tuple(names), tuple(types)
 
 
 def _floats(name: str, values: Iterable[Any], ndim: int) -> tuple[float, ...]:

@@ -187,7 +187,7 @@ RUNNING = [
     ),
     Option("--scheduler", metavar="ADDRESS", help="of dask, such as tcp://10.0.0.1:8786"),
     Option("--blocks", read=_blocks, metavar="N,...", help="make these again, and no others: 3,7,10-12"),
-    Option("--no-resume", is_flag=True, help="make all blocks again"),
+    Option("--no-resume", is_flag=True, help="make all blocks again, also after the source has changed"),
     Option(
         "--progress",
         type=click.Choice(["auto", "json", "none"]),

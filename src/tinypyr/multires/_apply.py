@@ -8,7 +8,6 @@ import json
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from .._resample import Resampled
 from .._sampling import Combined, checked_order
 from .._sizes import bytes_of, workers_of
 from .._terminal import Bar
-from ..grid import UNPOOLED, Grid
+from ..grid import Grid, as_arguments
 from ..pooling import Factor
 from ._field import Box, Folder, Kept, LowResolution, Tell, cut, factor_of, made_fields, mask_of, sampled
 from ._plugins import Array, Field, Plugin, PluginError, computed
@@ -276,7 +275,7 @@ class Applied:
         self._path = _arrays.whole_path(source) if isinstance(source, (str, os.PathLike)) else None
         self._recipe = {
             "source": self._path,
-            "source_grid": None if source_grid is None else asdict(source_grid),
+            "source_grid": None if source_grid is None else as_arguments(source_grid),
             "plugin": self._plugin.name,
             "params": self._plugin.params,
             "code": self._plugin.code,
@@ -508,12 +507,12 @@ def picture(made: Applied, out: str | os.PathLike[str] | None = None) -> U8:
     """
     grid, shown = made.grid, [axis for axis in plane(made.grid) if axis >= 0]
     box: list[slice] = []
-    for axis, (name, n) in enumerate(zip(grid.axes, grid.shape, strict=True)):
+    for axis, n in enumerate(grid.shape):
         if axis in shown:  # (of a large one the middle)
             side = min(n, _DRAWN)
             box.append(slice((n - side) // 2, (n - side) // 2 + side))
         else:
-            at = 0 if name.lower() in UNPOOLED else n // 2
+            at = n // 2 if axis in grid.spatial else 0
             box.append(slice(at, at + 1))
     longest = max(box[axis].stop - box[axis].start for axis in shown)
     step, zoom = max(1, -(-longest // PANEL)), max(1, PANEL // longest)

@@ -12,7 +12,7 @@ import numpy as np
 
 from .._sampling import ndimage
 from .._sizes import workers_of
-from ..grid import UNPOOLED, Grid
+from ..grid import Grid
 from ._plugins import Array, Field, ScaledProcessingPlugin, computed, empty
 
 
@@ -82,7 +82,7 @@ class GaussianBiasFieldCorrection(ScaledProcessingPlugin):
             field[outside] = field[~outside].mean() if not outside.all() else 1
         if p["normalize"]:  # each channel, and each time point, by its own mean
             grid = self.lowres_grid
-            alike = tuple(a for a in range(field.ndim) if grid is None or grid.axes[a].lower() not in UNPOOLED)
+            alike = tuple(range(field.ndim)) if grid is None else grid.spatial
             mean = field.mean(axis=alike, keepdims=True, dtype=np.float64)
             np.divide(field, mean, out=field, where=mean != 0)
         return field
@@ -226,7 +226,7 @@ def _check_axes(name: str, value: Any, grid: Grid) -> None:
 def _per_axis(value: Any, ndim: int, grid: Grid | None, none: float) -> Any:
     """A number for each axis; one number is for all but channels and time, which are not neighbours."""
     if np.ndim(value) == 0 and grid is not None:
-        return np.array([none if axis.lower() in UNPOOLED else value for axis in grid.axes])
+        return np.array([value if axis in grid.spatial else none for axis in range(grid.ndim)])
     return np.broadcast_to(np.asarray(value), (ndim,))
 
 

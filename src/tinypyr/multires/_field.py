@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from .. import _arrays
 from .._levels import Level, Pooled, levels_of
 from .._resample import Resampled
-from ..grid import UNPOOLED, Grid
-from ..pooling import Factor, _one_factor
+from ..grid import Grid
+from ..pooling import Factor
 from ._plugins import Array, Field, Plugin, computed, empty
 
 #: Voxels of the volume that are read at once.
@@ -30,15 +30,13 @@ Tell = Callable[[str], None]
 
 
 def factor_of(wanted: Factor, grid: Grid) -> tuple[int, ...]:
-    """Per axis; one number is for all but channels and time."""
+    """Per axis; one number, or one per spatial axis, leaves channels and time alone."""
     try:
-        factor = _one_factor(wanted, grid.ndim)
+        factor = grid.factor_per_axis(wanted)
     except (TypeError, ValueError) as error:
         raise type(error)(f"downsample_factor: {error}") from None
-    if not isinstance(wanted, (int, np.integer)) and np.shape(wanted) != (grid.ndim,):
+    if not isinstance(wanted, (int, np.integer)) and np.shape(wanted) not in ((grid.ndim,), (len(grid.spatial),)):
         raise ValueError(f"downsample_factor: {wanted!r} is not one number for each of {', '.join(grid.axes)}")
-    if isinstance(wanted, (int, np.integer)):
-        factor = tuple(1 if axis.lower() in UNPOOLED else f for axis, f in zip(grid.axes, factor, strict=True))
     for axis, f, n in zip(grid.axes, factor, grid.shape, strict=True):
         if f >= 2 * max(n, 1) and f > 1:
             raise ValueError(f"downsample_factor: {f} along {axis}, which has {n} voxels")

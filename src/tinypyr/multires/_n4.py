@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..grid import UNPOOLED, Grid
+from ..grid import Grid
 from ._plugins import Array, Field, ScaledProcessingPlugin
 
 ORDER = 3
@@ -78,7 +78,7 @@ class N4BiasFieldCorrection(ScaledProcessingPlugin):
         grid = self.lowres_grid
         if grid is None:
             raise ValueError("the grid is not known, which apply_scaled_processing gives")
-        apart = [axis for axis, name in enumerate(grid.axes) if name.lower() in UNPOOLED]
+        apart = [axis for axis in range(grid.ndim) if axis not in grid.spatial]
         found: dict[tuple[int, ...], Field] = {}
         for index in np.ndindex(*(lowres.shape[axis] for axis in apart)):  # every channel and time point for itself
             at = tuple(
@@ -162,11 +162,7 @@ def _simpleitk() -> Any:
 
 def _axes(grid: Grid) -> list[int]:
     """Those along which there is a field: of space, and of more than one voxel."""
-    return [
-        a
-        for a, (name, n) in enumerate(zip(grid.axes, grid.shape, strict=True))
-        if n > 1 and name.lower() not in UNPOOLED
-    ]
+    return [axis for axis in grid.spatial if grid.shape[axis] > 1]
 
 
 def coefficients_of(samples: NDArray[np.float64], spans: list[int]) -> NDArray[np.float64]:

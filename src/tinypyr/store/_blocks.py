@@ -217,6 +217,9 @@ def run_block(plan: Plan, number: int, levels: Levels | None = None) -> int:
     for unit in units.values():
         unit.close()
     writes.close()
+    plan.source.refuse_missing()
+    if plan.mask is not None:
+        plan.mask.refuse_missing()
     done = Done(pieces, carry, unproven, of_levels(labels), writes.written)
     plan.scratch.leave(number, plan.fingerprint, done.to_bytes())
     return done.written

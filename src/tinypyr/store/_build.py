@@ -139,7 +139,8 @@ def build(
         Who runs the blocks. Processes and the workers of a cluster read the source themselves, so it must be a store.
     resume : bool
         Keep what an earlier run of the same plan has finished (not of a region, which may have changed since). An array
-        that lies in no store is taken to be the same when its first and its last piece are.
+        that lies in no store is taken to be the same when its first and its last piece are. False: make all blocks
+        again, also where the source has changed since an interrupted run.
     progress : bool or callable
         True: a bar, where standard error is a terminal. A function is called after every block with a
         :class:`Progress`: blocks, bytes, rate, time left.
@@ -153,7 +154,8 @@ def build(
     Raises
     ------
     StoreError
-        Something cannot be read or written, or another builder is at work; finished blocks are kept for the next run.
+        Something cannot be read or written, another builder is at work, or files of the source changed during the
+        build; finished blocks are kept for the next run, unless the source changed.
         A :class:`BuildError` has a ``report`` of the blocks that failed.
     ValueError, TypeError
         An argument that makes no sense; nothing is created.
@@ -182,7 +184,7 @@ def complete(
     numbers = asked_for(todo, blocks)
     runner = engine_for(todo, engine)  # refuses what it cannot do, before anything is created
     report, keeps = Report(todo), resume and blocks is None
-    with _counting(progress) as tell, _under_claim(todo) as claim:
+    with _counting(progress) as tell, _under_claim(todo, anew=not resume) as claim:
         if claim is None:
             return _already(report, keeps)
         with contextlib.closing(runner):
@@ -256,12 +258,12 @@ def run(
         count = len(todo.numbers)
         numbers = todo.numbers[count * (i - 1) // n : count * i // n]
     runner, report = engine_for(todo, engine), Report(todo)
-    if state_of(todo, once=True) == "finished":
+    if state_of(todo, once=True, anew=not resume) == "finished":
         return _already(report, blocks is None)
     with _counting(progress) as tell, contextlib.closing(runner):
         # a list of blocks is made again; a part or all of them goes on
         _run(report, runner, resume and blocks is None, tell, numbers, None)
-    if state_of(todo, once=True) == "finished":  # meanwhile, by others, of whom one may be tidying up
+    if state_of(todo, once=True, anew=not resume) == "finished":  # meanwhile, by others, of whom one may be tidying up
         with contextlib.suppress(StoreError), Claim(todo.scratch.place):
             todo.scratch.clear()
     return report
@@ -311,15 +313,15 @@ def _counting(progress: Tell) -> Iterator[Callable[[Progress], None] | None]:
 
 
 @contextlib.contextmanager
-def _under_claim(todo: Plan, once: bool = False) -> Iterator[Claim | None]:
+def _under_claim(todo: Plan, once: bool = False, anew: bool = False) -> Iterator[Claim | None]:
     """Nobody else builds meanwhile; None: there is nothing left to do."""
-    if state_of(todo, once) == "finished" and not todo.scratch.place.keys():
+    if state_of(todo, once, anew) == "finished" and not todo.scratch.place.keys():
         todo.scratch.place.remove_if_empty()
         yield None
         return
     with Claim(todo.scratch.place) as claim:
         # whoever held it before may have come to the end, or have been given something else to do
-        if state_of(todo, once) == "finished":
+        if state_of(todo, once, anew) == "finished":
             todo.scratch.clear()  # (what an interrupted end has left)
             yield None
         else:
@@ -336,7 +338,7 @@ def _already(report: Report, keeps: bool) -> Report:
 def _begin(todo: Plan) -> None:
     if todo.links_base and todo.source.volume is not None:
         volume = todo.source.volume
-        todo.place.link(todo.paths[0], volume.place.child(volume.paths[0]) if volume.paths[0] else volume.place)
+        todo.place.link(todo.paths[0], volume.place.child(volume.paths[0]))
     todo.scratch.begin(todo.saved())
 
 
@@ -385,12 +387,12 @@ def _run(
                 number = running.pop(future)
                 try:
                     report.bytes_written += future.result()
-                except Exception as error:
+                except (Exception, SystemExit) as error:  # (a plugin may call sys.exit)
                     tries[number] = tries.get(number, 0) + 1
                     if runner.lost(error) and tries[number] < TRIES:
                         again_alone.append(number)
                         continue
-                    report.failed[number] = str(error) or repr(error)
+                    report.failed[number] = repr(error) if isinstance(error, SystemExit) else str(error) or repr(error)
                 else:
                     report.blocks_done += 1
                     report.bytes_read += todo.bytes_of(number)
@@ -424,11 +426,15 @@ def _finalize(report: Report, claim: Claim) -> None:
     }
     inherited = dict(volume.attributes) if volume is not None and todo.format == volume.format else {}
     inherited.pop("array", None)
-    stored = FORMATS[todo.format].axes_order(todo.grids[0].axes)
-    grids = [reordered(grid, stored) for grid in todo.grids]
+    grids = [reordered(grid, todo.stored_axes) for grid in todo.grids]
     if todo.changed is not None:
         notes["region"] = todo.fingerprint
     claim.check()
+    try:
+        todo.refuse_changed_source()
+    except StoreError:
+        todo.scratch.forget_blocks()  # nobody knows which of them read the old voxels, not even if these come back
+        raise
     made = Made(grids, todo.paths, todo.kind, todo.method, notes, inherited)
     FORMATS[todo.format].describe(todo.place, made)
     todo.scratch.clear()

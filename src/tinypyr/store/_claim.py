@@ -45,6 +45,8 @@ class Claim:
                 )
             if self._say(known):
                 break
+            if raw is None:
+                self._place.keys()  # refuses a bucket that does not exist, where conditional writes do nothing
         self._thread = threading.Thread(target=self._keep_saying, daemon=True)
         self._thread.start()
         return self

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ try:
 except ImportError:
     raise ImportError('tinypyr.store needs TensorStore: pip install "tinypyr[store]"') from None
 
+#: How often TensorStore repeats a request that failed: seven requests within some 25 seconds.
+_RETRIES = {"max_retries": 6, "initial_delay": "500ms", "max_delay": "8s"}
 #: Shared by all handles, so that stores in memory are found again.
-CONTEXT = ts.Context()
+CONTEXT = ts.Context({f"{driver}_request_retries": _RETRIES for driver in ("s3", "gcs", "http")})
 
 
 class Place:
@@ -43,7 +46,9 @@ class Place:
             raise StoreError(f"{name}: no place that TensorStore can open: {_first_line(error)}") from None
 
     def child(self, path: str) -> Place:
-        """A folder within."""
+        """A folder within; itself for an empty path."""
+        if not path.strip("/"):
+            return self
         below = self._store.copy()
         below.path += path.strip("/") + "/"
         return Place(below, f"{self.name.rstrip('/')}/{path}")
@@ -71,6 +76,11 @@ class Place:
     def is_file(self) -> bool:
         """Whether it is a folder of this machine."""
         return bool(self.spec["driver"] == "file")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it lies on this machine, so that listing it costs no request."""
+        return bool(self.spec["driver"] in ("file", "memory"))
 
     def refuse_links(self, path: str) -> None:
         """Refuse what is to be written if a link would lead it out of here."""
@@ -128,6 +138,9 @@ class Place:
                 entries = sorted(os.scandir(waiting.pop()), key=lambda entry: entry.name)
             except FileNotFoundError:
                 continue
+            except NotADirectoryError:  # a single file
+                held = os.stat(root.rstrip("/"))
+                return f"{held.st_size} {held.st_mtime_ns}".encode()
             except OSError as error:
                 raise StoreError(f"{self.name} cannot be listed: {error}") from None
             waiting += [entry.path for entry in entries if entry.is_dir()]
@@ -136,6 +149,31 @@ class Place:
                     held = entry.stat()
                     found.append(f"{entry.path[len(root) :]} {held.st_size} {held.st_mtime_ns}")
         return "\n".join(found[:most]).encode()
+
+    def first_keys(self, most: int) -> Iterator[str]:
+        """Up to so many keys below, in no particular order; of files they are found as they are asked for."""
+        if not self.is_file:
+            yield from self.keys()[:most]
+            return
+        root = self.spec["path"]
+        waiting = [root]
+        while waiting and most > 0:
+            folder = waiting.pop()
+            try:
+                entries = list(os.scandir(folder))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                raise StoreError(f"{self.name} cannot be listed: {error}") from None
+            waiting += [entry.path for entry in entries if entry.is_dir()]
+            for entry in entries[:most]:
+                if not entry.is_dir():
+                    most -= 1
+                    yield entry.path[len(root) :]
+
+    def any_key(self) -> str | None:
+        """One of the keys below; None if there is none."""
+        return next(self.first_keys(1), None)
 
     def keys(self) -> list[str]:
         """All keys below."""

@@ -183,10 +183,21 @@ class Plan:
         """The voxels of a level above a box of the base, in that level's array coordinates."""
         return region_above(box, self.totals[level], self.grids[0].voxel_offset)
 
+    @functools.cached_property
+    def stored_axes(self) -> tuple[str, ...]:
+        """Axes in the order of the target's arrays: that of level 0 if it is there already, else the format's."""
+        volume = self.source.volume
+        if volume is not None and not self.copies_base:
+            return volume.grids[0].axes
+        order: tuple[str, ...] = FORMATS[self.format].axes_order(self.grids[0])
+        return order
+
     def level_spec(self, number: int) -> tuple[dict[str, Any], list[int | None]]:
         """For TensorStore, to create a level; and for each stored axis its number in the source, or None."""
         format, grid, layout = FORMATS[self.format], self.grids[number], self.layouts[number]
-        stored = format.axes_order(grid.axes)
+        stored, volume = self.stored_axes, self.source.volume
+        if volume is not None and stored != volume.grids[0].axes:
+            layout = replace(layout, native=None)  # its chunks are in the order of the source's axes
         at = [grid.axes.index(axis) if axis in grid.axes else None for axis in stored]
 
         def order(values: Sequence[Any], missing: Any) -> list[Any]:
@@ -194,7 +205,7 @@ class Plan:
 
         as_stored = Grid(
             order(grid.shape, 1),
-            stored,
+            [(axis, None if a is None else grid.types[a]) for axis, a in zip(stored, at, strict=True)],
             order(grid.scale, 1.0),
             order(grid.translation, 0.0),
             order(grid.units, None),
@@ -210,16 +221,36 @@ class Plan:
     def fingerprint(self) -> str:
         """Changes with everything that a result, or the numbering of the blocks, depends on.
 
-        Voxels are looked at only here and there: of an array that lies in no store, its first and its last corner; of
-        files, names, sizes and times of up to 131,072; elsewhere not at all.
+        The voxels of the source are represented by its stamps.
         """
         ours = ("leaf", "memory", "workers")  # change nothing
         described = {key: value for key, value in self.describe().items() if key not in ours}
         found = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
-        for read in (self.source, self.mask):
-            if read is not None:
-                found.update(read.stamp())
+        for stamp in self.stamps:
+            found.update(stamp)
         return found.hexdigest()[:16]
+
+    @functools.cached_property
+    def stamps(self) -> list[bytes]:
+        """Stamps of the source and the mask when the plan was made, which differ once these have changed.
+
+        An array that lies in no store is stamped by its first and its last corner; files by the names, sizes and times
+        of up to 131,072 of them; object stores not at all.
+        """
+        return [hashlib.sha256(read.stamp()).digest() for read in self._reads]
+
+    @property
+    def _reads(self) -> list[Source | Mask]:
+        return [self.source] if self.mask is None else [self.source, self.mask]
+
+    def refuse_changed_source(self) -> None:
+        """Raise StoreError if files of the source or the mask are not what they were when the plan was made."""
+        for read, before in zip(self._reads, self.stamps, strict=True):
+            if read.place is not None and hashlib.sha256(read.stamp()).digest() != before:
+                raise StoreError(
+                    f"{read.name}: changed or was removed during the build, so levels may mix old and new voxels; no "
+                    "metadata was written. Run it again with resume=False (--no-resume) to make all blocks again"
+                )
 
     def saved(self) -> dict[str, Any]:
         """As JSON, from which other processes make it again; it is as long for a petabyte as for a megabyte."""

@@ -6,8 +6,9 @@ import itertools
 import json
 import operator
 import os
+import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +17,9 @@ import numpy as np
 from .. import _arrays
 from .._nifti import is_nifti
 from .._sizes import bytes_of, workers_of
-from ..grid import Grid, cumulative, factors_between
+from ..grid import Grid, as_arguments, cumulative, factors_between
 from ..pooling import METHODS, ROUNDINGS, TIES, _check_array, _checked_ignore, _choice
+from ._chunks import holds_chunks
 from ._cut import cut_up
 from ._errors import StoreError, brief
 from ._place import Place
@@ -26,6 +28,8 @@ from ._scratch import FOLDER, unsealed
 from ._source import Mask, Source, level_array, open_source, open_volume
 from ._volume import CODECS, Layout, Volume
 from .formats import FORMATS
+
+SOURCE_CHANGED = "of a source that has changed since"
 
 
 def plan(
@@ -168,7 +172,7 @@ def plan(
         if f > 1 and name in FORMATS[chosen].FIXED:
             raise ValueError(f"factor: {f} along {name}, which {chosen} cannot have fewer of at coarser levels")
     grids = [base, *base.levels(schedule, made_by)]
-    FORMATS[chosen].axes_order(base.axes)  # refuses axes that the format has not
+    FORMATS[chosen].axes_order(base)  # refuses axes that the format has not
     paths = volume.paths if again and volume is not None else _paths(volume if in_place else None, chosen, grids)
     if link:
         _check_link(volume, place, chosen, in_place, layout is read.layout)
@@ -203,8 +207,32 @@ def plan(
         "block": wanted,
     }
     made = replace(made, arguments=_arguments(made, given))
-    state_of(made)  # refuses what is there already
+    if state_of(made, anew=True) == "new":  # refuses what is there already
+        if not again:
+            _refuse_neighbours(made)
+        _warn_of_empty(made)
     return made
+
+
+def _refuse_neighbours(made: Plan) -> None:
+    """Raise StoreError if something lies already where a level would be written."""
+    for number, path in enumerate(made.paths):
+        if (number > 0 or made.copies_base) and (there := made.place.child(path).any_key()) is not None:
+            raise StoreError(
+                f"{made.place.name}/{path}: level {number} would be written there, but it holds {there} already, which "
+                "no level of this pyramid is; move or remove it, or choose another target"
+            )
+
+
+def _warn_of_empty(made: Plan) -> None:
+    mask = None if made.mask is None else made.mask.volume
+    for name, volume in (("source", made.source.volume), ("mask", mask)):
+        if volume is not None and not holds_chunks(volume, 0):
+            warnings.warn(
+                f"{name}: {volume.place.name}/{volume.paths[0]} has no chunks, so every voxel of it is the fill value; "
+                "check that it is complete",
+                stacklevel=3,
+            )
 
 
 def load(path: str | os.PathLike[str]) -> Plan:
@@ -239,7 +267,7 @@ def from_text(text: str, name: str) -> Plan:
                 raise StoreError(f"{name} is out of date ({read}: {error}); plan again") from None
     made = plan(**arguments, grid=grid)
     if made.fingerprint != fingerprint:
-        raise StoreError(f"{name} is out of date ({_difference(saved, made)}); plan again")
+        raise StoreError(f"{name} is out of date ({_difference(saved, made) or SOURCE_CHANGED}); plan again")
     return made
 
 
@@ -275,15 +303,16 @@ def _arguments(made: Plan, given: dict[str, Any]) -> dict[str, Any] | None:
         "mask": None if made.mask is None else made.mask.recipe or made.mask.name,
         "recursive": made.recursive,
         "link": made.links_base,
-        "grid": None if given["grid"] is None else asdict(given["grid"]),
+        "grid": None if given["grid"] is None else as_arguments(given["grid"]),
         "force": given["force"],
     }
 
 
-def state_of(made: Plan, once: bool = False) -> Literal["new", "begun", "finished"]:
+def state_of(made: Plan, once: bool = False, anew: bool = False) -> Literal["new", "begun", "finished"]:
     """How far the target is with this very plan; refused if it holds, or is being made by, another.
 
-    A region may change, and be made again, any number of times: only with ``once`` (a saved plan) does it end.
+    A region may change, and be made again, any number of times: only with ``once`` (a saved plan) does it end. With
+    ``anew``, a build of the same plan that had begun before the source changed is taken over.
     """
     place, in_place = made.place, not (made.copies_base or made.links_base)
     there = _volume_at(place)
@@ -297,10 +326,15 @@ def state_of(made: Plan, once: bool = False) -> Literal["new", "begun", "finishe
     if begun is not None and begun.get("fingerprint") == made.fingerprint:
         return "begun"
     if begun is not None:
-        raise StoreError(
-            f"{place.name}: another build has begun there ({_difference(begun, made)}); give what it was given, or "
-            f"remove {'its levels and ' + FOLDER if in_place else 'the store'} first"
+        difference = _difference(begun, made)
+        if difference == "" and anew:
+            return "begun"
+        or_else = (
+            "to make all blocks again, build with resume=False (--no-resume)"
+            if difference == ""
+            else (f"give what it was given, or remove {'its levels and ' + FOLDER if in_place else 'the store'} first")
         )
+        raise StoreError(f"{place.name}: another build has begun there ({difference or SOURCE_CHANGED}); {or_else}")
     if there is None or made.changed is not None or (in_place and len(there.paths) == 1):
         return "new"
     if in_place:
@@ -321,16 +355,14 @@ def _volume_at(place: Place) -> Volume | None:
 
 
 def _difference(begun: dict[str, Any], made: Plan) -> str:
-    """In what another plan of the same target differs."""
+    """Describe in what another plan of the same target differs; empty if in the source's files alone."""
 
     def told(described: dict[str, Any]) -> dict[str, Any]:
         return {**described, "view": None, **(described.get("view") or {}), "field": None}
 
     here, there = told(made.describe()), told(begun.get("plan", {}))
     differs = [key for key in here if there.get(key) != here[key] and key not in ("memory", "workers", "leaf")]
-    return ", ".join(f"{_said(key, there.get(key))} there, {_said(None, here[key])} here" for key in differs[:2]) or (
-        "of a source that has changed since"
-    )
+    return ", ".join(f"{_said(key, there.get(key))} there, {_said(None, here[key])} here" for key in differs[:2])
 
 
 def _said(key: str | None, value: Any) -> str:
@@ -363,6 +395,13 @@ def _as_before(volume: Volume | None, target: Any, given: dict[str, Any]) -> tup
     known = [total for total in totals if total is not None]
     if len(known) < len(totals) or any(b % a for x, y in itertools.pairwise(known) for a, b in zip(x, y, strict=True)):
         raise StoreError(f"{volume.place.name}: its levels are no whole multiples of each other; build it anew")
+    for number, (path, grid, total) in enumerate(zip(volume.paths, volume.grids, known, strict=True)):
+        shape = base.level(total).shape
+        if grid.shape != shape:
+            raise StoreError(
+                f"{volume.place.name}/{path}: level {number} has shape {grid.shape}, but its scale of {total} base "
+                f"voxels implies {shape}, so another tool has made it; build the levels anew to update a region"
+            )
     order = [base.axes.index(axis) for axis in volume.order]
     factor = [tuple(y[a] // x[a] for a in order) for x, y in itertools.pairwise(known)]
     method = notes.get("method")

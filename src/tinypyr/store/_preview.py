@@ -8,7 +8,6 @@ import numpy as np
 
 from .._files import write_whole
 from .._picture import PANEL, U8, colours, contrast, grey, plane, png, side_by_side
-from ..grid import UNPOOLED
 from ..pooling import Array
 from ._errors import StoreError
 from ._place import Place
@@ -53,7 +52,7 @@ def preview(store: str | os.PathLike[str], out: str | os.PathLike[str] | None = 
                 first = base.translation[axis] + base.scale[axis] * ((base.shape[axis] - side) // 2)
                 world = first + base.scale[axis] * ((np.arange(side * zoom) + 0.5) / zoom - 0.5)
             else:
-                world = np.array([middle[axis] if grid.axes[axis].lower() not in UNPOOLED else base.translation[axis]])
+                world = np.array([middle[axis] if axis in base.spatial else base.translation[axis]])
             nearest = np.rint((world - grid.translation[axis]) / grid.scale[axis]).astype(np.int64)
             index.append(np.clip(nearest, 0, n - 1))
         low = [int(along.min()) for along in index]

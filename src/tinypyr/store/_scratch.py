@@ -51,12 +51,19 @@ class Scratch:
         body = raw[size + 32 :]
         return body if hashlib.sha256(body).digest() == raw[size : size + 32] else None
 
+    def forget_blocks(self) -> None:
+        """Remove what blocks have left, so that all of them are made again."""
+        keys = self.place.keys()
+        for key in keys:
+            if key.startswith(_marker("")):
+                self.place.write(key, None)
+
     def clear(self) -> None:
         """All is done: nothing is left but who holds the claim."""
         self.place.remove_all_but(HOLDER, last=PLAN)
 
 
-def _marker(number: int) -> str:
+def _marker(number: int | str) -> str:
     return f"block-{number}"
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .. import _arrays
 from .._nifti import Nifti, is_nifti
 from ..grid import Grid, factors_between, reordered, replace_grid
+from ._chunks import holds_chunks
 from ._errors import UNREADABLE, StoreError, brief
 from ._place import Place, open_array
 from ._scratch import Scratch
@@ -72,6 +73,11 @@ class Source:
             return self.place.stamp()
         return _arrays.corners(self._array, self.grid.shape)
 
+    def refuse_missing(self) -> None:
+        """Raise StoreError if the array that is read is gone, so that its chunks are read as empty."""
+        if self.volume is not None:
+            _opened(self.volume, 0)
+
     def reordered(self, axes: tuple[str, ...]) -> Source:
         """The same store with its axes in another order."""
         at = [self.grid.axes.index(axis) for axis in axes]
@@ -127,7 +133,15 @@ def _with_offsets(volume: Volume) -> Volume:
 
 
 def level_array(volume: Volume, number: int) -> Any:
-    """A handle of one level, axes as in the volume's grid, first voxel at 0."""
+    """A handle of one level, axes as in the volume's grid, first voxel at 0.
+
+    Refused if TensorStore would not find the level's chunks.
+    """
+    holds_chunks(volume, number)
+    return _opened(volume, number)
+
+
+def _opened(volume: Volume, number: int) -> Any:
     format = FORMATS[volume.format]
     path = volume.paths[number]
     name = f"{volume.place.name}/{path}".rstrip("/")
@@ -205,6 +219,7 @@ class Mask:
             raise ValueError(f"mask: of shape {shape}, but the volume has shape {grid.shape}")
         self._source, self._axes = read, axes
         self.name, self.place, self.recipe, self.stamp = read.name, read.place, read.recipe, read.stamp
+        self.volume, self.refuse_missing = read.volume, read.refuse_missing
 
     def read(self, box: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
         """The part of a box."""
@@ -216,6 +231,6 @@ class Mask:
 
 def default_chunks(grid: Grid) -> tuple[int, ...]:
     """About 256 KiB of voxels: cubes along three axes, squares along two."""
-    spatial = [axis for axis, name in enumerate(grid.axes) if name.lower() not in ("c", "t")]
+    spatial = grid.spatial
     edge = {1: 1 << 18, 2: 512}.get(len(spatial), 64)
     return tuple(min(edge, max(1, n)) if axis in spatial else 1 for axis, n in enumerate(grid.shape))

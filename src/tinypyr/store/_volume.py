@@ -51,7 +51,7 @@ def array_per_folder(driver: str) -> Callable[[Place, str], dict[str, Any]]:
     """``open_spec`` of formats in which every level is an array in a folder of its own."""
 
     def open_spec(place: Place, path: str) -> dict[str, Any]:
-        return {"driver": driver, "kvstore": (place.child(path) if path else place).spec}
+        return {"driver": driver, "kvstore": place.child(path).spec}
 
     return open_spec
 

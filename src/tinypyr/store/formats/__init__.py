@@ -6,7 +6,8 @@ To add one: a module with these functions, and its line in FORMATS.
     detect(place)        whether a store of this format lies there
     read(place)          its Volume, levels that exist included
     at_level(...)        how a level is stored, where the base is stored so
-    axes_order(axes)     the order in which it stores axes of these names
+    axes_order(grid)     the order in which it stores the axes of a grid
+    chunk_pattern(...)   what the keys of a level's chunks look like, below the level
     open_spec(...)       for TensorStore, to open a level
     new_spec(...)        for TensorStore, to create a level; refuses what the format cannot hold
     describe(...)        write what readers need to find the levels and to place them

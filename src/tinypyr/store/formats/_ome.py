@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -14,16 +15,25 @@ from ...grid import Grid
 from ...pooling import MAX_LEVELS
 from .._errors import UNREADABLE, StoreError, brief
 from .._place import Place
-from .._volume import inside
-
-ORDER = "tczyx"
-KINDS = {"t": "time", "c": "channel"}
+from .._volume import Made, inside
 
 
-def axes_order(axes: tuple[str, ...]) -> tuple[str, ...]:
-    """Time, channel, then space with x last, as the format asks."""
-    known = all(axis in ORDER for axis in axes)
-    return tuple(sorted(axes, key=ORDER.index)) if known else axes
+def axes_order(grid: Grid) -> tuple[str, ...]:
+    """Time, then channels and other types, then space with x last, as the format asks."""
+    usual = all(grid.axes[axis].lower() in ("z", "y", "x") for axis in grid.spatial)
+
+    def rank(axis: int) -> tuple[int, int]:
+        if axis not in grid.spatial:
+            return (0 if grid.types[axis] == "time" else 1), 0
+        return 2, "zyx".index(grid.axes[axis].lower()) if usual else 0
+
+    return tuple(grid.axes[axis] for axis in sorted(range(grid.ndim), key=rank))
+
+
+def separated(separator: str, ndim: int, first: str = "") -> re.Pattern[str]:
+    """The pattern of chunk keys: numbers with separators between, and maybe something before them."""
+    numbers = [r"\d+"] * (ndim if ndim or first else 1)
+    return re.compile(re.escape(separator).join([first, *numbers] if first else numbers))
 
 
 def kind(ome: dict[str, Any]) -> Literal["image", "labels"] | None:
@@ -79,7 +89,10 @@ def parse(
     try:
         entry = multiscales[0]
         axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in entry["axes"]]
-        names, units = [str(axis["name"]) for axis in axes], [axis.get("unit") for axis in axes]
+        names, units = (
+            [(str(axis["name"]), axis.get("type") or None) for axis in axes],
+            [axis.get("unit") for axis in axes],
+        )
         if len(entry["datasets"]) > MAX_LEVELS:
             raise StoreError(f"{name}: lists {len(entry['datasets'])} levels; up to {MAX_LEVELS} can be read")
         overall = entry.get("coordinateTransformations", [])
@@ -105,18 +118,22 @@ def parse(
         raise StoreError(f"{name}: its multiscales metadata cannot be understood: {brief(error)}") from None
 
 
-def multiscales(
-    grids: list[Grid], paths: list[str], method: str, before: dict[str, Any] | None, notes: dict[str, Any]
-) -> dict[str, Any]:
-    """The entry that lists these levels; what else it held before is kept."""
-    entry = {
-        key: value for key, value in (before or {}).items() if key not in ("datasets", "coordinateTransformations")
-    }
-    if "axes" not in entry:
-        entry["axes"] = [
-            {"name": name, "type": KINDS.get(name, "space"), **({"unit": unit} if unit else {})}
-            for name, unit in zip(grids[0].axes, grids[0].units, strict=True)
-        ]
+def multiscales(made: Made, own: Any, notes: dict[str, Any], version: dict[str, str]) -> list[dict[str, Any]]:
+    """The list of multiscales, whose first entry is of these levels.
+
+    ``own`` is the list that the store itself has had so far, whose other entries are kept as they are. Of the first
+    entry (in a copy, of the source's) everything is kept but what places the levels; its axes are put in the order of
+    the arrays.
+    """
+    inherited = own or (made.attributes.get("ome") or made.attributes).get("multiscales")
+    before = inherited[0] if inherited else {}
+    grids, paths = made.grids, made.paths
+    entry = {key: value for key, value in before.items() if key not in ("datasets", "coordinateTransformations")}
+    listed = {axis["name"]: axis for axis in entry.get("axes", []) if isinstance(axis, dict)}
+    entry["axes"] = [
+        listed.get(name, {"name": name, "type": kind, **({"unit": unit} if unit else {})})
+        for name, kind, unit in zip(grids[0].axes, grids[0].types, grids[0].units, strict=True)
+    ]
     entry["datasets"] = [
         {
             "path": path,
@@ -127,6 +144,6 @@ def multiscales(
         }
         for grid, path in zip(grids, paths, strict=True)
     ]
-    entry["type"] = method
+    entry["type"] = made.method
     entry["metadata"] = {"description": "every level exact from the base", "made_by": "tinypyr.pyramid", **notes}
-    return entry
+    return [{**entry, **version}, *(own or [])[1:]]

@@ -7,12 +7,13 @@ BigDataViewer and Neuroglancer do (``downsamplingFactors``, ``resolution``).
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
-from ...grid import Grid, replace_grid
+from ...grid import Grid, implied_type, replace_grid, typed_axes
 from .._errors import UNREADABLE, StoreError, brief
 from .._place import Place
-from .._volume import Layout, Made, Volume, array_per_folder, as_the_base
+from .._volume import CODECS, Layout, Made, Volume, array_per_folder, as_the_base
 
 at_level = as_the_base
 DRIVER = "n5"
@@ -39,10 +40,16 @@ def _short(unit: str | None) -> str:
     return SHORT.get(unit or "", unit if unit in LONG else "") or ""
 
 
-def axes_order(axes: tuple[str, ...]) -> tuple[str, ...]:
+def axes_order(grid: Grid) -> tuple[str, ...]:
     """x first, time last."""
-    known = all(axis in "xyzct" for axis in axes)
-    return tuple(sorted(axes, key="xyzct".index)) if known else tuple(reversed(axes))
+    for name, kind in typed_axes(grid):
+        if kind != implied_type(name):
+            raise StoreError(
+                f"N5 records no types of axes, so {name!r} would be read as {implied_type(name)}, not {kind}; give a "
+                "grid that names it c or t, or choose another format"
+            )
+    known = all(axis in "xyzct" for axis in grid.axes)
+    return tuple(sorted(grid.axes, key="xyzct".index)) if known else tuple(reversed(grid.axes))
 
 
 def detect(place: Place) -> bool:
@@ -95,9 +102,16 @@ def _placed(root: dict[str, Any], meta: dict[str, Any], grid: Grid) -> Grid:
     return grid
 
 
+def chunk_pattern(place: Place, path: str) -> re.Pattern[str]:
+    """What the keys of a level's blocks look like."""
+    meta = place.child(path).json(ATTRIBUTES) or {}
+    return re.compile("/".join([r"\d+"] * len(meta["dimensions"])))
+
+
 def layout_of(meta: dict[str, Any]) -> Layout:
     """How an array is stored, from its attributes.json."""
-    return Layout(tuple(meta["blockSize"]), None, None, 0, meta)
+    codec = (meta.get("compression") or {}).get("type")
+    return Layout(tuple(meta["blockSize"]), None, codec if codec in CODECS else None, 0, meta)
 
 
 def new_spec(place: Place, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
@@ -150,11 +164,13 @@ def describe(place: Place, made: Made) -> None:
         meta["downsamplingFactors"] = factor
         meta["pixelResolution"] = {"dimensions": list(grid.scale), "unit": _short(grid.units[0]) or "pixel"}
         level.write_json(ATTRIBUTES, meta)
-    root = {"n5": "4.0.0", **made.attributes, **(place.json(ATTRIBUTES) or {})}
+    own = place.json(ATTRIBUTES) or {}
+    root = {"n5": "4.0.0", **made.attributes, **own}
     root["downsamplingFactors"] = root["scales"] = factors
     root["resolution"] = list(base.scale)
     root["units"] = [_short(unit) for unit in base.units]
     root["axes"] = list(base.axes)
     datasets = [{"path": path, "transform": transform} for path, transform in zip(made.paths, transforms, strict=True)]
-    root["multiscales"] = [{"name": "", "datasets": datasets, "type": made.method, "metadata": made.notes}]
+    entry = {"name": "", "datasets": datasets, "type": made.method, "metadata": made.notes}
+    root["multiscales"] = [entry, *own.get("multiscales", [])[1:]]
     place.write_json(ATTRIBUTES, root)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from ...grid import Grid
 from .._errors import StoreError
 from .._place import Place
-from .._volume import Layout, Made, Volume, array_per_folder, as_the_base
+from .._volume import CODECS, Layout, Made, Volume, array_per_folder, as_the_base
 from . import _ome
 
 axes_order = _ome.axes_order
@@ -48,6 +49,12 @@ def _array(place: Place, path: str) -> dict[str, Any]:
     return meta
 
 
+def chunk_pattern(place: Place, path: str) -> re.Pattern[str]:
+    """What the keys of a level's chunks look like."""
+    meta = _array(place, path)
+    return _ome.separated(meta.get("dimension_separator") or ".", len(meta["shape"]))
+
+
 def _dtype(meta: dict[str, Any], name: str) -> str:
     if not isinstance(meta["dtype"], str):
         raise StoreError(f"{name}: records of several fields cannot be pooled")
@@ -56,7 +63,9 @@ def _dtype(meta: dict[str, Any], name: str) -> str:
 
 def layout_of(meta: dict[str, Any]) -> Layout:
     """How an array is stored, from its .zarray."""
-    return Layout(tuple(meta["chunks"]), None, None, meta["fill_value"] or 0, meta)
+    compressor = meta.get("compressor")
+    codec = "raw" if compressor is None else compressor.get("id")
+    return Layout(tuple(meta["chunks"]), None, codec if codec in CODECS else None, meta["fill_value"] or 0, meta)
 
 
 def new_spec(place: Place, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
@@ -95,11 +104,10 @@ def create_group(place: Place) -> None:
 
 def describe(place: Place, made: Made) -> None:
     """Write the group's .zgroup and .zattrs."""
-    kept = {**made.attributes, **(place.json(".zattrs") or {})}
-    before = (kept.get("multiscales") or [None])[0]
+    own = place.json(".zattrs") or {}
+    kept = {**made.attributes, **own}
     notes = {**made.notes, "arrays": {path: _ome.digest(_array(place, path), STORED) for path in made.paths}}
-    entry = _ome.multiscales(made.grids, made.paths, made.method, before, notes)
-    kept["multiscales"] = [{**entry, "version": "0.4"}]
+    kept["multiscales"] = _ome.multiscales(made, own.get("multiscales"), notes, {"version": "0.4"})
     if made.kind == "labels":
         kept.setdefault("image-label", {"version": "0.4"})
     place.write_json(".zgroup", {"zarr_format": 2})

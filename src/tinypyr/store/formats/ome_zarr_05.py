@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from ...grid import Grid
 from .._errors import StoreError
 from .._place import Place
-from .._volume import Layout, Made, Volume, array_per_folder, as_the_base
+from .._volume import CODECS, Layout, Made, Volume, array_per_folder, as_the_base
 from . import _ome
 
 axes_order = _ome.axes_order
@@ -47,17 +48,28 @@ def _array(place: Place, path: str) -> dict[str, Any]:
     return meta
 
 
+def chunk_pattern(place: Place, path: str) -> re.Pattern[str]:
+    """What the keys of a level's chunks look like."""
+    meta = _array(place, path)
+    encoding = meta.get("chunk_key_encoding") or {}
+    v2 = encoding.get("name") == "v2"
+    separator = (encoding.get("configuration") or {}).get("separator") or ("." if v2 else "/")
+    return _ome.separated(separator, len(meta["shape"]), "" if v2 else "c")
+
+
 def _names(names: Any, ndim: int) -> Any:
     return names if isinstance(names, list) and all(names) and len(set(names)) == ndim else None
 
 
 def layout_of(meta: dict[str, Any]) -> Layout:
     """How an array is stored, from its zarr.json."""
-    outer = tuple(meta["chunk_grid"]["configuration"]["chunk_shape"])
-    for codec in meta["codecs"]:
+    outer, shards, codecs = tuple(meta["chunk_grid"]["configuration"]["chunk_shape"]), None, meta["codecs"]
+    for codec in codecs:
         if codec["name"] == "sharding_indexed":
-            return Layout(tuple(codec["configuration"]["chunk_shape"]), outer, None, meta["fill_value"], meta)
-    return Layout(outer, None, None, meta["fill_value"], meta)
+            inner, shards = tuple(codec["configuration"]["chunk_shape"]), outer
+            codecs = codec["configuration"]["codecs"]
+    names = [codec["name"] for codec in codecs if codec["name"] in CODECS]
+    return Layout(inner if shards else outer, shards, names[0] if names else "raw", meta["fill_value"], meta)
 
 
 def new_spec(place: Place, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
@@ -109,12 +121,12 @@ def create_group(place: Place) -> None:
 def describe(place: Place, made: Made) -> None:
     """Write the group's zarr.json."""
     root = place.json("zarr.json") or {"zarr_format": 3, "node_type": "group", "attributes": {}}
-    kept = {**made.attributes, **root.get("attributes", {})}
+    own = root.get("attributes", {})
+    kept = {**made.attributes, **own}
     ome = dict(kept.get("ome", {}))
-    before = (ome.get("multiscales") or [None])[0]
     ome["version"] = "0.5"
     notes = {**made.notes, "arrays": {path: _ome.digest(_array(place, path), STORED) for path in made.paths}}
-    ome["multiscales"] = [_ome.multiscales(made.grids, made.paths, made.method, before, notes)]
+    ome["multiscales"] = _ome.multiscales(made, own.get("ome", {}).get("multiscales"), notes, {})
     if made.kind == "labels":
         ome.setdefault("image-label", {"version": "0.5"})
     root["attributes"] = {**kept, "ome": ome}

@@ -7,6 +7,7 @@ axes are x, y, z and channel.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -25,9 +26,9 @@ NANOMETERS = {
 }  # fmt: skip
 
 
-def axes_order(axes: tuple[str, ...]) -> tuple[str, ...]:
+def axes_order(grid: Grid) -> tuple[str, ...]:
     """x, y, z, channel, whichever there are."""
-    strangers = [axis for axis in axes if axis not in AXES]
+    strangers = [axis for axis in grid.axes if axis not in AXES]
     if strangers:
         raise StoreError(f"precomputed has the axes x, y, z and c, not {', '.join(strangers)}; choose another format")
     return AXES
@@ -103,6 +104,11 @@ def _bits(chunks: list[int], extents: list[int], most: int = 64) -> list[int]:
             if 1 << bit < -(-extents[axis] // chunks[axis]) and sum(found) < most:
                 found[axis] += 1
     return found
+
+
+def chunk_pattern(place: Place, path: str) -> re.Pattern[str]:
+    """What the keys of a level's chunks or shards look like."""
+    return re.compile(r"-?\d+--?\d+(_-?\d+--?\d+){2}|[0-9a-f]+\.(shard|index|data)")
 
 
 def open_spec(place: Place, path: str) -> dict[str, Any]:
