@@ -63,7 +63,7 @@ def write_ome(where: Path, array: Array, axes: list[Any], version: str = "0.4", 
     Options: ``scale``; ``chunks``; ``path`` of the array; ``entries``, further entries of multiscales; ``separator``.
     """
     path: str = options.get("path", "0")
-    chunks: Sequence[int] = options.get("chunks", array.shape)
+    chunks: Sequence[int] = options.get("chunks") or array.shape
     listed = [{"name": a[0], "type": a[1]} if isinstance(a, tuple) else {"name": a, "type": "space"} for a in axes]
     scale = {"type": "scale", "scale": list(options.get("scale", [1.0] * array.ndim))}
     entry: dict[str, Any] = {"name": "image", "axes": listed}
