@@ -5,5 +5,5 @@ cd "$(dirname "$0")/.."
 
 ruff check .
 ruff format --check .
-clang-format --dry-run --Werror cpp/tinypyr/*.hpp cpp/tinypyr/*.cpp cpp/tinypyr/*.inl tests/cpp/*.cpp
+git ls-files 'cpp/*.hpp' 'cpp/*.cpp' 'cpp/*.inl' 'tests/cpp/*' | xargs clang-format --dry-run --Werror
 mypy

@@ -5,18 +5,18 @@
 #include <cstring>
 #include <limits>
 
-#include "choose.hpp"
-#include "distinct.hpp"
-#include "fold.hpp"
-#include "isa.hpp"
-#include "kernels.hpp"
-#include "labels.hpp"
-#include "long_folds.hpp"
-#include "parallel.hpp"
+#include "core/distinct.hpp"
+#include "core/threads.hpp"
+#include "isa/regions.hpp"
+#include "kernels/table.hpp"
+#include "mode/mode_driver.hpp"
+#include "reduce/reduction.hpp"
+#include "reduce/streaming_reduction.hpp"
+#include "select/selection.hpp"
 #include "tinypyr.hpp"
 
 #if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "the pair reads of kernels.inl and the ignored value's bits assume a little-endian machine"
+#error "the pair reads of kernels/kernels.inl and the ignored value's bits assume a little-endian machine"
 #endif
 
 namespace tinypyr {
@@ -25,20 +25,20 @@ namespace tinypyr {
 
 TINYPYR_BASE_REGION
 namespace base {
-#include "kernels.inl"
+#include "kernels/kernels.inl"
 }  // namespace base
 TINYPYR_BASE_REGION_END
 
 #if TINYPYR_X86
 TINYPYR_REGION(TINYPYR_AVX2)
 namespace avx2 {
-#include "kernels.inl"
+#include "kernels/kernels.inl"
 }  // namespace avx2
 TINYPYR_REGION_END
 
 TINYPYR_REGION(TINYPYR_AVX512)
 namespace avx512 {
-#include "kernels.inl"
+#include "kernels/kernels.inl"
 }  // namespace avx512
 TINYPYR_REGION_END
 

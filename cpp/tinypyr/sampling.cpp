@@ -2,8 +2,8 @@
 
 #include <cstring>
 
-#include "combine.hpp"
-#include "isa.hpp"
+#include "isa/regions.hpp"
+#include "sample/combiner.hpp"
 #include "tinypyr.hpp"
 
 namespace tinypyr {
@@ -15,10 +15,10 @@ static constexpr bool rounds = true;
 #else
 static constexpr bool rounds = false;
 #endif
-#include "basics.inl"
-#include "samples.inl"
+#include "kernels/basics.inl"
+#include "kernels/samples.inl"
 // (after it)
-#include "combine.inl"
+#include "kernels/combine.inl"
 }  // namespace base
 TINYPYR_BASE_REGION_END
 
@@ -26,20 +26,20 @@ TINYPYR_BASE_REGION_END
 TINYPYR_REGION(TINYPYR_AVX2)
 namespace avx2 {
 static constexpr bool rounds = true;
-#include "basics.inl"
-#include "samples.inl"
+#include "kernels/basics.inl"
+#include "kernels/samples.inl"
 // (after it)
-#include "combine.inl"
+#include "kernels/combine.inl"
 }  // namespace avx2
 TINYPYR_REGION_END
 
 TINYPYR_REGION(TINYPYR_AVX512)
 namespace avx512 {
 static constexpr bool rounds = true;
-#include "basics.inl"
-#include "samples.inl"
+#include "kernels/basics.inl"
+#include "kernels/samples.inl"
 // (after it)
-#include "combine.inl"
+#include "kernels/combine.inl"
 }  // namespace avx512
 TINYPYR_REGION_END
 #endif

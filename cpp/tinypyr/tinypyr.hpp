@@ -20,7 +20,7 @@
 
 #include <cstdint>
 
-#include "view.hpp"
+#include "core/view.hpp"
 
 namespace tinypyr {
 
@@ -62,7 +62,7 @@ int sum_lanes(Dtype dtype, bool has_ignore) noexcept;
 // met: how many there are, room + 1 if they are more than room, or -1 if there is no memory.
 std::int64_t distinct(const void* voxels, std::int64_t n, int width, std::uint64_t* found, std::int64_t room) noexcept;
 
-// What lies beyond an array, named as in scipy.ndimage (sampler.hpp). Border: voxels reach half their length beyond their
+// What lies beyond an array, named as in scipy.ndimage (sample/sampler.hpp). Border: voxels reach half their length beyond their
 // centres, and from there on it is as with constant.
 enum class Extend : std::uint8_t { constant, grid_constant, nearest, mirror, reflect, wrap, grid_wrap, border };
 

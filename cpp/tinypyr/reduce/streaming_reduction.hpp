@@ -1,7 +1,7 @@
 // mean, min and max of footprints that are too long for rows of carries: of millions of voxels along one axis that cannot be
 // read as they lie, or that another axis is pooled before.
 //
-// Levels whose rows are short enough are made as ever (fold.hpp), a piece at a time, and leave their carries. Those of the
+// Levels whose rows are short enough are made as ever (reduce/reduction.hpp), a piece at a time, and leave their carries. Those of the
 // levels above are summed one by one, in the order that is part of the contract: within a footprint the caller's axis 0
 // first, then axis 1, ..., and every sum goes on from piece to piece where it stopped.
 #pragma once
@@ -9,8 +9,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "fold.hpp"
-#include "problem.hpp"
+#include "../core/problem.hpp"
+#include "reduction.hpp"
 
 namespace tinypyr {
 

@@ -1,12 +1,12 @@
 // Rows of small footprints: what is pooled by no more than two along any axis goes from the input to a row of voxels or
-// carries in one step, each footprint in registers (footprints.inl).
+// carries in one step, each footprint in registers (kernels/footprints.inl).
 //
 // The rows that a row of output needs are read side by side, which hardware prefetchers follow badly: what is soon to be
 // read is asked for before. Asked for a little at a time, and in order of memory whatever the order of reading, it comes
 // twice as fast as side by side or a row in one go.
 #pragma once
 
-#include "problem.hpp"
+#include "../core/problem.hpp"
 
 namespace tinypyr {
 
@@ -106,7 +106,7 @@ class Halves {
 
   // `count` alike rows from these coordinates (axes 1, 2, ... of the first level) on into voxels, `out_step` of them apart;
   // `ahead` bytes further on in the input comes what will be read soon. carry: null, or where a fold's lanes go as well, as
-  // far apart, `plane` between those of one carry; the voxels then are keys, as lanes are made from (codec.hpp).
+  // far apart, `plane` between those of one carry; the voxels then are keys, as lanes are made from (core/codec.hpp).
   // votes: as in run, `vote_step` apart.
   void make(const i64* at, i64 count, i64 ahead, char* out, i64 out_step, char* carry = nullptr, i64 plane = 0,
             char* votes = nullptr, i64 vote_step = 0) {

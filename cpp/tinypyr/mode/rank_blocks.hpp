@@ -1,6 +1,6 @@
 // Modes, a block at a time: all levels of a block of some hundred voxels in one go.
 //
-// A block is made of cells: voxels of the first level where that has been pooled already (halves.hpp), else voxels of the
+// A block is made of cells: voxels of the first level where that has been pooled already (reduce/small_footprints.hpp), else voxels of the
 // base. Most cells hold one label; the others' voxels are looked at one by one. Labels get ranks in the order in which
 // they are met. The votes of four ranks lie side by side in one number, so the votes in a footprint are the sum of such
 // numbers, and the most votes win. For summing, cells are put in an order in which what is added at any level are a few
@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "problem.hpp"
+#include "../core/problem.hpp"
 
 namespace tinypyr {
 

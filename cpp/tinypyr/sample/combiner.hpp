@@ -6,7 +6,7 @@
 
 namespace tinypyr {
 
-// What the combiner knows of its loops: the table that each instruction set fills (combine.inl).
+// What the combiner knows of its loops: the table that each instruction set fills (kernels/combine.inl).
 struct CombineKernels {
   void (*load[dtype_count])(const char* from, i64 from_stride, i64 n, double* to);
   // value[i] becomes what the operation makes of voxel[i] and the field's value[i]; keep has loops of its own.

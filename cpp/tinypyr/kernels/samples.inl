@@ -1,6 +1,6 @@
 // The loops of the sampler, in plain C++ that compilers vectorise. Included once per instruction set, inside its namespace
 // and inside a region compiled for it (see sampling.cpp, which also says whether it `rounds` in one instruction: macros do not
-// know what a region is compiled for); the same rules as in kernels.inl.
+// know what a region is compiled for); the same rules as in kernels/kernels.inl.
 
 // Numbers below 2^51: added, the sum's low bits are the number rounded to an integer.
 static constexpr double rounder = 6755399441055744.0;  // 1.5 * 2^52

@@ -3,7 +3,7 @@
 // M. Unser, A. Aldroubi, M. Eden: B-spline signal processing. IEEE Trans. Signal Process. 41 (1993).
 #pragma once
 
-#include "dtypes.hpp"
+#include "../core/dtypes.hpp"
 
 namespace tinypyr {
 

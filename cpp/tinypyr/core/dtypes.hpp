@@ -1,7 +1,7 @@
 // One row per dtype: its name (numpy's), the unsigned type of its width, and its kind.
 //
 // Kernels never see a dtype. Methods that compare voxels work on keys: unsigned integers of the same width, ordered as
-// the values are (see codec.hpp). Means of integers add keys too, because a sign bit flipped on the way in and again on
+// the values are (see core/codec.hpp). Means of integers add keys too, because a sign bit flipped on the way in and again on
 // the way out moves a mean by nothing. So four integer widths and two float types serve every row here.
 #pragma once
 

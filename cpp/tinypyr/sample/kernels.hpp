@@ -1,10 +1,10 @@
-// What the sampler knows of its loops: the table that each instruction set fills (samples.inl).
+// What the sampler knows of its loops: the table that each instruction set fills (kernels/samples.inl).
 //
 // Voxels are made a strip at a time: coordinates, then which neighbours and how far from them (locate), then values. A
-// voxel all of whose neighbours are at hand is plain, and has loops; the others are made one by one (sampler.hpp).
+// voxel all of whose neighbours are at hand is plain, and has loops; the others are made one by one (sample/sampler.hpp).
 #pragma once
 
-#include "kernels.hpp"
+#include "../kernels/table.hpp"
 #include "splines.hpp"
 
 namespace tinypyr {

@@ -1,4 +1,4 @@
-// Labels of one block: ranks and votes (see blocks.hpp). Included once per instruction set, inside its namespace.
+// Labels of one block: ranks and votes (see mode/rank_blocks.hpp). Included once per instruction set, inside its namespace.
 
 // Every loop is over a known number at a time, so that no voxel is left to a loop of single ones.
 constexpr i64 stretch = 32;

@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "kernels.hpp"
+#include "../kernels/table.hpp"
 #include "problem.hpp"
 
 namespace tinypyr {

@@ -10,8 +10,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "problem.hpp"
-#include "tinypyr.hpp"
+#include "../core/problem.hpp"
+#include "../tinypyr.hpp"
 
 namespace tinypyr {
 

@@ -1,5 +1,5 @@
 // Footprints of 1, 2, 4 or 8 voxels, pooled in registers: one read of the input, one write of the output, nothing
-// between. Included once per instruction set, inside its namespace (see kernels.inl).
+// between. Included once per instruction set, inside its namespace (see kernels/kernels.inl).
 //
 // Voxel p of a footprint, p counting in raster order with the caller's axis 0 fastest, lies in one of `rows` rows. With
 // pair >= 0, two neighbours of every row belong to the footprint: they differ in bit `pair` of p.

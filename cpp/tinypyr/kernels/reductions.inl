@@ -9,7 +9,7 @@
 //   few     the voxel made of the carry of a whole footprint of 1, 2, 4 or 8 voxels
 //
 //   ordered   the order of voxels matters to the answer
-//   has_few   small footprints have loops of their own (footprints.inl)
+//   has_few   small footprints have loops of their own (kernels/footprints.inl)
 //
 // Choices (mode, median, first) see all voxels of a footprint at once, in raster order with axis 0 fastest: few<count>
 // those of one footprint (where has_few), choose those of a row, planes[p][i] being the p-th voxel of the i-th footprint.
@@ -198,7 +198,7 @@ struct SparseMean {
   }
 };
 
-// 64-bit voxels: sums of their low and high halves, which fit 64 bits for every footprint (view.hpp, max_footprint).
+// 64-bit voxels: sums of their low and high halves, which fit 64 bits for every footprint (core/view.hpp, max_footprint).
 template <bool sparse>
 struct WideMean {
   using Voxel = u64;
@@ -485,7 +485,7 @@ struct Median {
   }
 };
 
-// stride with ignore: the first voxel that is not left out, as it is. how.ignore is in canonical form (codec.hpp).
+// stride with ignore: the first voxel that is not left out, as it is. how.ignore is in canonical form (core/codec.hpp).
 template <class U, bool floats>
 struct First {
   static constexpr bool ordered = true, has_few = false;

@@ -1,4 +1,4 @@
-// The loops of the combiner; included once per instruction set, after samples.inl (see there).
+// The loops of the combiner; included once per instruction set, after kernels/samples.inl (see there).
 
 template <class T>
 static void load(const char* from, i64 from_stride, i64 n, double* to) {

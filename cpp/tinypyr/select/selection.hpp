@@ -7,9 +7,9 @@
 
 #include <algorithm>
 
-#include "halves.hpp"
-#include "problem.hpp"
-#include "sweeps.hpp"
+#include "../core/problem.hpp"
+#include "../reduce/small_footprints.hpp"
+#include "radix_select.hpp"
 
 namespace tinypyr {
 

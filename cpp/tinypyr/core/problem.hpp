@@ -11,8 +11,8 @@
 #include <memory>
 #include <new>
 
-#include "kernels.hpp"
-#include "tinypyr.hpp"
+#include "../kernels/table.hpp"
+#include "../tinypyr.hpp"
 
 namespace tinypyr {
 

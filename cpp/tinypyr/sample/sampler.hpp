@@ -9,8 +9,8 @@
 
 #include <cmath>
 
-#include "problem.hpp"
-#include "samples.hpp"
+#include "../core/problem.hpp"
+#include "kernels.hpp"
 
 namespace tinypyr {
 

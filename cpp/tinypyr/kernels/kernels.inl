@@ -274,8 +274,8 @@ static void decode(void* start, i64 n, const Codec& codec) {
     for (i64 i = 0; i < n; ++i) row[i] = swap_bytes(row[i]);
 }
 
-#include "bounds.inl"
-#include "votes.inl"
+#include "ranks.inl"
+#include "vote_bounds.inl"
 
 // --- what leaves --------------------------------------------------------------------------------------------------
 
@@ -309,7 +309,7 @@ static constexpr FoldRow means[] = {
     {8, true, max_footprint, {fold_of<FloatMean<double, false>>(), fold_of<FloatMean<double, true>>()}},
 };
 
-// Keys know what is ignored by their order (codec.hpp); floats do not.
+// Keys know what is ignored by their order (core/codec.hpp); floats do not.
 template <bool largest>
 constexpr FoldRow extremes[] = {
     {1, false, max_footprint, {fold_of<Extreme<u8, largest>>(), fold_of<Extreme<u8, largest>>()}},

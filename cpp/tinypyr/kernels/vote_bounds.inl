@@ -1,4 +1,4 @@
-// Modes of levels above the first from bounds of the level below (see bounds.hpp). Included once per instruction set, inside
+// Modes of levels above the first from bounds of the level below (see mode/vote_bounds.hpp). Included once per instruction set, inside
 // its namespace.
 
 template <class U, int rows, bool pairs>

@@ -5,18 +5,18 @@
 // base, ties included. A list of more than 1,024 labels keeps the 1,024 with the most votes on its way up, and
 // remembers how many votes any one label may have lost; a winner that this could have changed is counted as not proven.
 //
-// Levels of halves up to footprints of 4,096 voxels need no lists: nearly all modes are proven by bounds (bounds.hpp). Of
-// others, the levels of small footprints are made a block at a time (blocks.hpp), which leaves one list per block; lists
+// Levels of halves up to footprints of 4,096 voxels need no lists: nearly all modes are proven by bounds (mode/vote_bounds.hpp). Of
+// others, the levels of small footprints are made a block at a time (mode/rank_blocks.hpp), which leaves one list per block; lists
 // start from single voxels only where a block holds many labels.
 #pragma once
 
 #include <algorithm>
 
-#include "blocks.hpp"
-#include "bounds.hpp"
-#include "choose.hpp"
-#include "halves.hpp"
-#include "problem.hpp"
+#include "../core/problem.hpp"
+#include "../reduce/small_footprints.hpp"
+#include "../select/selection.hpp"
+#include "rank_blocks.hpp"
+#include "vote_bounds.hpp"
 
 namespace tinypyr {
 

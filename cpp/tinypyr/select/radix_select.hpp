@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "problem.hpp"
+#include "../core/problem.hpp"
 
 namespace tinypyr {
 

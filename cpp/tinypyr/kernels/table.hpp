@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "codec.hpp"
-#include "view.hpp"
+#include "../core/codec.hpp"
+#include "../core/view.hpp"
 
 namespace tinypyr {
 
@@ -104,7 +104,7 @@ struct Choice {
 constexpr i64 max_small_footprint = 8;
 constexpr i64 beside(int label_width) { return 64 / label_width; }
 
-// A row of footprints of 1, 2, 4 or 8 voxels (footprints.inl), into voxels (out) and, where carry is not null, into lanes
+// A row of footprints of 1, 2, 4 or 8 voxels (kernels/footprints.inl), into voxels (out) and, where carry is not null, into lanes
 // of a fold, which lie `plane` elements apart.
 struct Footprints {
   const void* const* rows;
@@ -132,7 +132,7 @@ struct Shapes {
   }
 };
 
-// A row of modes, from the rows of the level below that it is made of (bounds.inl): 2, 4 or 8 rows of single voxels, or 1,
+// A row of modes, from the rows of the level below that it is made of (kernels/vote_bounds.inl): 2, 4 or 8 rows of single voxels, or 1,
 // 2 or 4 of pairs of neighbours. Of each voxel its label, how many votes that has at the least and at the most, and how many
 // any other label has at the most.
 struct Bounds {

@@ -8,8 +8,8 @@
 
 #include <cstdlib>
 
-#include "halves.hpp"
-#include "problem.hpp"
+#include "../core/problem.hpp"
+#include "small_footprints.hpp"
 
 namespace tinypyr {
 
@@ -28,7 +28,7 @@ class FoldDriver {
         ignore_(ignore),
         halves_(small.small, !any_order, ignore, half_even, small.lane_bytes) {}
 
-  // fits: false where nothing is made, because even the shortest rows take too much memory (long_folds.hpp).
+  // fits: false where nothing is made, because even the shortest rows take too much memory (reduce/streaming_reduction.hpp).
   Status run(const Problem& whole, bool* fits) {
     *fits = true;
     halved_ = halves_.fits(whole);
