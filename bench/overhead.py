@@ -136,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "versions": versions,
         "quick": arguments.quick,
         "pinned": pinned,
-        "instruction_sets": tinypyr.isas(),
+        "instruction_sets": tinypyr.instruction_sets(),
         "measured": measured,
     }
     lines = [

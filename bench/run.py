@@ -165,7 +165,7 @@ def _has_narrower() -> bool:
     """Whether what is measured is not AVX2, which could be measured beside it."""
     import tinypyr
 
-    return not os.environ.get("TINYPYR_ISA") and "avx2" in tinypyr.isas()[1:]
+    return not os.environ.get("TINYPYR_ISA") and "avx2" in tinypyr.instruction_sets()[1:]
 
 
 def _on_avx2(call: Callable[[], Any]) -> Any:
@@ -296,14 +296,14 @@ def measure(row: Row, arrays: Sequence[Array], copy: Array, arguments: argparse.
     return result
 
 
-def _settings(arguments: argparse.Namespace, isas: list[str], pinned: str) -> dict[str, Any]:
+def _settings(arguments: argparse.Namespace, instruction_sets: list[str], pinned: str) -> dict[str, Any]:
     return {
         "quick": arguments.quick,
         "rounds": arguments.rounds,
         "arrays": arguments.arrays,
         "peer_cap_s": arguments.peer_cap,
         "pinned": pinned,
-        "isa": os.environ.get("TINYPYR_ISA") or (isas[0] if isas else "numpy"),
+        "isa": os.environ.get("TINYPYR_ISA") or (instruction_sets[0] if instruction_sets else "numpy"),
     }
 
 
@@ -363,8 +363,8 @@ def campaign(arguments: argparse.Namespace) -> dict[str, Any]:
         "format": 1,
         "machine": timing.machine(),
         "versions": versions,
-        "instruction_sets": tinypyr.isas(),
-        "settings": _settings(arguments, tinypyr.isas(), pinned),
+        "instruction_sets": tinypyr.instruction_sets(),
+        "settings": _settings(arguments, tinypyr.instruction_sets(), pinned),
         "data": data.sources,
         "summary": {
             "rows": len(results),

@@ -21,7 +21,7 @@ import numpy as np
 import report
 import timing
 from tinypyr import Grid, store
-from tinypyr._sizes import size_text
+from tinypyr._util.sizes import size_text
 
 EDGES = {"1 TB": 10_000, "1 PB": 100_000, "1 EB": 1_000_000}
 ENGINES = ("threads", "processes", "dask")

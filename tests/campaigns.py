@@ -33,8 +33,8 @@ import numpy as np
 
 from stores import FORMATS, files
 from tinypyr import Grid, store
-from tinypyr.store._place import Place
-from tinypyr.store._source import level_array, open_volume, voxels_of
+from tinypyr.store.location import Location
+from tinypyr.store.source import level_array, open_volume, voxels_of
 
 #: System calls by what they do to files.
 FAMILIES = {
@@ -331,7 +331,7 @@ def mutate(folder: Path, rounds: int, seed: int) -> dict[str, int]:
 
 def _read_all(where: Path) -> list[np.ndarray[Any, Any]]:
     """All voxels of all levels."""
-    volume = open_volume(Place.at(where))
+    volume = open_volume(Location.at(where))
     levels = []
     for number in range(len(volume.paths)):
         array = level_array(volume, number)
@@ -403,7 +403,7 @@ def metadata(folder: Path, seconds: float, seed: int) -> dict[str, int]:
                 store.load(path)
             else:
                 store.plan(where, out, levels=1, factor=2)
-                list(open_volume(Place.at(where)).grids)
+                list(open_volume(Location.at(where)).grids)
                 store.check(where, sample=0.2, memory="2MiB")
             found["accepted"] += 1
         except (store.StoreError, ValueError) as error:

@@ -17,7 +17,7 @@ hypothesis.settings.register_profile("ci", max_examples=300, derandomize=True, d
 hypothesis.settings.register_profile("full", max_examples=10_000, deadline=None, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
-if not tinypyr.isas():
+if not tinypyr.instruction_sets():
     # Without the extension the first call warns, and warnings are errors here. Let the rest of the suite run on the
     # reference; test_isa.py fails on the missing extension and test_fallback.py checks the warning.
     with warnings.catch_warnings():
@@ -39,7 +39,7 @@ def instruction_set_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("TINYPYR_ISA", raising=False)
 
 
-@pytest.fixture(params=tinypyr.isas() or ["reference"])
+@pytest.fixture(params=tinypyr.instruction_sets() or ["reference"])
 def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Runs the test once per instruction set, forced through the environment."""
     if request.param != "reference":

@@ -112,7 +112,7 @@ cd "$work/tree"
 export PYTHONPATH=$work/package
 python_nehalem=(qemu-x86_64-static -cpu Nehalem "$python" -P)
 check "Nehalem, Python" "${python_nehalem[@]}" -c \
-  'import numpy, tinypyr; assert tinypyr.isas() == ["scalar"], tinypyr.isas(); print("numpy", numpy.__version__)'
+  'import numpy, tinypyr; assert tinypyr.instruction_sets() == ["scalar"], tinypyr.instruction_sets(); print("numpy", numpy.__version__)'
 # In one process: those that pytest-xdist starts would run on the real processor. The test left out asks the kernel,
 # which tells of the real processor too.
 check "Nehalem, Python suite" "${python_nehalem[@]}" -m pytest -q -p no:cacheprovider \

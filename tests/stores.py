@@ -13,8 +13,8 @@ import tensorstore as ts
 
 import tinypyr
 from tinypyr import store
-from tinypyr.store._place import Place
-from tinypyr.store._source import level_array, open_volume
+from tinypyr.store.location import Location
+from tinypyr.store.source import level_array, open_volume
 
 Array = np.ndarray[Any, Any]
 Files = dict[str, bytes | None]
@@ -37,7 +37,7 @@ def files(where: Path) -> Files:
 
 def read(where: Path, axes: str) -> list[Array]:
     """All levels of a store, axes in this order, those that are not named at 0."""
-    volume = open_volume(Place.at(where))
+    volume = open_volume(Location.at(where))
     levels = []
     for number, grid in enumerate(volume.grids):
         voxels = level_array(volume, number).read().result()

@@ -139,10 +139,10 @@ def each_isa() -> Iterator[str]:
     """Forces one instruction set after the other; for loops in which a fixture or a parameter is of no use."""
     before = os.environ.get("TINYPYR_ISA")
     try:
-        for isa in tinypyr.isas():
+        for isa in tinypyr.instruction_sets():
             os.environ["TINYPYR_ISA"] = isa
             yield isa
-        if not tinypyr.isas():
+        if not tinypyr.instruction_sets():
             yield "reference"
     finally:
         os.environ.pop("TINYPYR_ISA", None)

@@ -18,7 +18,9 @@ import pytest
 from numpy.typing import NDArray
 
 import tinypyr
-from tinypyr import _demo, _files, _picture
+from tinypyr._util import files as _files
+from tinypyr._util import picture as _picture
+from tinypyr.cli import _demo_data as _demo
 
 #: CRC-32 of the two volumes of shape (50, 40, 3)
 RECIPE = (2275173043, 2959096065)

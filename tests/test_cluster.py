@@ -21,9 +21,9 @@ pytest.importorskip("tensorstore", reason="stores need TensorStore")
 from stores import small_labels
 from tinypyr import Grid, cli, store
 from tinypyr.compat import bioimage_py as compat
-from tinypyr.store._claim import Claim
-from tinypyr.store._place import Place
-from tinypyr.store._source import level_array, open_volume
+from tinypyr.store.location import Location
+from tinypyr.store.ownership import Ownership
+from tinypyr.store.source import level_array, open_volume
 
 # --- Slurm ---
 
@@ -133,7 +133,7 @@ def test_a_part_that_fails_keeps_the_end_away(slurm: Path, tmp_path: Path) -> No
     command = ["slurm", str(saved), "--parts", "2", "--line", '[ "$SLURM_ARRAY_TASK_ID" != 2 ] || exit 3']
     assert cli.main(command) == 0
     wait_for_jobs()
-    assert len(open_volume(Place.at(base)).paths) == 1, "not finalized"
+    assert len(open_volume(Location.at(base)).paths) == 1, "not finalized"
     assert cli.main(["run", str(saved), "--part", "2/2"]) == 0
     assert cli.main(["finalize", str(saved)]) == 0
     assert not store.check(base)
@@ -220,10 +220,10 @@ def test_processes_write_one_sharded_array_to_s3(bucket: str, tmp_path: Path) ->
     ]
     assert [part.wait() for part in parts] == [0, 0, 0, 0]
     store.finalize(store.load(saved))
-    made = open_volume(Place.at(where))
+    made = open_volume(Location.at(where))
     np.testing.assert_array_equal(level_array(made, 0).read().result(), small_labels())
     assert not store.check(where)
-    left = Place.at(where).keys()
+    left = Location.at(where).keys()
     assert not [key for key in left if "tinypyr" in key]
     again = store.build(f"{bucket}/base", where, factor=2, levels=2, method="mode", block=1)
     assert str(again).startswith("made before")
@@ -233,7 +233,7 @@ def test_a_bucket_that_is_not_there_is_an_error(bucket: str) -> None:
     """Conditional writes to it do nothing, and say nothing."""
     with pytest.raises(store.StoreError, match=r"s3://nobucket/t.*NoSuchBucket"):
         store.build(small_labels(), "s3://nobucket/t", levels=0, method="mode", progress=False)
-    with pytest.raises(store.StoreError, match="NoSuchBucket"), Claim(Place.at("s3://nobucket/t/.tinypyr")):
+    with pytest.raises(store.StoreError, match="NoSuchBucket"), Ownership(Location.at("s3://nobucket/t/.tinypyr")):
         pass
 
 

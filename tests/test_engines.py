@@ -20,8 +20,8 @@ pytest.importorskip("tensorstore", reason="stores need TensorStore")
 
 from stores import Files, files, small_labels
 from tinypyr import Grid, cli, store
-from tinypyr.store import _blocks, _claim
-from tinypyr.store._place import Place
+from tinypyr.store import blocks, ownership
+from tinypyr.store.location import Location
 
 ARGUMENTS: dict[str, Any] = {"factor": 2, "levels": 4, "method": "mode", "workers": 2, "memory": "64MiB", "block": 1}
 
@@ -206,7 +206,7 @@ def test_saved_plans_that_no_longer_hold(base: Path, tmp_path: Path, capsys: pyt
         with pytest.raises(store.StoreError, match="plan"):
             store.load(saved)
     saved.write_text(text)
-    array = store._source.level_array(store._source.open_volume(Place.at(base)), 0)
+    array = store.source.level_array(store.source.open_volume(Location.at(base)), 0)
     part = array[:8, :8, :8].read().result()
     spec = array.spec()
     import tensorstore
@@ -222,20 +222,20 @@ def test_saved_plans_that_no_longer_hold(base: Path, tmp_path: Path, capsys: pyt
 
 
 def test_blocks_that_fail_do_not_stop_the_others(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = _blocks.run_block
+    real = blocks.run_block
 
     def fails(plan: store.Plan, number: int, levels: Any) -> int:
         if number in (2, 7):
             raise MemoryError(f"no room for block {number}")
         return real(plan, number, levels)
 
-    monkeypatch.setattr("tinypyr.store._engines.run_block", fails)
+    monkeypatch.setattr("tinypyr.store.engines.run_block", fails)
     with pytest.raises(store.BuildError) as caught:
         store.build(base, tmp_path / "t", **ARGUMENTS)
     report = caught.value.report
     assert report.failed == {2: "no room for block 2", 7: "no room for block 7"}
     assert report.blocks_done == report.plan.blocks - 2
-    monkeypatch.setattr("tinypyr.store._engines.run_block", real)
+    monkeypatch.setattr("tinypyr.store.engines.run_block", real)
     assert store.run(report.plan, blocks=[7]).blocks_done == 1
     with pytest.raises(store.StoreError, match="block 2 is not done"):
         store.finalize(report.plan)
@@ -256,8 +256,8 @@ def another() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_one_builder_at_a_time(base: Path, tmp_path: Path, another: subprocess.Popen[bytes]) -> None:
     plan = store.plan(base, **ARGUMENTS)
-    held = {**_claim._process(another.pid), "token": "theirs", "time": 0.0}
-    plan.scratch.place.write_json(_claim.HOLDER, held)
+    held = {**ownership._process(another.pid), "token": "theirs", "time": 0.0}
+    plan.scratch.place.write_json(ownership.OWNER, held)
     before = files(base)
     with pytest.raises(store.StoreError, match=rf"process {another.pid} on .* is building here"):
         store.build(base, **ARGUMENTS)
@@ -271,16 +271,16 @@ def test_one_builder_at_a_time(base: Path, tmp_path: Path, another: subprocess.P
 def test_builders_on_other_machines_are_known_by_what_they_say(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = store.plan(base, **ARGUMENTS)
     held = {"host": "elsewhere", "kernel": "another", "pid": 1, "begun": "5", "token": "theirs", "time": time.time()}
-    plan.scratch.place.write_json(_claim.HOLDER, held)
+    plan.scratch.place.write_json(ownership.OWNER, held)
     with pytest.raises(store.StoreError, match="process 1 on elsewhere is building here"):
         store.build(base, **ARGUMENTS)
-    held["time"] = time.time() - _claim.IS_DEAD - 1
-    plan.scratch.place.write_json(_claim.HOLDER, held)
-    monkeypatch.setattr(_claim, "SAYS_SO", 0.01)
+    held["time"] = time.time() - ownership.HEARTBEAT_TIMEOUT - 1
+    plan.scratch.place.write_json(ownership.OWNER, held)
+    monkeypatch.setattr(ownership, "HEARTBEAT_INTERVAL", 0.01)
 
     def take_over(progress: store.Progress) -> None:
         if progress.blocks_done == 3:
-            plan.scratch.place.write_json(_claim.HOLDER, held)
+            plan.scratch.place.write_json(ownership.OWNER, held)
             time.sleep(0.2)
 
     with pytest.raises(store.StoreError, match="another builder has taken over"):
@@ -420,7 +420,7 @@ def test_a_script_without_a_guard(base: Path, tmp_path: Path) -> None:
 
 def test_a_block_that_ends_its_process_is_the_only_one_to_fail(base: Path, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
-        "import os\nimport tinypyr.store._engines as engines\nreal = engines.run_block\n"
+        "import os\nimport tinypyr.store.engines as engines\nreal = engines.run_block\n"
         "engines.run_block = lambda plan, number, levels: os._exit(9) if number == 7 else real(plan, number, levels)\n"
     )
     arguments = ["--levels", "1", "--factor", "2", "--method", "mode", "--block", "1", "--workers", "2"]

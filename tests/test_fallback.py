@@ -28,7 +28,7 @@ import numpy as np
 import tinypyr
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    assert tinypyr.isas() == [], tinypyr.isas()
+    assert tinypyr.instruction_sets() == [], tinypyr.instruction_sets()
     assert not caught, caught  # neither the import nor a question warns
     answers = {}
     with np.load(sys.argv[1]) as arrays:
@@ -58,7 +58,7 @@ def arrays() -> dict[str, Any]:
 
 @pytest.mark.parametrize("missing", ["tinypyr._core", "tinypyr._core fastremap"])
 def test_same_answers_and_one_warning(missing: str, arrays: dict[str, Any], tmp_path: Path) -> None:
-    if not tinypyr.isas():
+    if not tinypyr.instruction_sets():
         pytest.skip("the extension is not built: there is nothing to compare the fallback with")
     given, made = tmp_path / "given.npz", tmp_path / "made.npz"
     np.savez(given, **arrays)

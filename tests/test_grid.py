@@ -105,7 +105,7 @@ def arrays_of(method: str, dtype: str) -> Iterator[tuple[np.ndarray, list[tuple[
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("method", METHODS)
 def test_compiled_equals_reference(method: Any, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    sets = tinypyr.isas()
+    sets = tinypyr.instruction_sets()
     if not sets:
         pytest.skip("the extension is not built: there is nothing to compare with the reference")
     # The reference is computed once per array, and every instruction set and layout is held to it.

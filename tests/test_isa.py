@@ -20,17 +20,17 @@ VOLUME = np.random.default_rng(0).integers(0, 255, (64, 32, 8), np.uint8)
 
 def test_the_extension_is_built() -> None:
     """The rest of the suite runs without it, on the reference; a suite that tests no kernel is not a passing one."""
-    assert tinypyr.isas()
+    assert tinypyr.instruction_sets()
 
 
 @pytest.mark.skipif(platform.machine() not in BASE, reason="the names are those of x86-64 and aarch64")
 def test_names() -> None:
-    names = tinypyr.isas()
+    names = tinypyr.instruction_sets()
     assert names[-1] == BASE[platform.machine()]
     assert len(set(names)) == len(names)
     assert set(names) <= {"avx512", "avx2", "scalar", "neon"}
     names.clear()
-    assert tinypyr.isas()  # the list is the caller's own
+    assert tinypyr.instruction_sets()  # the list is the caller's own
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/cpuinfo"), reason="asks Linux what the processor can do")
@@ -38,13 +38,17 @@ def test_names() -> None:
 def test_the_processor_has_what_is_offered() -> None:
     with open("/proc/cpuinfo") as lines:
         flags = set(next(line for line in lines if line.startswith("flags")).split())
-    assert "avx2" in flags or "avx2" not in tinypyr.isas()
-    assert {"avx512f", "avx512bw", "avx512vl"} <= flags or "avx512" not in tinypyr.isas()
-    assert "avx2" in tinypyr.isas() or "avx2" not in flags
-    assert tinypyr.isas() == [name for name in ("avx512", "avx2", "scalar") if name in tinypyr.isas()]  # best first
+    assert "avx2" in flags or "avx2" not in tinypyr.instruction_sets()
+    assert {"avx512f", "avx512bw", "avx512vl"} <= flags or "avx512" not in tinypyr.instruction_sets()
+    assert "avx2" in tinypyr.instruction_sets() or "avx2" not in flags
+    assert tinypyr.instruction_sets() == [
+        name for name in ("avx512", "avx2", "scalar") if name in tinypyr.instruction_sets()
+    ]  # best first
 
 
-@pytest.mark.parametrize("value", ["sse9", "AVX2 ", "avx512,avx2", "neon" if "scalar" in tinypyr.isas() else "avx2"])
+@pytest.mark.parametrize(
+    "value", ["sse9", "AVX2 ", "avx512,avx2", "neon" if "scalar" in tinypyr.instruction_sets() else "avx2"]
+)
 def test_unknown_names_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     out = np.full((32, 16, 4), 77, np.uint8)
     levels = [np.full((32, 16, 4), 77, np.uint8), np.full((16, 8, 2), 77, np.uint8)]
@@ -84,7 +88,7 @@ def test_every_set_gives_the_bits_of_the_best(method: Any, dtype: str, monkeypat
             for factor in ((2, 2, 1), (2, 2, 2), (1, 2, 2), (3, 1, 3)):
                 monkeypatch.delenv("TINYPYR_ISA", raising=False)
                 best = tinypyr.pyramid(laid_out, factor, method, num_mips=2)
-                for isa in tinypyr.isas():
+                for isa in tinypyr.instruction_sets():
                     monkeypatch.setenv("TINYPYR_ISA", isa)
                     for level, want in zip(tinypyr.pyramid(laid_out, factor, method, num_mips=2), best, strict=True):
                         assert_same_bits(level, want, (isa, shape, order, factor))

@@ -155,7 +155,9 @@ print(peak() - before - sum(level.nbytes for level in made), array.nbytes)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read as Linux counts it")
-@pytest.mark.skipif(not tinypyr.isas(), reason="the reference makes copies; only the compiled core promises not to")
+@pytest.mark.skipif(
+    not tinypyr.instruction_sets(), reason="the reference makes copies; only the compiled core promises not to"
+)
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(
     ("method", "levels", "order", "factor", "swapped", "labels"),
@@ -204,7 +206,9 @@ print(peak() - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read as Linux counts it")
-@pytest.mark.skipif(not tinypyr.isas(), reason="the reference makes copies; only the compiled core promises not to")
+@pytest.mark.skipif(
+    not tinypyr.instruction_sets(), reason="the reference makes copies; only the compiled core promises not to"
+)
 @pytest.mark.parametrize(
     "call",
     [

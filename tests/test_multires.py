@@ -548,13 +548,13 @@ class Counted(GaussianBiasFieldCorrection):
 def test_an_interrupted_build_goes_on(em: tuple[Path, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The field is not computed again, no block is made again, and nothing else is taken for the same."""
     from tinypyr import store
-    from tinypyr.store import _blocks
+    from tinypyr.store import blocks as block_runs
 
     source, image = em
     how: dict[str, Any] = {"target": tmp_path / "made", "chunk_size": (16, 16, 16), "progress": False}
     how["store_options"] = {"block": "64KiB"}
     TIMES.clear()
-    run_block = _blocks.run_block
+    run_block = block_runs.run_block
     blocks: list[int] = []
 
     def interrupted(plan: Any, number: int, levels: Any) -> int:
@@ -564,7 +564,7 @@ def test_an_interrupted_build_goes_on(em: tuple[Path, Array], tmp_path: Path, mo
             blocks.append(number)
         return run_block(plan, number, levels)
 
-    monkeypatch.setattr("tinypyr.store._engines.run_block", interrupted)
+    monkeypatch.setattr("tinypyr.store.engines.run_block", interrupted)
     with pytest.raises(KeyboardInterrupt):
         apply_scaled_processing(source, Counted, 4, sigma=2, workers=1, **how)
     monkeypatch.undo()
@@ -576,7 +576,7 @@ def test_an_interrupted_build_goes_on(em: tuple[Path, Array], tmp_path: Path, mo
     want = apply_scaled_processing(image, GaussianBiasFieldCorrection, 4, sigma=2)
     np.testing.assert_array_equal(stored(tmp_path / "made"), want)
     again = apply_scaled_processing(source, Counted, 4, sigma=2, **how)
-    assert again.made_before
+    assert again.already_complete
     assert len(TIMES) == 1
 
 
@@ -1034,7 +1034,7 @@ def test_no_number_becomes_0() -> None:
 
 def test_a_field_that_never_is_the_same_twice(em: tuple[Path, Array], tmp_path: Path) -> None:
     """Half-written, it is written anew."""
-    from tinypyr.store import _build
+    from tinypyr.store import running
 
     source, image = em
     plugin = (lambda low: 2 + np.random.default_rng().random(low.shape) * 1e-9), "divide"
@@ -1043,7 +1043,7 @@ def test_a_field_that_never_is_the_same_twice(em: tuple[Path, Array], tmp_path: 
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_build, "merge", interrupted)
+        patch.setattr(running, "merge", interrupted)
         with pytest.raises(KeyboardInterrupt):
             Applied(source, plugin, 2, temp_zarr_path=tmp_path / "field").prepare()
     made = Applied(source, plugin, 2, temp_zarr_path=tmp_path / "field")
@@ -1107,7 +1107,7 @@ def test_a_plugin_is_the_same_in_other_processes() -> None:
     """Whatever the order of its sets there, and whether two of its texts are one object."""
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); from test_multires import Keeps; "
-        "from tinypyr.multires._plugins import Plugin; "
+        "from tinypyr.multires.plugins import Plugin; "
         "made = Plugin.of(Keeps, {'a': 'one', 'b': 'one'}); print(made.identity, made.code)"
     )
     told = {

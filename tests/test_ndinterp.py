@@ -15,7 +15,7 @@ ndimage = pytest.importorskip("scipy.ndimage", reason="an extra of its own", exc
 import dask  # noqa: E402
 
 from tinypyr import ndinterp  # noqa: E402
-from tinypyr._sampling import MODES  # noqa: E402
+from tinypyr.resampling.sampler import MODES  # noqa: E402
 
 Array = np.ndarray[Any, Any]
 NUMBERS = ("bool", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8", "c8", "c16", ">u2", ">f4")
@@ -211,7 +211,7 @@ def test_instruction_sets_agree_to_the_bit(order: int, monkeypatch: pytest.Monke
         source = voxels(rng, (300, 40, 20)[:ndim], dtype)
         matrix = np.eye(ndim) if ndim == 1 else np.linalg.qr(rng.normal(size=(ndim, ndim)))[0]
         answers = []
-        for name in tinypyr.isas():
+        for name in tinypyr.instruction_sets():
             monkeypatch.setenv("TINYPYR_ISA", name)
             moved = ndinterp.affine_transform(source, matrix, 5.3, order=order, mode="reflect", output_chunks=-1)
             scaled = ndinterp.affine_transform(source, np.diag([0.7] * ndim), order=order, output_chunks=-1)

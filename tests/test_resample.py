@@ -94,7 +94,7 @@ def test_no_value_depends_on_how_the_output_is_cut(order: int, monkeypatch: pyte
     grid = Grid((30, 31, 32), scale=(1.2, 2.1, 1.4), translation=(-3, 1, 2))
     turn = np.concatenate([np.linalg.qr(rng.normal(size=(3, 3)))[0], [[20], [22], [24]]], axis=1)
     whole = tinypyr.resample(image, grid, turn, order)
-    monkeypatch.setattr("tinypyr._resample._AT_ONCE", 500)
+    monkeypatch.setattr("tinypyr.resampling.resampled._AT_ONCE", 500)
     parts = tinypyr.resample(image, grid, turn, order)
     assert np.abs(whole.astype(int) - parts).max() <= (order > 1)
 
@@ -194,7 +194,7 @@ def test_a_view_is_written_block_by_block(tmp_path: Path) -> None:
 
 
 def test_what_is_held_does_not_grow_with_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinypyr._resample._READ_AT_ONCE", 1 << 18)
+    monkeypatch.setattr("tinypyr.resampling.resampled._READ_AT_ONCE", 1 << 18)
     coarse = Counting((512, 512, 512))
     assert (tinypyr.resample(coarse, Grid((32,) * 3, scale=(16,) * 3, translation=(7.5,) * 3)) == 1).all()
     assert coarse.most <= 1 << 18

@@ -14,20 +14,21 @@ import numpy as np
 import pytest
 
 import tinypyr
-from tinypyr import Grid, _terminal, cli
+from tinypyr import Grid, cli
+from tinypyr._util import terminal as _terminal
 
 ts = pytest.importorskip("tensorstore", reason="stores are read and written through TensorStore")
 from stores import FORMATS, Array, in_memory, read  # noqa: E402
 from tinypyr import store  # noqa: E402
-from tinypyr.store import _blocks, _cut, _place  # noqa: E402
-from tinypyr.store._place import Place  # noqa: E402
-from tinypyr.store._source import level_array, open_volume  # noqa: E402
+from tinypyr.store import blocks, location, partition  # noqa: E402
+from tinypyr.store.location import Location  # noqa: E402
+from tinypyr.store.source import level_array, open_volume  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
 def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here outlives a crash, so nothing waits for the disk."""
-    monkeypatch.setattr(_place, "CONTEXT", ts.Context({"file_io_sync": False}))
+    monkeypatch.setattr(location, "CONTEXT", ts.Context({"file_io_sync": False}))
 
 
 def case(seed: int) -> tuple[Array, dict[str, Any]]:
@@ -80,7 +81,7 @@ def case(seed: int) -> tuple[Array, dict[str, Any]]:
 @pytest.fixture
 def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small volumes are cut up like large ones."""
-    monkeypatch.setattr(_cut, "SMALL_BLOCK", 0)
+    monkeypatch.setattr(partition, "SMALL_BLOCK", 0)
 
 
 @pytest.mark.parametrize("group", range(26))
@@ -90,9 +91,9 @@ def test_a_store_equals_memory(group: int, tmp_path: Path, monkeypatch: pytest.M
     while made < 20:
         seed += 1
         array, arguments = case(seed)
-        monkeypatch.setattr(_cut, "SMALL_BLOCK", seed % 3 % 2 << 25)
+        monkeypatch.setattr(partition, "SMALL_BLOCK", seed % 3 % 2 << 25)
         # how many levels leaves make, the others being made of what these hand on
-        monkeypatch.setattr(_cut, "MAX_FOOTPRINT", (1 << 31, 1, 6, 30)[seed % 4])
+        monkeypatch.setattr(partition, "MAX_FOOTPRINT", (1 << 31, 1, 6, 30)[seed % 4])
         target = tmp_path / str(seed)
         try:
             plan = store.plan(array, target, **arguments)
@@ -176,7 +177,7 @@ def test_each_chunk_is_read_once_and_written_once(
     array = np.random.default_rng(0).integers(1, 255, (64, 200, 200)).astype(np.uint8)
     source = Counting(array, (16, 16, 16))
     written: dict[tuple[str, str], int] = {}
-    write = _blocks.Units._write
+    write = blocks.Units._write
 
     def counted(units: Any, box: Any, values: Array) -> None:
         for start, (a, b) in zip(units._unit, box, strict=True):
@@ -186,11 +187,11 @@ def test_each_chunk_is_read_once_and_written_once(
         written[key] = written.get(key, 0) + 1
         write(units, box, values)
 
-    monkeypatch.setattr(_blocks.Units, "_write", counted)
+    monkeypatch.setattr(blocks.Units, "_write", counted)
     plan = store.plan(source, tmp_path / "t", factor=2, levels=4, chunks=(16, 16, 16), workers=2)
     assert plan.fingerprint  # looks at both ends, by which another array is told from this one
     source.boxes.clear()
-    report = store._build.complete(plan)
+    report = store.running.complete(plan)
     seen = np.zeros([4, 13, 13], int)
     for box in source.boxes:
         seen[tuple(slice(s.start // 16, -(-s.stop // 16)) for s in box)] += 1
@@ -210,7 +211,7 @@ def metrics(name: str) -> int:
 @pytest.mark.parametrize("footprint", [1 << 31, 40])
 def test_tensorstore_counts_the_same(footprint: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of level 0 are read once; what is written is one file per chunk of the levels, and their metadata."""
-    monkeypatch.setattr(_cut, "MAX_FOOTPRINT", footprint)
+    monkeypatch.setattr(partition, "MAX_FOOTPRINT", footprint)
     array = np.random.default_rng(0).integers(1, 255, (64, 128, 128)).astype(np.uint8)
     store.build(array, tmp_path / "t", levels=0, chunks=(16, 32, 32))
     read, written = metrics("read"), metrics("write")
@@ -219,8 +220,8 @@ def test_tensorstore_counts_the_same(footprint: int, tmp_path: Path, monkeypatch
     seen = metrics("read") - read
     assert base_chunks <= seen < 2 * base_chunks + blocks, "each chunk once, metadata, and that of level 0 per block"
     chunks = 8 + 1 + 1
-    arrays, group, plan, holder = 3, 1, 1, 2
-    assert metrics("write") - written == chunks + arrays + group + plan + holder + len(report.plan.numbers)
+    arrays, group, plan, owner = 3, 1, 1, 2
+    assert metrics("write") - written == chunks + arrays + group + plan + owner + len(report.plan.numbers)
 
 
 @pytest.mark.parametrize("format", ["ome-zarr-0.5", "ome-zarr-0.4", "n5", "precomputed"])
@@ -238,7 +239,7 @@ def test_levels_beside_level_0(format: str, tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in where.rglob("*") if path.is_file() and path.name.count(".") == 0}
     factor = {"n5": (2, 2, 1), "precomputed": (2, 2, 1, 1)}.get(format, (1, 2, 2))
     report = store.build(where, factor=factor, levels=2, method="mean")
-    axes = "".join(open_volume(Place.at(where)).grids[0].axes)
+    axes = "".join(open_volume(Location.at(where)).grids[0].axes)
     for got, want in zip(read(where, axes), in_memory(read(where, axes)[0], report.plan), strict=True):
         np.testing.assert_array_equal(got, want)
     assert not store.check(where)
@@ -261,7 +262,7 @@ def test_a_ramp_lies_where_the_metadata_says(format: str, tmp_path: Path) -> Non
     ramp = (z[:, None, None] + 2 * y[:, None] + 3 * x).astype(np.float32)
     grid = Grid(shape, "zyx", scale, translation, ["nanometer"] * 3)
     store.build(ramp, tmp_path / "t", levels=3, factor="auto", format=format, chunks=(8, 8, 8), grid=grid)
-    volume = open_volume(Place.at(tmp_path / "t"))
+    volume = open_volume(Location.at(tmp_path / "t"))
     assert len(volume.grids) == 4
     base = volume.grids[0]
     # precomputed counts from the corner of voxel 0, the others from its centre
@@ -316,7 +317,7 @@ def test_an_interrupted_build_goes_on(
     else:
         arguments |= {"chunks": (8, 8, 8), "format": format}
     calls = 0
-    real = _blocks.run_block
+    real = blocks.run_block
 
     def fails(*given: Any) -> Any:
         nonlocal calls
@@ -325,10 +326,10 @@ def test_an_interrupted_build_goes_on(
             raise store.StoreError("no space left")
         return real(*given)
 
-    monkeypatch.setattr(store._engines, "run_block", fails)
+    monkeypatch.setattr(store.engines, "run_block", fails)
     with pytest.raises(store.StoreError, match=r"failed; run it again[\s\S]*no space left"):
         store.build(source, target, **arguments)
-    monkeypatch.setattr(store._engines, "run_block", real)
+    monkeypatch.setattr(store.engines, "run_block", real)
     with pytest.raises(store.StoreError, match=r"another build has begun there .method: 'mode' there, 'max' here"):
         store.build(source, target, **(arguments | {"method": "max"}))
     report = store.build(source, target, **arguments)
@@ -344,15 +345,15 @@ def test_an_interrupted_build_goes_on(
 def test_another_array_is_not_gone_on_with(tmp_path: Path, many_blocks: None, monkeypatch: pytest.MonkeyPatch) -> None:
     array = np.zeros((40, 150, 130), np.uint8)
     arguments: dict[str, Any] = {"factor": 2, "levels": 2, "chunks": (8, 8, 8), "workers": 1}
-    real = _blocks.merge
+    real = blocks.merge
 
     def fails(*given: Any) -> Any:
         raise store.StoreError("no space left")
 
-    monkeypatch.setattr(store._build, "merge", fails)
+    monkeypatch.setattr(store.running, "merge", fails)
     with pytest.raises(store.StoreError, match="no space left"):
         store.build(array, tmp_path / "t", **arguments)
-    monkeypatch.setattr(store._build, "merge", real)
+    monkeypatch.setattr(store.running, "merge", real)
     changed = array.copy()
     changed[0, 0, 0] = 1
     with pytest.raises(store.StoreError, match=r"another build has begun there .of a source that has changed since"):
@@ -468,7 +469,7 @@ def test_levels_that_outgrow_the_memory(method: str, tmp_path: Path, many_blocks
         volume, tmp_path / "t", levels=8, memory="1MiB", workers=1, method=method, chunks=(8, 8, 8), force=True
     )
     assert 1 <= plan.leaf_levels < 7, "some levels are made by leaves, two or more are not"
-    report = store._build.complete(plan)
+    report = store.running.complete(plan)
     for got, want in zip(read(tmp_path / "t", "zyx"), in_memory(volume, plan), strict=True):
         np.testing.assert_array_equal(got, want)
     assert not store.check(tmp_path / "t")
@@ -478,7 +479,7 @@ def test_levels_that_outgrow_the_memory(method: str, tmp_path: Path, many_blocks
 
 def test_long_label_lists_are_shortened_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in memory: of more than 1,024 labels the most frequent go up, and what that could have changed is counted."""
-    monkeypatch.setattr(_cut, "MAX_FOOTPRINT", 1 << 12)
+    monkeypatch.setattr(partition, "MAX_FOOTPRINT", 1 << 12)
     labels = np.arange(128 * 256, dtype=np.uint32).reshape(128, 256)
     report = store.build(labels, tmp_path / "t", factor=2, levels=7)
     assert report.plan.leaf_levels == 6
@@ -505,7 +506,7 @@ def test_check_finds_what_is_wrong(tmp_path: Path) -> None:
     assert not findings
     assert findings.voxels == 15 * 20 + 8 * 10
     assert not store.check(tmp_path / "t", sample=0.3)
-    volume = open_volume(Place.at(tmp_path / "t"))
+    volume = open_volume(Location.at(tmp_path / "t"))
     array = level_array(volume, 2)
     ts.open(array.spec(), open=True, write=True).result()[3, 4].write(np.uint8(0)).result()
     assert "level 2: 1 of" in str(store.check(tmp_path / "t"))
@@ -529,7 +530,7 @@ def test_what_is_not_finished_is_not_right(
         raise store.StoreError("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(store._engines, "run_block", fails)
+        patch.setattr(store.engines, "run_block", fails)
         with pytest.raises(store.StoreError, match="no space left"):
             store.build(where, levels=3, factor=2)
     assert cli.main(["check", str(where)]) == 1
@@ -668,7 +669,7 @@ def test_plans_keep_within_their_memory() -> None:
         except ValueError:
             continue
         voxels = int(np.prod([min(a, b) for a, b in zip(plan.leaf, array.shape, strict=True)]))
-        assert voxels * array.itemsize * _cut.LEAF_SHARE * plan.workers <= plan.memory
+        assert voxels * array.itemsize * partition.LEAF_SHARE * plan.workers <= plan.memory
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -133,7 +133,7 @@ def test_a_copy_lists_its_axes_in_the_order_of_its_arrays(
     axes: list[Any], shape: tuple[int, ...], version: str, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Time, channels, then z, y, x; in many blocks, which share no chunk in that order either."""
-    monkeypatch.setattr("tinypyr.store._cut.SMALL_BLOCK", 0)
+    monkeypatch.setattr("tinypyr.store.partition.SMALL_BLOCK", 0)
     data = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
     where = write_ome(tmp_path / "s", data, axes, version, chunks=[min(n, 8) for n in shape])
     store.build(where, tmp_path / "t", format=target, factor=2, levels=1, method="mean", progress=False)

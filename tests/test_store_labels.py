@@ -11,7 +11,7 @@ from tinypyr import cli
 
 pytest.importorskip("tensorstore", reason="stores are read and written through TensorStore")
 from tinypyr import store
-from tinypyr.store._labels import Labels, of_levels
+from tinypyr.store.label_sets import Labels, of_levels
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "uint64", "float32"])

@@ -18,22 +18,22 @@ from tinypyr import Grid, cli
 ts = pytest.importorskip("tensorstore", reason="stores are read and written through TensorStore")
 from stores import FORMATS, Array, in_memory, read  # noqa: E402
 from tinypyr import store  # noqa: E402
-from tinypyr.store import _cut, _place  # noqa: E402
-from tinypyr.store._place import Place, open_array  # noqa: E402
-from tinypyr.store._source import open_volume  # noqa: E402
+from tinypyr.store import location, partition  # noqa: E402
+from tinypyr.store.location import Location, open_array  # noqa: E402
+from tinypyr.store.source import open_volume  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many blocks, and nothing waits for the disk."""
-    monkeypatch.setattr(_place, "CONTEXT", ts.Context({"file_io_sync": False}))
-    monkeypatch.setattr(_cut, "SMALL_BLOCK", 0)
+    monkeypatch.setattr(location, "CONTEXT", ts.Context({"file_io_sync": False}))
+    monkeypatch.setattr(partition, "SMALL_BLOCK", 0)
 
 
 @pytest.fixture(params=[1 << 31, 40], ids=["leaves", "carried"])
 def footprint(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Levels made by leaves alone, and from what these hand on."""
-    monkeypatch.setattr(_cut, "MAX_FOOTPRINT", request.param)
+    monkeypatch.setattr(partition, "MAX_FOOTPRINT", request.param)
 
 
 @pytest.mark.parametrize("ignore", [None, 0])
@@ -49,7 +49,7 @@ def test_masked_voxels_are_left_out(
     mask[:16, :16] = True
     arguments: dict[str, Any] = {"factor": 2, "levels": 3, "chunks": (8, 8, 8), "force": True}
     plan = store.plan(volume, tmp_path / "t", method=method, ignore=ignore, mask=mask, **arguments)
-    store._build.complete(plan)
+    store.running.complete(plan)
     wide = np.where(mask, -77, volume.astype(np.float64 if dtype == "float32" else np.int32))
     if ignore is not None:
         wide = np.where(volume == ignore, -77, wide)
@@ -65,7 +65,7 @@ def test_masked_voxels_are_left_out(
 
 def opened(where: Path) -> Any:
     """Level 0, to write to."""
-    volume = open_volume(Place.at(where))
+    volume = open_volume(Location.at(where))
     from tinypyr.store.formats import FORMATS as known
 
     spec = known[volume.format].open_spec(volume.place, volume.paths[0])
@@ -84,7 +84,7 @@ def test_only_what_lies_above_a_change_is_made_again(format: str, method: str, f
     store.build(volume, where, **arguments)
     changed = {"x": (5, 20), "y": (30, 39), "z": (0, 9)}
     volume[tuple(slice(*changed[axis]) for axis in "xyz")] = rng.integers(0, 6, (15, 9, 9))
-    axes = open_volume(Place.at(where)).grids[0].axes
+    axes = open_volume(Location.at(where)).grids[0].axes
     region = [changed.get(axis, (0, 1)) for axis in axes]
     part = volume[tuple(slice(*changed[axis]) for axis in "xyz")]
     part = part.transpose(["xyz".index(axis) for axis in axes if axis in "xyz"])
@@ -92,7 +92,7 @@ def test_only_what_lies_above_a_change_is_made_again(format: str, method: str, f
     before = {path: path.stat().st_mtime_ns for path in where.rglob("*") if path.is_file()}
     plan = store.plan(where, region=region)
     assert len(plan.numbers) < plan.blocks
-    report, told = store._build.complete(plan), plan.describe()
+    report, told = store.running.complete(plan), plan.describe()
     assert (report.bytes_read, report.bytes_written) == (told["bytes_to_read"], told["bytes_to_write"])
     assert told["bytes_to_read"] < volume.nbytes
     same = [path for path, time in before.items() if path.stat().st_mtime_ns == time]
@@ -134,7 +134,7 @@ def test_a_region_of_what_has_not_changed_changes_nothing(format: str, tmp_path:
         store.build(volume, where, factor=2, levels=3, chunks=(8, 8, 8), format=format, grid=grid, **given)
         assert not store.check(where)
         before = read(where, "xyz")
-        axes = open_volume(Place.at(where)).grids[0].axes
+        axes = open_volume(Location.at(where)).grids[0].axes
         store.build(where, region=[(0, 4) if axis in "xyz" else (0, 1) for axis in axes])
         for got, want in zip(read(where, "xyz"), before, strict=True):
             np.testing.assert_array_equal(got, want)
@@ -201,7 +201,7 @@ def test_medians_of_medians(footprint: None, tmp_path: Path) -> None:
     for got in read(target, "zyx"):
         np.testing.assert_array_equal(got, want)
         want = tinypyr.downsample(want, 2, "median")
-    assert open_volume(Place.at(target)).notes["recursive"] is True
+    assert open_volume(Location.at(target)).notes["recursive"] is True
     assert not store.check(target)
 
 
@@ -297,7 +297,7 @@ def test_the_sample_of_the_readme(tmp_path: Path, capsys: pytest.CaptureFixture[
         where = folder / f"{name}.ome.zarr"
         assert cli.main(["build", str(where), "--levels", "2"]) == 0
         assert cli.main(["check", str(where)]) == 0
-        assert open_volume(Place.at(where)).notes["method"] == method
+        assert open_volume(Location.at(where)).notes["method"] == method
     capsys.readouterr()
     assert cli.main(["demo", "--shape", "70", "50", "9", "--store", str(folder)]) == 1
     assert "exists already" in capsys.readouterr().err

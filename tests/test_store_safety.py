@@ -17,7 +17,7 @@ import tinypyr
 ts = pytest.importorskip("tensorstore", reason="stores are read and written through TensorStore")
 from stores import FORMATS, Array, entries_of, files, raw, raw_levels, write_array, write_ome  # noqa: E402
 from tinypyr import store  # noqa: E402
-from tinypyr.store import _cut, _place  # noqa: E402
+from tinypyr.store import location, partition  # noqa: E402
 
 ZYX = ["z", "y", "x"]
 
@@ -25,13 +25,13 @@ ZYX = ["z", "y", "x"]
 @pytest.fixture(autouse=True)
 def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here outlives a crash, so nothing waits for the disk."""
-    monkeypatch.setattr(_place, "CONTEXT", ts.Context({"file_io_sync": False}))
+    monkeypatch.setattr(location, "CONTEXT", ts.Context({"file_io_sync": False}))
 
 
 @pytest.fixture
 def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small volumes are cut up like large ones."""
-    monkeypatch.setattr(_cut, "SMALL_BLOCK", 0)
+    monkeypatch.setattr(partition, "SMALL_BLOCK", 0)
 
 
 def noise(*shape: int, dtype: str = "uint8") -> Array:

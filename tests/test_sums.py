@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from strategies import lay_out
-from tinypyr import _reference, pooling
+from tinypyr import _reference
+from tinypyr._pooling.run import distinct, mean_levels
 
 DTYPES = (
     "bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64", "float16",
@@ -41,25 +42,27 @@ def test_sums_are_those_of_the_reference(dtype: str, isa: str) -> None:
             for order in ("C", "F", "negative", "swapped", "permuted 1,0,2"):
                 for levels in (1, 3):
                     given = lay_out(array, order)
-                    got, fold = pooling._mean_levels(given, factors[:levels], ignore, "half-even", origin)
-                    want, exact = _reference.fold_levels(array, factors[:levels], "mean", ignore, "half-even", origin)
+                    got, fold = mean_levels(given, factors[:levels], ignore, "half-even", origin)
+                    want, exact = _reference.reduce_levels(array, factors[:levels], "mean", ignore, "half-even", origin)
                     case = (shape, origin, ignore, order, levels)
                     for level, wanted in zip(got, want, strict=True):
                         np.testing.assert_array_equal(level, wanted, err_msg=str(case))
                     np.testing.assert_array_equal(fold.counts, exact.counts, err_msg=str(case))
                     assert fold.origin == exact.origin
-                    if dtype in ("int64", "uint64"):  # halves may be parted in more than one way
+                    if dtype in ("int64", "uint64"):  # halves may be split_affine in more than one way
                         high, low, exact_high, exact_low = (
-                            part.astype(object) for part in (*fold.make.carry, *exact.make.carry)
+                            part.astype(object) for part in (*fold.make.accumulator, *exact.make.accumulator)
                         )
                         assert ((high << 32) + low == (exact_high << 32) + exact_low).all(), case
                     else:
-                        np.testing.assert_array_equal(fold.make.carry[0], exact.make.carry[0], err_msg=str(case))
+                        np.testing.assert_array_equal(
+                            fold.make.accumulator[0], exact.make.accumulator[0], err_msg=str(case)
+                        )
 
 
 def test_levels_above_go_on_from_sums(isa: str) -> None:
     array = volume("int64", (24, 18, 8))
-    _, fold = pooling._mean_levels(array, [(2, 2, 2), (2, 1, 2)], None, "half-even", (1, 0, 0))
+    _, fold = mean_levels(array, [(2, 2, 2), (2, 1, 2)], None, "half-even", (1, 0, 0))
     above = fold.levels([(3, 2, 1), (1, 3, 2)])
     whole = _reference.pyramid(
         array, [(2, 2, 2), (2, 1, 2), (3, 2, 1), (1, 3, 2)], method="mean", ignore=None, rounding="half-even",
@@ -78,7 +81,7 @@ def test_distinct_values(dtype: str) -> None:
         given = array.astype(dtype)
         if np.dtype(dtype).kind in "iu" and given.size:
             given[-1] = np.iinfo(dtype).max
-        np.testing.assert_array_equal(pooling._distinct(given), np.unique(given))
+        np.testing.assert_array_equal(distinct(given), np.unique(given))
     volume = rng.integers(0, 9, (7, 6, 5)).astype(dtype)
     for order in ("C", "F", "negative", "gapped", "permuted 1,0,2"):
-        np.testing.assert_array_equal(pooling._distinct(lay_out(volume, order)), np.unique(volume))
+        np.testing.assert_array_equal(distinct(lay_out(volume, order)), np.unique(volume))

@@ -62,7 +62,9 @@ def test_concurrent_calls_on_one_input() -> None:
         assert sum(pool.map(work, range(8))) == 8000
 
 
-@pytest.mark.skipif(not tinypyr.isas(), reason="the reference is numpy, which lets go of the GIL as it likes")
+@pytest.mark.skipif(
+    not tinypyr.instruction_sets(), reason="the reference is numpy, which lets go of the GIL as it likes"
+)
 @pytest.mark.parametrize("method", METHODS)
 def test_the_gil_is_released(method: Any) -> None:
     """No thread is made to give up the GIL here, so the waiting one runs only if the call lets go of it by itself."""

@@ -171,7 +171,7 @@ COMPILED = (
     + ANSWERS
     + """
 import otherpkg._vendor.tinypyr as copy
-assert copy.isas(), "the copy's extension is missing"
+assert copy.instruction_sets(), "the copy's extension is missing"
 check_answers(copy)
 
 import otherpkg._vendor.tinypyr.compat.tinybrain as tinybrain
@@ -206,7 +206,7 @@ else:
     raise AssertionError("ndinterp without dask")
 strangers = [name for name in sys.modules if name.split(".")[0] in ("tinypyr", "fastremap")]
 assert not strangers, strangers
-print("right, with", copy.isas()[0])
+print("right, with", copy.instruction_sets()[0])
 """
 )
 
@@ -218,7 +218,7 @@ import warnings
 sys.modules["fastremap"] = None
 sys.modules["otherpkg._vendor.tinypyr._core"] = None
 import otherpkg._vendor.tinypyr as copy
-assert copy.isas() == []
+assert copy.instruction_sets() == []
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     check_answers(copy)

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("tensorstore", reason="stores are read and written through TensorStore")
 from stores import FORMATS, Array
 from tinypyr import Grid, cli, store
-from tinypyr.store import _view
+from tinypyr.store import viewer
 
 
 def fetch(address: str, span: str | None = None) -> tuple[int, bytes, Any]:
@@ -31,7 +31,7 @@ def test_files_are_served_whole_and_in_parts(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "a b").write_bytes(data)
     (tmp_path / "secret").write_bytes(b"no")
-    with _view.served(folder) as address:
+    with viewer.served(folder) as address:
         status, body, headers = fetch(f"{address}/a%20b")
         assert (status, body, headers["Access-Control-Allow-Origin"]) == (200, data, "*")
         for part, want in (("10-19", data[10:20]), ("190-", data[190:]), ("-5", data[-5:]), ("0-999", data)):
@@ -85,10 +85,10 @@ def test_levels_align_in_neuroglancer(format: str, tmp_path: Path, monkeypatch: 
     arguments: dict[str, Any] = {"factor": (1, 2, 2), "levels": 3, "format": format, "chunks": (8, 8, 8), **shards}
     store.build(volume, tmp_path / "t", grid=Grid(volume.shape, "zyx", **place), **arguments)
     asked: list[str] = []
-    monkeypatch.setattr(_view._Files, "log_request", lambda self, *_: asked.append(self.path))
+    monkeypatch.setattr(viewer._Files, "log_request", lambda self, *_: asked.append(self.path))
     coarsest = store.plan(volume, "memory://unused", grid=Grid(volume.shape, "zyx", **place), **arguments).paths[3]
     flags = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
-    with _view.viewer(tmp_path / "t") as viewer, playwright.sync_playwright() as driver:
+    with viewer.viewer(tmp_path / "t") as shown, playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=[*flags, "--disable-background-networking"])
         page = browser.new_page(viewport={"width": 400, "height": 400})
 
@@ -104,12 +104,12 @@ def test_levels_align_in_neuroglancer(format: str, tmp_path: Path, monkeypatch: 
                 before = now
             pytest.fail("nothing was drawn in 90 s")
 
-        with viewer.txn() as state:
+        with shown.txn() as state:
             state.layout, state.show_axis_lines, state.show_scale_bar = "xy", False, False
             state.show_default_annotations = False
-        page.goto(str(viewer))
+        page.goto(str(shown))
         fine = drawn()
-        with viewer.txn() as state:
+        with shown.txn() as state:
             state.layers["levels"].layer.cross_section_render_scale = 8
         time.sleep(2)
         coarse = drawn()

@@ -49,6 +49,6 @@ python=$work/empty/bin/python
 echo "== suite, against the installed wheel"
 export TINYPYR_DATA=${TINYPYR_DATA:-$root/../shared/data}
 cd "$work/source" # src/ is in it, because some tests build copies of it, but src/ is not on the path
-loaded=$("$python" -P -c 'import tinypyr; assert tinypyr.isas(); print(tinypyr.__file__)')
+loaded=$("$python" -P -c 'import tinypyr; assert tinypyr.instruction_sets(); print(tinypyr.__file__)')
 case "$loaded" in "$work/empty/"*) ;; *) echo "tests would import $loaded" && exit 1 ;; esac
 "$python" -P -m pytest -n auto "$@"

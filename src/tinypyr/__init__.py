@@ -3,7 +3,6 @@
 import importlib
 from typing import Any
 
-from ._resample import Resampled, resample, resample_like
 from .grid import Grid
 from .pooling import (
     downsample,
@@ -12,9 +11,10 @@ from .pooling import (
     downsample_with_max_pooling,
     downsample_with_min_pooling,
     downsample_with_striding,
-    isas,
+    instruction_sets,
     pyramid,
 )
+from .resampling.resampled import Resampled, resample, resample_like
 
 __version__ = "0.1.0"
 
@@ -28,7 +28,7 @@ __all__ = [
     "downsample_with_max_pooling",
     "downsample_with_min_pooling",
     "downsample_with_striding",
-    "isas",
+    "instruction_sets",
     "pyramid",
     "resample",
     "resample_like",

@@ -109,7 +109,7 @@ def distinct(array, uint64_t[::1] found):
     return count
 
 
-def isas():
+def instruction_sets():
     """Names of the instruction sets usable here, best first."""
     cdef int count = 0
     cdef const char* const* names = isa_names(&count)
@@ -180,7 +180,7 @@ cdef int _usable_isa() except -1:
     if isa < 0:
         raise ValueError(
             f"TINYPYR_ISA: {os.environ.get('TINYPYR_ISA')!r} is not one of the instruction sets usable here: "
-            + ", ".join(isas())
+            + ", ".join(instruction_sets())
         )
     return isa
 

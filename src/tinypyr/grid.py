@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
 from . import _reference
-from .pooling import MAX_COORDINATE, MAX_LEVELS, Factor, _checked_origin, _integer, _one_factor
+from ._pooling.arguments import MAX_COORDINATE, MAX_LEVELS, Factor, checked_voxel_offset, integer, one_factor
 
 #: Axis types implied by the usual names; any other name implies "space".
 IMPLIED_TYPES = {
@@ -82,7 +82,7 @@ class Grid:
         units: Iterable[str | None] | None = None,
         voxel_offset: Sequence[int] | None = None,
     ) -> None:
-        extents = tuple(_integer("shape", n) for n in shape)
+        extents = tuple(integer("shape", n) for n in shape)
         ndim = len(extents)
         if min(extents, default=0) < 0:
             raise ValueError(f"shape: {extents} has a negative extent")
@@ -108,7 +108,7 @@ class Grid:
         object.__setattr__(self, "units", _per_axis("units", [None] * ndim if units is None else units, ndim))
         if voxel_offset is not None:
             _per_axis("voxel_offset", voxel_offset, ndim)
-        object.__setattr__(self, "voxel_offset", _checked_origin(voxel_offset, extents))
+        object.__setattr__(self, "voxel_offset", checked_voxel_offset(voxel_offset, extents))
 
     @property
     def ndim(self) -> int:
@@ -148,16 +148,16 @@ class Grid:
         """
         spatial = self.spatial
         if len(spatial) == self.ndim:
-            return _one_factor(factor, self.ndim)
+            return one_factor(factor, self.ndim)
         if hasattr(factor, "__len__") and len(factor) == self.ndim:
-            return _one_factor(factor, self.ndim)
+            return one_factor(factor, self.ndim)
         if hasattr(factor, "__len__") and len(factor) != len(spatial):
             named = ", ".join(self.axes[axis] for axis in spatial)
             raise ValueError(
                 f"factor: {factor!r} has {len(factor)} entries; give one per axis ({', '.join(self.axes)}), "
                 f"one per spatial axis ({named}), or one integer"
             )
-        per_axis = dict(zip(spatial, _one_factor(factor, len(spatial)), strict=False))
+        per_axis = dict(zip(spatial, one_factor(factor, len(spatial)), strict=False))
         return tuple(per_axis.get(axis, 1) for axis in range(self.ndim))
 
     def level(self, factor: Factor, method: str = "mean") -> Grid:
@@ -268,7 +268,7 @@ class Grid:
         """
         room = [64] * self.ndim if fits is None else list(fits)
         if levels != "auto":
-            count = _integer("levels", levels)
+            count = integer("levels", levels)
             if not 0 <= count <= MAX_LEVELS:
                 raise ValueError(f"levels: {levels!r} levels; 0 to {MAX_LEVELS} can be made")
         automatic = isinstance(factor, str)
@@ -346,7 +346,7 @@ def cumulative(factors: Iterable[Factor], ndim: int) -> list[tuple[int, ...]]:
     totals = []
     total = (1,) * ndim
     for factor in factors:
-        total = tuple(a * b for a, b in zip(total, _one_factor(factor, ndim), strict=True))
+        total = tuple(a * b for a, b in zip(total, one_factor(factor, ndim), strict=True))
         totals.append(total)
     return totals
 

@@ -1,51 +1,23 @@
 """Pooling: what is this block of voxels, as one voxel?
 
-The way of an array through this layer: the functions here check arguments and allocate the levels, ``_core`` (the
+The way of an array through this layer: the functions here check arguments and allocate the levels, ``core`` (the
 compiled binding) pools, and ``_reference`` (the numpy twin) does the same for dtypes the core has no row for, or when
 the extension is missing.
 """
 
 from __future__ import annotations
 
-import functools
-import math
-import operator
-import sys
-import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from . import _reference
-from ._compiled import CODES as _CODES
-from ._compiled import core as _core
-
-Array: TypeAlias = npt.NDArray[Any]
-Method: TypeAlias = Literal["mean", "mode", "median", "min", "max", "stride"]
-Rounding: TypeAlias = Literal["half-even", "floor"]
-Ties: TypeAlias = Literal["first", "lowest"]
-Factor: TypeAlias = float | Sequence[float] | npt.NDArray[Any]
-
-METHODS = ("mean", "mode", "median", "min", "max", "stride")
-ROUNDINGS = ("half-even", "floor")
-TIES = ("first", "lowest")
-
-MAX_NDIM = 32
-MAX_LEVELS = 64
-#: Extents and coordinates stay within this, so that sums of them fit 64 bits.
-MAX_COORDINATE = 2**60
-#: A factor beyond every extent and coordinate; larger ones mean the same.
-MAX_FACTOR = 2 * MAX_COORDINATE
-MAX_THREADS = 1024
-
-_missing_core_reported = False
-#: In place of num_mips: what downsample makes, which takes no list of factors.
-_ONE_LEVEL = object()
+from ._pooling.arguments import ONE_LEVEL, Array, Factor, Method, Rounding, Ties
+from ._pooling.compiled import core
+from ._pooling.run import pool
 
 
-def isas() -> list[str]:
+def instruction_sets() -> list[str]:
     """Instruction sets that the compiled core can use on this machine, best first.
 
     The first is used unless the environment variable ``TINYPYR_ISA`` names another; it is read at every call.
@@ -59,10 +31,10 @@ def isas() -> list[str]:
     Examples
     --------
     >>> import tinypyr
-    >>> isinstance(tinypyr.isas(), list)
+    >>> isinstance(tinypyr.instruction_sets(), list)
     True
     """
-    return list(_core.isas()) if _core else []
+    return list(core.instruction_sets()) if core else []
 
 
 def downsample(
@@ -129,7 +101,7 @@ def downsample(
     array([6, 0], dtype=uint8)
     """
     outs = None if out is None else [out]
-    return _pool(array, factor, _ONE_LEVEL, method, ignore, rounding, ties, origin, outs, parallel)[0]
+    return pool(array, factor, ONE_LEVEL, method, ignore, rounding, ties, origin, outs, parallel)[0]
 
 
 def pyramid(
@@ -189,7 +161,7 @@ def pyramid(
     >>> [level.shape for level in tinypyr.pyramid(np.zeros((64, 64, 9)), [(2, 2, 1), (2, 2, 2)])]
     [(32, 32, 9), (16, 16, 5)]
     """
-    return _pool(array, factor, num_mips, method, ignore, rounding, ties, origin, out, parallel)
+    return pool(array, factor, num_mips, method, ignore, rounding, ties, origin, out, parallel)
 
 
 def downsample_with_averaging(
@@ -271,378 +243,5 @@ def downsample_with_striding(
     return pyramid(img, factor, "stride", num_mips=num_mips, ignore=_sparse(sparse))
 
 
-# --- checks -----------------------------------------------------------------------------------------------------
-
-
 def _sparse(sparse: bool) -> int | None:
     return 0 if sparse else None
-
-
-def _as_array(array: npt.ArrayLike) -> Array:
-    if type(array) is np.ndarray:
-        return array
-    if isinstance(array, np.ma.MaskedArray):
-        raise TypeError("array: a masked array's mask would be lost; pass array.filled(value) and ignore=value")
-    return np.asarray(array)
-
-
-def _check_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    if dtype.kind not in "biufc":
-        raise TypeError(f"array: dtype {dtype} cannot be pooled; bool, integer, float and complex arrays can")
-    if len(shape) > MAX_NDIM:
-        raise ValueError(f"array: {len(shape)} dimensions; at most {MAX_NDIM} can be pooled")
-    if max(shape, default=0) > MAX_COORDINATE:
-        raise ValueError(f"array: shape {shape} has an axis of more than {MAX_COORDINATE} voxels")
-
-
-def _integer(name: str, value: Any) -> int:
-    """An int, a numpy integer or an integral float."""
-    if type(value) is int:
-        return value
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name}: {value!r} is not an integer")
-    if isinstance(value, (float, np.floating)) and math.isfinite(value) and value == int(value):
-        return int(value)
-    try:
-        return operator.index(value)
-    except TypeError:
-        kind = ValueError if isinstance(value, (float, np.floating)) else TypeError
-        raise kind(f"{name}: {value!r} is not an integer") from None
-
-
-def _entries(factor: Any) -> tuple[Any, ...] | None:
-    """The entries of a sequence, None for a single number."""
-    if isinstance(factor, np.ndarray):
-        factor = factor.tolist()
-    if isinstance(factor, (str, bytes)) or not hasattr(factor, "__iter__"):
-        return None
-    return tuple(factor)
-
-
-def _one_factor(factor: Any, ndim: int) -> tuple[int, ...]:
-    entries = _entries(factor)
-    if entries is None:
-        values = (_integer("factor", factor),) * max(ndim, 1)
-    else:
-        values = tuple([_integer("factor", entry) for entry in entries])
-        if len(values) > ndim:
-            raise ValueError(f"factor: {factor!r} has {len(values)} entries for an array of {ndim} dimensions")
-        values += (1,) * (ndim - len(values))
-    if min(values, default=1) < 1:
-        raise ValueError(f"factor: {factor!r} must be 1 or more on every axis")
-    if max(values, default=1) > MAX_FACTOR:
-        values = tuple(min(value, MAX_FACTOR) for value in values)
-    return values[:ndim]
-
-
-def _schedule(factor: Any, num_mips: Any, ndim: int) -> list[tuple[int, ...]]:
-    """The factor of every level."""
-    if num_mips is _ONE_LEVEL:
-        return [_one_factor(factor, ndim)]
-    levels = _integer("num_mips", num_mips)
-    entries = _entries(factor)
-    if entries is not None and not isinstance(factor, (list, tuple, np.ndarray)):
-        factor = entries  # an iterator can be read only once
-    per_level = entries is not None and any(_entries(entry) is not None for entry in entries)
-    if entries is not None and per_level and levels == 1:
-        levels = len(entries)
-    if not 1 <= levels <= MAX_LEVELS:
-        raise ValueError(f"num_mips: {levels} levels; 1 to {MAX_LEVELS} can be made")
-    if entries is None or not per_level:
-        return [_one_factor(factor, ndim)] * levels
-    if levels != len(entries):
-        raise ValueError(f"num_mips: {levels} does not match the {len(entries)} factors in factor={factor!r}")
-    return [_one_factor(entry, ndim) for entry in entries]
-
-
-def _choice(name: str, value: Any, choices: tuple[str, ...]) -> int:
-    try:
-        return choices.index(value)
-    except ValueError:
-        raise ValueError(f"{name}: {value!r} is not one of {', '.join(map(repr, choices))}") from None
-
-
-def _checked_origin(origin: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    if origin is None:
-        return (0,) * len(shape)
-    entries = _entries(origin)
-    if entries is None:
-        raise TypeError(f"origin: {origin!r} is not a sequence of one integer per axis")
-    values = tuple(_integer("origin", value) for value in entries)
-    if len(values) > len(shape):
-        raise ValueError(f"origin: {origin!r} has {len(values)} entries for an array of {len(shape)} dimensions")
-    if any(abs(value) > MAX_COORDINATE for value in values):
-        raise ValueError(f"origin: {origin!r} is beyond {MAX_COORDINATE}")
-    return values + (0,) * (len(shape) - len(values))
-
-
-def _checked_ignore(ignore: Any, dtype: np.dtype[Any]) -> Any:
-    """The value as a scalar of the array's dtype, native byte order; None stays None."""
-    if ignore is None:
-        return None
-    if isinstance(ignore, np.ndarray) and ignore.ndim == 0:
-        ignore = ignore[()]
-    native = dtype.newbyteorder("=").type
-    if not isinstance(ignore, (int, float, complex, np.number, np.bool_)):
-        raise TypeError(f"ignore: {ignore!r} is not a single number")
-    if isinstance(ignore, (complex, np.complexfloating)) and dtype.kind != "c":
-        raise TypeError(f"ignore: {ignore!r} is complex and the array is {dtype}")
-    if dtype.kind in "fc":
-        try:
-            with np.errstate(over="ignore"):
-                value = native(ignore)
-            beyond = bool(np.isinf(value)) and not np.isinf(complex(ignore))
-        except OverflowError:  # an int that not even a double holds
-            beyond = True
-        if beyond:
-            raise ValueError(f"ignore: {ignore!r} is beyond the range of {dtype}")
-        return value + native(0)  # -0.0 is 0.0
-    wanted = _integer("ignore", int(ignore) if isinstance(ignore, (bool, np.bool_)) else ignore)
-    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    if not low <= wanted <= high:
-        raise ValueError(f"ignore: {ignore!r} never occurs in an array of {dtype}")
-    return native(wanted)
-
-
-def _overlaps_itself(array: Array) -> bool:
-    """Whether two voxels may share memory. Conservative in the way of layouts that nobody allocates."""
-    reach = array.itemsize
-    if array.size == 0:
-        return False
-    for stride, n in sorted((abs(stride), n) for stride, n in zip(array.strides, array.shape, strict=True) if n > 1):
-        if stride < reach:
-            return True
-        reach += stride * (n - 1)
-    return False
-
-
-def _share_memory(a: Array, b: Array) -> bool:
-    try:
-        # numpy's stub knows two of the values that max_work takes
-        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
-    except np.exceptions.TooHardError:
-        return True
-
-
-def _checked_out(out: Any, array: Array, shapes: list[tuple[int, ...]]) -> list[Array]:
-    if not isinstance(out, (list, tuple)):
-        raise TypeError(f"out: {type(out).__name__} is not a list of arrays, one per level")
-    if len(out) != len(shapes):
-        raise ValueError(f"out: {len(out)} arrays for {len(shapes)} levels")
-    for level, shape in zip(out, shapes, strict=True):
-        if not isinstance(level, np.ndarray):
-            raise TypeError(f"out: {type(level).__name__} is not a numpy array")
-        if level.shape != shape:
-            raise ValueError(f"out: shape {level.shape}, but the level has shape {shape}")
-        if level.dtype != array.dtype:
-            raise ValueError(f"out: dtype {level.dtype}, but the array has dtype {array.dtype}")
-        if not level.flags.writeable:
-            raise ValueError(f"out: the array of shape {level.shape} is read-only")
-        if isinstance(level, np.ma.MaskedArray):
-            raise TypeError("out: a masked array's mask would hide what is written; pass its data")
-        if _share_memory(level, array):
-            raise ValueError(f"out: the array of shape {level.shape} overlaps the input")
-        if _overlaps_itself(level):
-            raise ValueError(f"out: the array of shape {level.shape} and strides {level.strides} overlaps itself")
-    for i, level in enumerate(out):
-        if any(_share_memory(level, other) for other in out[:i]):
-            raise ValueError(f"out: the array of level {i + 1} overlaps the array of a level before it")
-    return list(out)
-
-
-def _level_shapes(
-    shape: tuple[int, ...], factors: list[tuple[int, ...]], origin: tuple[int, ...]
-) -> list[tuple[int, ...]]:
-    shapes = []
-    for factor in factors:
-        shape = tuple(_reference.extent(n, f, o)[0] for n, f, o in zip(shape, factor, origin, strict=True))
-        origin = tuple(o // f for o, f in zip(origin, factor, strict=True))
-        shapes.append(shape)
-    return shapes
-
-
-# --- the one way in ---------------------------------------------------------------------------------------------
-
-
-class _Plan(NamedTuple):
-    """All that is known of a call before its arrays are seen."""
-
-    factors: list[tuple[int, ...]]
-    origin: tuple[int, ...]
-    shapes: list[tuple[int, ...]]
-    codes: tuple[int, int, int]  # method, rounding, ties
-    ignore: Any
-    ignore_bits: int | None
-    threads: int
-
-
-@functools.lru_cache(maxsize=256, typed=True)
-def _plan(
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    factor: Any,
-    num_mips: Any,
-    method: Any,
-    ignore: Any,
-    rounding: Any,
-    ties: Any,
-    origin: Any,
-    parallel: Any,
-) -> _Plan:
-    """Check the arguments. Remembered, because it would be most of the time that a small tile takes."""
-    _check_array(shape, dtype)
-    factors = _schedule(factor, num_mips, len(shape))
-    codes = (
-        _choice("method", method, METHODS),
-        _choice("rounding", rounding, ROUNDINGS),
-        _choice("ties", ties, TIES),
-    )
-    start = _checked_origin(origin, shape)
-    left_out = _checked_ignore(ignore, dtype)
-    threads = _integer("parallel", parallel)
-    if threads < 0:
-        raise ValueError(f"parallel: {parallel!r} threads; 1 or more, or 0 for one per core")
-    bits = None if left_out is None else int.from_bytes(left_out.tobytes(), sys.byteorder)
-    shapes = _level_shapes(shape, factors, start)
-    return _Plan(factors, start, shapes, codes, left_out, bits, min(threads, MAX_THREADS))
-
-
-def _pool(*arguments: Any) -> list[Array]:
-    """What ``_counted`` makes of these arguments; warns of what is not proven."""
-    levels, unproven = _counted(*arguments)
-    if unproven:
-        _report_unproven(unproven)
-    return levels
-
-
-def _counted(
-    given: npt.ArrayLike,
-    factor: Any,
-    num_mips: Any,
-    method: str,
-    ignore: Any,
-    rounding: str,
-    ties: str,
-    origin: Any,
-    out: Any,
-    parallel: Any,
-) -> tuple[list[Array], list[int] | None]:
-    """Check, allocate, and hand over to the core or its twin; how many modes of each level are not proven, if any."""
-    array = _as_array(given)
-    arguments = (array.shape, array.dtype, factor, num_mips, method, ignore, rounding, ties, origin, parallel)
-    # only what cannot change may be remembered
-    constant = (type(factor) is tuple or type(factor) is int) and (origin is None or type(origin) is tuple)
-    try:
-        plan = _plan(*arguments) if constant else _plan.__wrapped__(*arguments)
-    except TypeError:  # something in there has no hash, or is a mistake, which is then found again
-        plan = _plan.__wrapped__(*arguments)
-    if out is None:
-        levels = [np.empty_like(array, shape=shape, subok=False) for shape in plan.shapes]
-    else:
-        levels = _checked_out(out, array, plan.shapes)
-
-    code = _CODES.get(array.dtype)
-    if code is None or _core is None:
-        if _core is None:
-            _report_missing_core()
-        answers = _reference.pyramid(
-            array,
-            plan.factors,
-            method=method,
-            ignore=plan.ignore,
-            rounding=rounding,
-            ties=ties,
-            origin=plan.origin,
-        )
-        for level, answer in zip(levels, answers, strict=True):
-            level[...] = answer
-        return levels, None
-
-    unproven = _core.pyramid(
-        array, levels, plan.factors, plan.origin, *code, *plan.codes, plan.ignore_bits, plan.threads
-    )
-    return levels, unproven
-
-
-def _mean_levels(
-    array: Array, factors: Sequence[tuple[int, ...]], ignore: Any, rounding: str, origin: tuple[int, ...]
-) -> tuple[list[Array], _reference.Fold]:
-    """Levels of means and, of the last of them, the sums from which levels above go on (see :mod:`tinypyr.store`)."""
-    plan = _plan.__wrapped__(
-        array.shape, array.dtype, factors, len(factors), "mean", ignore, rounding, "first", origin, 1
-    )
-    code = _CODES.get(array.dtype)
-    if code is None or _core is None:
-        return _reference.fold_levels(array, plan.factors, "mean", plan.ignore, rounding, plan.origin)
-    levels = [np.empty_like(array, shape=shape, subok=False) for shape in plan.shapes]
-    floats, halves = array.dtype.kind == "f", array.dtype.kind in "iu" and array.dtype.itemsize == 8
-    sums_type = np.dtype(np.float64 if floats else np.uint64)
-    lanes = np.empty((1 + halves + (plan.ignore is not None), *plan.shapes[-1]), sums_type)
-    _core.pyramid(
-        array, levels, plan.factors, plan.origin, *code, *plan.codes, plan.ignore_bits, 1, lanes, _CODES[sums_type][0]
-    )
-    # from the lanes as tinypyr.hpp describes them to those of the reference
-    total = tuple(map(math.prod, zip(*plan.factors, strict=True)))
-    counts = _reference.present(array.shape, total, plan.origin)
-    bits = 8 * array.dtype.itemsize
-    if floats:
-        carry = [lanes[0]]
-        counts = counts if plan.ignore is None else lanes[1].astype(np.int64)
-    elif halves:
-        low, high = lanes[:2].astype(np.int64)
-        counts = counts if plan.ignore is None else lanes[2].astype(np.int64)
-        carry = [high - (counts << 31) if array.dtype.kind == "i" else high, low]
-    else:
-        sums = lanes[0].astype(np.int64)
-        flip = 1 << (bits - 1) if array.dtype.kind == "i" else 0
-        if plan.ignore is not None:
-            left_out = lanes[1].astype(np.int64)
-            counts = counts - left_out
-            sums -= left_out * (int(plan.ignore) + flip)
-        carry = [sums - counts * flip]
-    origin_above = tuple(o // f for o, f in zip(plan.origin, total, strict=True))
-    made = _reference.Mean(carry, array.dtype, rounding)
-    return levels, _reference.Fold(made, counts, origin_above, plan.ignore)
-
-
-def _distinct(values: Array) -> Array:
-    """The distinct values, ascending."""
-    flat = values.ravel(order="K")
-    if (
-        _core is None
-        or flat.dtype.kind not in "iu"
-        or not flat.dtype.isnative
-        or not flat.flags.aligned
-        or flat.size == 0
-    ):
-        ends = np.flatnonzero(flat[1:] != flat[:-1])  # labels come in runs, of which the last voxel is enough
-        return np.asarray(np.unique(np.append(flat[ends], flat[-1:])))
-    bits = flat.view(f"u{flat.dtype.itemsize}")
-    room = 1 << 12
-    while (count := _core.distinct(bits, found := np.empty(room, np.uint64))) > room:
-        room *= 8
-    made: Array = found[:count].astype(bits.dtype).view(flat.dtype)
-    made.sort()
-    return made
-
-
-def _report_missing_core() -> None:
-    global _missing_core_reported
-    if not _missing_core_reported:
-        _missing_core_reported = True
-        warnings.warn(
-            "tinypyr's compiled extension is missing, so pooling runs on numpy, many times slower; "
-            "install it with a C++17 compiler at hand, or build _core.pyx beside a copied package",
-            RuntimeWarning,
-            stacklevel=5,
-        )
-
-
-def _report_unproven(unproven: Sequence[int]) -> None:
-    levels = ", ".join(f"{count} at level {level}" for level, count in enumerate(unproven, 1) if count)
-    warnings.warn(
-        f"more than 1,024 labels lie below some voxels, whose most frequent label is therefore not proven: {levels}; "
-        "downsample() by the cumulative factor counts them all",
-        RuntimeWarning,
-        stacklevel=4,
-    )

@@ -59,7 +59,7 @@ def _param(text: str) -> tuple[str, Any]:
 
 def _plugin(name: str) -> Any:
     from .. import multires
-    from ..multires._plugins import imported
+    from ..multires.plugins import imported
 
     if name in PLUGINS:
         return getattr(multires, PLUGINS[name])
@@ -72,8 +72,9 @@ def _plugin(name: str) -> Any:
 
 
 def _apply(arguments: Arguments) -> int:
-    from ..multires import PluginError, _apply
-    from ..store._build import asked_for, complete
+    from ..multires import PluginError
+    from ..multires import applied as _apply
+    from ..store.running import asked_for, complete
 
     if (arguments.plan and arguments.out) or (arguments.json and not arguments.plan):
         raise ValueError(

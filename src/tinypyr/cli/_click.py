@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .._terminal import drop_output
+from .._util.terminal import drop_output
 
 Arguments = SimpleNamespace
 HELP = {"help_option_names": ["-h", "--help"]}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .. import __version__
-from .._terminal import drop_output
+from .._util.terminal import drop_output
 from ..grid import Grid
 
 MAX_DEMO_VOXELS = 2**31  # of uint64 labels: 16 GiB
@@ -133,7 +133,7 @@ def main(words: Sequence[str]) -> int:
         arguments.refuse(f"argument --out: there is no folder {str(out.parent)!r}")
     if not os.access(out.parent, os.W_OK):
         arguments.refuse(f"argument --out: no permission to write in {str(out.parent)!r}")
-    from .. import _demo
+    from . import _demo_data as _demo
 
     try:
         chosen = (shape[0], shape[1], shape[2]) if shape else None
@@ -155,7 +155,7 @@ def main(words: Sequence[str]) -> int:
 
 def _sample(shape: tuple[int, int, int], folder: Path) -> int:
     """Write the volumes of the demo, without levels, into stores; the exit status."""
-    from .. import _demo
+    from . import _demo_data as _demo
 
     try:
         from .. import store

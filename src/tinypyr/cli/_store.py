@@ -15,10 +15,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from .._arrays import taken_for_labels
-from .._resample import Resampled
-from .._terminal import drop_output
+from .._arrays import looks_like_labels
+from .._util.terminal import drop_output
 from ..grid import Grid
+from ..resampling.resampled import Resampled
 from ._click import Argument, Arguments, Command, Option
 
 BUILD = """\
@@ -272,7 +272,7 @@ def _source(arguments: Arguments) -> Any:
             matrix = np.loadtxt(arguments.transform, ndmin=2)
         except (OSError, ValueError) as error:
             raise ValueError(f"--transform: {arguments.transform} is not rows of numbers: {error}") from None
-    labels = base.holds_labels or taken_for_labels(base.kind, base.array.dtype.name)
+    labels = base.holds_labels or looks_like_labels(base.kind, base.array.dtype.name)
     order = (0 if labels else 1) if arguments.order is None else arguments.order
     return Resampled(arguments.source, grid, matrix, order, not arguments.no_antialias)
 
@@ -390,7 +390,7 @@ def _run(arguments: Arguments) -> int:
         )
     if arguments.progress != "json":
         print(report)
-        if not report.failed and not report.made_before:
+        if not report.failed and not report.already_complete:
             print(f"next, once all parts are done: tinypyr finalize {arguments.plan}")
     return 1 if report.failed else 0
 
@@ -403,7 +403,7 @@ def _finalize(arguments: Arguments) -> int:
 
 
 def _slurm(arguments: Arguments) -> int:
-    from ..store import _slurm as slurm
+    from ..store import slurm
 
     names = [field.name for field in dataclasses.fields(slurm.Settings)]
     arguments.lines = list(arguments.lines) or None
@@ -415,10 +415,10 @@ def _slurm(arguments: Arguments) -> int:
 
 
 def _info(arguments: Arguments) -> int:
-    from ..store._place import Place
-    from ..store._source import open_volume
+    from ..store.location import Location
+    from ..store.source import open_volume
 
-    volume = open_volume(Place.at(arguments.store))
+    volume = open_volume(Location.at(arguments.store))
     print(f"{volume.place.name}: {volume.format}, {volume.dtype}" + (f", {volume.kind}" if volume.kind else ""))
     _show_levels(volume.paths, volume.grids)
     print(f"chunks of level 0 {' x '.join(map(str, volume.layout.chunks))}")
@@ -450,7 +450,7 @@ def _preview(arguments: Arguments) -> int:
 
 
 def _view(arguments: Arguments) -> int:
-    from ..store._view import viewer
+    from ..store.viewer import viewer
 
     try:
         with viewer(arguments.store) as shown:

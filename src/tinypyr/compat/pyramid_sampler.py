@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._pooling.arguments import MAX_COORDINATE
 from ..grid import Grid
-from ..pooling import MAX_COORDINATE
 from ..store import StoreError, build
-from ..store._place import Place, open_array
-from ..store._source import open_volume
-from ..store._volume import Layout
 from ..store.formats import FORMATS
+from ..store.location import Location, open_array
+from ..store.source import open_volume
+from ..store.volume import Layout
 
 __all__ = ["Downsampler", "initialize_test_image"]
 
@@ -82,7 +82,7 @@ class Downsampler:
         """
         if not isinstance(max_levels, (int, np.integer)) or max_levels < 1:
             raise ValueError(f"max_levels: {max_levels!r} is not a whole number of 1 or more")
-        place = _field(Place.at(self.zarr_store_path), zarr_field)
+        place = _field(Location.at(self.zarr_store_path), zarr_field)
         volume = open_volume(place)
         shape = volume.grids[0].shape
         if shape != tuple(self.finest_resolution):
@@ -131,7 +131,7 @@ def initialize_test_image(
         where = str(getattr(zarr_store, "store_path", ""))
         if "://" not in where or where.startswith("memory:"):
             raise TypeError(f"zarr_store: {type(zarr_store).__name__} is neither a path nor a group that lies at one")
-    place = Place.at(where)
+    place = Location.at(where)
     field = _field(place, zarr_field)
     shape = _whole("base_resolution", base_resolution, None)
     cut = _whole("chunks", 64 if chunks is None else chunks, len(shape))
@@ -156,7 +156,7 @@ def initialize_test_image(
     array.write(values.astype(kind)).result()
 
 
-def _field(place: Place, name: Any) -> Place:
+def _field(place: Location, name: Any) -> Location:
     if not isinstance(name, str) or not name.strip("/"):
         raise ValueError(f"zarr_field: {name!r} is not the name of a group")
     return place.child(name)

@@ -6,10 +6,10 @@ half voxel between levels included), and ``highres_func`` combines the two, a bl
 depend on how blocks are cut, nor on who makes them.
 """
 
-from ._apply import Applied, apply_scaled_processing
-from ._built_in import BackgroundSubtraction, GaussianBiasFieldCorrection, PercentileNormalization
-from ._n4 import N4BiasFieldCorrection
-from ._plugins import Field, PluginError, ScaledProcessingPlugin
+from .applied import Applied, apply_scaled_processing
+from .built_in import BackgroundSubtraction, GaussianBiasFieldCorrection, PercentileNormalization
+from .n4 import N4BiasFieldCorrection
+from .plugins import Field, PluginError, ScaledProcessingPlugin
 
 __all__ = [
     "Applied",

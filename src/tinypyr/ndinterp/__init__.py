@@ -40,7 +40,7 @@ try:
 except ImportError:
     raise ImportError('tinypyr.ndinterp needs dask and scipy: pip install "tinypyr[dask]"') from None
 
-from .._sampling import Sampling, box_of, coordinates_of, matrix_of, parted
+from ..resampling.sampler import Sampling, box_of, coordinates_of, matrix_of, split_affine
 from ._graph import Affine, Filter, lazy, places, usual_depth
 from ._input import Input
 
@@ -335,7 +335,7 @@ def _map(matrix: ArrayLike, offset: Any, ndim: int) -> tuple[NDArray[np.float64]
             f"({ndim}, {ndim + 1}) or ({ndim + 1}, {ndim + 1})"
         )
     if shape[-1] == ndim + 1:
-        return parted("matrix", made, ndim)
+        return split_affine("matrix", made, ndim)
     try:
         shift = np.asarray(offset, np.float64)
     except (TypeError, ValueError):

@@ -13,7 +13,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
-from .._sampling import Sampling, Span, Spans, box_of, filtered, halo_of
+from ..resampling.sampler import Sampling, Span, Spans, box_of, filtered, halo_of
 from ._input import Blocks, Bounds, Box, Chunks, Index, Input
 
 

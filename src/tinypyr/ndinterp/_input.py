@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _arrays
-from .._sampling import checked_source
+from ..resampling.sampler import checked_source
 
 Chunks = tuple[tuple[int, ...], ...]
 Index = tuple[int, ...]

@@ -9,13 +9,13 @@ written, and running one again changes nothing; what single blocks cannot write 
 is ``plan``, ``run`` and ``finalize`` in one, and on a cluster the parts of ``run`` are jobs of their own.
 """
 
-from ._build import BuildError, Progress, Report, build, finalize, run
-from ._check import check
-from ._errors import StoreError
-from ._levels import Level, levels
-from ._plan import Plan
-from ._planning import load, plan
-from ._preview import preview
+from ..errors import StoreError
+from .checking import check
+from .lazy_levels import Level, levels
+from .planning import load, plan
+from .plans import Plan
+from .previews import preview
+from .running import BuildError, Progress, Report, build, finalize, run
 
 __all__ = [
     "BuildError",

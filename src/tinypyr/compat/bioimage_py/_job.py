@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import _arrays
-from ..._sampling import ndimage
-from ...pooling import MAX_COORDINATE
+from ..._pooling.arguments import MAX_COORDINATE
+from ...resampling.sampler import ndimage
 
 Box = tuple[slice, ...]
 

@@ -192,15 +192,15 @@ class Folder:
     """Where parts meet: what is to be made, and what has been."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        from ...store._errors import StoreError
-        from ...store._place import Place
-        from ...store._scratch import Scratch
+        from ...errors import StoreError
+        from ...store.location import Location
+        from ...store.scratch import Scratch
 
         try:
             self.path = Path(path).absolute()
         except TypeError:
             raise TypeError(f"resume_from: {path!r} is no path") from None
-        self._scratch = Scratch(Place.at(self.path.as_uri()))
+        self._scratch = Scratch(Location.at(self.path.as_uri()))
         try:
             found = self._scratch.plan() if self.path.is_dir() else None
         except StoreError as error:
@@ -215,8 +215,8 @@ class Folder:
     @classmethod
     def created(cls, job: Job, described: dict[str, Any], numbers: Sequence[int], root: str | None) -> Folder:
         """A new one."""
-        from ...store._place import Place
-        from ...store._scratch import Scratch
+        from ...store.location import Location
+        from ...store.scratch import Scratch
 
         try:
             if root is not None:
@@ -227,7 +227,7 @@ class Folder:
         if isinstance(job.mask, np.ndarray):
             np.save(os.path.join(path, "mask.npy"), job.mask)
         blocks = len(numbers) if isinstance(numbers, range) else list(numbers)
-        Scratch(Place.at(Path(path).absolute().as_uri())).begin({"job": described, "blocks": blocks})
+        Scratch(Location.at(Path(path).absolute().as_uri())).begin({"job": described, "blocks": blocks})
         return cls(path)
 
     def refuse_another(self, here: dict[str, Any]) -> None:
@@ -245,9 +245,9 @@ class Folder:
 
     def claim(self) -> Any:
         """Held while parts are run; a second run is refused."""
-        from ...store._claim import Claim
+        from ...store.ownership import Ownership
 
-        return Claim(self._scratch.place)
+        return Ownership(self._scratch.place)
 
     def begin(self) -> list[int]:
         """The blocks that are still to be made, told to all parts; what is known of earlier failures is forgotten."""
@@ -337,7 +337,7 @@ def _by_processes(folder: Folder, parts: int, workers: int, config: SlurmConfig)
 
 
 def _by_slurm(folder: Folder, parts: int, workers: int, config: SlurmConfig) -> None:
-    from ...store._slurm import Settings, cancel, job_script, largest_array, sbatch, wait
+    from ...store.slurm import Settings, cancel, job_script, largest_array, sbatch, wait
 
     parts = min(parts, config.max_array_size or largest_array())
     first, *preamble = (config.shebang or "#!/bin/sh").splitlines()
@@ -425,9 +425,9 @@ def _created(spec: dict[str, Any]) -> int | None:
 
 
 def _opened(told: dict[str, Any]) -> Any:
-    from ...store._errors import StoreError
-    from ...store._place import open_array
-    from ...store._source import arrange
+    from ...errors import StoreError
+    from ...store.location import open_array
+    from ...store.source import arrange
 
     try:
         return arrange(open_array(told["spec"], str(told["spec"]["kvstore"]), open=True))

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ... import pooling
-from ...pooling import Array, Method
+from ..._pooling.arguments import MAX_LEVELS, Array, Method, check_array, integer, one_factor
+from ..._pooling.run import as_array
+from ...pooling import downsample, pyramid
 
 Shape = tuple[int, ...]
 
@@ -19,14 +20,14 @@ PIECE = 1 << 21
 
 def checked(img: Any, factor: Any, num_mips: Any) -> tuple[Array, Shape, int]:
     """The array, a factor for each of its axes, and the number of levels."""
-    image = pooling._as_array(img)
-    pooling._check_array(image.shape, image.dtype)
+    image = as_array(img)
+    check_array(image.shape, image.dtype)
     if np.ndim(factor) == 1 and all(extra == 1 for extra in factor[image.ndim :]):
         factor = factor[: image.ndim]  # (2, 2, 1, 1) for an array of three axes
-    levels = pooling._integer("num_mips", num_mips)
-    if not 0 <= levels <= pooling.MAX_LEVELS:
-        raise ValueError(f"num_mips: {levels} levels; 0 to {pooling.MAX_LEVELS} can be made")
-    return image, pooling._one_factor(factor, image.ndim), levels
+    levels = integer("num_mips", num_mips)
+    if not 0 <= levels <= MAX_LEVELS:
+        raise ValueError(f"num_mips: {levels} levels; 0 to {MAX_LEVELS} can be made")
+    return image, one_factor(factor, image.ndim), levels
 
 
 def leading(axes: int, ndim: int) -> Shape:
@@ -41,7 +42,7 @@ def pool(image: Array, factor: Shape, method: Method, num_mips: int, **options: 
     """
     if num_mips == 0:
         return []
-    levels = pooling.pyramid(image, factor, method, num_mips=num_mips, **options)
+    levels = pyramid(image, factor, method, num_mips=num_mips, **options)
     return [_fortran(level) for level in levels]
 
 
@@ -70,7 +71,7 @@ def mean(image: Array, factor: Shape, num_mips: int, sparse: bool) -> list[Array
     if image.dtype.kind not in "iu":
         return pool(image, factor, "mean", num_mips, ignore=ignore)
     narrow = image.dtype.itemsize <= 2
-    carried = _carried_levels(image.dtype, factor, num_mips)
+    carried = _accumulated_levels(image.dtype, factor, num_mips)
     levels: list[Array] = []
     base = image
     while len(levels) < num_mips:
@@ -86,7 +87,7 @@ def mean(image: Array, factor: Shape, num_mips: int, sparse: bool) -> list[Array
     return levels
 
 
-def _carried_levels(dtype: np.dtype[Any], factor: Shape, num_mips: int) -> int:
+def _accumulated_levels(dtype: np.dtype[Any], factor: Shape, num_mips: int) -> int:
     """How many levels are made from one carry."""
     if dtype.itemsize > 2:
         return 1
@@ -108,9 +109,7 @@ def _round_towards_zero(base: Array, factor: Shape, levels: list[Array], sparse:
     for source, targets in _pieces(base, factor, levels):
         if not any((target < 0).any() for target in targets):
             continue
-        ceilings = pooling.pyramid(
-            ~source, factor, num_mips=len(targets), rounding="floor", ignore=-1 if sparse else None
-        )
+        ceilings = pyramid(~source, factor, num_mips=len(targets), rounding="floor", ignore=-1 if sparse else None)
         for target, ceiling in zip(targets, ceilings, strict=True):
             target[...] = _select(target < 0, ~ceiling, target)
 
@@ -178,7 +177,7 @@ def countless_2x2(image: Array, first: int, second: int, sparse: bool) -> Array:
     step = tuple(2 if axis in (first, second) else 1 for axis in range(image.ndim))
     level = _empty_level(image, step)
     for source, (target,) in _pieces(image, step, [level]):
-        pooling.downsample(source, step, "mode", ignore=0 if sparse else None, out=target)
+        downsample(source, step, "mode", ignore=0 if sparse else None, out=target)
         (a, b, c, d), answer = _aligned(source, target, step, (first, second))
         if sparse:
             open_ = (b != answer) | (c != answer) | (d != answer)
@@ -229,7 +228,7 @@ def countless(image: Array, factor: Shape) -> Array:
     """
     level = _empty_level(image, factor)
     for source, (target,) in _pieces(image, factor, [level]):
-        pooling.downsample(source.T, factor[::-1], "mode", out=target.T)
+        downsample(source.T, factor[::-1], "mode", out=target.T)
         parts, answer = _aligned(source, target, factor, _pooled_axes(factor)[::-1])
         # The rules part where the mode's pair needs the last voxel, or where there is no pair:
         # in both cases the mode occurs once among the other voxels.

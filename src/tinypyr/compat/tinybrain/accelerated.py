@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ...pooling import Array
+from ..._pooling.arguments import Array
 from . import _rules
 
 __all__ = ["average_pooling_2x2", "average_pooling_2x2x2", "mode_pooling_2x2", "mode_pooling_2x2x2"]

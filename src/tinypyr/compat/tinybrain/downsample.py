@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from ...pooling import Array, Factor, Method
+from ..._pooling.arguments import Array, Factor, Method
 from . import _rules
 
 __all__ = [

@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable
 from typing import Any, Literal
 
+from ..._pooling.arguments import MAX_LEVELS
+from ...errors import UNREADABLE, StoreError, brief
 from ...grid import Grid
-from ...pooling import MAX_LEVELS
-from .._errors import UNREADABLE, StoreError, brief
-from .._place import Place
-from .._volume import Made, inside
+from ..location import Location
+from ..volume import LevelMetadata, inside
 
 
 def axes_order(grid: Grid) -> tuple[str, ...]:
@@ -48,7 +48,7 @@ def digest(meta: dict[str, Any], keys: tuple[str, ...]) -> str:
 
 
 def levels(
-    ome: Any, place: Place, meta_of: Callable[[str], dict[str, Any]], keys: tuple[str, ...]
+    ome: Any, place: Location, meta_of: Callable[[str], dict[str, Any]], keys: tuple[str, ...]
 ) -> tuple[list[Grid], list[str], dict[str, Any]]:
     """The grids and paths of all levels, and how they were made. A group that says nothing may hold an array 0.
 
@@ -118,7 +118,7 @@ def parse(
         raise StoreError(f"{name}: its multiscales metadata cannot be understood: {brief(error)}") from None
 
 
-def multiscales(made: Made, own: Any, notes: dict[str, Any], version: dict[str, str]) -> list[dict[str, Any]]:
+def multiscales(made: LevelMetadata, own: Any, notes: dict[str, Any], version: dict[str, str]) -> list[dict[str, Any]]:
     """The list of multiscales, whose first entry is of these levels.
 
     ``own`` is the list that the store itself has had so far, whose other entries are kept as they are. Of the first

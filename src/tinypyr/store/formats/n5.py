@@ -10,10 +10,10 @@ import copy
 import re
 from typing import Any
 
+from ...errors import UNREADABLE, StoreError, brief
 from ...grid import Grid, implied_type, replace_grid, typed_axes
-from .._errors import UNREADABLE, StoreError, brief
-from .._place import Place
-from .._volume import CODECS, Layout, Made, Volume, array_per_folder, as_the_base
+from ..location import Location
+from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, as_the_base
 
 at_level = as_the_base
 DRIVER = "n5"
@@ -52,12 +52,12 @@ def axes_order(grid: Grid) -> tuple[str, ...]:
     return tuple(sorted(grid.axes, key="xyzct".index)) if known else tuple(reversed(grid.axes))
 
 
-def detect(place: Place) -> bool:
+def detect(place: Location) -> bool:
     """Whether there are attributes, here or at a first level."""
     return place.read(ATTRIBUTES) is not None or place.child("s0").read(ATTRIBUTES) is not None
 
 
-def read(place: Place) -> Volume:
+def read(place: Location) -> Volume:
     """The volume whose group this is, or which this single array is."""
     root = place.json(ATTRIBUTES) or {}
     if "dimensions" in root:
@@ -102,7 +102,7 @@ def _placed(root: dict[str, Any], meta: dict[str, Any], grid: Grid) -> Grid:
     return grid
 
 
-def chunk_pattern(place: Place, path: str) -> re.Pattern[str]:
+def chunk_pattern(place: Location, path: str) -> re.Pattern[str]:
     """What the keys of a level's blocks look like."""
     meta = place.child(path).json(ATTRIBUTES) or {}
     return re.compile("/".join([r"\d+"] * len(meta["dimensions"])))
@@ -114,7 +114,7 @@ def layout_of(meta: dict[str, Any]) -> Layout:
     return Layout(tuple(meta["blockSize"]), None, codec if codec in CODECS else None, 0, meta)
 
 
-def new_spec(place: Place, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
+def new_spec(place: Location, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
     """For TensorStore, to create a level."""
     if dtype not in DTYPES:
         raise StoreError(
@@ -144,7 +144,7 @@ def new_spec(place: Place, path: str, grid: Grid, dtype: str, layout: Layout, ki
     return {**open_spec(place, path), "metadata": meta}
 
 
-def describe(place: Place, made: Made) -> None:
+def describe(place: Location, made: LevelMetadata) -> None:
     """Write the attributes of the group and of every level."""
     base = made.grids[0]
     factors = [[round(s / b) for s, b in zip(grid.scale, base.scale, strict=True)] for grid in made.grids]

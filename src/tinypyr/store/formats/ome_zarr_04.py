@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import StoreError
 from ...grid import Grid
-from .._errors import StoreError
-from .._place import Place
-from .._volume import CODECS, Layout, Made, Volume, array_per_folder, as_the_base
+from ..location import Location
+from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, as_the_base
 from . import _ome
 
 axes_order = _ome.axes_order
@@ -22,12 +22,12 @@ FIXED: tuple[str, ...] = ()
 STORED = ("shape", "chunks", "dtype", "order", "compressor", "filters", "fill_value", "dimension_separator")
 
 
-def detect(place: Place) -> bool:
+def detect(place: Location) -> bool:
     """Whether this is a group or an array of Zarr v2."""
     return any(place.read(key) is not None for key in (".zgroup", ".zattrs", ".zarray"))
 
 
-def read(place: Place) -> Volume:
+def read(place: Location) -> Volume:
     """The volume whose group this is, or which this single array is."""
     single = place.json(".zarray")
     if single is not None:
@@ -42,14 +42,14 @@ def read(place: Place) -> Volume:
     return Volume("ome-zarr-0.4", place, grids, paths, dtype, layout_of(meta), kind, attributes, notes)
 
 
-def _array(place: Place, path: str) -> dict[str, Any]:
+def _array(place: Location, path: str) -> dict[str, Any]:
     meta = place.child(path).json(".zarray")
     if meta is None:
         raise StoreError(f"{place.name}/{path}: the metadata lists this level, but there is no array")
     return meta
 
 
-def chunk_pattern(place: Place, path: str) -> re.Pattern[str]:
+def chunk_pattern(place: Location, path: str) -> re.Pattern[str]:
     """What the keys of a level's chunks look like."""
     meta = _array(place, path)
     return _ome.separated(meta.get("dimension_separator") or ".", len(meta["shape"]))
@@ -68,7 +68,7 @@ def layout_of(meta: dict[str, Any]) -> Layout:
     return Layout(tuple(meta["chunks"]), None, codec if codec in CODECS else None, meta["fill_value"] or 0, meta)
 
 
-def new_spec(place: Place, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
+def new_spec(place: Location, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
     """For TensorStore, to create a level."""
     if layout.native is not None:
         meta = copy.deepcopy(layout.native)
@@ -96,13 +96,13 @@ def _compressor(codec: str) -> dict[str, Any] | None:
     return {"id": codec, "level": 5 if codec == "gzip" else 3}
 
 
-def create_group(place: Place) -> None:
+def create_group(place: Location) -> None:
     """Make sure that there is a group."""
     if place.read(".zgroup") is None:
         place.write_json(".zgroup", {"zarr_format": 2})
 
 
-def describe(place: Place, made: Made) -> None:
+def describe(place: Location, made: LevelMetadata) -> None:
     """Write the group's .zgroup and .zattrs."""
     own = place.json(".zattrs") or {}
     kept = {**made.attributes, **own}

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import StoreError
 from ...grid import Grid
-from .._errors import StoreError
-from .._place import Place
-from .._volume import CODECS, Layout, Made, Volume, array_per_folder, as_the_base
+from ..location import Location
+from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, as_the_base
 from . import _ome
 
 axes_order = _ome.axes_order
@@ -22,12 +22,12 @@ FIXED: tuple[str, ...] = ()
 STORED = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "codecs", "fill_value")
 
 
-def detect(place: Place) -> bool:
+def detect(place: Location) -> bool:
     """Whether this is a group or an array of Zarr v3."""
     return place.read("zarr.json") is not None
 
 
-def read(place: Place) -> Volume:
+def read(place: Location) -> Volume:
     """The volume whose group this is, or which this single array is."""
     root = place.json("zarr.json") or {}
     if root.get("node_type") == "array":
@@ -41,14 +41,14 @@ def read(place: Place) -> Volume:
     return Volume("ome-zarr-0.5", place, grids, paths, dtype, layout_of(meta), _ome.kind(ome), attributes, notes)
 
 
-def _array(place: Place, path: str) -> dict[str, Any]:
+def _array(place: Location, path: str) -> dict[str, Any]:
     meta = place.child(path).json("zarr.json")
     if meta is None or meta.get("node_type") != "array":
         raise StoreError(f"{place.name}/{path}: the metadata lists this level, but there is no array")
     return meta
 
 
-def chunk_pattern(place: Place, path: str) -> re.Pattern[str]:
+def chunk_pattern(place: Location, path: str) -> re.Pattern[str]:
     """What the keys of a level's chunks look like."""
     meta = _array(place, path)
     encoding = meta.get("chunk_key_encoding") or {}
@@ -72,7 +72,7 @@ def layout_of(meta: dict[str, Any]) -> Layout:
     return Layout(inner if shards else outer, shards, names[0] if names else "raw", meta["fill_value"], meta)
 
 
-def new_spec(place: Place, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
+def new_spec(place: Location, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
     """For TensorStore, to create a level."""
     if layout.native is not None:
         meta = copy.deepcopy(layout.native)
@@ -112,13 +112,13 @@ def _compressor(codec: str, dtype: str) -> list[dict[str, Any]]:
     return [{"name": "zstd", "configuration": {"level": 3, "checksum": False}}]
 
 
-def create_group(place: Place) -> None:
+def create_group(place: Location) -> None:
     """Make sure that there is a group."""
     if place.read("zarr.json") is None:
         place.write_json("zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": {}})
 
 
-def describe(place: Place, made: Made) -> None:
+def describe(place: Location, made: LevelMetadata) -> None:
     """Write the group's zarr.json."""
     root = place.json("zarr.json") or {"zarr_format": 3, "node_type": "group", "attributes": {}}
     own = root.get("attributes", {})

@@ -11,10 +11,10 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from ...errors import UNREADABLE, StoreError, brief
 from ...grid import Grid
-from .._errors import UNREADABLE, StoreError, brief
-from .._place import Place
-from .._volume import Layout, Made, Volume, inside
+from ..location import Location
+from ..volume import Layout, LevelMetadata, Volume, inside
 
 DRIVER = "neuroglancer_precomputed"
 FIXED = ("c",)
@@ -34,12 +34,12 @@ def axes_order(grid: Grid) -> tuple[str, ...]:
     return AXES
 
 
-def detect(place: Place) -> bool:
+def detect(place: Location) -> bool:
     """Whether there is an info file."""
     return place.read("info") is not None
 
 
-def read(place: Place) -> Volume:
+def read(place: Location) -> Volume:
     """The volume of an info file."""
     info = place.json("info") or {}
     try:
@@ -106,17 +106,17 @@ def _bits(chunks: list[int], extents: list[int], most: int = 64) -> list[int]:
     return found
 
 
-def chunk_pattern(place: Place, path: str) -> re.Pattern[str]:
+def chunk_pattern(place: Location, path: str) -> re.Pattern[str]:
     """What the keys of a level's chunks or shards look like."""
     return re.compile(r"-?\d+--?\d+(_-?\d+--?\d+){2}|[0-9a-f]+\.(shard|index|data)")
 
 
-def open_spec(place: Place, path: str) -> dict[str, Any]:
+def open_spec(place: Location, path: str) -> dict[str, Any]:
     """For TensorStore, to open a level."""
     return {"driver": DRIVER, "kvstore": place.spec, "scale_metadata": {"key": path}}
 
 
-def new_spec(place: Place, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
+def new_spec(place: Location, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
     """For TensorStore, to create a level."""
     if dtype not in DTYPES:
         raise StoreError(f"precomputed holds {', '.join(DTYPES)}, not {dtype}; convert, or choose another format")
@@ -161,7 +161,7 @@ def _sharding(scale: dict[str, Any], layout: Layout) -> dict[str, Any]:
     }
 
 
-def describe(place: Place, made: Made) -> None:
+def describe(place: Location, made: LevelMetadata) -> None:
     """Order the scales that TensorStore has written into the info file."""
     info = place.json("info") or {}
     by_key = {scale["key"]: scale for scale in info["scales"]}

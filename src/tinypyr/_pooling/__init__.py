@@ -1,0 +1,1 @@
+"""Pooling of arrays in memory: arguments, and the way to the compiled core or the numpy reference."""

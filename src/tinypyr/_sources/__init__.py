@@ -1,0 +1,1 @@
+"""Readers: code that turns a file into a lazy array with a grid."""

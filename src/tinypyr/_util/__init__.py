@@ -1,0 +1,1 @@
+"""Helpers without knowledge of images: files, sizes in bytes, terminals, pictures."""
