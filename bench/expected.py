@@ -77,7 +77,7 @@ def _by_reference(block: Array, row: Row, factor: tuple[int, ...], rule: str) ->
         ignore=ignore,
         rounding="floor" if rule == "floor" else "half-even",
         ties="lowest" if rule == "lowest mode" else "first",
-        origin=(0,) * block.ndim,
+        voxel_offset=(0,) * block.ndim,
     )
     return levels[0]
 

@@ -183,7 +183,7 @@ def _compare(volume: Array, target: str, plugin: Any) -> None:
     got = store.levels(target)[0].array[20:24, 900:1100].read().result()
     want = volume[20:24, 900:1100]
     if plugin is not None:
-        low = tinypyr.pyramid(volume, (1, 2, 2), "mean", num_mips=2)[1]
+        low = tinypyr.pyramid(volume, (1, 2, 2), "mean", levels=2)[1]
         want = Applied(volume, plugin, (1, 4, 4), lowres=low)[20:24, 900:1100]
     if not np.array_equal(got, want):
         raise SystemExit(f"{target}: not what it should be")

@@ -149,11 +149,11 @@ def _ours(array: Array, row: Row) -> tuple[Callable[[], Any], Callable[[], Any]]
     """The two calls: into a ready output, and allocating."""
     import tinypyr
 
-    out = tinypyr.pyramid(array, row.factor, row.method, num_mips=row.num_mips, ignore=row.ignore)
+    out = tinypyr.pyramid(array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore)
     if row.num_mips > 1:
         return (
-            lambda: tinypyr.pyramid(array, row.factor, row.method, num_mips=row.num_mips, ignore=row.ignore, out=out),
-            lambda: tinypyr.pyramid(array, row.factor, row.method, num_mips=row.num_mips, ignore=row.ignore),
+            lambda: tinypyr.pyramid(array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore, out=out),
+            lambda: tinypyr.pyramid(array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore),
         )
     return (
         lambda: [tinypyr.downsample(array, row.factor, row.method, ignore=row.ignore, out=out[0])],

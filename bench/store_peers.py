@@ -87,7 +87,7 @@ def verdict(base: Any, levels: list[Any], factor: Sizes, method: Method) -> str:
     step = factor[0] ** len(levels) * 32  # whole footprints, some layers at a time
     for z in range(0, base.shape[0], step):
         slab = np.asarray(base[z : min(z + step, base.shape[0])])
-        exact = tinypyr.pyramid(slab, factor, method, num_mips=len(levels))
+        exact = tinypyr.pyramid(slab, factor, method, levels=len(levels))
         for number in numbers:
             right = exact[number - 1]
             sizes = tuple(f**number for f in factor)

@@ -31,12 +31,12 @@ def main() -> None:
         if not any(fnmatch.fnmatchcase(row.name, pattern) for pattern in arguments.rows):
             continue
         array = data.array(row)
-        out = tinypyr.pyramid(array, row.factor, row.method, num_mips=row.num_mips, ignore=row.ignore)
+        out = tinypyr.pyramid(array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore)
 
         call = functools.partial(
-            tinypyr.pyramid, array, row.factor, row.method, num_mips=row.num_mips, ignore=row.ignore, out=out
+            tinypyr.pyramid, array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore, out=out
         )
-        calls = {"1": functools.partial(call, parallel=1), "n": functools.partial(call, parallel=arguments.threads)}
+        calls = {"1": functools.partial(call, workers=1), "n": functools.partial(call, workers=arguments.threads)}
         times = timing.interleaved(calls, arguments.rounds)
         one, many = times["1"].median, times["n"].median
         faster.append(one / many)

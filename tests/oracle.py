@@ -35,11 +35,11 @@ def cumulative(schedule: Sequence[Index]) -> list[Index]:
     return out
 
 
-def level_range(extent: int, origin: int, factor: int) -> range:
+def level_range(extent: int, voxel_offset: int, factor: int) -> range:
     """Global indices of one axis of a level; a zero-size axis stays zero-size wherever it begins."""
     if extent == 0:
         return range(0)
-    return range(math.floor(Fraction(origin, factor)), math.ceil(Fraction(origin + extent, factor)))
+    return range(math.floor(Fraction(voxel_offset, factor)), math.ceil(Fraction(voxel_offset + extent, factor)))
 
 
 def raster(ranges: Sequence[range]) -> Iterator[Index]:
@@ -48,10 +48,10 @@ def raster(ranges: Sequence[range]) -> Iterator[Index]:
         yield tuple(reversed(reverse))
 
 
-def footprint(voxel: Index, factor: Index, shape: Index, origin: Index) -> list[Index]:
+def footprint(voxel: Index, factor: Index, shape: Index, voxel_offset: Index) -> list[Index]:
     """Indices into the base array of the voxels under one voxel of a level, axis 0 fastest."""
     ranges = []
-    for j, f, n, o in zip(voxel, factor, shape, origin, strict=True):
+    for j, f, n, o in zip(voxel, factor, shape, voxel_offset, strict=True):
         ranges.append(range(max(j * f - o, 0), min((j + 1) * f - o, n)))
     return list(raster(ranges))
 
@@ -174,13 +174,13 @@ def pyramid(
     ignore: Any = None,
     rounding: str = "half-even",
     ties: str = "first",
-    origin: Index | None = None,
+    voxel_offset: Index | None = None,
 ) -> list[Level]:
     """Every level of ``array``, each one a function of the base voxels in its footprint."""
     array = np.asarray(array)
     if ignore is not None:
         ignore = array.dtype.type(ignore).item()
-    start = tuple(0 for _ in array.shape) if origin is None else origin
+    start = tuple(0 for _ in array.shape) if voxel_offset is None else voxel_offset
     base = {index: array[index].item() for index in itertools.product(*map(range, array.shape))}
     levels = []
     for factor in cumulative(schedule):
@@ -274,7 +274,7 @@ def to_dtype(value: float, itemsize: int) -> float:
 
 
 def mean_in_doubles(
-    array: np.ndarray, schedule: Sequence[Index], *, ignore: Any = None, origin: Index | None = None
+    array: np.ndarray, schedule: Sequence[Index], *, ignore: Any = None, voxel_offset: Index | None = None
 ) -> list[np.ndarray]:
     """Means of floats with the promised order of additions, so that they can be compared bit for bit.
 
@@ -284,7 +284,7 @@ def mean_in_doubles(
     array = np.asarray(array)
     if ignore is not None:
         ignore = array.dtype.type(ignore).item()
-    start = tuple(0 for _ in array.shape) if origin is None else origin
+    start = tuple(0 for _ in array.shape) if voxel_offset is None else voxel_offset
     sums: dict[Index, float] = {}
     counts: dict[Index, int] = {}
     for index in itertools.product(*map(range, array.shape)):

@@ -53,7 +53,7 @@ def in_memory(array: Array, made: store.Plan, ignore: Any = None) -> list[Array]
         method: Any = made.method
         return [
             array,
-            *tinypyr.pyramid(array, made.factors, method, ignore=ignore, origin=made.grids[0].voxel_offset),
+            *tinypyr.pyramid(array, made.factors, method, ignore=ignore, voxel_offset=made.grids[0].voxel_offset),
         ]
 
 

@@ -163,13 +163,13 @@ class Case:
     ignore: Any
     rounding: str
     ties: str
-    origin: tuple[int, ...] | None
+    voxel_offset: tuple[int, ...] | None
     layout: str
-    parallel: int
+    workers: int | None
     arguments: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
-        rules = {"ignore": self.ignore, "rounding": self.rounding, "ties": self.ties, "origin": self.origin}
+        rules = {"ignore": self.ignore, "rounding": self.rounding, "ties": self.ties, "voxel_offset": self.voxel_offset}
         object.__setattr__(self, "arguments", rules)
 
 
@@ -229,7 +229,7 @@ def cases(draw: st.DrawFn) -> Case:
     )
     present = [value.item() for value in array.ravel()[:4]]
     ignore = draw(st.one_of(st.none(), st.just(False if dtype == "bool" else 0), st.sampled_from([*present, None])))
-    origin = draw(st.one_of(st.none(), st.tuples(*[st.integers(-5, 9)] * array.ndim)))
+    voxel_offset = draw(st.one_of(st.none(), st.tuples(*[st.integers(-5, 9)] * array.ndim)))
     return Case(
         array=array,
         schedule=schedule,
@@ -237,9 +237,9 @@ def cases(draw: st.DrawFn) -> Case:
         ignore=ignore,
         rounding=draw(st.sampled_from(("half-even", "half-even", "floor"))),
         ties=draw(st.sampled_from(("first", "lowest"))),
-        origin=origin,
+        voxel_offset=voxel_offset,
         layout=draw(layouts(array.ndim)),
-        parallel=draw(st.sampled_from((1, 1, 2, 3, 0))),
+        workers=draw(st.sampled_from((1, 1, 2, 3, None))),
     )
 
 

@@ -35,7 +35,7 @@ def test_layouts_and_that_the_input_is_left_alone(layout: str, method: Any, isa:
         got = tinypyr.downsample(array, 2, method)
         assert got.dtype == array.dtype  # the byte order too
         assert_exact(array, (2, 2, 2), got, method)
-        tinypyr.pyramid(array, (2, 2, 1), method, num_mips=2, ignore=array.flat[0].item())
+        tinypyr.pyramid(array, (2, 2, 1), method, levels=2, ignore=array.flat[0].item())
         assert array.tobytes() == before
         assert str(array.flags) == flags
 
@@ -150,11 +150,13 @@ def test_zero_size(method: Any, isa: str) -> None:
     for dtype in DTYPES:
         for shape in ((0,), (0, 5), (5, 0), (3, 0, 4), (0, 0, 0), (1, 2, 3, 0)):
             want = tuple(-(-n // 2) for n in shape)
-            for origin in (None, (1,) * len(shape), (-3,) * len(shape)):
-                wanted = tuple(n // 2 + 1 if origin and n else w for n, w in zip(shape, want, strict=True))
+            for voxel_offset in (None, (1,) * len(shape), (-3,) * len(shape)):
+                wanted = tuple(n // 2 + 1 if voxel_offset and n else w for n, w in zip(shape, want, strict=True))
                 for order in ("C", "F"):
                     array = np.zeros(shape, dtype, order=order)
-                    levels = tinypyr.pyramid(array, 2, method, num_mips=2, origin=origin, ignore=array.dtype.type(0))
+                    levels = tinypyr.pyramid(
+                        array, 2, method, levels=2, voxel_offset=voxel_offset, ignore=array.dtype.type(0)
+                    )
                     assert levels[0].shape == wanted
                     assert levels[0].dtype == array.dtype
                     assert [0 in level.shape for level in levels] == [True, True]
@@ -171,7 +173,7 @@ def test_zero_dimensions(isa: str) -> None:
                 assert got.shape == ()
                 assert not np.shares_memory(got, value)
                 np.testing.assert_array_equal(got, array)
-            assert [level.shape for level in tinypyr.pyramid(value, 2, method, num_mips=3)] == [()] * 3
+            assert [level.shape for level in tinypyr.pyramid(value, 2, method, levels=3)] == [()] * 3
             assert tinypyr.downsample(value, (), method, ignore=array[()]) == array or array != array
 
 
@@ -218,7 +220,7 @@ def test_factors_beyond_the_array(method: Any, isa: str) -> None:
     for factor in ((5, 4, 3), (2**31, 1, 2**31), (2**60,) * 3, (10**30, 2, 2), (1, 2**62, 1)):
         capped = tuple(min(f, 8) for f in factor)
         assert_exact(array, capped, tinypyr.downsample(array, factor, method), method)
-    for level in tinypyr.pyramid(array, 2**33, method, num_mips=64):
+    for level in tinypyr.pyramid(array, 2**33, method, levels=64):
         assert_exact(array, (5, 4, 3), level, method)
 
 
@@ -244,7 +246,7 @@ class Tagged(np.ndarray):
 def test_subclasses_are_their_memory(method: Any, dtype: str) -> None:
     array = a_volume(dtype, (6, 5))
     for subclass in (array.view(Tagged), np.matrix(array), array.view(np.recarray), np.rec.array(array)):
-        for got in (tinypyr.downsample(subclass, 2, method), *tinypyr.pyramid(subclass, 2, method, num_mips=1)):
+        for got in (tinypyr.downsample(subclass, 2, method), *tinypyr.pyramid(subclass, 2, method, levels=1)):
             assert type(got) is np.ndarray
             assert got.shape == (3, 3)
             assert_exact(array, (2, 2), got, method)

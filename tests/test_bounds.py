@@ -19,7 +19,7 @@ from test_labels import patches
 def check(array: NDArray[Any], factor: tuple[int, ...], levels: int, ties: str = "first", **call: Any) -> None:
     call["ties"] = ties
     made = tinypyr.pyramid(array, [factor] * levels, "mode", **call)
-    call.pop("parallel", None)
+    call.pop("workers", None)
     for k, level in enumerate(made, 1):
         whole = tuple(f**k for f in factor)
         want = tinypyr.downsample(array, whole, "mode", **call)
@@ -84,9 +84,9 @@ def test_edges_origins_and_threads(isa: str) -> None:
         for dtype in ("uint32", "uint64"):
             for order in ("C", "F"):
                 array = np.array(blobs(rng, shape, dtype, 20), order=order)  # type: ignore[call-overload,unused-ignore]
-                for origin in ((0, 0, 0), (-7, 3, 1), (16, 32, -8)):
-                    check(array, (2, 2, 1), 4, origin=origin, parallel=2)
-                    check(array, (2, 2, 2), 4, origin=origin)
+                for voxel_offset in ((0, 0, 0), (-7, 3, 1), (16, 32, -8)):
+                    check(array, (2, 2, 1), 4, voxel_offset=voxel_offset, workers=2)
+                    check(array, (2, 2, 2), 4, voxel_offset=voxel_offset)
 
 
 def test_tiles_of_many_labels_among_others(isa: str) -> None:
@@ -95,7 +95,7 @@ def test_tiles_of_many_labels_among_others(isa: str) -> None:
     array = np.array(blobs(rng, (512, 512, 4), "uint32", 30), order="F")
     array[:, 256:384, 1] = rng.integers(0, 2**32, (512, 128), np.uint32)
     array[100:400, :64, 2] = np.repeat(np.repeat(rng.integers(0, 9999, (100, 16)), 3, 0), 4, 1)
-    check(array, (2, 2, 1), 6, parallel=2)
+    check(array, (2, 2, 1), 6, workers=2)
     small = patches(rng, (96, 96, 96), "uint64", 3, 2**31)
     check(small, (2, 2, 2), 4)
 

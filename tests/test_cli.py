@@ -87,7 +87,7 @@ def test_picture_shows_the_levels(tmp_path: Path) -> None:
     # the panels hold the middle section of each level, every voxel a square
     scale = 384 // 96
     top, step = _picture.GAP + 40, 96 * scale + _picture.GAP
-    for level, volume in enumerate((image, *tinypyr.pyramid(image, (2, 2, 1), num_mips=2))):
+    for level, volume in enumerate((image, *tinypyr.pyramid(image, (2, 2, 1), levels=2))):
         side = scale * 2**level
         panel = picture[top : top + 80 * scale, _picture.GAP + level * step :][:, : 96 * scale]
         np.testing.assert_array_equal(panel[side // 2 :: side, side // 2 :: side, 0], volume[:, :, 3].T)
@@ -145,7 +145,7 @@ def test_any_shape(shape: tuple[int, int, int], tmp_path: Path) -> None:
         (("--shape", "99999", "99999", "9"), "more than 2147483648 voxels"),
         (("--levels", "0"), "0 is not between 1 and 10"),
         (("--levels", "99"), "99 is not between 1 and 10"),
-        (("--parallel", "-1"), "-1 is not between 0 and 1024"),
+        (("--workers", "-1"), "-1 is not between 0 and 1024"),
         (("--out", "picture.jpg"), "does not end in .png"),
         (("--out", "absent/picture.png"), "no folder 'absent'"),
         (("--out", "folder.png"), "is a folder"),

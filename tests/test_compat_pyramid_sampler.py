@@ -38,7 +38,7 @@ def test_levels(shape: Any, factor: Any, chunks: Any, levels: int, dtype: Any, t
     assert got[0].dtype == np.dtype(dtype or "float64")
     half = tuple(slice(0, n // 2) for n in shape)
     assert got[0][half].mean() > got[0].mean()
-    for level, want in zip(got[1:], tinypyr.pyramid(got[0], factor, num_mips=levels) if levels else [], strict=True):
+    for level, want in zip(got[1:], tinypyr.pyramid(got[0], factor, levels=levels) if levels else [], strict=True):
         np.testing.assert_array_equal(level, want)
 
 

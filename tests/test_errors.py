@@ -69,17 +69,17 @@ def bad_rules() -> list[Any]:
         case(TypeError, "ignore", "[0, 1]", ignore=[0, 1]),
         case(TypeError, "ignore", "1j", array=FLOATS, ignore=1j),
         case(TypeError, "ignore", "<object", array=FLOATS, ignore=object()),
-        case(ValueError, "parallel", "-1", parallel=-1),
-        case(ValueError, "parallel", "1.5", parallel=1.5),
-        case(TypeError, "parallel", "'all'", parallel="all"),
-        case(TypeError, "parallel", "None", parallel=None),
-        case(ValueError, "origin", "(1, 2, 3, 4)", origin=(1, 2, 3, 4)),
-        case(ValueError, "origin", "0.5", origin=(0.5, 0, 0)),
-        case(ValueError, "origin", "nan", origin=(0, float("nan"), 0)),
-        case(TypeError, "origin", "'a'", origin=("a", 0, 0)),
-        case(TypeError, "origin", "5", origin=5),
-        case(ValueError, "origin", str(2**63), origin=(2**63, 0, 0)),
-        case(ValueError, "origin", str(-(2**70)), origin=(0, -(2**70), 0)),
+        case(ValueError, "workers", "-1", workers=-1),
+        case(ValueError, "workers", "1.5", workers=1.5),
+        case(TypeError, "workers", "'all'", workers="all"),
+        case(ValueError, "workers", "0", workers=0),
+        case(ValueError, "voxel_offset", "(1, 2, 3, 4)", voxel_offset=(1, 2, 3, 4)),
+        case(ValueError, "voxel_offset", "0.5", voxel_offset=(0.5, 0, 0)),
+        case(ValueError, "voxel_offset", "nan", voxel_offset=(0, float("nan"), 0)),
+        case(TypeError, "voxel_offset", "'a'", voxel_offset=("a", 0, 0)),
+        case(TypeError, "voxel_offset", "5", voxel_offset=5),
+        case(ValueError, "voxel_offset", str(2**63), voxel_offset=(2**63, 0, 0)),
+        case(ValueError, "voxel_offset", str(-(2**70)), voxel_offset=(0, -(2**70), 0)),
     ]
 
 
@@ -147,24 +147,24 @@ def test_bad_arguments(error: Any, name: str, value: str, array: Any, factor: An
 @pytest.mark.parametrize(
     ("error", "name", "value", "factor", "arguments"),
     [
-        (ValueError, "num_mips", "0", 2, {"num_mips": 0}),
-        (ValueError, "num_mips", "-1", 2, {"num_mips": -1}),
-        (ValueError, "num_mips", "65", 2, {"num_mips": 65}),
-        (ValueError, "num_mips", "1.5", 2, {"num_mips": 1.5}),
-        (ValueError, "num_mips", "nan", 2, {"num_mips": float("nan")}),
-        (TypeError, "num_mips", "'2'", 2, {"num_mips": "2"}),
-        (TypeError, "num_mips", "None", 2, {"num_mips": None}),
-        (ValueError, "num_mips", "3", [(2, 2), (2, 2)], {"num_mips": 3}),
-        (ValueError, "num_mips", "0", [(2, 2), (2, 2)], {"num_mips": 0}),
-        (ValueError, "num_mips", "65", [(1,)] * 65, {}),
+        (ValueError, "levels", "0", 2, {"levels": 0}),
+        (ValueError, "levels", "-1", 2, {"levels": -1}),
+        (ValueError, "levels", "65", 2, {"levels": 65}),
+        (ValueError, "levels", "1.5", 2, {"levels": 1.5}),
+        (ValueError, "levels", "nan", 2, {"levels": float("nan")}),
+        (TypeError, "levels", "'2'", 2, {"levels": "2"}),
+        (TypeError, "levels", "None", 2, {"levels": None}),
+        (ValueError, "levels", "3", [(2, 2), (2, 2)], {"levels": 3}),
+        (ValueError, "levels", "0", [(2, 2), (2, 2)], {"levels": 0}),
+        (ValueError, "levels", "65", [(1,)] * 65, {}),
         (ValueError, "factor", "(2, 0)", [(2, 2), (2, 0)], {}),
         (ValueError, "factor", "1.5", [(2, 2), (1.5, 2)], {}),
         (ValueError, "factor", "(2, 2, 2, 2)", [(2,), (2, 2, 2, 2)], {}),
-        (ValueError, "out", "1", 2, {"num_mips": 2, "out": [np.zeros(SHAPE, np.uint8)]}),
+        (ValueError, "out", "1", 2, {"levels": 2, "out": [np.zeros(SHAPE, np.uint8)]}),
         (ValueError, "out", "0", 2, {"out": []}),
-        (ValueError, "out", "(2, 3, 3)", 2, {"num_mips": 2, "out": [np.zeros(SHAPE, np.uint8)] * 2}),
+        (ValueError, "out", "(2, 3, 3)", 2, {"levels": 2, "out": [np.zeros(SHAPE, np.uint8)] * 2}),
         (TypeError, "out", "ndarray", 2, {"out": np.zeros(SHAPE, np.uint8)}),
-        (TypeError, "out", "NoneType", 2, {"num_mips": 2, "out": [np.zeros(SHAPE, np.uint8), None]}),
+        (TypeError, "out", "NoneType", 2, {"levels": 2, "out": [np.zeros(SHAPE, np.uint8), None]}),
         (TypeError, "out", "int", 2, {"out": 7}),
     ],
 )
@@ -187,10 +187,10 @@ def test_out_that_shares_memory() -> None:
             tinypyr.pyramid(array, 2, out=[out])
     free = memory[120:138].reshape(SHAPE)
     with pytest.raises(ValueError, match=r"\Aout\b[\s\S]*overlap"):  # one level over another
-        tinypyr.pyramid(array, 2, num_mips=2, out=[free, memory[130:134].reshape(1, 2, 2)])
+        tinypyr.pyramid(array, 2, levels=2, out=[free, memory[130:134].reshape(1, 2, 2)])
     np.testing.assert_array_equal(memory, before)
     # neighbours in one buffer are no overlap
-    tinypyr.pyramid(array, 2, num_mips=2, out=[free, memory[138:142].reshape(1, 2, 2)])
+    tinypyr.pyramid(array, 2, levels=2, out=[free, memory[138:142].reshape(1, 2, 2)])
     np.testing.assert_array_equal(memory[:120], before[:120])
     np.testing.assert_array_equal(free, tinypyr.downsample(array, 2))
     np.testing.assert_array_equal(memory[142:], before[142:])
@@ -218,7 +218,7 @@ def test_too_many_dimensions() -> None:
 def test_named_functions_refuse_alike(function: Any) -> None:
     with pytest.raises(ValueError, match=r"\Afactor\b.*0"):
         function(VOLUME, (2, 0))
-    with pytest.raises(ValueError, match=r"\Anum_mips\b.*0"):
+    with pytest.raises(ValueError, match=r"\Alevels\b.*0"):
         function(VOLUME, 2, num_mips=0)
     with pytest.raises(TypeError, match=r"\Aarray\b.*object"):
         function(VOLUME.astype(object), 2)
@@ -239,19 +239,19 @@ def test_checked_arguments_are_remembered_only_while_they_cannot_change() -> Non
     assert tinypyr.downsample(array, factor).shape == (2, 3)
     factor[1] = 3
     assert tinypyr.downsample(array, factor).shape == (2, 2)
-    origin = [0, 0]
-    assert tinypyr.downsample(array, (2, 2), origin=origin).shape == (2, 3)
-    origin[1] = 1
-    assert tinypyr.downsample(array, (2, 2), origin=origin).shape == (2, 4)
+    voxel_offset = [0, 0]
+    assert tinypyr.downsample(array, (2, 2), voxel_offset=voxel_offset).shape == (2, 3)
+    voxel_offset[1] = 1
+    assert tinypyr.downsample(array, (2, 2), voxel_offset=voxel_offset).shape == (2, 4)
     factors = iter([2, 2])
     assert tinypyr.downsample(array, factors).shape == (2, 3)  # type: ignore[arg-type]
     assert tinypyr.downsample(array, factors).shape == (4, 6)  # type: ignore[arg-type]
     # equal, and equal to its hash, but of another meaning
-    assert tinypyr.downsample(array, (2, 2), parallel=1).shape == tinypyr.downsample(array, (2.0, 2.0)).shape
+    assert tinypyr.downsample(array, (2, 2), workers=1).shape == tinypyr.downsample(array, (2.0, 2.0)).shape
     with pytest.raises(ValueError, match="ignore"):
         tinypyr.downsample(array.astype(bool), 2, ignore=2)
     for _ in range(2):  # a mistake is found again
         with pytest.raises(ValueError, match="factor"):
             tinypyr.downsample(array, (0, 2))
-        with pytest.raises(TypeError, match="parallel"):
-            tinypyr.downsample(array, (2, 2), parallel="2")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="workers"):
+            tinypyr.downsample(array, (2, 2), workers="2")  # type: ignore[arg-type]

@@ -14,9 +14,9 @@ import tinypyr
 from strategies import COMPILED, METHODS, assert_same_bits, voxels
 
 CALLS: list[dict[str, Any]] = [
-    {"num_mips": 2},
-    {"num_mips": 2, "ignore": 0},
-    {"origin": (1, -2, 3), "ties": "lowest", "rounding": "floor"},
+    {"levels": 2},
+    {"levels": 2, "ignore": 0},
+    {"voxel_offset": (1, -2, 3), "ties": "lowest", "rounding": "floor"},
 ]
 
 # In a process of its own, since a module that is loaded cannot be taken away again.

@@ -29,11 +29,11 @@ RULES: tuple[dict[str, Any], ...] = (
     {"ignore": 0},
     {"rounding": "floor"},
     {"ties": "lowest"},
-    {"origin": (1, 0, 1)},
+    {"voxel_offset": (1, 0, 1)},
     {"ignore": "nan"},
     {"ignore": "present", "ties": "lowest", "rounding": "floor"},
-    {"origin": (-3, 5, 2), "ignore": 0},
-    {"origin": (7, -1, 3), "ties": "lowest", "rounding": "floor"},
+    {"voxel_offset": (-3, 5, 2), "ignore": 0},
+    {"voxel_offset": (7, -1, 3), "ties": "lowest", "rounding": "floor"},
 )
 ODD_FACTORS = ((2, 2, 2), (3, 1, 1), (2, 2, 1), (1, 3, 2), (1, 2, 2), (3, 3, 3), (4, 2, 1), (2, 1, 1), (70, 2, 5))
 RULES_EVERY = 3
@@ -85,7 +85,7 @@ def reference(array: np.ndarray, factor: tuple[int, ...], method: str, rules: di
         ignore=None if ignore is None else array.dtype.type(ignore),
         rounding=rules.get("rounding", "half-even"),
         ties=rules.get("ties", "first"),
-        origin=rules.get("origin", (0, 0, 0)),
+        voxel_offset=rules.get("voxel_offset", (0, 0, 0)),
     )
     return level
 

@@ -28,16 +28,16 @@ def test_one_logical_array_has_one_answer(method: Any, dtype: str) -> None:
     flavours = ("noise", "labels", "special") if np.dtype(dtype).kind == "f" else ("noise", "labels")
     for flavour, factor in itertools.product(flavours, (*FACTORS, (3, 2, 1), (2, 5, 3))):
         array = voxels(rng, (35, 18, 11), dtype, flavour)
-        call: dict[str, Any] = {"num_mips": 2, "ignore": array[0, 0, 0].item() if factor == (2, 2, 2) else None}
+        call: dict[str, Any] = {"levels": 2, "ignore": array[0, 0, 0].item() if factor == (2, 2, 2) else None}
         want = None
         for isa in each_isa():
             for layout in (*LAYOUTS, *orders, "swapped", "unaligned"):
-                for parallel in (1, 3) if layout in ("C", "F") else (1,):
-                    got = tinypyr.pyramid(lay_out(array, layout), factor, method, parallel=parallel, **call)
+                for workers in (1, 3) if layout in ("C", "F") else (1,):
+                    got = tinypyr.pyramid(lay_out(array, layout), factor, method, workers=workers, **call)
                     native = [level.astype(dtype) for level in got]
                     want = want or native
                     for level, wanted in zip(native, want, strict=True):
-                        assert_same_bits(level, wanted, (flavour, factor, isa, layout, parallel))
+                        assert_same_bits(level, wanted, (flavour, factor, isa, layout, workers))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -57,7 +57,7 @@ def test_four_axes_in_every_memory_order(method: Any) -> None:
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_output_keeps_the_memory_order(order: tuple[int, ...]) -> None:
     array = lay_out(np.zeros((8, 12, 10), np.uint16), "permuted " + ",".join(map(str, order)))
-    for level in tinypyr.pyramid(array, 2, num_mips=2):
+    for level in tinypyr.pyramid(array, 2, levels=2):
         slowest_first = tuple(int(axis) for axis in np.argsort([-stride for stride in level.strides]))
         assert slowest_first == order
         assert level.nbytes == 2 * level.size
@@ -97,7 +97,7 @@ def test_constants_stay_constant(method: Any, dtype: str) -> None:
         array = np.full(shape, constant, dtype, order=order)
         for factor in FACTORS:
             for ignore in (None, constant, not constant if dtype == "bool" else 7):
-                levels = tinypyr.pyramid(array, factor, method, num_mips=3, ignore=ignore)
+                levels = tinypyr.pyramid(array, factor, method, levels=3, ignore=ignore)
                 assert_constant(levels, shape, factor, constant)
 
 
@@ -257,18 +257,18 @@ def test_six_levels_from_the_base(method: Any, dtype: str) -> None:
     """Every level of six is the exact answer for its footprint in the base, whatever was computed along with it."""
     turn = METHODS.index(method) + DTYPES.index(dtype)
     factor, shape = (((2, 2, 1), (67, 34, 2)), ((2, 2, 2), (37, 18, 9)), ((1, 2, 2), (3, 35, 66)))[turn % 3]
-    rules: dict[str, Any] = ({}, {"ignore": 0}, {"origin": (5, -3, 1)}, {"rounding": "floor", "ties": "lowest"})[
+    rules: dict[str, Any] = ({}, {"ignore": 0}, {"voxel_offset": (5, -3, 1)}, {"rounding": "floor", "ties": "lowest"})[
         turn % 4
     ]
     if dtype == "bool" and "ignore" in rules:
         rules = {"ignore": False}
     array = voxels(np.random.default_rng(turn), shape, dtype, "labels" if method == "mode" else "noise")
     for layout in ("C", "F"):
-        six = tinypyr.pyramid(lay_out(array, layout), factor, method, num_mips=6, **rules)
+        six = tinypyr.pyramid(lay_out(array, layout), factor, method, levels=6, **rules)
         if layout == "C":
             assert_levels_are_exact(six, array, [factor] * 6, method, rules)
             first = six
-        three = tinypyr.pyramid(lay_out(array, layout), factor, method, num_mips=3, **rules)
+        three = tinypyr.pyramid(lay_out(array, layout), factor, method, levels=3, **rules)
         for level, again, in_c in zip(three, six, first, strict=False):
             assert_same_bits(level, again)
             assert_same_bits(again, in_c)
@@ -293,18 +293,18 @@ SCHEDULES: list[list[tuple[int, ...]]] = [
 @pytest.mark.parametrize("method", METHODS)
 def test_schedules_and_origins(method: Any, schedule: list[tuple[int, ...]]) -> None:
     rng = np.random.default_rng(11)
-    for dtype, origin in itertools.product(("uint8", "int64", "float32"), (None, (1, 2, 3), (-7, 13, -1))):
+    for dtype, voxel_offset in itertools.product(("uint8", "int64", "float32"), (None, (1, 2, 3), (-7, 13, -1))):
         array = voxels(rng, (14, 11, 9), dtype, "labels" if method == "mode" else "noise")
         for layout in ("C", "F"):
-            got = tinypyr.pyramid(lay_out(array, layout), schedule, method, origin=origin)
-            assert_levels_are_exact(got, array, schedule, method, {"origin": origin})
+            got = tinypyr.pyramid(lay_out(array, layout), schedule, method, voxel_offset=voxel_offset)
+            assert_levels_are_exact(got, array, schedule, method, {"voxel_offset": voxel_offset})
 
 
 def test_means_keep_the_brightness() -> None:
     """Six levels of an image with full blocks: the mean of each level is the image's, to the rounding of one voxel."""
     image = np.random.default_rng(12).integers(0, 256, (512, 256), np.uint8)
     exact = image.mean()
-    for level in tinypyr.pyramid(image, 2, num_mips=6):
+    for level in tinypyr.pyramid(image, 2, levels=6):
         assert (
             abs(level.mean() - exact) < 0.25
         )  # rounding to even has no direction; each voxel is off by 0.25 on average

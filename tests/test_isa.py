@@ -56,7 +56,7 @@ def test_unknown_names_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ValueError, match=rf"\ATINYPYR_ISA\b.*'{value}'"):
         tinypyr.downsample(VOLUME, 2, out=out)
     with pytest.raises(ValueError, match=rf"\ATINYPYR_ISA\b.*'{value}'"):
-        tinypyr.pyramid(VOLUME, 2, "mode", num_mips=2, out=levels)
+        tinypyr.pyramid(VOLUME, 2, "mode", levels=2, out=levels)
     assert all((array == 77).all() for array in (out, *levels))
     # it is read at every call, so the next one is unharmed
     monkeypatch.delenv("TINYPYR_ISA")
@@ -87,8 +87,8 @@ def test_every_set_gives_the_bits_of_the_best(method: Any, dtype: str, monkeypat
             laid_out = np.array(array, order=order)
             for factor in ((2, 2, 1), (2, 2, 2), (1, 2, 2), (3, 1, 3)):
                 monkeypatch.delenv("TINYPYR_ISA", raising=False)
-                best = tinypyr.pyramid(laid_out, factor, method, num_mips=2)
+                best = tinypyr.pyramid(laid_out, factor, method, levels=2)
                 for isa in tinypyr.instruction_sets():
                     monkeypatch.setenv("TINYPYR_ISA", isa)
-                    for level, want in zip(tinypyr.pyramid(laid_out, factor, method, num_mips=2), best, strict=True):
+                    for level, want in zip(tinypyr.pyramid(laid_out, factor, method, levels=2), best, strict=True):
                         assert_same_bits(level, want, (isa, shape, order, factor))

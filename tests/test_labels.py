@@ -31,8 +31,8 @@ def check(
     array: NDArray[Any], factors: Sequence[tuple[int, ...]], layouts: tuple[str, ...] = ("C",), **call: Any
 ) -> None:
     """The compiled levels are those of the reference, bit for bit, however the array lies in memory."""
-    given = {"ignore": None, "ties": "first", "origin": (0,) * array.ndim, **call}
-    given.pop("parallel", None)
+    given = {"ignore": None, "ties": "first", "voxel_offset": (0,) * array.ndim, **call}
+    given.pop("workers", None)
     want = _reference.pyramid(array, factors, method="mode", rounding="half-even", **given)
     for layout in layouts:
         got = tinypyr.pyramid(lay_out(array, layout), factors, "mode", **call)
@@ -48,7 +48,7 @@ def test_levels_of_patches(dtype: str, ties: str, isa: str) -> None:
         array = patches(rng, (53, 38, 19), dtype, side, labels)
         for factor in ((2, 2, 1), (2, 2, 2), (1, 2, 2), (3, 2, 1)):
             check(array, [factor] * 4, ORDERS, ties=ties)
-        check(array, [(2, 2, 2)] * 3, ties=ties, ignore=array[0, 0, 0].item(), origin=(-3, 5, 7), parallel=2)
+        check(array, [(2, 2, 2)] * 3, ties=ties, ignore=array[0, 0, 0].item(), voxel_offset=(-3, 5, 7), workers=2)
 
 
 @pytest.mark.parametrize("labels", [31, 32, 33, 64, 300])
@@ -71,7 +71,7 @@ def test_several_tiles(factors: list[tuple[int, ...]], isa: str) -> None:
     array[200:, :90, 5:9] = rng.integers(0, 500, (101, 90, 4))
     assert array.nbytes > 2**21
     check(array, factors, ("C", "F"))
-    check(array, factors, ("F",), ignore=3, ties="lowest", origin=(-5, 3, 1), parallel=2)
+    check(array, factors, ("F",), ignore=3, ties="lowest", voxel_offset=(-5, 3, 1), workers=2)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_one_level_of_large_footprints(isa: str) -> None:
     for dtype in ("uint8", "uint64", "float32"):
         array = patches(rng, (50, 41, 22), dtype, 5, 9)
         for factor in ((6, 6, 1), (4, 4, 4), (7, 5, 3), (1, 1, 40), (16, 16, 2), (23, 23, 1), (60, 60, 60)):
-            check(array, [factor], ("C", "F"), origin=(1, 0, -2))
+            check(array, [factor], ("C", "F"), voxel_offset=(1, 0, -2))
 
 
 def test_ties_are_settled_in_raster_order(isa: str) -> None:

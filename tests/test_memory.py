@@ -83,7 +83,7 @@ def test_guard_pages_around_both_buffers(method: Any, dtype: str, isa: str) -> N
     for number, (shape, factor) in enumerate(itertools.product(SHAPES, FACTORS)):
         values = voxels(rng, shape, dtype, "labels" if method == "mode" or number % 2 else "noise")
         (want,) = _reference.pyramid(
-            values, [factor], method=method, ignore=None, rounding="half-even", ties="first", origin=(0, 0, 0)
+            values, [factor], method=method, ignore=None, rounding="half-even", ties="first", voxel_offset=(0, 0, 0)
         )
         for at_end, order in itertools.product((False, True), "CF"):
             source, target = Guarded(values.nbytes, at_end), Guarded(want.size * itemsize, at_end)
@@ -111,18 +111,18 @@ def test_guard_pages_with_levels_and_threads(method: Any, isa: str) -> None:
                 ignore=None if ignore is None else values.dtype.type(ignore),
                 rounding="half-even",
                 ties="first",
-                origin=(0, 0, 0),
+                voxel_offset=(0, 0, 0),
             )
-            for at_end, order, parallel in itertools.product((False, True), "CF", (1, 3)):
+            for at_end, order, workers in itertools.product((False, True), "CF", (1, 3)):
                 source = Guarded(values.nbytes, at_end)
                 targets = [Guarded(level.nbytes, at_end) for level in want]
                 array = source.array(shape, dtype, order)
                 array[...] = values
                 source.make_read_only()
                 outs = [t.array(level.shape, dtype, order) for t, level in zip(targets, want, strict=True)]
-                tinypyr.pyramid(array, factor, method, num_mips=3, ignore=ignore, out=outs, parallel=parallel)
+                tinypyr.pyramid(array, factor, method, levels=3, ignore=ignore, out=outs, workers=workers)
                 for out, level, target in zip(outs, want, targets, strict=True):
-                    assert_same_bits(out, level, (dtype, shape, factor, at_end, order, parallel))
+                    assert_same_bits(out, level, (dtype, shape, factor, at_end, order, workers))
                     target.assert_untouched_around()
 
 
@@ -147,9 +147,9 @@ rng = np.random.default_rng(0)
 for slab in array if order == "C" else array.T:
     slab[...] = rng.integers(0, labels, slab.shape, np.uint16)
 small = array[:4, :4, :4]
-tinypyr.pyramid(small, factor, method, num_mips=levels)  # code and tables are in memory before the count begins
+tinypyr.pyramid(small, factor, method, levels=levels)  # code and tables are in memory before the count begins
 before = peak()
-made = tinypyr.pyramid(array, factor, method, num_mips=levels, parallel=threads)
+made = tinypyr.pyramid(array, factor, method, levels=levels, workers=threads)
 print(peak() - before - sum(level.nbytes for level in made), array.nbytes)
 """
 
@@ -195,12 +195,12 @@ def test_no_copy_of_the_input(
 
 
 CALL = """
-dtype, shapes, step, factors, method, origin = eval(sys.argv[1])
+dtype, shapes, step, factors, method, voxel_offset = eval(sys.argv[1])
 array, *outs = (np.ones(shape, dtype) for shape in shapes)
 outs = [out[:, ::step] for out in outs]
 tinypyr.pyramid(array[:8, :8], factors, method)
 before = peak()
-tinypyr.pyramid(array, factors, method, origin=origin, out=outs)
+tinypyr.pyramid(array, factors, method, voxel_offset=voxel_offset, out=outs)
 print(peak() - before)
 """
 

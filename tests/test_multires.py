@@ -922,7 +922,7 @@ def test_a_volume_that_begins_anywhere() -> None:
     image = np.random.default_rng(12).random((16, 18))
     made = Applied(image, (lambda low: low, lambda full, up: up), 4, source_grid=grid)
     assert isinstance(made.field, Field)
-    np.testing.assert_allclose(made.field.values, tinypyr.downsample(image, 4, origin=(5, 3)))
+    np.testing.assert_allclose(made.field.values, tinypyr.downsample(image, 4, voxel_offset=(5, 3)))
     want = tinypyr.resample(made.field.values, grid, source_grid=made.field.grid, antialias=False, mode="nearest")
     np.testing.assert_allclose(made[...], want)
 

@@ -157,7 +157,7 @@ def test_ties_are_settled_in_raster_order_with_axis_0_fastest() -> None:
     # Over the whole 4 x 2 footprint 5 comes before 6, though 6 lies in the first and 5 in the second 2 x 2 block.
     base = np.array([[7, 8, 5, 5], [6, 6, 9, 10]], np.uint8).T
     assert tinypyr.downsample(base, (4, 2), "mode")[0, 0] == 5
-    assert tinypyr.pyramid(base, 2, "mode", num_mips=2)[1][0, 0] == 5
+    assert tinypyr.pyramid(base, 2, "mode", levels=2)[1][0, 0] == 5
     assert tinypyr.pyramid(base, [(1, 2), (4, 1)], "mode")[1][0, 0] == 5
 
 
@@ -168,34 +168,38 @@ def test_partial_blocks_are_made_of_the_voxels_present() -> None:
     assert tinypyr.downsample(row, 100, "max").tolist() == [99]
     assert tinypyr.downsample(row, 2**60, "min").tolist() == [10]
     last = np.array([0, 0, 0, 0, 0, 0, 12], np.uint8)
-    assert [level.tolist() for level in tinypyr.pyramid(last, 2, num_mips=2)] == [[0, 0, 0, 12], [0, 4]]
+    assert [level.tolist() for level in tinypyr.pyramid(last, 2, levels=2)] == [[0, 0, 0, 12], [0, 4]]
 
 
 def test_levels_come_from_the_base() -> None:
     """Half of a level lost per level is what rounding each level costs; 0.5 here would be 0, 0, 0."""
     row = np.array([0, 1, 1, 1, 1, 1, 1, 1], np.uint8)
-    assert [level.tolist() for level in tinypyr.pyramid(row, 2, num_mips=3)] == [[0, 1, 1, 1], [1, 1], [1]]
+    assert [level.tolist() for level in tinypyr.pyramid(row, 2, levels=3)] == [[0, 1, 1, 1], [1, 1], [1]]
     # the mode of modes is 1, the mode is 2
     labels = np.array([1, 1, 2, 1, 1, 2, 2, 2, 2], np.uint8)
-    assert [level.tolist() for level in tinypyr.pyramid(labels, 3, "mode", num_mips=2)] == [[1, 1, 2], [2]]
+    assert [level.tolist() for level in tinypyr.pyramid(labels, 3, "mode", levels=2)] == [[1, 1, 2], [2]]
     # a lone label survives at every level when all else is ignored
     lone = np.zeros((8, 8), np.uint8)
     lone[5, 2] = 3
-    for level in tinypyr.pyramid(lone, 2, "mode", num_mips=3, ignore=0):
+    for level in tinypyr.pyramid(lone, 2, "mode", levels=3, ignore=0):
         assert int((level == 3).sum()) == 1
 
 
 def test_origin_anchors_blocks_at_global_zero() -> None:
     row = np.arange(7, dtype=np.uint8)
-    assert tinypyr.downsample(row, 4, "stride", origin=(1,)).tolist() == [0, 3]  # [1, 4) and [4, 8)
-    assert tinypyr.downsample(row, 4, "max", origin=(-3,)).tolist() == [2, 6]  # [-3, 0) and [0, 4)
-    assert tinypyr.downsample(row, 4, "mean", origin=(3,)).tolist() == [0, 2, 6]  # 0 | 1 2 3 4 -> 2.5 | 5 6 -> 5.5
-    assert tinypyr.downsample(row, 4, "min", origin=(8,)).tolist() == [0, 4]
-    levels = tinypyr.pyramid(row, 2, "min", num_mips=2, origin=(3,))
+    assert tinypyr.downsample(row, 4, "stride", voxel_offset=(1,)).tolist() == [0, 3]  # [1, 4) and [4, 8)
+    assert tinypyr.downsample(row, 4, "max", voxel_offset=(-3,)).tolist() == [2, 6]  # [-3, 0) and [0, 4)
+    assert tinypyr.downsample(row, 4, "mean", voxel_offset=(3,)).tolist() == [
+        0,
+        2,
+        6,
+    ]  # 0 | 1 2 3 4 -> 2.5 | 5 6 -> 5.5
+    assert tinypyr.downsample(row, 4, "min", voxel_offset=(8,)).tolist() == [0, 4]
+    levels = tinypyr.pyramid(row, 2, "min", levels=2, voxel_offset=(3,))
     assert [level.tolist() for level in levels] == [[0, 1, 3, 5], [0, 1, 5]]
     # a level need not touch the block of global zero
-    assert tinypyr.downsample(row, 2, "max", origin=(1001,)).tolist() == [0, 2, 4, 6]
-    assert tinypyr.downsample(row, 2, "max", origin=(-1001,)).tolist() == [0, 2, 4, 6]
+    assert tinypyr.downsample(row, 2, "max", voxel_offset=(1001,)).tolist() == [0, 2, 4, 6]
+    assert tinypyr.downsample(row, 2, "max", voxel_offset=(-1001,)).tolist() == [0, 2, 4, 6]
 
 
 @pytest.mark.parametrize("dtype", COMPILED)
@@ -242,10 +246,10 @@ def test_schedules() -> None:
     ]
     for schedule in schedules:
         assert [level.shape for level in tinypyr.pyramid(array, schedule)] == shapes
-        assert [level.shape for level in tinypyr.pyramid(array, schedule, num_mips=2)] == shapes
+        assert [level.shape for level in tinypyr.pyramid(array, schedule, levels=2)] == shapes
     assert [level.shape for level in tinypyr.pyramid(array, [(2, 2, 2)])] == [(32, 32, 5)]
-    assert len(tinypyr.pyramid(array, 2, num_mips=64)) == 64  # the most there can be
-    assert tinypyr.pyramid(array, 2, num_mips=64)[-1].shape == (1, 1, 1)
+    assert len(tinypyr.pyramid(array, 2, levels=64)) == 64  # the most there can be
+    assert tinypyr.pyramid(array, 2, levels=64)[-1].shape == (1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -284,10 +288,10 @@ def test_out_is_filled_and_returned(isa: str) -> None:
         assert tinypyr.downsample(array, (2, 2), "max", out=out) is out
         np.testing.assert_array_equal(out, tinypyr.downsample(array, (2, 2), "max"))
     outs = [np.zeros((5, 4, 3), np.uint8), np.zeros((3, 2, 2), np.uint8, order="F")]
-    got = tinypyr.pyramid(array, 2, "mode", num_mips=2, out=outs)
+    got = tinypyr.pyramid(array, 2, "mode", levels=2, out=outs)
     assert got[0] is outs[0]
     assert got[1] is outs[1]
-    for a, b in zip(outs, tinypyr.pyramid(array, 2, "mode", num_mips=2), strict=True):
+    for a, b in zip(outs, tinypyr.pyramid(array, 2, "mode", levels=2), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -303,7 +307,7 @@ def test_dropped_labels_are_reported(isa: str) -> None:
         pytest.skip("the reference sees the whole footprint and drops nothing")
     labels = np.arange(128 * 256, dtype=np.uint32).reshape(128, 256, 1)
     with pytest.warns(RuntimeWarning, match=r"1,024.*: 2 at level 7;") as caught:
-        levels = tinypyr.pyramid(labels, (2, 2, 1), "mode", num_mips=7)
+        levels = tinypyr.pyramid(labels, (2, 2, 1), "mode", levels=7)
     assert len(caught) == 1
     assert caught[0].filename == __file__
     assert levels[6].shape == (1, 2, 1)
@@ -314,7 +318,7 @@ def test_dropped_labels_are_reported(isa: str) -> None:
     np.testing.assert_array_equal(tinypyr.downsample(labels, (128, 128, 1), "mode"), labels[:, ::128][:1])
     # a lead that the dropped labels cannot make up for is proven, so there is nothing to report
     labels[::7, ::5] = 7
-    for level in tinypyr.pyramid(labels, (2, 2, 1), "mode", num_mips=7)[5:]:
+    for level in tinypyr.pyramid(labels, (2, 2, 1), "mode", levels=7)[5:]:
         assert (level == 7).all()
 
 
@@ -323,10 +327,10 @@ def test_dropped_labels_are_reported(isa: str) -> None:
 def test_levels_pooled_by_1(method: Any, order: Any) -> None:
     """As many as there can be, alone and between others."""
     array = np.asarray(np.random.default_rng(0).integers(0, 5, (12, 20, 17)).astype(np.uint32), order=order)
-    for level in tinypyr.pyramid(array, 1, method, num_mips=64):
+    for level in tinypyr.pyramid(array, 1, method, levels=64):
         np.testing.assert_array_equal(level, array)
     half = tinypyr.downsample(array, 2, method)
-    for level in tinypyr.pyramid(array, [(1, 1, 1)] * 20 + [(2, 2, 2)] + [(1, 1, 1)] * 20, method, num_mips=41)[20:]:
+    for level in tinypyr.pyramid(array, [(1, 1, 1)] * 20 + [(2, 2, 2)] + [(1, 1, 1)] * 20, method, levels=41)[20:]:
         np.testing.assert_array_equal(level, half)
     steps = [(2, 1, 1), (1, 1, 1), (1, 2, 1), (1, 1, 1), (1, 1, 2)]
-    np.testing.assert_array_equal(tinypyr.pyramid(array, steps, method, num_mips=5)[4], half)
+    np.testing.assert_array_equal(tinypyr.pyramid(array, steps, method, levels=5)[4], half)

@@ -21,9 +21,11 @@ def test_pyramids_match_the_oracle(case: Case) -> None:
     want = oracle.pyramid(case.array, case.schedule, case.method, **case.arguments)
     as_doubles = None
     if case.method == "mean" and case.array.dtype.kind == "f":
-        as_doubles = oracle.mean_in_doubles(case.array, case.schedule, ignore=case.ignore, origin=case.origin)
+        as_doubles = oracle.mean_in_doubles(
+            case.array, case.schedule, ignore=case.ignore, voxel_offset=case.voxel_offset
+        )
     for isa in each_isa():
-        got = tinypyr.pyramid(array, case.schedule, case.method, parallel=case.parallel, **case.arguments)
+        got = tinypyr.pyramid(array, case.schedule, case.method, workers=case.workers, **case.arguments)
         assert len(got) == len(want)
         for k, (level, wanted) in enumerate(zip(got, want, strict=True)):
             assert level.dtype == array.dtype
@@ -49,11 +51,11 @@ def larger(draw: st.DrawFn) -> tuple[np.ndarray, tuple[int, ...], dict[str, Any]
     call = {
         "factor": factor,
         "method": draw(st.sampled_from(METHODS)),
-        "num_mips": draw(st.integers(1, most)),
+        "levels": draw(st.integers(1, most)),
         "ignore": draw(st.sampled_from((None, None, False if dtype == "bool" else 0, array.flat[0].item()))),
         "rounding": draw(st.sampled_from(("half-even", "floor"))),
         "ties": draw(st.sampled_from(("first", "lowest"))),
-        "origin": draw(st.sampled_from((None, (1,) * ndim, tuple(range(-2, ndim - 2))))),
+        "voxel_offset": draw(st.sampled_from((None, (1,) * ndim, tuple(range(-2, ndim - 2))))),
     }
     return array, tuple(draw(st.lists(st.integers(0, 3), min_size=ndim, max_size=ndim))), call
 
@@ -68,19 +70,17 @@ def test_pyramids_match_the_reference(
     ignore = call["ignore"]
     want = _reference.pyramid(
         np.ascontiguousarray(array),
-        [call["factor"]] * call["num_mips"],
+        [call["factor"]] * call["levels"],
         method=call["method"],
         ignore=None if ignore is None else array.dtype.type(ignore),
         rounding=call["rounding"],
         ties=call["ties"],
-        origin=call["origin"] or (0,) * array.ndim,
+        voxel_offset=call["voxel_offset"] or (0,) * array.ndim,
     )
     laid_out = lay_out(array, data.draw(layouts(array.ndim)))
     for isa in each_isa():
-        parallel = data.draw(st.sampled_from((1, 2, 5)))
-        for k, (level, wanted) in enumerate(
-            zip(tinypyr.pyramid(laid_out, **call, parallel=parallel), want, strict=True)
-        ):
+        workers = data.draw(st.sampled_from((1, 2, 5)))
+        for k, (level, wanted) in enumerate(zip(tinypyr.pyramid(laid_out, **call, workers=workers), want, strict=True)):
             assert_same_bits(level.astype(wanted.dtype), wanted, f"{isa}, level {k + 1}")
 
 
@@ -89,17 +89,19 @@ def test_blocks_do_not_know_their_neighbours(
     drawn: tuple[np.ndarray, tuple[int, ...], dict[str, Any]], data: st.DataObject
 ) -> None:
     """An array cut where a block of the last level begins gives the two halves of the whole array's answer."""
-    array, origin, call = drawn
-    call = {**call, "origin": None}
+    array, voxel_offset, call = drawn
+    call = {**call, "voxel_offset": None}
     axis = data.draw(st.integers(0, array.ndim - 1))
-    cumulative = call["factor"][axis] ** call["num_mips"]
-    blocks = -(-(origin[axis] + array.shape[axis]) // cumulative)
-    boundary = data.draw(st.integers(0, blocks)) * cumulative - origin[axis]
+    cumulative = call["factor"][axis] ** call["levels"]
+    blocks = -(-(voxel_offset[axis] + array.shape[axis]) // cumulative)
+    boundary = data.draw(st.integers(0, blocks)) * cumulative - voxel_offset[axis]
     cut = min(max(boundary, 0), array.shape[axis])
     first, second = np.split(array, [cut], axis)
-    start = [o + (cut if i == axis else 0) for i, o in enumerate(origin)]
-    whole = tinypyr.pyramid(array, **{**call, "origin": origin})
-    halves = [tinypyr.pyramid(part, **{**call, "origin": at}) for part, at in ((first, origin), (second, start))]
+    start = [o + (cut if i == axis else 0) for i, o in enumerate(voxel_offset)]
+    whole = tinypyr.pyramid(array, **{**call, "voxel_offset": voxel_offset})
+    halves = [
+        tinypyr.pyramid(part, **{**call, "voxel_offset": at}) for part, at in ((first, voxel_offset), (second, start))
+    ]
     for level, one, other in zip(whole, *halves, strict=True):
         assert_same_bits(np.concatenate([one, other], axis), level)
 

@@ -119,12 +119,12 @@ def test_six_levels_of_a_segmentation(labels: np.ndarray) -> None:
 
 
 def test_electron_micrographs(tiles: np.ndarray) -> None:
-    for part, parallel in ((tiles, 2), (tiles[3:2000, 5:1030], 1)):
+    for part, workers in ((tiles, 2), (tiles[3:2000, 5:1030], 1)):
         for factor in FACTORS:
             wanted = [exact_mean(part, tuple(f**k for f in factor)) for k in (1, 2, 3)]
             for _, layout in itertools.product(each_isa(), ("F", "C")):
                 levels = tinypyr.downsample_with_averaging(lay_out(part, layout), factor, 3)
-                threaded = tinypyr.pyramid(lay_out(part, layout), factor, num_mips=3, parallel=parallel)
+                threaded = tinypyr.pyramid(lay_out(part, layout), factor, levels=3, workers=workers)
                 for level, other, want in zip(levels, threaded, wanted, strict=True):
                     assert_same_bits(level, want)
                     assert_same_bits(other, want)

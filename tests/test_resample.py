@@ -67,9 +67,9 @@ def test_a_levels_own_grid_gives_that_level(factor: tuple[int, ...], offset: tup
     image = rng.integers(0, 255, (31, 30, 29), dtype=np.uint8)
     base = Grid(image.shape, scale=(4, 4, 40), voxel_offset=offset)
     grid = base.level(factor)
-    mean = tinypyr.downsample(image, factor, origin=offset)
+    mean = tinypyr.downsample(image, factor, voxel_offset=offset)
     np.testing.assert_array_equal(tinypyr.resample(image, grid, source_grid=base), mean)
-    mode = tinypyr.downsample(image // 50, factor, "mode", origin=offset)
+    mode = tinypyr.downsample(image // 50, factor, "mode", voxel_offset=offset)
     np.testing.assert_array_equal(tinypyr.resample(image // 50, grid, order=0, source_grid=base), mode)
 
 
@@ -188,7 +188,7 @@ def test_a_view_is_written_block_by_block(tmp_path: Path) -> None:
     levels = [level.array.read().result() for level in store.levels(where)]
     whole = tinypyr.resample(image, grid, turn)
     np.testing.assert_array_equal(levels[0], whole)
-    for got, want in zip(levels[1:], tinypyr.pyramid(whole, 2, num_mips=2), strict=True):
+    for got, want in zip(levels[1:], tinypyr.pyramid(whole, 2, levels=2), strict=True):
         np.testing.assert_array_equal(got, want)
     assert [level.grid.scale for level in store.levels(where)][1] == pytest.approx((1.4, 1.6, 2.2))
 

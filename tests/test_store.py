@@ -750,14 +750,15 @@ def test_precomputed_offsets_as_tensorstore_has_them(tmp_path: Path) -> None:
         ).result()
         for number in range(4)
     ]
-    assert levels[0].domain.origin == (10, 5, 3, 0)
+    assert levels[0].domain.voxel_offset == (10, 5, 3, 0)
     for number, level in enumerate(levels[1:], 1):
         want = ts.downsample(levels[0], [2**number, 2**number, 1, 1], "mean")
         assert level.domain == want.domain
         assert tuple(level.dimension_units[:2]) == (ts.Unit(4 * 2**number, "nm"),) * 2
         # whole blocks: TensorStore reads wrongly those that are cut at both ends
         inner = tuple(
-            slice(start + 1, stop - 1) for start, stop in zip(level.origin, level.domain.exclusive_max, strict=True)
+            slice(start + 1, stop - 1)
+            for start, stop in zip(level.voxel_offset, level.domain.exclusive_max, strict=True)
         )
         got, expected = (array[(*inner[:3], slice(None))].read().result() for array in (level, want))
         np.testing.assert_array_equal(got, expected)

@@ -54,7 +54,7 @@ def test_masked_voxels_are_left_out(
     if ignore is not None:
         wide = np.where(volume == ignore, -77, wide)
     known: Any = method
-    want = tinypyr.pyramid(wide, (2, 2, 2), known, num_mips=3, ignore=-77)
+    want = tinypyr.pyramid(wide, (2, 2, 2), known, levels=3, ignore=-77)
     for got, wanted in zip(read(tmp_path / "t", "zyx")[1:], want, strict=True):
         np.testing.assert_array_equal(got, np.where(wanted == -77, 0, wanted).astype(dtype))
     with pytest.raises(store.StoreError, match="name that mask"):

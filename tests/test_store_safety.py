@@ -244,7 +244,7 @@ def test_blocks_made_while_the_source_was_away_are_not_kept(tmp_path: Path, many
         store.build(where, tmp_path / "t", progress=watch, **arguments)
     (tmp_path / "away").rename(where)
     store.build(where, tmp_path / "t", progress=False, **arguments)
-    for level, expected in zip(raw_levels(tmp_path / "t")[1:], tinypyr.pyramid(volume, 2, num_mips=2), strict=True):
+    for level, expected in zip(raw_levels(tmp_path / "t")[1:], tinypyr.pyramid(volume, 2, levels=2), strict=True):
         np.testing.assert_array_equal(level, expected)
 
 

@@ -36,19 +36,21 @@ def volume(dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_sums_are_those_of_the_reference(dtype: str, isa: str) -> None:
     factors = [(2, 2, 2), (2, 2, 1), (1, 3, 2)]
-    for shape, origin in (((41, 23, 14), (0, 0, 0)), ((40, 9, 7), (-3, 5, 1)), ((8, 12, 4), (0, 0, 0))):
+    for shape, voxel_offset in (((41, 23, 14), (0, 0, 0)), ((40, 9, 7), (-3, 5, 1)), ((8, 12, 4), (0, 0, 0))):
         array = volume(dtype, shape)
         for ignore in (None, array[0, 0, 0], array.max()):
             for order in ("C", "F", "negative", "swapped", "permuted 1,0,2"):
                 for levels in (1, 3):
                     given = lay_out(array, order)
-                    got, fold = mean_levels(given, factors[:levels], ignore, "half-even", origin)
-                    want, exact = _reference.reduce_levels(array, factors[:levels], "mean", ignore, "half-even", origin)
-                    case = (shape, origin, ignore, order, levels)
+                    got, fold = mean_levels(given, factors[:levels], ignore, "half-even", voxel_offset)
+                    want, exact = _reference.reduce_levels(
+                        array, factors[:levels], "mean", ignore, "half-even", voxel_offset
+                    )
+                    case = (shape, voxel_offset, ignore, order, levels)
                     for level, wanted in zip(got, want, strict=True):
                         np.testing.assert_array_equal(level, wanted, err_msg=str(case))
                     np.testing.assert_array_equal(fold.counts, exact.counts, err_msg=str(case))
-                    assert fold.origin == exact.origin
+                    assert fold.voxel_offset == exact.voxel_offset
                     if dtype in ("int64", "uint64"):  # halves may be split_affine in more than one way
                         high, low, exact_high, exact_low = (
                             part.astype(object) for part in (*fold.make.accumulator, *exact.make.accumulator)
@@ -66,7 +68,7 @@ def test_levels_above_go_on_from_sums(isa: str) -> None:
     above = fold.levels([(3, 2, 1), (1, 3, 2)])
     whole = _reference.pyramid(
         array, [(2, 2, 2), (2, 1, 2), (3, 2, 1), (1, 3, 2)], method="mean", ignore=None, rounding="half-even",
-        ties="first", origin=(1, 0, 0),
+        ties="first", voxel_offset=(1, 0, 0),
     )  # fmt: skip
     for got, want in zip(above, whole[2:], strict=True):
         np.testing.assert_array_equal(got, want)

@@ -1,13 +1,14 @@
 """TensorStore's downsample driver, the second oracle, wherever it defines the case.
 
 It defines mean (half to even), min, max, lower median, mode with ties to the lowest value, and stride, over partial
-blocks and origins. Left out here, and left to the other oracle:
+blocks and voxel_offsets. Left out here, and left to the other oracle:
 
 - NaN in min, max, median and mode, which it skips or leaves unordered, and the sign of zero;
 - float means to the last bit;
 - stride where the first block is partial: it takes the voxels at multiples of the factor, and drops such a block;
 - an axis of which one block is cut at both ends: it (0.1.86) reads on into the next row, for every method;
-- a zero-size axis with an origin inside a block, which it gives a block; and foreign byte orders, which it misreads.
+- a zero-size axis with a voxel_offset inside a block, which it gives a block; and foreign byte orders,
+  which it misreads.
 """
 
 from __future__ import annotations
@@ -44,18 +45,18 @@ ORIGINS = ((0, 0, 0, 0, 0, 0), (1, 2, 3, 4, 5, 6), (-3, 4, -1, 7, 0, -2), (-18, 
 
 
 def tensorstore_downsample(
-    array: np.ndarray, factor: tuple[int, ...], method: str, origin: tuple[int, ...]
+    array: np.ndarray, factor: tuple[int, ...], method: str, voxel_offset: tuple[int, ...]
 ) -> tuple[np.ndarray, tuple[int, ...]]:
     """The answer and the global index of its first voxel."""
     source = ts.array(array)
     if array.ndim:
-        source = source[ts.d[:].translate_to[origin]]
+        source = source[ts.d[:].translate_to[voxel_offset]]
     pooled = ts.downsample(source, list(factor), method)
     return np.asarray(pooled.read().result()), tuple(pooled.domain.inclusive_min)
 
 
-def defined(method: str, shape: tuple[int, ...], factor: tuple[int, ...], origin: tuple[int, ...]) -> bool:
-    for n, f, o in zip(shape, factor, origin, strict=True):
+def defined(method: str, shape: tuple[int, ...], factor: tuple[int, ...], voxel_offset: tuple[int, ...]) -> bool:
+    for n, f, o in zip(shape, factor, voxel_offset, strict=True):
         inside = o % f > 0
         if inside and (method == "stride" or n == 0 or o % f + n < f):
             return False
@@ -92,15 +93,15 @@ def test_one_level(method: Any, dtype: str) -> None:
     compared = 0
     for array in inputs(dtype, method):
         n = array.ndim
-        for factor, origin in dict.fromkeys((f[:n], o[:n]) for f, o in itertools.product(FACTORS, ORIGINS)):
-            if not defined(method, array.shape, factor, origin):
+        for factor, voxel_offset in dict.fromkeys((f[:n], o[:n]) for f, o in itertools.product(FACTORS, ORIGINS)):
+            if not defined(method, array.shape, factor, voxel_offset):
                 continue
-            want, start = tensorstore_downsample(array, factor, method, origin)
-            assert start == tuple(o // f for o, f in zip(origin, factor, strict=True))
+            want, start = tensorstore_downsample(array, factor, method, voxel_offset)
+            assert start == tuple(o // f for o, f in zip(voxel_offset, factor, strict=True))
             for isa in each_isa():
-                got = tinypyr.downsample(array, factor, method, origin=origin, ties="lowest")
+                got = tinypyr.downsample(array, factor, method, voxel_offset=voxel_offset, ties="lowest")
                 block = min(math.prod(factor), array.size)
-                assert_agrees(got, want, array, block, method, (isa, array.shape, factor, origin))
+                assert_agrees(got, want, array, block, method, (isa, array.shape, factor, voxel_offset))
             compared += 1
     assert compared > 200
 
@@ -112,7 +113,7 @@ def test_levels_from_the_base(method: Any, dtype: str) -> None:
     rng = np.random.default_rng(5)
     array = voxels(rng, (37, 22, 9), dtype, "labels" if method == "mode" else "noise")
     for factor, layout in itertools.product(((2, 2, 1), (2, 2, 2), (1, 2, 2), (3, 2, 1)), ("C", "F")):
-        levels = tinypyr.pyramid(lay_out(array, layout), factor, method, num_mips=4, ties="lowest")
+        levels = tinypyr.pyramid(lay_out(array, layout), factor, method, levels=4, ties="lowest")
         for k, level in enumerate(levels, 1):
             want, _ = tensorstore_downsample(array, tuple(f**k for f in factor), method, (0, 0, 0))
             np.testing.assert_array_equal(level, want, err_msg=f"{factor} {layout} level {k}")

@@ -23,11 +23,11 @@ def test_any_number_of_threads_gives_the_same_bits(method: Any, order: Any, isa:
     for dtype, shape in (("uint8", (257, 130, 33)), ("float32", (33, 129, 258)), ("uint64", (500, 64, 3))):
         array = np.array(voxels(rng, shape, dtype, "labels" if method == "mode" else "noise"), order=order)
         for factor, levels in (((2, 2, 1), 4), ((2, 2, 2), 3), ((1, 2, 2), 2), ((3, 5, 1), 1)):
-            want = tinypyr.pyramid(array, factor, method, num_mips=levels, origin=(1, 0, 3))
-            for parallel in (2, 3, 8, 0):
-                got = tinypyr.pyramid(array, factor, method, num_mips=levels, origin=(1, 0, 3), parallel=parallel)
+            want = tinypyr.pyramid(array, factor, method, levels=levels, voxel_offset=(1, 0, 3))
+            for workers in (2, 3, 8, None):
+                got = tinypyr.pyramid(array, factor, method, levels=levels, voxel_offset=(1, 0, 3), workers=workers)
                 for level, wanted in zip(got, want, strict=True):
-                    assert_same_bits(level, wanted, (dtype, factor, parallel))
+                    assert_same_bits(level, wanted, (dtype, factor, workers))
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (2, 1, 1), (1, 1, 5), (1, 300, 1), (0, 5, 5)])
@@ -35,8 +35,8 @@ def test_more_threads_than_rows(shape: tuple[int, ...]) -> None:
     array = np.full(shape, 3, np.uint16)
     for method in METHODS:
         counts: tuple[Any, ...] = (2, 64, 1000, np.int64(7), 2.0)
-        for parallel in counts:
-            got = tinypyr.downsample(array, 2, method, parallel=parallel)
+        for workers in counts:
+            got = tinypyr.downsample(array, 2, method, workers=workers)
             assert got.shape == tuple(-(-n // 2) for n in shape)
             assert (got == 3).all()
 
@@ -46,14 +46,14 @@ def test_concurrent_calls_on_one_input() -> None:
     rng = np.random.default_rng(2)
     arrays = [voxels(rng, (40, 30, 6), dtype, "labels") for dtype in ("uint8", "uint32", "float64")]
     jobs = [(array, method) for array in arrays for method in METHODS]
-    want = [tinypyr.pyramid(array, 2, method, num_mips=2) for array, method in jobs]
+    want = [tinypyr.pyramid(array, 2, method, levels=2) for array, method in jobs]
     start = threading.Barrier(8)
 
     def work(seed: int) -> int:
         start.wait()
         for number in np.random.default_rng(seed).integers(0, len(jobs), 1000):
             array, method = jobs[number]
-            got = tinypyr.pyramid(array, 2, method, num_mips=2, parallel=1 + seed % 2)
+            got = tinypyr.pyramid(array, 2, method, levels=2, workers=1 + seed % 2)
             for level, wanted in zip(got, want[number], strict=True):
                 assert_same_bits(level, wanted)
         return 1000
@@ -104,10 +104,10 @@ import os, warnings
 import numpy as np, tinypyr
 warnings.simplefilter("ignore")
 array = np.arange(2_000_000, dtype=np.uint32).reshape(200, 100, 100)
-want = tinypyr.downsample(array, 2, parallel=4)
+want = tinypyr.downsample(array, 2, workers=4)
 child = os.fork()
 if child == 0:
-    os._exit(0 if np.array_equal(tinypyr.downsample(array, 2, parallel=4), want) else 3)
+    os._exit(0 if np.array_equal(tinypyr.downsample(array, 2, workers=4), want) else 3)
 print("child", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)

@@ -155,7 +155,7 @@ def check_answers(tinypyr):
         choices = np.array([low, low + 3, high, high - 1, 5], dtype)
         volume = np.array(rng.choice(choices, (9, 7, 5)), order=order)
         for method, rule in rules.items():
-            levels = tinypyr.pyramid(volume, (2, 2, 1), method, num_mips=2)
+            levels = tinypyr.pyramid(volume, (2, 2, 1), method, levels=2)
             for factor, level in zip([(2, 2, 1), (4, 4, 1)], levels, strict=True):
                 assert level.dtype == volume.dtype
                 want = list(blocks(volume, factor))

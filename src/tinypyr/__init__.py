@@ -1,8 +1,9 @@
-"""Image pyramids for connectomics and bioimaging: exact at every level, at the speed of memory."""
+"""Image pyramids for connectomics and bioimaging: exact at every level, at memory speed."""
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .errors import Error
 from .grid import Grid
 from .pooling import (
     downsample,
@@ -14,11 +15,18 @@ from .pooling import (
     instruction_sets,
     pyramid,
 )
-from .resampling.resampled import Resampled, resample, resample_like
+from .resampling import Resampled, resample, resample_like
+
+if TYPE_CHECKING:
+    from . import compat as compat
+    from . import multires as multires
+    from . import ndinterp as ndinterp
+    from . import store as store
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Error",
     "Grid",
     "Resampled",
     "__version__",
@@ -34,9 +42,15 @@ __all__ = [
     "resample_like",
 ]
 
+#: Sub-packages that need optional dependencies, so that they are imported on first use.
+_LAZY = ("compat", "multires", "ndinterp", "store")
+
 
 def __getattr__(name: str) -> Any:
-    # these need more than numpy: when they are first asked for
-    if name in ("compat", "multires", "ndinterp", "store"):
+    if name in _LAZY:
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_LAZY])

@@ -1,9 +1,7 @@
-"""Where in the world is voxel (i, j, k) of level n?
+"""Grids: world coordinates of the voxels of an array and of its levels.
 
-A grid places the voxels of an array: extents, and per axis a name, the distance between voxels, the coordinate of the
-centre of the first, and a unit. ``voxel_offset`` counts where the array begins in a larger one, whose blocks are
-anchored at 0. Levels follow from the cumulative factor alone, never from a ratio of extents, which is not the factor
-where blocks at the edge are partial.
+A level follows from its cumulative factor alone. A ratio of extents is not the factor where blocks at an edge are
+partial.
 """
 
 from __future__ import annotations
@@ -15,6 +13,7 @@ from typing import Any, Literal, overload
 
 from . import _reference
 from ._pooling.arguments import MAX_COORDINATE, MAX_LEVELS, Factor, checked_voxel_offset, integer, one_factor
+from ._util.units import checked_unit
 
 #: Axis types implied by the usual names; any other name implies "space".
 IMPLIED_TYPES = {
@@ -27,39 +26,39 @@ IMPLIED_TYPES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Grid:
-    """The place of an array's voxels.
+    """The extents, axes and world coordinates of an array's voxels.
 
     Parameters
     ----------
     shape : sequence of int
-        Voxels along each axis.
+        Number of voxels along each axis.
     axes : sequence of str or (str, str), optional
         Names, or pairs of a name and a type, in the order of the array's axes; by default the last letters of
         ``"tczyx"``. The type is ``"space"``, ``"time"``, ``"channel"`` or another word; a name alone implies it
         (``"t"`` and ``"time"``: time; ``"c"``, ``"ch"`` and ``"channel"``: channel; any other: space).
     scale : sequence of float, optional
-        Distance between the centres of neighbours, in ``units``; positive; by default 1.
+        Edge length of a voxel, in ``units``; positive; by default 1.
     translation : sequence of float, optional
         Coordinate of the centre of the array's first voxel, in ``units``; by default 0.
-    units : sequence of str or None, optional
-        Units of ``scale`` and ``translation``, for example ``"nanometer"``; by default unknown.
+    units : str, or sequence of str or None, optional
+        Units of ``scale`` and ``translation``: one per axis, or one for all spatial axes. Names that OME-Zarr lists,
+        such as ``"nanometer"``, or abbreviations, such as ``"nm"``, which are replaced by the name. By default unknown.
     voxel_offset : sequence of int, optional
-        Where the first voxel lies in a larger array of the same spacing, whose blocks start at 0; by default 0.
+        Coordinates, in voxels, of the first voxel in a larger array; blocks are anchored at 0 there. By default 0.
 
     Raises
     ------
     ValueError, TypeError
-        A value that makes no sense, or not one per axis; the message names it.
+        If an argument is invalid or does not have one entry per axis; the message names it.
 
     Examples
     --------
     >>> from tinypyr import Grid
-    >>> grid = Grid((100, 512, 512), axes="zyx", scale=(40, 4, 4), units=["nanometer"] * 3)
-    >>> level = grid.level((1, 2, 2))
-    >>> level.shape, level.scale, level.translation
-    ((100, 256, 256), (40.0, 8.0, 8.0), (0.0, 2.0, 2.0))
+    >>> grid = Grid((100, 512, 512), axes="zyx", scale=(40, 4, 4), units="nm")
+    >>> grid.level((1, 2, 2))
+    Grid((100, 256, 256), axes='zyx', scale=(40, 8, 8), translation=(0, 2, 2), units='nanometer')
     >>> Grid((2, 100, 100), axes=[("stain", "channel"), "y", "x"]).types
     ('channel', 'space', 'space')
     """
@@ -79,7 +78,7 @@ class Grid:
         axes: Iterable[str | Sequence[str | None]] | None = None,
         scale: Iterable[float] | None = None,
         translation: Iterable[float] | None = None,
-        units: Iterable[str | None] | None = None,
+        units: str | Iterable[str | None] | None = None,
         voxel_offset: Sequence[int] | None = None,
     ) -> None:
         extents = tuple(integer("shape", n) for n in shape)
@@ -94,7 +93,7 @@ class Grid:
             axes = "tczyx"[5 - ndim :]
         names, types = _names_and_types(_per_axis("axes", axes, ndim))
         if any(not isinstance(name, str) or not name for name in names) or len(set(names)) < ndim:
-            raise ValueError(f"axes: {names!r} are not {ndim} different names")
+            raise ValueError(f"axes: {names!r} are not {ndim} distinct names")
         scales = _floats("scale", [1.0] * ndim if scale is None else scale, ndim)
         if min(scales, default=1.0) <= 0:
             raise ValueError(f"scale: {scales} must be positive")
@@ -105,7 +104,9 @@ class Grid:
         object.__setattr__(
             self, "translation", _floats("translation", [0.0] * ndim if translation is None else translation, ndim)
         )
-        object.__setattr__(self, "units", _per_axis("units", [None] * ndim if units is None else units, ndim))
+        if units is None or isinstance(units, str):
+            units = [units if kind == "space" else None for kind in types]
+        object.__setattr__(self, "units", tuple(map(checked_unit, _per_axis("units", units, ndim))))
         if voxel_offset is not None:
             _per_axis("voxel_offset", voxel_offset, ndim)
         object.__setattr__(self, "voxel_offset", checked_voxel_offset(voxel_offset, extents))
@@ -160,30 +161,47 @@ class Grid:
         per_axis = dict(zip(spatial, one_factor(factor, len(spatial)), strict=False))
         return tuple(per_axis.get(axis, 1) for axis in range(self.ndim))
 
-    def level(self, factor: Factor, method: str = "mean") -> Grid:
-        """The grid of the level that a cumulative factor leads to.
+    def __repr__(self) -> str:
+        named = [name if kind == implied_type(name) else (name, kind) for name, kind in typed_axes(self)]
+        brief = all(isinstance(axis, str) and len(axis) == 1 for axis in named)
+        axes = "".join(self.axes) if brief else named
+        spatial = {self.units[axis] for axis in self.spatial}
+        unit = spatial.pop() if len(spatial) == 1 else None
+        scalar = all(u == (unit if axis in self.spatial else None) for axis, u in enumerate(self.units))
+        parts = [repr(self.shape), f"axes={axes!r}"]
+        if set(self.scale) != {1.0}:
+            parts.append(f"scale={_short(self.scale)}")
+        if any(self.translation):
+            parts.append(f"translation={_short(self.translation)}")
+        if any(self.units):
+            parts.append(f"units={unit!r}" if scalar else f"units={list(self.units)!r}")
+        if any(self.voxel_offset):
+            parts.append(f"voxel_offset={self.voxel_offset!r}")
+        return f"Grid({', '.join(parts)})"
+
+    def level(self, cumulative_factor: Factor, method: str = "mean") -> Grid:
+        """Return the grid of one level.
 
         Parameters
         ----------
-        factor : int or sequence of int
-            Base voxels per voxel of the level, as for :meth:`factor_per_axis`.
+        cumulative_factor : int or sequence of int
+            Voxels of this grid per voxel of the level, as for :meth:`factor_per_axis`.
         method : str
-            A voxel lies in the middle of its block, with ``"stride"`` where the block's first voxel was.
+            A voxel is centred in its block, with ``"stride"`` at the first voxel of its block.
 
         Returns
         -------
         Grid
-            ``scale * F`` and ``translation + scale * (F - 1) / 2`` (from where the first block begins, which is before
-            the first voxel if ``voxel_offset`` is no multiple of F).
+            With F the factor: ``scale * F``, and ``translation + scale * (F - 1) / 2``, counted from the start of the
+            first block. That block starts before the first voxel unless F divides ``voxel_offset``.
 
         Examples
         --------
         >>> from tinypyr import Grid
-        >>> Grid((7,), voxel_offset=(5,)).level(2)  # voxels 5 to 11: blocks 2 to 5, the first of which begins at 4
-        Grid(shape=(4,), axes=('x',), types=('space',), scale=(2.0,), translation=(-0.5,), units=(None,),
-             voxel_offset=(2,))
+        >>> Grid((7,), voxel_offset=(5,)).level(2)  # voxels 5 to 11, so blocks 2 to 5; block 2 starts at voxel 4
+        Grid((4,), axes='x', scale=(2,), translation=(-0.5,), voxel_offset=(2,))
         """
-        factors = self.factor_per_axis(factor)
+        factors = self.factor_per_axis(cumulative_factor)
         shape, offset, translation = [], [], []
         for n, f, o, scale, at in zip(
             self.shape, factors, self.voxel_offset, self.scale, self.translation, strict=True
@@ -200,40 +218,71 @@ class Grid:
             voxel_offset=offset,
         )
 
-    def levels(self, factors: Iterable[Factor], method: str = "mean") -> list[Grid]:
-        """The grids of several levels; each factor leads from the level before to the next.
+    def levels(self, cumulative_factors: Iterable[Factor], method: str = "mean") -> list[Grid]:
+        """Return the grids of several levels.
+
+        Parameters
+        ----------
+        cumulative_factors : iterable of int or sequence of int
+            For each level, voxels of this grid per voxel of the level, as for :meth:`level`.
+        method : str
+            As for :meth:`level`.
+
+        Returns
+        -------
+        list of Grid
 
         Examples
         --------
         >>> from tinypyr import Grid
-        >>> [level.shape for level in Grid((9, 64, 64)).levels([(1, 2, 2), (2, 2, 2)])]
+        >>> [level.shape for level in Grid((9, 64, 64)).levels([(1, 2, 2), (2, 4, 4)])]
         [(9, 32, 32), (5, 16, 16)]
         """
-        per_level = [self.factor_per_axis(factor) for factor in factors]
-        return [self.level(total, method) for total in cumulative(per_level, self.ndim)]
+        return [self.level(factor, method) for factor in cumulative_factors]
 
-    def respaced(self, scale: Iterable[float]) -> Grid:
-        """The grid of the same box of the world in voxels of another size, the last of which may reach beyond it.
+    def cumulative_factors(self, factors: Iterable[Factor]) -> list[tuple[int, ...]]:
+        """Return the cumulative factor of every level from the factors between consecutive levels.
 
         Parameters
         ----------
-        scale : sequence of float
-            Distance between the centres of neighbours, in ``units``, one per axis.
+        factors : iterable of int or sequence of int
+            As :func:`tinypyr.pyramid` takes and :meth:`schedule` returns them.
+
+        Returns
+        -------
+        list of tuple of int
+
+        Examples
+        --------
+        >>> from tinypyr import Grid
+        >>> Grid((9, 64, 64)).cumulative_factors([(1, 2, 2), (2, 2, 2)])
+        [(1, 2, 2), (2, 4, 4)]
+        """
+        return cumulative([self.factor_per_axis(factor) for factor in factors], self.ndim)
+
+    def with_voxel_size(self, voxel_size: Iterable[float]) -> Grid:
+        """Return a grid of the same region of the world with voxels of another size.
+
+        Parameters
+        ----------
+        voxel_size : sequence of float
+            Edge length of a voxel, in ``units``, one per axis.
 
         Returns
         -------
         Grid
+            The last voxel along an axis may extend beyond the region.
 
         Examples
         --------
         >>> from tinypyr import Grid
         >>> grid = Grid((10, 100), scale=(40, 8))
-        >>> grid.respaced((40, 12)).shape
+        >>> grid.with_voxel_size((40, 12)).shape
         (10, 67)
-        >>> grid.respaced((80, 16)) == grid.level(2)
+        >>> grid.with_voxel_size((80, 16)) == grid.level(2)
         True
         """
-        made = Grid(self.shape, self.axes, scale)
+        made = Grid(self.shape, self.axes, _floats("voxel_size", voxel_size, self.ndim))
         shape = []
         for n, old, new in zip(self.shape, self.scale, made.scale, strict=True):
             exact = n * old / new
@@ -247,18 +296,23 @@ class Grid:
         levels: int | Literal["auto"] = "auto",
         fits: Sequence[int] | None = None,
     ) -> list[tuple[int, ...]]:
-        """The factor from each level to the next.
+        """Choose the factors between consecutive levels.
 
         Parameters
         ----------
         factor : "auto", int, sequence of int, or list of sequences
-            ``"auto"`` halves the axes along which voxels are at most √2 times as long as along the shortest one, so
-            that they become cubes, and then all spatial axes. An integer or a sequence is expanded by
+            ``"auto"`` halves the spatial axes along which voxels are at most √2 times as long as along the shortest
+            one, until voxels are about cubic, and then all spatial axes. An integer or a sequence is expanded by
             :meth:`factor_per_axis`, for every level. A list of sequences has one factor per level.
         levels : int or "auto"
-            ``"auto"``: until the array fits ``fits``, going on along the axes that can.
+            Number of levels; ``"auto"``: as many as it takes until the last level fits ``fits``.
         fits : sequence of int, optional
-            The extents to stop at (a chunk); by default 64 along each axis.
+            Extents of a chunk, one per axis; by default 64 along each axis.
+
+        Returns
+        -------
+        list of tuple of int
+            One factor per level, with one entry per axis.
 
         Examples
         --------
@@ -302,7 +356,7 @@ class Grid:
 
 
 def as_arguments(grid: Grid) -> dict[str, Any]:
-    """The arguments that make this grid, as values of JSON."""
+    """Return the arguments that make this grid, as JSON values."""
     return {
         "shape": list(grid.shape),
         "axes": [list(pair) for pair in typed_axes(grid)],
@@ -314,35 +368,37 @@ def as_arguments(grid: Grid) -> dict[str, Any]:
 
 
 def typed_axes(grid: Grid) -> list[tuple[str, str]]:
-    """The names and types of a grid's axes, in pairs."""
+    """Return the names and types of a grid's axes, in pairs."""
     return list(zip(grid.axes, grid.types, strict=True))
 
 
 def implied_type(name: str) -> str:
-    """The type that the name of an axis implies."""
+    """Return the type that the name of an axis implies."""
     return IMPLIED_TYPES.get(name.lower(), "space")
 
 
+def grid_from(arguments: dict[str, Any]) -> Grid:
+    """Make a grid from the result of :func:`as_arguments`, or from metadata: units are kept verbatim."""
+    units = arguments.get("units")
+    grid = Grid(**{**arguments, "units": None})
+    if units is not None:
+        object.__setattr__(grid, "units", _per_axis("units", units, grid.ndim))
+    return grid
+
+
 def replace_grid(grid: Grid, **changes: Any) -> Grid:
-    """A grid that differs in some of the arguments that make it."""
-    return Grid(**{**as_arguments(grid), **changes})
+    """Return a grid that differs in some of the arguments that make it. Units are kept verbatim."""
+    return grid_from({**as_arguments(grid), **changes})
 
 
 def reordered(grid: Grid, axes: Iterable[str]) -> Grid:
-    """A grid with its axes in another order; names that it has not are left out."""
+    """Return the grid with its axes in another order. Names that it does not have are omitted."""
     at = [grid.axes.index(axis) for axis in axes if axis in grid.axes]
-    return Grid(
-        [grid.shape[a] for a in at],
-        [(grid.axes[a], grid.types[a]) for a in at],
-        [grid.scale[a] for a in at],
-        [grid.translation[a] for a in at],
-        [grid.units[a] for a in at],
-        [grid.voxel_offset[a] for a in at],
-    )
+    return grid_from({name: [values[a] for a in at] for name, values in as_arguments(grid).items()})
 
 
 def cumulative(factors: Iterable[Factor], ndim: int) -> list[tuple[int, ...]]:
-    """The factors from the base, of factors from level to level."""
+    """Return the cumulative factors of levels from the factors between consecutive levels."""
     totals = []
     total = (1,) * ndim
     for factor in factors:
@@ -352,14 +408,14 @@ def cumulative(factors: Iterable[Factor], ndim: int) -> list[tuple[int, ...]]:
 
 
 def factors_between(base: Grid, level: Grid) -> tuple[int, ...] | None:
-    """The cumulative factor that leads from one grid to the other; None if the scales are no whole multiples."""
+    """Return the cumulative factor between two grids; None if the scales are not integer multiples."""
     ratios = [a / b for a, b in zip(level.scale, base.scale, strict=True)]
     made = tuple(round(ratio) for ratio in ratios)
     return made if all(f >= 1 and abs(f - r) < 1e-6 * f for f, r in zip(made, ratios, strict=True)) else None
 
 
 class Cuts(Sequence[tuple[int, int]]):
-    """Pieces of ``step`` voxels of an axis of n, its first at ``offset``; every cut is a multiple of ``factor``."""
+    """Pieces of ``step`` voxels of an axis with n voxels, cut at global multiples of ``factor``."""
 
     def __init__(self, n: int, offset: int, step: int, factor: int) -> None:
         self._n, self._step, self._first = n, step, -(offset % factor)
@@ -378,13 +434,13 @@ class Cuts(Sequence[tuple[int, int]]):
         return max(0, start), min(self._n, start + self._step)
 
     def touching(self, low: int, high: int) -> range:
-        """The numbers of the pieces that hold any of the voxels from ``low`` to ``high``."""
+        """Return the numbers of the pieces that hold any of the voxels ``low`` to ``high - 1``."""
         first = max(0, (low - self._first) // self._step)
         return range(first, min(len(self), -((self._first - high) // self._step)))
 
 
 def region_above(box: Iterable[tuple[int, int]], total: Sequence[int], offset: Sequence[int]) -> list[tuple[int, int]]:
-    """The voxels of a level, by its cumulative factor, above a box of the base; both count from their array's first."""
+    """Return the voxels of a level whose footprints meet a box of the base, both in array coordinates."""
     return [
         ((o + start) // f - o // f, -((o + stop) // -f) - o // f)
         for (start, stop), f, o in zip(box, total, offset, strict=True)
@@ -395,7 +451,7 @@ def _per_axis(name: str, values: Iterable[Any], ndim: int) -> tuple[Any, ...]:
     try:
         found = tuple(values)
     except TypeError:
-        raise TypeError(f"{name}: {values!r} is not one for each of {ndim} axes") from None
+        raise TypeError(f"{name}: {values!r} does not have one entry for each of {ndim} axes") from None
     if len(found) != ndim:
         raise ValueError(f"{name}: {found!r} has {len(found)} entries for {ndim} axes")
     return found
@@ -411,6 +467,12 @@ def _names_and_types(axes: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[str,
         names.append(name)
         types.append(implied_type(str(name)) if kind is None else kind)
     return tuple(names), tuple(types)
+
+
+def _short(values: Iterable[float]) -> str:
+    """Write floats as briefly as possible without losing digits."""
+    texts = [repr(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value) for value in values]
+    return f"({', '.join(texts)}{',' if len(texts) == 1 else ''})"
 
 
 def _floats(name: str, values: Iterable[Any], ndim: int) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Checks of arguments that several parts of the package share; every error names the argument and its value."""
+"""Argument checks shared by several parts of the package. Every error names the argument and its value."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
 
 
 def integer(name: str, value: Any) -> int:
-    """An int, a numpy integer or an integral float."""
+    """Convert an int, a numpy integer or an integral float to int."""
     if type(value) is int:
         return value
     if isinstance(value, (bool, np.bool_)):
@@ -57,7 +57,7 @@ def integer(name: str, value: Any) -> int:
 
 
 def entries_of(factor: Any) -> tuple[Any, ...] | None:
-    """The entries of a sequence, None for a single number."""
+    """Return the entries of a sequence; None for a single number."""
     if isinstance(factor, np.ndarray):
         factor = factor.tolist()
     if isinstance(factor, (str, bytes)) or not hasattr(factor, "__iter__"):
@@ -75,17 +75,17 @@ def one_factor(factor: Any, ndim: int) -> tuple[int, ...]:
             raise ValueError(f"factor: {factor!r} has {len(values)} entries for an array of {ndim} dimensions")
         values += (1,) * (ndim - len(values))
     if min(values, default=1) < 1:
-        raise ValueError(f"factor: {factor!r} must be 1 or more on every axis")
+        raise ValueError(f"factor: {factor!r} must be 1 or more along every axis")
     if max(values, default=1) > MAX_FACTOR:
         values = tuple(min(value, MAX_FACTOR) for value in values)
     return values[:ndim]
 
 
-def schedule(factor: Any, num_mips: Any, ndim: int) -> list[tuple[int, ...]]:
-    """The factor of every level."""
-    if num_mips is ONE_LEVEL:
+def schedule(factor: Any, levels: Any, ndim: int) -> list[tuple[int, ...]]:
+    """Return the factor of every level."""
+    if levels is ONE_LEVEL:
         return [one_factor(factor, ndim)]
-    levels = integer("num_mips", num_mips)
+    levels = integer("levels", levels)
     entries = entries_of(factor)
     if entries is not None and not isinstance(factor, (list, tuple, np.ndarray)):
         factor = entries  # an iterator can be read only once
@@ -93,11 +93,11 @@ def schedule(factor: Any, num_mips: Any, ndim: int) -> list[tuple[int, ...]]:
     if entries is not None and per_level and levels == 1:
         levels = len(entries)
     if not 1 <= levels <= MAX_LEVELS:
-        raise ValueError(f"num_mips: {levels} levels; 1 to {MAX_LEVELS} can be made")
+        raise ValueError(f"levels: {levels} levels; 1 to {MAX_LEVELS} can be made")
     if entries is None or not per_level:
         return [one_factor(factor, ndim)] * levels
     if levels != len(entries):
-        raise ValueError(f"num_mips: {levels} does not match the {len(entries)} factors in factor={factor!r}")
+        raise ValueError(f"levels: {levels} does not match the {len(entries)} factors in factor={factor!r}")
     return [one_factor(entry, ndim) for entry in entries]
 
 
@@ -108,22 +108,24 @@ def choice(name: str, value: Any, choices: tuple[str, ...]) -> int:
         raise ValueError(f"{name}: {value!r} is not one of {', '.join(map(repr, choices))}") from None
 
 
-def checked_voxel_offset(origin: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    if origin is None:
+def checked_voxel_offset(voxel_offset: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    if voxel_offset is None:
         return (0,) * len(shape)
-    entries = entries_of(origin)
+    entries = entries_of(voxel_offset)
     if entries is None:
-        raise TypeError(f"origin: {origin!r} is not a sequence of one integer per axis")
-    values = tuple(integer("origin", value) for value in entries)
+        raise TypeError(f"voxel_offset: {voxel_offset!r} is not a sequence of one integer per axis")
+    values = tuple(integer("voxel_offset", value) for value in entries)
     if len(values) > len(shape):
-        raise ValueError(f"origin: {origin!r} has {len(values)} entries for an array of {len(shape)} dimensions")
+        raise ValueError(
+            f"voxel_offset: {voxel_offset!r} has {len(values)} entries for an array of {len(shape)} dimensions"
+        )
     if any(abs(value) > MAX_COORDINATE for value in values):
-        raise ValueError(f"origin: {origin!r} is beyond {MAX_COORDINATE}")
+        raise ValueError(f"voxel_offset: {voxel_offset!r} is beyond {MAX_COORDINATE}")
     return values + (0,) * (len(shape) - len(values))
 
 
 def checked_ignore(ignore: Any, dtype: np.dtype[Any]) -> Any:
-    """The value as a scalar of the array's dtype, native byte order; None stays None."""
+    """Convert the value to a scalar of the array's dtype in native byte order; None stays None."""
     if ignore is None:
         return None
     if isinstance(ignore, np.ndarray) and ignore.ndim == 0:

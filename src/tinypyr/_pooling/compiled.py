@@ -1,4 +1,4 @@
-"""The compiled core, if it is there."""
+"""The compiled core, if it is installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _load() -> ModuleType | None:
 
 
 core = _load()
-#: dtype -> (row of the core's dtype table, whether the bytes are in the other order)
+#: dtype -> (row in the dtype table of the core, True if the byte order is not native)
 CODES: dict[np.dtype[Any], tuple[int, bool]] = {}
 for _code, _name in enumerate(core.dtype_names() if core else ()):
     CODES[np.dtype(_name).newbyteorder("S")] = _code, True

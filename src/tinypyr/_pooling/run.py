@@ -40,7 +40,7 @@ def as_array(array: npt.ArrayLike) -> Array:
 
 
 def _overlaps_itself(array: Array) -> bool:
-    """Whether two voxels may share memory. Conservative in the way of layouts that nobody allocates."""
+    """Return whether two voxels may share memory. May report true for layouts that no allocator produces."""
     reach = array.itemsize
     if array.size == 0:
         return False
@@ -86,21 +86,21 @@ def _checked_out(out: Any, array: Array, shapes: list[tuple[int, ...]]) -> list[
 
 
 def _level_shapes(
-    shape: tuple[int, ...], factors: list[tuple[int, ...]], origin: tuple[int, ...]
+    shape: tuple[int, ...], factors: list[tuple[int, ...]], voxel_offset: tuple[int, ...]
 ) -> list[tuple[int, ...]]:
     shapes = []
     for factor in factors:
-        shape = tuple(_reference.extent(n, f, o)[0] for n, f, o in zip(shape, factor, origin, strict=True))
-        origin = tuple(o // f for o, f in zip(origin, factor, strict=True))
+        shape = tuple(_reference.extent(n, f, o)[0] for n, f, o in zip(shape, factor, voxel_offset, strict=True))
+        voxel_offset = tuple(o // f for o, f in zip(voxel_offset, factor, strict=True))
         shapes.append(shape)
     return shapes
 
 
 class Call(NamedTuple):
-    """All that is known of a call before its arrays are seen."""
+    """The checked arguments of a call, without its arrays."""
 
     factors: list[tuple[int, ...]]
-    origin: tuple[int, ...]
+    voxel_offset: tuple[int, ...]
     shapes: list[tuple[int, ...]]
     codes: tuple[int, int, int]  # method, rounding, ties
     ignore: Any
@@ -113,65 +113,76 @@ def checked_call(
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     factor: Any,
-    num_mips: Any,
+    levels: Any,
     method: Any,
     ignore: Any,
     rounding: Any,
     ties: Any,
-    origin: Any,
-    parallel: Any,
+    voxel_offset: Any,
+    workers: Any,
 ) -> Call:
-    """Check the arguments. Remembered, because it would be most of the time that a small tile takes."""
+    """Check the arguments. Cached, because checking takes most of the time of a call on a small tile."""
     check_array(shape, dtype)
-    factors = schedule(factor, num_mips, len(shape))
+    factors = schedule(factor, levels, len(shape))
     codes = (
         choice("method", method, METHODS),
         choice("rounding", rounding, ROUNDINGS),
         choice("ties", ties, TIES),
     )
-    start = checked_voxel_offset(origin, shape)
+    start = checked_voxel_offset(voxel_offset, shape)
     left_out = checked_ignore(ignore, dtype)
-    threads = integer("parallel", parallel)
-    if threads < 0:
-        raise ValueError(f"parallel: {parallel!r} threads; 1 or more, or 0 for one per core")
+    threads = 0 if workers is None else integer("workers", workers)  # 0: one per core
+    if workers is not None and threads < 1:
+        raise ValueError(f"workers: {workers!r} must be 1 or more, or None for one per core")
     bits = None if left_out is None else int.from_bytes(left_out.tobytes(), sys.byteorder)
     shapes = _level_shapes(shape, factors, start)
     return Call(factors, start, shapes, codes, left_out, bits, min(threads, MAX_THREADS))
 
 
 def pool(*arguments: Any) -> list[Array]:
-    """What ``pool_with_unproven`` makes of these arguments; warns of what is not proven."""
+    """Run :func:`pool_with_unproven`, and warn if a mode is not proven."""
     levels, unproven = pool_with_unproven(*arguments)
     if unproven:
         _report_unproven(unproven)
     return levels
 
 
+#: Types whose equal values are the same argument; True equals 1 and 2.0 equals 2, but they are checked differently.
+_EXACT = frozenset({int})
+
+
+def _is_constant(value: Any) -> bool:
+    """Return whether a value may be remembered: an int, or a tuple of ints."""
+    return type(value) is int or (type(value) is tuple and _EXACT.issuperset(map(type, value)))
+
+
 def pool_with_unproven(
-    given: npt.ArrayLike,
+    array_like: npt.ArrayLike,
     factor: Any,
-    num_mips: Any,
+    levels: Any,
     method: str,
     ignore: Any,
     rounding: str,
     ties: str,
-    origin: Any,
+    voxel_offset: Any,
     out: Any,
-    parallel: Any,
+    workers: Any,
 ) -> tuple[list[Array], list[int] | None]:
-    """Check, allocate, and hand over to the core or its twin; how many modes of each level are not proven, if any."""
-    array = as_array(given)
-    arguments = (array.shape, array.dtype, factor, num_mips, method, ignore, rounding, ties, origin, parallel)
-    # only what cannot change may be remembered
-    constant = (type(factor) is tuple or type(factor) is int) and (origin is None or type(origin) is tuple)
+    """Check the arguments, allocate the levels, and run the core or the reference.
+
+    Returns the levels and, from the core, the number of voxels per level whose mode is not proven.
+    """
+    array = as_array(array_like)
+    arguments = (array.shape, array.dtype, factor, levels, method, ignore, rounding, ties, voxel_offset, workers)
+    constant = _is_constant(factor) and (voxel_offset is None or _is_constant(voxel_offset))
     try:
-        plan = checked_call(*arguments) if constant else checked_call.__wrapped__(*arguments)
-    except TypeError:  # something in there has no hash, or is a mistake, which is then found again
-        plan = checked_call.__wrapped__(*arguments)
+        call = checked_call(*arguments) if constant else checked_call.__wrapped__(*arguments)
+    except TypeError:  # an argument has no hash, or is invalid, which is then reported again
+        call = checked_call.__wrapped__(*arguments)
     if out is None:
-        levels = [np.empty_like(array, shape=shape, subok=False) for shape in plan.shapes]
+        outputs = [np.empty_like(array, shape=shape, subok=False) for shape in call.shapes]
     else:
-        levels = _checked_out(out, array, plan.shapes)
+        outputs = _checked_out(out, array, call.shapes)
 
     code = CODES.get(array.dtype)
     if code is None or core is None:
@@ -179,66 +190,75 @@ def pool_with_unproven(
             _report_missing_core()
         answers = _reference.pyramid(
             array,
-            plan.factors,
+            call.factors,
             method=method,
-            ignore=plan.ignore,
+            ignore=call.ignore,
             rounding=rounding,
             ties=ties,
-            origin=plan.origin,
+            voxel_offset=call.voxel_offset,
         )
-        for level, answer in zip(levels, answers, strict=True):
+        for level, answer in zip(outputs, answers, strict=True):
             level[...] = answer
-        return levels, None
+        return outputs, None
 
     unproven = core.pyramid(
-        array, levels, plan.factors, plan.origin, *code, *plan.codes, plan.ignore_bits, plan.threads
+        array, outputs, call.factors, call.voxel_offset, *code, *call.codes, call.ignore_bits, call.threads
     )
-    return levels, unproven
+    return outputs, unproven
 
 
 def mean_levels(
-    array: Array, factors: Sequence[tuple[int, ...]], ignore: Any, rounding: str, origin: tuple[int, ...]
+    array: Array, factors: Sequence[tuple[int, ...]], ignore: Any, rounding: str, voxel_offset: tuple[int, ...]
 ) -> tuple[list[Array], _reference.Reduction]:
-    """Levels of means and, of the last of them, the sums from which levels above go on (see :mod:`tinypyr.store`)."""
-    plan = checked_call.__wrapped__(
-        array.shape, array.dtype, factors, len(factors), "mean", ignore, rounding, "first", origin, 1
+    """Compute levels of means, and the accumulator of the last one for levels above it (see :mod:`tinypyr.store`)."""
+    call = checked_call.__wrapped__(
+        array.shape, array.dtype, factors, len(factors), "mean", ignore, rounding, "first", voxel_offset, 1
     )
     code = CODES.get(array.dtype)
     if code is None or core is None:
-        return _reference.reduce_levels(array, plan.factors, "mean", plan.ignore, rounding, plan.origin)
-    levels = [np.empty_like(array, shape=shape, subok=False) for shape in plan.shapes]
+        return _reference.reduce_levels(array, call.factors, "mean", call.ignore, rounding, call.voxel_offset)
+    levels = [np.empty_like(array, shape=shape, subok=False) for shape in call.shapes]
     floats, halves = array.dtype.kind == "f", array.dtype.kind in "iu" and array.dtype.itemsize == 8
     sums_type = np.dtype(np.float64 if floats else np.uint64)
-    lanes = np.empty((1 + halves + (plan.ignore is not None), *plan.shapes[-1]), sums_type)
+    lanes = np.empty((1 + halves + (call.ignore is not None), *call.shapes[-1]), sums_type)
     core.pyramid(
-        array, levels, plan.factors, plan.origin, *code, *plan.codes, plan.ignore_bits, 1, lanes, CODES[sums_type][0]
+        array,
+        levels,
+        call.factors,
+        call.voxel_offset,
+        *code,
+        *call.codes,
+        call.ignore_bits,
+        1,
+        lanes,
+        CODES[sums_type][0],
     )
-    # from the lanes as tinypyr.hpp describes them to those of the reference
-    total = tuple(map(math.prod, zip(*plan.factors, strict=True)))
-    counts = _reference.present(array.shape, total, plan.origin)
+    # convert the lanes described in tinypyr.hpp to the accumulator of the reference
+    total = tuple(map(math.prod, zip(*call.factors, strict=True)))
+    counts = _reference.present(array.shape, total, call.voxel_offset)
     bits = 8 * array.dtype.itemsize
     if floats:
         accumulator = [lanes[0]]
-        counts = counts if plan.ignore is None else lanes[1].astype(np.int64)
+        counts = counts if call.ignore is None else lanes[1].astype(np.int64)
     elif halves:
         low, high = lanes[:2].astype(np.int64)
-        counts = counts if plan.ignore is None else lanes[2].astype(np.int64)
+        counts = counts if call.ignore is None else lanes[2].astype(np.int64)
         accumulator = [high - (counts << 31) if array.dtype.kind == "i" else high, low]
     else:
         sums = lanes[0].astype(np.int64)
         flip = 1 << (bits - 1) if array.dtype.kind == "i" else 0
-        if plan.ignore is not None:
+        if call.ignore is not None:
             left_out = lanes[1].astype(np.int64)
             counts = counts - left_out
-            sums -= left_out * (int(plan.ignore) + flip)
+            sums -= left_out * (int(call.ignore) + flip)
         accumulator = [sums - counts * flip]
-    origin_above = tuple(o // f for o, f in zip(plan.origin, total, strict=True))
-    made = _reference.Mean(accumulator, array.dtype, rounding)
-    return levels, _reference.Reduction(made, counts, origin_above, plan.ignore)
+    voxel_offset_above = tuple(o // f for o, f in zip(call.voxel_offset, total, strict=True))
+    mean = _reference.Mean(accumulator, array.dtype, rounding)
+    return levels, _reference.Reduction(mean, counts, voxel_offset_above, call.ignore)
 
 
 def distinct(values: Array) -> Array:
-    """The distinct values, ascending."""
+    """Return the distinct values in ascending order."""
     flat = values.ravel(order="K")
     if (
         core is None
@@ -247,7 +267,7 @@ def distinct(values: Array) -> Array:
         or not flat.flags.aligned
         or flat.size == 0
     ):
-        ends = np.flatnonzero(flat[1:] != flat[:-1])  # labels come in runs, of which the last voxel is enough
+        ends = np.flatnonzero(flat[1:] != flat[:-1])  # labels come in runs: one voxel of each suffices
         return np.asarray(np.unique(np.append(flat[ends], flat[-1:])))
     bits = flat.view(f"u{flat.dtype.itemsize}")
     room = 1 << 12
@@ -263,8 +283,8 @@ def _report_missing_core() -> None:
     if not _missing_core_reported:
         _missing_core_reported = True
         warnings.warn(
-            "tinypyr's compiled extension is missing, so pooling runs on numpy, many times slower; "
-            "install it with a C++17 compiler at hand, or build _core.pyx beside a copied package",
+            "tinypyr's compiled extension is missing, so pooling runs in numpy, many times slower; "
+            "install tinypyr where a C++17 compiler is available, or build _core.pyx next to a copied package",
             RuntimeWarning,
             stacklevel=5,
         )
@@ -273,8 +293,8 @@ def _report_missing_core() -> None:
 def _report_unproven(unproven: Sequence[int]) -> None:
     levels = ", ".join(f"{count} at level {level}" for level, count in enumerate(unproven, 1) if count)
     warnings.warn(
-        f"more than 1,024 labels lie below some voxels, whose most frequent label is therefore not proven: {levels}; "
-        "downsample() by the cumulative factor counts them all",
+        f"more than 1,024 labels occur in the footprint of some voxels, so their mode is not proven: {levels}; "
+        "downsample() by the cumulative factor counts all labels",
         RuntimeWarning,
         stacklevel=4,
     )

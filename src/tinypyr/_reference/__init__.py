@@ -36,7 +36,7 @@ def pyramid(
     ignore: Any,
     rounding: str,
     ties: str,
-    origin: Factor,
+    voxel_offset: Factor,
 ) -> list[Array]:
     """Every level of a pyramid, finest first, in C order and native byte order.
 
@@ -51,11 +51,11 @@ def pyramid(
             ignore=ignore,
             rounding=rounding,
             ties=ties,
-            origin=(0,),
+            voxel_offset=(0,),
         )
         return [level.reshape(()) for level in lone]
     if method in ("mean", "min", "max"):
-        return reduce_levels(array, factors, method, ignore, rounding, origin)[0]
+        return reduce_levels(array, factors, method, ignore, rounding, voxel_offset)[0]
     array, ignore = _prepared(array, method, ignore)
     with np.errstate(all="ignore"):
         choose = functools.partial(_CHOOSE[method], dtype=array.dtype, ties=ties)
@@ -65,7 +65,7 @@ def pyramid(
             cumulative = tuple(min(c * f, 2**62) for c, f in zip(cumulative, factor, strict=True))
             # "stride" hands on a voxel as it is; the others make a value
             level = array if method == "stride" else _canonical_zero(array)
-            planes, valid = _planes(level, cumulative, origin)
+            planes, valid = _planes(level, cumulative, voxel_offset)
             if ignore is not None:
                 valid = valid & ~_same(planes, ignore)
             answer = choose(planes, valid)
@@ -85,23 +85,26 @@ def _prepared(array: Array, method: str, ignore: Any) -> tuple[Array, Any]:
 # --- geometry ---------------------------------------------------------------------------------------------------
 
 
-def extent(n: int, factor: int, origin: int) -> tuple[int, int]:
-    """Number of blocks that n voxels starting at ``origin`` touch, and how many voxels the first block lacks."""
+def extent(n: int, factor: int, voxel_offset: int) -> tuple[int, int]:
+    """Number of blocks that n voxels starting at ``voxel_offset`` touch, and how many voxels the first block lacks."""
     if n == 0:
         return 0, 0
-    return -((origin + n) // -factor) - origin // factor, origin % factor
+    return -((voxel_offset + n) // -factor) - voxel_offset // factor, voxel_offset % factor
 
 
-def edges(n: int, factor: int, origin: int) -> list[int]:
-    """Where each block of n voxels that start at ``origin`` begins, and where the last ends."""
-    first = origin // factor
-    return [min(max(block * factor - origin, 0), n) for block in range(first, first + extent(n, factor, origin)[0] + 1)]
+def edges(n: int, factor: int, voxel_offset: int) -> list[int]:
+    """Where each block of n voxels that start at ``voxel_offset`` begins, and where the last ends."""
+    first = voxel_offset // factor
+    return [
+        min(max(block * factor - voxel_offset, 0), n)
+        for block in range(first, first + extent(n, factor, voxel_offset)[0] + 1)
+    ]
 
 
-def present(shape: Factor, factor: Factor, origin: Factor) -> Array:
+def present(shape: Factor, factor: Factor, voxel_offset: Factor) -> Array:
     """How many voxels of an array each of its blocks holds."""
     counts: Array = np.ones((1,) * len(shape), np.int64)
-    for axis, (n, f, o) in enumerate(zip(shape, factor, origin, strict=True)):
+    for axis, (n, f, o) in enumerate(zip(shape, factor, voxel_offset, strict=True)):
         along = np.diff(np.array(edges(n, f, o), np.int64))
         counts = counts * along.reshape([-1 if a == axis else 1 for a in range(len(shape))])
     return counts
@@ -148,15 +151,15 @@ def _fold_axis(accumulator: Array, axis: int, factor: int, phase: int, combine: 
 class Reduction:
     """Reduces level after level: holds the accumulator of the current level and the number of base voxels per voxel."""
 
-    def __init__(self, make: Mean | _Extreme, counts: Array, origin: Factor, ignore: Any) -> None:
-        self.make, self.counts, self.origin, self.ignore = make, counts, origin, ignore
+    def __init__(self, make: Mean | _Extreme, counts: Array, voxel_offset: Factor, ignore: Any) -> None:
+        self.make, self.counts, self.voxel_offset, self.ignore = make, counts, voxel_offset, ignore
 
     @classmethod
-    def of(cls, array: Array, method: str, ignore: Any, rounding: str, origin: Factor) -> Reduction:
+    def of(cls, array: Array, method: str, ignore: Any, rounding: str, voxel_offset: Factor) -> Reduction:
         """Level 0, which is the array."""
         counted = np.ones(array.shape, bool) if ignore is None else ~_same(array, ignore)
         make = Mean.of(array, counted, rounding) if method == "mean" else _Extreme(array, counted, method)
-        return cls(make, counted.astype(np.int64), origin, ignore)
+        return cls(make, counted.astype(np.int64), voxel_offset, ignore)
 
     def levels(self, factors: Sequence[Factor]) -> list[Array]:
         """The next levels."""
@@ -170,13 +173,13 @@ class Reduction:
     def up(self, factor: Factor) -> None:
         """Go on to the next level."""
         for axis, f in enumerate(factor):
-            n, phase = self.counts.shape[axis], self.origin[axis] % f
+            n, phase = self.counts.shape[axis], self.voxel_offset[axis] % f
             if n == 0 or f == 1:
                 continue
             fold = functools.partial(_fold_axis, axis=axis, factor=f, phase=phase)
             self.make.accumulator = [fold(part, combine=self.make.combine) for part in self.make.accumulator]
             self.counts = fold(self.counts, combine=np.add)
-        self.origin = tuple(o // f for o, f in zip(self.origin, factor, strict=True))
+        self.voxel_offset = tuple(o // f for o, f in zip(self.voxel_offset, factor, strict=True))
 
     def level(self) -> Array:
         """The voxels of the level at hand."""
@@ -187,11 +190,11 @@ class Reduction:
 
 
 def reduce_levels(
-    array: Array, factors: Sequence[Factor], method: str, ignore: Any, rounding: str, origin: Factor
+    array: Array, factors: Sequence[Factor], method: str, ignore: Any, rounding: str, voxel_offset: Factor
 ) -> tuple[list[Array], Reduction]:
     """Levels of mean, min or max, and the fold that can go on from the last of them."""
     array, ignore = _prepared(array, method, ignore)
-    fold = Reduction.of(array, method, ignore, rounding, origin)
+    fold = Reduction.of(array, method, ignore, rounding, voxel_offset)
     return fold.levels(factors), fold
 
 
@@ -270,10 +273,10 @@ def _block_length(n: int, factor: int, phase: int) -> tuple[int, int]:
     return factor, phase
 
 
-def _planes(array: Array, factor: Factor, origin: Factor) -> tuple[Array, Array]:
+def _planes(array: Array, factor: Factor, voxel_offset: Factor) -> tuple[Array, Array]:
     """(planes, valid): one plane per position in the footprint, axis 0 fastest; valid marks voxels that exist."""
     blocks = []
-    for n, f, o in zip(array.shape, factor, origin, strict=True):
+    for n, f, o in zip(array.shape, factor, voxel_offset, strict=True):
         count, phase = extent(n, f, o)
         blocks.append((count, *_block_length(n, f, phase)))
     inside = tuple(slice(phase, phase + n) for n, (_, _, phase) in zip(array.shape, blocks, strict=True))

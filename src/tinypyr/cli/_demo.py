@@ -42,7 +42,7 @@ exit status:
 
 examples:
   tinypyr demo
-  tinypyr demo --shape 512 512 64 --levels 3 --parallel 0 --out levels.png
+  tinypyr demo --shape 512 512 64 --levels 3 --workers 0 --out levels.png
   tinypyr demo --store sample && tinypyr build sample/image.ome.zarr
 """
 
@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         help="instead of all this, write the volumes into two new stores in this folder (see tinypyr build --help)",
     )
     demo.add_argument(
-        "--parallel",
+        "--workers",
         type=_count(0, 1024),
         default=1,
         metavar="N",
@@ -139,7 +139,7 @@ def main(words: Sequence[str]) -> int:
         chosen = (shape[0], shape[1], shape[2]) if shape else None
         if arguments.store is not None:
             return _sample(chosen or _demo.default_shape(), arguments.store)
-        _demo.run(chosen, arguments.levels, out, arguments.parallel)
+        _demo.run(chosen, arguments.levels, out, arguments.workers)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("tinypyr: interrupted, nothing written", file=sys.stderr)

@@ -322,12 +322,12 @@ def build(
     volume: NDArray[Any],
     method: Literal["mean", "mode"],
     levels: int,
-    parallel: int,
+    workers: int,
     rounds: int,
     progress: Progress,
 ) -> Built:
     """Make the pyramid of a volume by (2, 2, 1) per level; time every depth beside a copy, in turn."""
-    made = pyramid(volume, (2, 2, 1), method, num_mips=levels, parallel=parallel)
+    made = pyramid(volume, (2, 2, 1), method, levels=levels, workers=workers)
     copy = np.empty_like(volume)
     copy.fill(1)  # pages are handed out at the first write: let that be now, not while the clock runs
     times: list[list[float]] = [[] for _ in range(levels + 1)]
@@ -337,7 +337,7 @@ def build(
             if depth == 0:
                 np.copyto(copy, volume)
             else:
-                pyramid(volume, (2, 2, 1), method, num_mips=depth, out=made[:depth], parallel=parallel)
+                pyramid(volume, (2, 2, 1), method, levels=depth, out=made[:depth], workers=workers)
             times[depth].append(time.perf_counter() - start)
             progress(f"pooling the {name}", (turn * (levels + 1) + depth + 1) / (rounds * (levels + 1)))
     return Built(name, method, [volume, *made], [statistics.median(t) for t in times])
@@ -404,7 +404,7 @@ def default_shape() -> tuple[int, int, int]:
     return (1024, 1024, 32) if instruction_sets() else (256, 256, 16)  # numpy alone is some hundred times slower
 
 
-def run(shape: tuple[int, int, int] | None, levels: int, out: Path, parallel: int) -> None:
+def run(shape: tuple[int, int, int] | None, levels: int, out: Path, workers: int) -> None:
     """Make the volumes, build and time the pyramids, print the table, write the picture."""
     sets = instruction_sets()
     shape = shape or default_shape()
@@ -413,15 +413,15 @@ def run(shape: tuple[int, int, int] | None, levels: int, out: Path, parallel: in
         image, labels = volumes(shape, progress)
         rounds = 3 if sets else 1
         built = [
-            build("image", image, "mean", levels, parallel, rounds, progress),
-            build("labels", labels, "mode", levels, parallel, rounds, progress),
+            build("image", image, "mean", levels, workers, rounds, progress),
+            build("labels", labels, "mode", levels, workers, rounds, progress),
         ]
         progress("drawing", 1.0)
         data = png(draw(built))
     finally:
         progress.clear()
     write_whole(out, data)
-    threads = "one per core" if parallel == 0 else str(parallel)
+    threads = "one per core" if workers == 0 else str(workers)
     print(f"instruction sets: {', '.join(sets) or 'none, numpy alone'}; threads: {threads}")
     print("factor per level: 2 x 2 x 1")
     print()

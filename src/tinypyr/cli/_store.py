@@ -265,7 +265,11 @@ def _source(arguments: Arguments) -> Any:
     base = store.levels(arguments.source)[0]
     if arguments.spacing is not None and len(arguments.spacing) != base.grid.ndim:
         raise ValueError(f"--spacing: {arguments.spacing} is not one size for each of {', '.join(base.grid.axes)}")
-    grid = store.levels(arguments.like)[0].grid if arguments.like is not None else base.grid.respaced(arguments.spacing)
+    grid = (
+        store.levels(arguments.like)[0].grid
+        if arguments.like is not None
+        else base.grid.with_voxel_size(arguments.spacing)
+    )
     matrix = None
     if arguments.transform is not None:
         try:

@@ -18,7 +18,7 @@ from .._util.files import write_whole
 from .._util.picture import PANEL, U8, contrast, grey, plane, png, side_by_side
 from .._util.sizes import bytes_of, workers_of
 from .._util.terminal import Bar
-from ..grid import Grid, as_arguments
+from ..grid import Grid, as_arguments, grid_from
 from ..resampling.levels import levels_of
 from ..resampling.resampled import Resampled
 from ..resampling.sampler import Combined, checked_order
@@ -385,7 +385,7 @@ class Applied:
         names = ("source", "downsample_factor", "order", "preserve_dtype")
         given = {name: recipe[name] for name in names}
         if recipe["source_grid"] is not None:
-            given["source_grid"] = Grid(**recipe["source_grid"])
+            given["source_grid"] = grid_from(recipe["source_grid"])
         lowres = recipe["lowres"] if isinstance(recipe["lowres"], int) else None
         made = cls(**given, plugin=plugin, lowres=lowres, temp_zarr_path=recipe["field"])
         made._recipe = {key: recipe[key] for key in made._recipe}  # (with what only those who make the field know)

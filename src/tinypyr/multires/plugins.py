@@ -23,13 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
+from ..errors import Error
 from ..grid import Grid
 from ..resampling.sampler import OPERATIONS
 
 Array = NDArray[Any]
 
 
-class PluginError(RuntimeError):
+class PluginError(Error, RuntimeError):
     """A plugin failed, or made what cannot be used; the message names it, and the block."""
 
 

@@ -90,10 +90,10 @@ class Pooled:
         """The voxels of a box."""
         if all(f == 1 for f in self.factor):
             return self._level.read(box)
-        fine, origin = [], []
+        fine, voxel_offset = [], []
         base = self._level.grid
         for wanted, f, n, o in zip(box, self.factor, base.shape, base.voxel_offset, strict=True):
             first = max(0, wanted.start * f - o % f)
             fine.append(slice(first, min(n, wanted.stop * f - o % f)))
-            origin.append(o + first)
-        return downsample(self._level.read(tuple(fine)), self.factor, self._method, origin=origin)  # type: ignore[arg-type]
+            voxel_offset.append(o + first)
+        return downsample(self._level.read(tuple(fine)), self.factor, self._method, voxel_offset=voxel_offset)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _arrays
-from ..grid import Grid, as_arguments
+from ..grid import Grid, as_arguments, grid_from
 from .levels import Level, Pooled, levels_of
 from .sampler import Combined, Sampling, box_of, matrix_of, split_affine
 
@@ -214,7 +214,7 @@ class Resampled:
     def from_recipe(cls, recipe: dict[str, Any]) -> Resampled:
         """What a recipe tells, of a store; refused if that has other levels now."""
         given = dict(recipe)
-        given["grid"] = Grid(**given["grid"])
+        given["grid"] = grid_from(given["grid"])
         given["cval"] = _arrays.number_from_json(given["cval"])
         seen = given.pop("sees")
         made = cls(**given)

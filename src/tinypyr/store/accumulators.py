@@ -40,54 +40,58 @@ class Pooling:
         self._weight = weight  # of a base voxel's coordinates, for its place in raster order with axis 0 fastest
 
     def levels(
-        self, values: Array, factors: Any, origin: tuple[int, ...], mask: Array | None = None
+        self, values: Array, factors: Any, voxel_offset: tuple[int, ...], mask: Array | None = None
     ) -> tuple[list[Array], list[int]]:
         """Levels of an array without its masked voxels, and how many modes of each are not proven."""
         if not factors:
             return [], []
         if self._recursive:
-            return self._one_from_the_other(values, factors, origin, mask)
-        return self._from_the_base(*self._without(values, mask), factors, origin, mask)
+            return self._one_from_the_other(values, factors, voxel_offset, mask)
+        return self._from_the_base(*self._without(values, mask), factors, voxel_offset, mask)
 
     def _from_the_base(
-        self, kept: Array, left_out: Any, factors: Any, origin: tuple[int, ...], mask: Array | None
+        self, kept: Array, left_out: Any, factors: Any, voxel_offset: tuple[int, ...], mask: Array | None
     ) -> tuple[list[Array], list[int]]:
         levels, unproven = pool_with_unproven(
-            kept, factors, len(factors), self.method, left_out, self.rounding, self.ties, origin, None, 1
+            kept, factors, len(factors), self.method, left_out, self.rounding, self.ties, voxel_offset, None, 1
         )
-        return self._filled(levels, mask, factors, origin), unproven or [0] * len(levels)
+        return self._filled(levels, mask, factors, voxel_offset), unproven or [0] * len(levels)
 
     def with_accumulator(
-        self, values: Array, factors: Any, origin: tuple[int, ...], first: Sequence[int], mask: Array | None = None
+        self,
+        values: Array,
+        factors: Any,
+        voxel_offset: tuple[int, ...],
+        first: Sequence[int],
+        mask: Array | None = None,
     ) -> tuple[list[Array], list[int], Accumulator]:
         """The same and what the last level hands on; ``first``: the array coordinates of the first voxel."""
         if self.method == "mean":
             kept, left_out = self._without(values, mask)
-            levels, fold = mean_levels(kept, factors, left_out, self.rounding, origin)
-            return (
-                self._filled(levels, mask, factors, origin), [0] * len(levels), [fold.counts, *fold.make.accumulator]
-            )  # fmt: skip
+            levels, reduction = mean_levels(kept, factors, left_out, self.rounding, voxel_offset)
+            accumulator = [reduction.counts, *reduction.make.accumulator]
+            return self._filled(levels, mask, factors, voxel_offset), [0] * len(levels), accumulator
         if self.method != "mode":
-            levels, unproven = self.levels(values, factors, origin, mask)
-            hidden = [] if mask is None else [_all_masked(mask, factors, origin)[-1]]
+            levels, unproven = self.levels(values, factors, voxel_offset, mask)
+            hidden = [] if mask is None else [_all_masked(mask, factors, voxel_offset)[-1]]
             return levels, unproven, [levels[-1], *hidden]
         kept, left_out = self._without(values, mask)
-        levels, unproven = self._from_the_base(kept, left_out, factors, origin, mask)
+        levels, unproven = self._from_the_base(kept, left_out, factors, voxel_offset, mask)
         total = tuple(int(np.prod([factor[axis] for factor in factors])) for axis in range(values.ndim))
-        return levels, unproven, self._label_lists(kept, left_out, total, origin, first)
+        return levels, unproven, self._label_lists(kept, left_out, total, voxel_offset, first)
 
     def _one_from_the_other(
-        self, values: Array, factors: Any, origin: tuple[int, ...], mask: Array | None
+        self, values: Array, factors: Any, voxel_offset: tuple[int, ...], mask: Array | None
     ) -> tuple[list[Array], list[int]]:
         levels = []
         for factor in factors:
             kept, left_out = self._without(values, mask)
             made, _ = pool_with_unproven(
-                kept, [factor], 1, self.method, left_out, self.rounding, self.ties, origin, None, 1
+                kept, [factor], 1, self.method, left_out, self.rounding, self.ties, voxel_offset, None, 1
             )
-            (values,) = self._filled(made, mask, [factor], origin)
-            mask = None if mask is None else _all_masked(mask, [factor], origin)[0]
-            origin = tuple(o // f for o, f in zip(origin, factor, strict=True))
+            (values,) = self._filled(made, mask, [factor], voxel_offset)
+            mask = None if mask is None else _all_masked(mask, [factor], voxel_offset)[0]
+            voxel_offset = tuple(o // f for o, f in zip(voxel_offset, factor, strict=True))
             levels.append(values)
         return levels, [0] * len(levels)
 
@@ -99,14 +103,16 @@ class Pooling:
         values, absent = _with_absent(values) if self.ignore is None else (values, self.ignore)
         return np.where(mask, absent, values).astype(values.dtype), absent
 
-    def _filled(self, levels: list[Array], mask: Array | None, factors: Any, origin: tuple[int, ...]) -> list[Array]:
+    def _filled(
+        self, levels: list[Array], mask: Array | None, factors: Any, voxel_offset: tuple[int, ...]
+    ) -> list[Array]:
         """Levels in the dtype of the volume, with the fill value where all is masked."""
         if mask is None or not mask.any():
             return levels
         nothing = self._nothing
         return [
             np.where(masked, nothing, level).astype(self.dtype)
-            for level, masked in zip(levels, _all_masked(mask, factors, origin), strict=True)
+            for level, masked in zip(levels, _all_masked(mask, factors, voxel_offset), strict=True)
         ]
 
     @property
@@ -114,28 +120,30 @@ class Pooling:
         return self.dtype.type(self._fill) if self.ignore is None else self.ignore
 
     def above(
-        self, accumulator: Accumulator, factors: Any, origin: tuple[int, ...], footprint: int
+        self, accumulator: Accumulator, factors: Any, voxel_offset: tuple[int, ...], footprint: int
     ) -> tuple[list[Array], list[int]]:
         """The levels above, of a box that holds their footprints whole, and how many modes of each are not proven.
 
-        ``origin`` is that of the accumulator's level, ``footprint`` the base voxels per voxel of the last.
+        ``voxel_offset`` is that of the accumulator's level, ``footprint`` the base voxels per voxel of the last.
         """
         if self.method == "mean":
             counts, *sums = accumulator
             if self.dtype.kind not in "fc" and footprint > MAX_INT64_FOOTPRINT:
                 counts, *sums = (part.astype(object) for part in accumulator)
             # (a voxel that counts none is above masked voxels only, or ignored ones)
-            fold = _reference.Reduction(_reference.Mean(sums, self.dtype, self.rounding), counts, origin, self._nothing)
+            fold = _reference.Reduction(
+                _reference.Mean(sums, self.dtype, self.rounding), counts, voxel_offset, self._nothing
+            )
             return fold.levels(factors), [0] * len(factors)
         if self.method != "mode":
-            return self.levels(accumulator[0], factors, origin, *accumulator[1:])
+            return self.levels(accumulator[0], factors, voxel_offset, *accumulator[1:])
         lists, lost = accumulator
         made, unproven = [], []
         for factor in factors:
-            voxels, lists, lost, count = self._join(lists, lost, factor, origin)
+            voxels, lists, lost, count = self._join(lists, lost, factor, voxel_offset)
             made.append(voxels)
             unproven.append(count)
-            origin = tuple(o // f for o, f in zip(origin, factor, strict=True))
+            voxel_offset = tuple(o // f for o, f in zip(voxel_offset, factor, strict=True))
         return made, unproven
 
     # --- label lists: structured arrays, one label each ---
@@ -149,9 +157,9 @@ class Pooling:
         return keys
 
     def _label_lists(
-        self, values: Array, left_out: Any, total: tuple[int, ...], origin: tuple[int, ...], first: Sequence[int]
+        self, values: Array, left_out: Any, total: tuple[int, ...], voxel_offset: tuple[int, ...], first: Sequence[int]
     ) -> Accumulator:
-        edges = [_reference.edges(n, f, o) for n, f, o in zip(values.shape, total, origin, strict=True)]
+        edges = [_reference.edges(n, f, o) for n, f, o in zip(values.shape, total, voxel_offset, strict=True)]
         shape = [len(along) - 1 for along in edges]
         lists, lost = np.empty(shape, object), np.zeros(shape, np.int64)
         for index in np.ndindex(*shape):
@@ -180,10 +188,10 @@ class Pooling:
         return found.astype(_label_type(np.dtype(f"u{self.dtype.itemsize}")))
 
     def _join(
-        self, lists: Array, lost: Array, factor: tuple[int, ...], origin: tuple[int, ...]
+        self, lists: Array, lost: Array, factor: tuple[int, ...], voxel_offset: tuple[int, ...]
     ) -> tuple[Array, Array, Array, int]:
         """Voxels, lists and lost votes of the next level, and how many of its modes are not proven."""
-        edges = [_reference.edges(n, f, o) for n, f, o in zip(lists.shape, factor, origin, strict=True)]
+        edges = [_reference.edges(n, f, o) for n, f, o in zip(lists.shape, factor, voxel_offset, strict=True)]
         shape = [len(along) - 1 for along in edges]
         voxels = np.zeros(shape, f"u{self.dtype.itemsize}")
         joined, missing, unproven = np.empty(shape, object), np.zeros(shape, np.int64), 0
@@ -210,9 +218,9 @@ class Pooling:
         return int(tied[np.argsort(labels["key"][tied].view(self.dtype), kind="stable")[0]])  # (NaN last)
 
 
-def _all_masked(mask: Array, factors: Any, origin: tuple[int, ...]) -> list[Array]:
+def _all_masked(mask: Array, factors: Any, voxel_offset: tuple[int, ...]) -> list[Array]:
     """Where all voxels below are masked."""
-    return pool_with_unproven(mask, factors, len(factors), "min", None, "half-even", "first", origin, None, 1)[0]
+    return pool_with_unproven(mask, factors, len(factors), "min", None, "half-even", "first", voxel_offset, None, 1)[0]
 
 
 def _with_absent(values: Array) -> tuple[Array, Any]:

@@ -189,13 +189,13 @@ def run_block(plan: Plan, number: int, levels: Levels | None = None) -> int:
 
     def use(values: Array, leaf: Box) -> None:
         first = [start for start, _ in leaf]
-        origin = tuple(o + start for o, start in zip(plan.grids[0].voxel_offset, first, strict=True))
+        voxel_offset = tuple(o + start for o, start in zip(plan.grids[0].voxel_offset, first, strict=True))
         mask = None if plan.mask is None else plan.mask.read(leaf)
         if carries:
-            levels, missing, on = plan.pooling.with_accumulator(values, factors, origin, first, mask)
+            levels, missing, on = plan.pooling.with_accumulator(values, factors, voxel_offset, first, mask)
             _place(accumulator, on, plan.region(plan.leaf_levels, leaf), plan.region(plan.leaf_levels, box))
         else:
-            levels, missing = plan.pooling.levels(values, factors, origin, mask)
+            levels, missing = plan.pooling.levels(values, factors, voxel_offset, mask)
         unproven[:] = map(operator.add, unproven, missing)
         for k, level in enumerate([values, *levels]):
             if counts_labels:
@@ -289,8 +289,8 @@ def _above(plan: Plan, box: Box) -> tuple[list[Array], list[int]]:
             accumulator, [entry[_within(common, at)] for entry in load_result(plan, number).accumulator], common, whole
         )
     total = plan.totals[start]
-    origin = tuple((o + a) // f for o, (a, _), f in zip(plan.grids[0].voxel_offset, box, total, strict=True))
-    return plan.pooling.above(accumulator, plan.factors[start:], origin, math.prod(plan.totals[-1]))
+    voxel_offset = tuple((o + a) // f for o, (a, _), f in zip(plan.grids[0].voxel_offset, box, total, strict=True))
+    return plan.pooling.above(accumulator, plan.factors[start:], voxel_offset, math.prod(plan.totals[-1]))
 
 
 def load_result(plan: Plan, number: int) -> BlockResult:

@@ -138,9 +138,9 @@ def check(
         pieces = random.Random(seed).sample(pieces, max(1, round(sample * len(pieces))))
     for box in pieces:
         values = voxels_of(arrays[0][tuple(slice(a, b) for a, b in box)].read(), volume.place.name, box)
-        origin = tuple(o + a for o, (a, _) in zip(base.voxel_offset, box, strict=True))
+        voxel_offset = tuple(o + a for o, (a, _) in zip(base.voxel_offset, box, strict=True))
         masked = None if hidden is None else hidden.read(box)
-        levels, _ = pooling.levels(values, schedule, origin, masked)
+        levels, _ = pooling.levels(values, schedule, voxel_offset, masked)
         for number, want_voxels in enumerate(levels, 1):
             at = region_above(box, totals[number], base.voxel_offset)
             name = f"{volume.place.name}/{volume.paths[number]}"

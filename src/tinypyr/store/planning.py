@@ -19,7 +19,7 @@ from .._pooling.arguments import METHODS, ROUNDINGS, TIES, check_array, checked_
 from .._sources.nifti import is_nifti
 from .._util.sizes import bytes_of, workers_of
 from ..errors import StoreError, brief
-from ..grid import Grid, as_arguments, cumulative, factors_between
+from ..grid import Grid, as_arguments, cumulative, factors_between, grid_from
 from .chunk_names import holds_chunks
 from .formats import FORMATS
 from .location import Location
@@ -171,7 +171,7 @@ def plan(
     for name, f in zip(base.axes, totals[-1], strict=True):
         if f > 1 and name in FORMATS[chosen].FIXED:
             raise ValueError(f"factor: {f} along {name}, which {chosen} cannot have fewer of at coarser levels")
-    grids = [base, *base.levels(schedule, made_by)]
+    grids = [base, *base.levels(totals[1:], made_by)]
     FORMATS[chosen].axes_order(base)  # refuses axes that the format has not
     paths = volume.paths if again and volume is not None else _paths(volume if in_place else None, chosen, grids)
     if link:
@@ -256,7 +256,7 @@ def from_text(text: str, name: str) -> Plan:
         saved = unsealed(content, name)
         arguments, fingerprint = dict(saved["arguments"]), saved["fingerprint"]
         grid = arguments.pop("grid", None)
-        grid = None if grid is None else Grid(**grid)
+        grid = None if grid is None else grid_from(grid)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(f"{name} is no plan that tinypyr has saved: {brief(error)}") from None
     for read in ("source", "mask"):

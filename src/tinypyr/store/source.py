@@ -152,6 +152,8 @@ def voxels_of(reading: Any, name: str, box: Sequence[tuple[int, int]]) -> Any:
     """What a read ends with; errors name the volume and the box."""
     try:
         return reading.result()
+    except StoreError:
+        raise
     except (ValueError, OSError) as error:
         where = ", ".join(f"{a}:{b}" for a, b in box)
         raise StoreError(f"{name}: voxels [{where}] cannot be read: {str(error).splitlines()[0]}") from None

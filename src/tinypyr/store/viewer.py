@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .._util.units import NANOMETERS
 from ..errors import StoreError
-from .formats.precomputed import NANOMETERS
 from .location import Location
 from .source import open_volume
 from .volume import Volume
@@ -26,7 +26,7 @@ MIME = "application/octet-stream"
 
 
 class _Files(http.server.SimpleHTTPRequestHandler):
-    """Files, whole or in part (shards are read so), for pages of any origin."""
+    """Files, whole or in part (shards are read so), for pages of any voxel_offset."""
 
     #: The first part of every path: other pages of the browser may ask this server, but do not know what for.
     secret = ""
@@ -142,9 +142,10 @@ def _shown(neuroglancer: Any, volume: Volume, address: str) -> Any:
         base = volume.grids[0]
         space = [base.axes.index(axis) for axis in "xyz" if axis in base.axes]
         if space:  # x to the right, y downwards, whatever the order of the axes
-            known = all(base.units[axis] in NANOMETERS and base.units[axis] for axis in space)
-            scales = [base.scale[a] * (NANOMETERS[base.units[a]] if known else 1) for a in space]
+            known = all(base.units[axis] in NANOMETERS for axis in space)
+            in_nm = [NANOMETERS.get(base.units[axis] or "", 1.0) if known else 1.0 for axis in space]
+            scales = [base.scale[axis] * factor for axis, factor in zip(space, in_nm, strict=True)]
             state.dimensions = neuroglancer.CoordinateSpace(
-                names=[base.axes[a] for a in space], scales=scales, units="nm" if known else ""
+                names=[base.axes[axis] for axis in space], scales=scales, units="nm" if known else ""
             )
     return made

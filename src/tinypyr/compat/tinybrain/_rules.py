@@ -42,7 +42,7 @@ def pool(image: Array, factor: Shape, method: Method, num_mips: int, **options: 
     """
     if num_mips == 0:
         return []
-    levels = pyramid(image, factor, method, num_mips=num_mips, **options)
+    levels = pyramid(image, factor, method, levels=num_mips, **options)
     return [_fortran(level) for level in levels]
 
 
@@ -109,7 +109,7 @@ def _round_towards_zero(base: Array, factor: Shape, levels: list[Array], sparse:
     for source, targets in _pieces(base, factor, levels):
         if not any((target < 0).any() for target in targets):
             continue
-        ceilings = pyramid(~source, factor, num_mips=len(targets), rounding="floor", ignore=-1 if sparse else None)
+        ceilings = pyramid(~source, factor, levels=len(targets), rounding="floor", ignore=-1 if sparse else None)
         for target, ceiling in zip(targets, ceilings, strict=True):
             target[...] = _select(target < 0, ~ceiling, target)
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from ..._pooling.arguments import MAX_LEVELS
 from ...errors import UNREADABLE, StoreError, brief
-from ...grid import Grid
+from ...grid import Grid, grid_from
 from ..location import Location
 from ..volume import LevelMetadata, inside
 
@@ -110,7 +110,8 @@ def parse(
                         f"{name}: a level is placed by {step['type']!r}; scale and translation can be read"
                     )
             paths.append(inside(str(dataset["path"]), name))
-            grids.append(Grid(shapes_of(paths[-1]), names, scale, translation, units))
+            placed = {"axes": names, "scale": scale, "translation": translation, "units": units}
+            grids.append(grid_from({"shape": shapes_of(paths[-1]), **placed}))
         grids[0], paths[0]  # at least one
         notes = entry.get("metadata") if isinstance(entry.get("metadata"), dict) else {}
         return grids, paths, {**notes, "method": entry.get("type")}

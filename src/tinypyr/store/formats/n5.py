@@ -10,6 +10,7 @@ import copy
 import re
 from typing import Any
 
+from ..._util.units import ABBREVIATIONS, long_name
 from ...errors import UNREADABLE, StoreError, brief
 from ...grid import Grid, implied_type, replace_grid, typed_axes
 from ..location import Location
@@ -23,21 +24,18 @@ ATTRIBUTES = "attributes.json"
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
 
 
-#: Units as N5's readers write them, Neuroglancer among them, which refuses all others.
-SHORT = {
-    "picometer": "pm", "nanometer": "nm", "micrometer": "um", "millimeter": "mm", "centimeter": "cm", "meter": "m",
-    "nanosecond": "ns", "microsecond": "us", "millisecond": "ms", "second": "s",
-}  # fmt: skip
-LONG = {short: long for long, short in SHORT.items()} | {"\u00b5m": "micrometer", "\u03bcm": "micrometer"}
+#: Units that readers of N5 know by their abbreviation. Neuroglancer refuses all others.
+READ = ("picometer", "nanometer", "micrometer", "millimeter", "centimeter", "meter",
+        "nanosecond", "microsecond", "millisecond", "second")  # fmt: skip
 
 
 def _long(unit: str | None) -> str | None:
-    return LONG.get(unit or "", unit) or None
+    return long_name(unit or None)
 
 
 def _short(unit: str | None) -> str:
-    """(Angstrom are not among them: the unit is then unknown to viewers, and known to the transform.)"""
-    return SHORT.get(unit or "", unit if unit in LONG else "") or ""
+    """Return the abbreviation of a unit; empty for units that viewers do not know (the transform has them)."""
+    return ABBREVIATIONS[unit] if unit in READ else ""
 
 
 def axes_order(grid: Grid) -> tuple[str, ...]:
@@ -153,7 +151,7 @@ def describe(place: Location, made: LevelMetadata) -> None:
             "axes": list(reversed(grid.axes)),
             "scale": list(reversed(grid.scale)),
             "translate": list(reversed(grid.translation)),
-            "units": [SHORT.get(unit or "", unit or "") for unit in reversed(grid.units)],
+            "units": [_short(unit) or unit or "" for unit in reversed(grid.units)],
         }
         for grid in made.grids
     ]

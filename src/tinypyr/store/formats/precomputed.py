@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 import re
+import warnings
 from dataclasses import replace
 from typing import Any
 
+from ..._util.units import NANOMETERS
 from ...errors import UNREADABLE, StoreError, brief
 from ...grid import Grid
 from ..location import Location
@@ -20,10 +22,6 @@ DRIVER = "neuroglancer_precomputed"
 FIXED = ("c",)
 AXES = ("x", "y", "z", "c")
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "float32")
-NANOMETERS = {
-    None: 1.0, "": 1.0, "nanometer": 1.0, "nm": 1.0, "angstrom": 0.1, "micrometer": 1e3, "um": 1e3, "\u00b5m": 1e3,
-    "millimeter": 1e6, "mm": 1e6, "meter": 1e9, "m": 1e9,
-}  # fmt: skip
 
 
 def axes_order(grid: Grid) -> tuple[str, ...]:
@@ -133,7 +131,7 @@ def new_spec(place: Location, path: str, grid: Grid, dtype: str, layout: Layout,
         "key": path,
         "size": list(grid.shape[:3]),
         "voxel_offset": list(grid.voxel_offset[:3]),
-        "resolution": [s * NANOMETERS.get(u, 1.0) for s, u in zip(grid.scale[:3], grid.units[:3], strict=True)],
+        "resolution": [s * _nanometers(u) for s, u in zip(grid.scale[:3], grid.units[:3], strict=True)],
         "chunk_size": [min(chunk, max(1, n)) for chunk, n in zip(layout.chunks[:3], grid.shape[:3], strict=True)],
         "encoding": encoding,
     }
@@ -143,6 +141,17 @@ def new_spec(place: Location, path: str, grid: Grid, dtype: str, layout: Layout,
         scale["sharding"] = native.get("sharding") or _sharding(scale, layout)
     whole = {"type": "segmentation" if kind == "labels" else "image", "data_type": dtype, "num_channels": grid.shape[3]}
     return {"driver": DRIVER, "kvstore": place.spec, "multiscale_metadata": whole, "scale_metadata": scale}
+
+
+def _nanometers(unit: str | None) -> float:
+    """Return the length of a unit in nanometers; warn if it is not known to be a length."""
+    if not unit:
+        return 1.0
+    if unit not in NANOMETERS:
+        warnings.warn(
+            f"units: precomputed holds nanometers, and {unit!r} is no known length; taken as such", stacklevel=2
+        )
+    return NANOMETERS.get(unit, 1.0)
 
 
 def _sharding(scale: dict[str, Any], layout: Layout) -> dict[str, Any]:
