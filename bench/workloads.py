@@ -217,7 +217,7 @@ class Data:
 
     def _generated(self) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
         if self._made is None:
-            from tinypyr import _demo
+            from tinypyr.cli import _demo_data as _demo
 
             if not self.quick:
                 print("no real data found: generating ...", file=sys.stderr)

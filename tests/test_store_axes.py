@@ -154,3 +154,21 @@ def test_a_copy_in_another_order_keeps_the_codec_and_the_chunks(tmp_path: Path) 
     before, after = (json.loads((path / "0/.zarray").read_text()) for path in (where, tmp_path / "t"))
     assert after["chunks"] == [8, 12, 20]
     assert after["compressor"]["id"] == before["compressor"]["id"] == "blosc"
+
+
+@pytest.mark.parametrize("kind", ["Space", "SPACE", "spatial"])
+def test_other_spellings_of_the_type_space_are_spatial(kind: str) -> None:
+    assert Grid((40, 64), [("y", kind), ("x", kind)]).schedule(2, 1) == [(2, 2)]
+
+
+def test_factors_of_a_grid_without_spatial_axes_name_every_axis() -> None:
+    grid = Grid((200, 300), ["t", ("w", "wavelength")])
+    assert grid.schedule((2, 2), 1) == [(2, 2)]
+    assert grid.schedule((2, 3)) == [(2, 3)] * 2
+    with pytest.raises(ValueError, match=r"factor: 2 is for spatial axes, but the types .* 'time', 'wavelength'"):
+        grid.schedule(2)
+    with pytest.raises(ValueError, match=r"factor: no axis is of type 'space'"):
+        grid.schedule("auto", 1)
+    with pytest.warns(UserWarning, match=r"factor: no axis is of type 'space'"):
+        assert grid.schedule() == []
+    assert grid.schedule("auto", 0) == []

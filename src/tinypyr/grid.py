@@ -7,6 +7,7 @@ partial.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
@@ -118,8 +119,8 @@ class Grid:
 
     @property
     def spatial(self) -> tuple[int, ...]:
-        """Indices of the axes of type "space"."""
-        return tuple(axis for axis, kind in enumerate(self.types) if kind == "space")
+        """Indices of the axes of type "space" (or "spatial", in any case, as some writers have it)."""
+        return tuple(axis for axis, kind in enumerate(self.types) if kind.lower() in ("space", "spatial"))
 
     def factor_per_axis(self, factor: Factor) -> tuple[int, ...]:
         """Expand a factor to one integer per axis.
@@ -148,6 +149,11 @@ class Grid:
         ((1, 1, 2, 2, 2), (1, 1, 1, 2, 2))
         """
         spatial = self.spatial
+        if not spatial and self.ndim and not hasattr(factor, "__len__"):
+            raise ValueError(
+                f"factor: {factor!r} is for spatial axes, but the types of the axes are "
+                f"{', '.join(map(repr, self.types))}; give one factor per axis"
+            )
         if len(spatial) == self.ndim:
             return one_factor(factor, self.ndim)
         if hasattr(factor, "__len__") and len(factor) == self.ndim:
@@ -320,39 +326,48 @@ class Grid:
         >>> Grid((200, 1000, 1000), scale=(40, 10, 10)).schedule()
         [(1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2)]
         """
-        room = [64] * self.ndim if fits is None else list(fits)
-        if levels != "auto":
-            count = integer("levels", levels)
-            if not 0 <= count <= MAX_LEVELS:
-                raise ValueError(f"levels: {levels!r} levels; 0 to {MAX_LEVELS} can be made")
-        automatic = isinstance(factor, str)
-        if automatic and factor != "auto":
+        count = None if levels == "auto" else integer("levels", levels)
+        if count is not None and not 0 <= count <= MAX_LEVELS:
+            raise ValueError(f"levels: {levels!r} must be 0 to {MAX_LEVELS}")
+        if isinstance(factor, str) and factor != "auto":
             raise ValueError(f"factor: {factor!r} is neither 'auto' nor integers")
-        if not automatic and isinstance(factor, (list, tuple)) and any(hasattr(f, "__iter__") for f in factor):
-            made = [self.factor_per_axis(f) for f in factor]
-            if levels not in ("auto", len(made)):
-                raise ValueError(f"levels: {levels} does not match the {len(made)} factors in factor={factor!r}")
-            return made
-        given = None if automatic else self.factor_per_axis(factor)
+        if isinstance(factor, (list, tuple)) and any(hasattr(entry, "__iter__") for entry in factor):
+            factors = [self.factor_per_axis(entry) for entry in factor]
+            if count not in (None, len(factors)):
+                raise ValueError(f"levels: {levels} does not match the {len(factors)} factors in factor={factor!r}")
+            return factors
+        constant = None if isinstance(factor, str) else self.factor_per_axis(factor)
+        if constant is None and not self.spatial and count != 0:
+            self._report_no_spatial_axis(count)
+        pooled = self.spatial if constant is None else [axis for axis, f in enumerate(constant) if f > 1]
+        room = [64] * self.ndim if fits is None else list(fits)
         schedule: list[tuple[int, ...]] = []
         grid = self
-        while len(schedule) < (MAX_LEVELS if levels == "auto" else levels):
-            if levels == "auto" and all(grid.shape[axis] <= room[axis] for axis in self.spatial):
+        while len(schedule) < (MAX_LEVELS if count is None else count):
+            if count is None and all(grid.shape[axis] <= room[axis] for axis in pooled):
                 break
-            if given is None:
-                able = [axis for axis in self.spatial if grid.shape[axis] > 1]
-                shortest = min((grid.scale[axis] for axis in able), default=0.0)
-                step = tuple(
-                    2 if a in able and grid.scale[a] <= shortest * math.sqrt(2) else 1 for a in range(self.ndim)
-                )
-            else:
-                step = given
-            after = grid.level(step)
-            if levels == "auto" and after.shape == grid.shape:
+            step = grid._halves() if constant is None else constant
+            coarser = grid.level(step)
+            if count is None and coarser.shape == grid.shape:
                 break
             schedule.append(step)
-            grid = after
+            grid = coarser
         return schedule
+
+    def _halves(self) -> tuple[int, ...]:
+        """Return 2 along the spatial axes with about the shortest voxels, else 1."""
+        divisible = [axis for axis in self.spatial if self.shape[axis] > 1]
+        longest = min((self.scale[axis] for axis in divisible), default=0.0) * math.sqrt(2)
+        return tuple(2 if axis in divisible and self.scale[axis] <= longest else 1 for axis in range(self.ndim))
+
+    def _report_no_spatial_axis(self, levels: int | None) -> None:
+        message = (
+            f"factor: no axis is of type 'space' (the types are {', '.join(map(repr, self.types))}), so 'auto' pools "
+            "none; give one factor per axis, or a grid with other types"
+        )
+        if levels is not None:
+            raise ValueError(message)
+        warnings.warn(message, stacklevel=3)
 
 
 def as_arguments(grid: Grid) -> dict[str, Any]:
