@@ -68,7 +68,7 @@ int main() {
     }
   }
   int sets = 0;
-  const char* const* names = tinypyr::isa_names(&sets);
+  const char* const* names = tinypyr::instruction_sets(&sets);
   std::printf("right, with %s\n", sets > 0 ? names[0] : "nothing");
   return sets > 0 ? 0 : 5;
 }

@@ -104,14 +104,16 @@ Status pool(Problem& problem, const Options& options, i64* unproven) {
   if (method == Method::stride && !options.has_ignore) codec.kind = Kind::unsigned_integer;  // bits, whatever they mean
   const bool floats = codec.kind == Kind::floating && method != Method::mode && method != Method::median;
   const bool ordered = method == Method::median || (method == Method::mode && options.ties == Ties::lowest);
-  codec.form = floats || method == Method::mean || extreme ? Form::value : ordered ? Form::key : Form::canonical;
+  codec.encoding = floats || method == Method::mean || extreme ? Encoding::value
+                   : ordered                                   ? Encoding::key
+                                                               : Encoding::canonical;
   Codec of_ignored = codec;
   if (method == Method::stride)
-    of_ignored.form = Form::canonical;  // compared as values, though voxels stay as they are
+    of_ignored.encoding = Encoding::canonical;  // compared as values, though voxels stay as they are
   const u64 ignore = options.has_ignore ? of_ignored.key(options.ignore & codec.mask()) : 0;
   if (options.has_ignore && ((extreme && !floats) || method == Method::median)) {
-    codec.move = method == Method::max ? Move::to_bottom : Move::to_top;
-    codec.moved = ignore;
+    codec.remap = method == Method::max ? IgnoreRemap::to_bottom : IgnoreRemap::to_top;
+    codec.remapped = ignore;
   }
 
   if (method == Method::mean || extreme) {
@@ -119,21 +121,22 @@ Status pool(Problem& problem, const Options& options, i64* unproven) {
     for (int axis = 0; axis < problem.ndim; ++axis)
       footprint *= std::min(problem.extent[axis], problem.top().total[axis]);
     const Kernels& kernels = *problem.kernels;
-    const FoldRow* rows = method == Method::mean  ? kernels.means
-                          : method == Method::min ? kernels.minima
-                                                  : kernels.maxima;
+    const ReductionRow* rows = method == Method::mean  ? kernels.means
+                               : method == Method::min ? kernels.minima
+                                                       : kernels.maxima;
     // (sums are handed out in the lanes of the largest footprints)
-    const Fold& fold = pick(rows, codec, problem.lane_stride != 0 ? max_footprint : footprint, options.has_ignore);
-    const Fold& small = pick(rows, codec, max_small_footprint, options.has_ignore);
-    const Fold* widen = pick_widening(kernels.means, small, fold);
+    const Reduction& fold = pick(rows, codec, problem.lane_stride != 0 ? max_footprint : footprint, options.has_ignore);
+    const Reduction& small = pick(rows, codec, max_small_footprint, options.has_ignore);
+    const Reduction* widen = pick_widening(kernels.means, small, fold);
     const bool any_order = extreme || !floats;
     const bool half_even = options.rounding == Rounding::half_even;
     return in_parallel(problem, options, [&] {
-      return [&, folds = FoldDriver(fold, small, widen, any_order, half_even, ignore)](const Problem& part) mutable {
-        bool fits;
-        const Status status = folds.run(part, &fits);
-        return fits ? status : LongFolds(folds, fold, half_even, ignore).run(part);
-      };
+      return
+          [&, driver = ReductionDriver(fold, small, widen, any_order, half_even, ignore)](const Problem& part) mutable {
+            bool fits;
+            const Status status = driver.run(part, &fits);
+            return fits ? status : StreamingReduction(driver, fold, half_even, ignore).run(part);
+          };
     });
   }
   i64 first_footprint = 1;
@@ -144,8 +147,8 @@ Status pool(Problem& problem, const Options& options, i64* unproven) {
     for (int k = 0; k < problem.levels; ++k) total[k] = 0;
     const Status status = in_parallel(problem, options, [&] {
       // (on the heap, as problems are)
-      return [&, driver = std::unique_ptr<LabelDriver>(new (std::nothrow) LabelDriver(options, ignore))](
-                 const Problem& part) {
+      return [&, driver =
+                     std::unique_ptr<ModeDriver>(new (std::nothrow) ModeDriver(options, ignore))](const Problem& part) {
         if (!driver) return Status::out_of_memory;
         i64 found[max_levels] = {};
         const Status made = driver->run(part, found);
@@ -157,7 +160,8 @@ Status pool(Problem& problem, const Options& options, i64* unproven) {
     return status;
   }
   return in_parallel(problem, options, [&] {
-    return [ignore, driver = ChooseDriver(options)](const Problem& part) mutable { return driver.run(part, ignore); };
+    return
+        [ignore, driver = SelectionDriver(options)](const Problem& part) mutable { return driver.run(part, ignore); };
   });
 }
 
@@ -165,12 +169,12 @@ Status pool(Problem& problem, const Options& options, i64* unproven) {
 
 // --- the interface ------------------------------------------------------------------------------------------------
 
-const char* const* isa_names(int* count) noexcept {
+const char* const* instruction_sets(int* count) noexcept {
   *count = usable().count;
   return usable().names;
 }
 
-int chosen_isa() noexcept {
+int chosen_instruction_set() noexcept {
   const char* wanted = wanted_isa();
   if (wanted == nullptr) return 0;
   for (int i = 0; i < usable().count; ++i)
@@ -198,7 +202,7 @@ Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const
   if (unproven == nullptr) unproven = ignored_counts;
   std::fill(unproven, unproven + levels, 0);
   const bool free_choice = options.isa < 0 && wanted_isa() == nullptr;
-  int isa = options.isa < 0 ? chosen_isa() : options.isa;
+  int isa = options.isa < 0 ? chosen_instruction_set() : options.isa;
   if (isa < 0 || isa >= usable().count) return Status::bad_isa;
 
   Status status = check(in);
@@ -219,7 +223,7 @@ Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const
   const std::unique_ptr<Problem> held = Problem::allocate();
   if (!held) return Status::out_of_memory;
   Problem& problem = *held;
-  status = make_problem(in, levels, factors, outs, options.origin, sums, problem);
+  status = make_problem(in, levels, factors, outs, options.voxel_offset, sums, problem);
   if (status != Status::ok || is_empty(in)) return status;
   while (free_choice && problem.extent[0] * problem.codec.width < usable().shortest[isa]) ++isa;
   problem.kernels = usable().kernels[isa];

@@ -54,8 +54,8 @@ struct Loops {
 // Which machines have which is known in dispatch.cpp alone.
 Loops loops_of(int isa) {
   int count = 0;
-  [[maybe_unused]] const char* const* names = isa_names(&count);
-  if (isa < 0) isa = chosen_isa();
+  [[maybe_unused]] const char* const* names = instruction_sets(&count);
+  if (isa < 0) isa = chosen_instruction_set();
   if (isa < 0 || isa >= count) return {nullptr, nullptr};
 #if TINYPYR_X86
   if (std::strcmp(names[isa], "avx512") == 0) return {&avx512::samples, &avx512::combines};

@@ -33,17 +33,17 @@ struct Options {
   Rounding rounding = Rounding::half_even;
   Ties ties = Ties::first;
   bool has_ignore = false;
-  std::uint64_t ignore = 0;              // the bits of the value left out, in the low bytes, native byte order
-  const std::int64_t* origin = nullptr;  // global coordinate of the first voxel, one per axis; null: all 0
-  int threads = 1;                       // 0: one per core
-  int isa = -1;  // an index into isa_names(); -1: TINYPYR_ISA, or what is best here for in's rows
+  std::uint64_t ignore = 0;                    // the bits of the value left out, in the low bytes, native byte order
+  const std::int64_t* voxel_offset = nullptr;  // global coordinate of the first voxel, one per axis; null: all 0
+  int threads = 1;                             // 0: one per core
+  int isa = -1;  // an index into instruction_sets(); -1: TINYPYR_ISA, or what is best here for in's rows
   bool (*keep_going)(void*) = nullptr;  // asked now and then by the calling thread; false stops the call
   void* context = nullptr;
 };
 
 // Fill outs[0..levels) with the levels of in, finest first. factors[k][axis] is the factor from level k to k + 1.
 //
-// Outs have in's dtype and extents ceil((origin + n) / F) - floor(origin / F); they must not overlap in or each other.
+// Outs have in's dtype and extents ceil((voxel_offset + n) / F) - floor(voxel_offset / F); they must not overlap in or each other.
 // When unproven is not null it receives, per level, the number of voxels whose mode is not proven because more than
 // 1,024 labels lie below them (0 for every other method).
 //
@@ -64,11 +64,11 @@ std::int64_t distinct(const void* voxels, std::int64_t n, int width, std::uint64
 
 // What lies beyond an array, named as in scipy.ndimage (sample/sampler.hpp). Border: voxels reach half their length beyond their
 // centres, and from there on it is as with constant.
-enum class Extend : std::uint8_t { constant, grid_constant, nearest, mirror, reflect, wrap, grid_wrap, border };
+enum class BoundaryMode : std::uint8_t { constant, grid_constant, nearest, mirror, reflect, wrap, grid_wrap, border };
 
 struct Sampling {
   int order = 1;  // of splines: 0 the nearest voxel, 1 linear, 2 to 5 from coefficients (float64, prefiltered)
-  Extend extend = Extend::constant;
+  BoundaryMode boundary_mode = BoundaryMode::constant;
   double fill = 0;                       // of constant, grid_constant and border, where it counts together with voxels
   std::uint64_t fill_bits = 0;           // the same as a voxel of the output, in the low bytes
   const std::int64_t* extent = nullptr;  // of the whole array, of which the input is a part
@@ -89,7 +89,7 @@ Status sample_points(const View& in, const View& coordinates, const View& out, c
 
 // What is made of a voxel and the value of a field there. Divide: the voxel as it is where that value is 0. Keep: the voxel
 // as it is where the value is at least 1/2, else 0.
-enum class Operation : std::uint8_t { divide, multiply, subtract, keep };
+enum class Operation : std::uint8_t { divide, multiply, subtract, mask };
 constexpr int operation_count = 4;
 
 // Voxel o of out is what the operation makes of voxel o of full and of in's value there, as of sample_affine; full has
@@ -99,10 +99,10 @@ Status combine_affine(const View& in, const double* matrix, const double* offset
                       const View& full, Operation operation, const View& out, const Sampling& how) noexcept;
 
 // Names of the instruction sets usable on this machine, best first; count receives how many.
-const char* const* isa_names(int* count) noexcept;
+const char* const* instruction_sets(int* count) noexcept;
 
 // The index of the instruction set that TINYPYR_ISA asks for, 0 where it is unset or empty (then the best one is taken, or
 // for short rows a narrower one), -1 where it is unknown.
-int chosen_isa() noexcept;
+int chosen_instruction_set() noexcept;
 
 }  // namespace tinypyr

@@ -9,9 +9,9 @@
 //   floating   all bits of a negative number flipped, the sign bit of any other; -0.0 becomes 0.0, and every
 //              NaN is one key above all others
 //
-// Where only equality matters (Form::canonical) signs stay as they are.
+// Where only equality matters (Encoding::canonical) signs stay as they are.
 //
-// ignore needs no code in the extremes of keys either: the ignored key is moved to the end that never wins, and the
+// ignore needs no code in the extremes of keys either: the ignored key is remapped to the end that never wins, and the
 // keys between make room by one (a bijection). A block of only ignored voxels then gives the ignored value by itself.
 #pragma once
 
@@ -21,28 +21,28 @@
 
 namespace tinypyr {
 
-enum class Move : std::uint8_t { none, to_top, to_bottom };
+enum class IgnoreRemap : std::uint8_t { none, to_top, to_bottom };
 
 // What kernels see of a voxel: its value as it is (floats; integers as keys), a number equal for equal values, or a
 // key.
-enum class Form : std::uint8_t { value, canonical, key };
+enum class Encoding : std::uint8_t { value, canonical, key };
 
 struct Codec {
   int width = 1;
   Kind kind = Kind::unsigned_integer;
   bool swapped = false;
-  Form form = Form::key;
-  Move move = Move::none;
-  std::uint64_t moved = 0;  // the key that is moved
+  Encoding encoding = Encoding::key;
+  IgnoreRemap remap = IgnoreRemap::none;
+  std::uint64_t remapped = 0;  // the key that is remapped
 
   std::uint64_t top_bit() const { return std::uint64_t{1} << (8 * width - 1); }
   std::uint64_t mask() const { return ~std::uint64_t{0} >> (64 - 8 * width); }
 
   bool keys_are_bits() const {
-    return kind == Kind::unsigned_integer || (form == Form::value && kind == Kind::floating) ||
-           (form == Form::canonical && kind == Kind::signed_integer);
+    return kind == Kind::unsigned_integer || (encoding == Encoding::value && kind == Kind::floating) ||
+           (encoding == Encoding::canonical && kind == Kind::signed_integer);
   }
-  bool is_identity() const { return keys_are_bits() && !swapped && move == Move::none; }
+  bool is_identity() const { return keys_are_bits() && !swapped && remap == IgnoreRemap::none; }
   std::uint64_t nan_key() const { return mask(); }
 
   // One value given as bits in native byte order, before any move.
@@ -67,7 +67,7 @@ constexpr U infinity_of = sizeof(U) == 4 ? static_cast<U>(0x7f800000u) : static_
 template <class U>
 constexpr U nan_of = sizeof(U) == 4 ? static_cast<U>(0x7fc00000u) : static_cast<U>(0x7ff8000000000000u);
 
-template <Kind kind, Form form, class U>
+template <Kind kind, Encoding encoding, class U>
 TINYPYR_INLINE U to_key(U bits) {
   constexpr U top = top_bit_of<U>;
   if constexpr (kind == Kind::boolean) return bits != 0;
@@ -75,7 +75,7 @@ TINYPYR_INLINE U to_key(U bits) {
   if constexpr (kind == Kind::floating) {
     const U magnitude = static_cast<U>(bits & ~top);
     const U number = magnitude == 0 ? U{0} : bits;
-    if constexpr (form == Form::canonical) return magnitude > infinity_of<U> ? nan_of<U> : number;
+    if constexpr (encoding == Encoding::canonical) return magnitude > infinity_of<U> ? nan_of<U> : number;
     const U key = static_cast<U>(number & top ? ~number : number | top);
     return magnitude > infinity_of<U> ? static_cast<U>(~U{0}) : key;
   }
@@ -94,15 +94,17 @@ TINYPYR_INLINE U from_key(U key) {
 }
 
 template <class U>
-TINYPYR_INLINE U move_key(U key, Move move, U moved) {
-  if (move == Move::to_top) return key == moved ? static_cast<U>(~U{0}) : static_cast<U>(key - (key > moved));
-  return key == moved ? U{0} : static_cast<U>(key + (key < moved));
+TINYPYR_INLINE U remap_key(U key, IgnoreRemap remap, U remapped) {
+  if (remap == IgnoreRemap::to_top)
+    return key == remapped ? static_cast<U>(~U{0}) : static_cast<U>(key - (key > remapped));
+  return key == remapped ? U{0} : static_cast<U>(key + (key < remapped));
 }
 
 template <class U>
-TINYPYR_INLINE U move_back(U key, Move move, U moved) {
-  if (move == Move::to_top) return key == static_cast<U>(~U{0}) ? moved : static_cast<U>(key + (key >= moved));
-  return key == 0 ? moved : static_cast<U>(key - (key <= moved));
+TINYPYR_INLINE U undo_remap(U key, IgnoreRemap remap, U remapped) {
+  if (remap == IgnoreRemap::to_top)
+    return key == static_cast<U>(~U{0}) ? remapped : static_cast<U>(key + (key >= remapped));
+  return key == 0 ? remapped : static_cast<U>(key - (key <= remapped));
 }
 
 inline std::uint64_t Codec::key(std::uint64_t bits) const {
@@ -110,9 +112,10 @@ inline std::uint64_t Codec::key(std::uint64_t bits) const {
   if (kind == Kind::boolean) return bits != 0;
   if (kind == Kind::signed_integer) return bits ^ top_bit();
   const auto narrow = static_cast<std::uint32_t>(bits);
-  if (form == Form::canonical)
-    return width == 4 ? to_key<Kind::floating, Form::canonical>(narrow) : to_key<Kind::floating, Form::canonical>(bits);
-  return width == 4 ? to_key<Kind::floating, Form::key>(narrow) : to_key<Kind::floating, Form::key>(bits);
+  if (encoding == Encoding::canonical)
+    return width == 4 ? to_key<Kind::floating, Encoding::canonical>(narrow)
+                      : to_key<Kind::floating, Encoding::canonical>(bits);
+  return width == 4 ? to_key<Kind::floating, Encoding::key>(narrow) : to_key<Kind::floating, Encoding::key>(bits);
 }
 
 }  // namespace tinypyr

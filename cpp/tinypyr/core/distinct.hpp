@@ -37,7 +37,7 @@ class KeySet {
   }
 
  private:
-  Scratch memory_;
+  Arena memory_;
   u64 mask_ = 0;
   int shift_ = 64;
   bool has_zero_ = false;

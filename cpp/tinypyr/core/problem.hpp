@@ -13,14 +13,16 @@
 
 #include "../kernels/table.hpp"
 #include "../tinypyr.hpp"
+#include "arena.hpp"
+#include "index.hpp"
 
 namespace tinypyr {
 
 struct Level {
   char* out;
-  i64 factor[max_ndim];  // from the level before
-  i64 total[max_ndim];   // from the base
-  i64 origin[max_ndim];  // global coordinate of the first voxel
+  i64 factor[max_ndim];        // from the level before
+  i64 total[max_ndim];         // from the base
+  i64 voxel_offset[max_ndim];  // global coordinate of the first voxel
   i64 extent[max_ndim];
   i64 stride[max_ndim];
 };
@@ -33,7 +35,7 @@ struct Segment {
 struct Problem {
   const char* in;
   int ndim, levels;
-  i64 extent[max_ndim], stride[max_ndim], origin[max_ndim];
+  i64 extent[max_ndim], stride[max_ndim], voxel_offset[max_ndim];
   int logical[max_ndim];  // the caller's number of each axis
   i64 weight[max_ndim];   // raster order with the caller's axis 0 fastest: position = sum of coordinate * weight
   Codec codec;
@@ -55,12 +57,12 @@ struct Problem {
   const Level& top() const { return level[levels - 1]; }
   const RowKernels& rows() const { return kernels->of_width(codec.width); }
 
-  i64 base_index(int axis, i64 global) const { return std::max<i64>(global - origin[axis], 0); }
+  i64 base_index(int axis, i64 global) const { return std::max<i64>(global - voxel_offset[axis], 0); }
 
   // Voxels of the base below block j of a level, along one axis.
   i64 present(const Level& at, int axis, i64 j) const {
-    const i64 first = (at.origin[axis] + j) * at.total[axis];
-    return std::min(origin[axis] + extent[axis], first + at.total[axis]) - std::max(origin[axis], first);
+    const i64 first = (at.voxel_offset[axis] + j) * at.total[axis];
+    return std::min(voxel_offset[axis] + extent[axis], first + at.total[axis]) - std::max(voxel_offset[axis], first);
   }
 
   // At most three: a first block that may be cut, whole blocks, a last block that may be cut.
@@ -87,17 +89,17 @@ struct Problem {
 
   // Keep only `count` blocks of the last level along an axis, from the `first` on.
   void restrict_to(int axis, i64 first, i64 count) {
-    const i64 total = top().total[axis], block = top().origin[axis] + first;
-    const i64 begin = std::max(origin[axis], block * total);
-    const i64 end = std::min(origin[axis] + extent[axis], (block + count) * total);
-    in += (begin - origin[axis]) * stride[axis];
-    origin[axis] = begin;
+    const i64 total = top().total[axis], block = top().voxel_offset[axis] + first;
+    const i64 begin = std::max(voxel_offset[axis], block * total);
+    const i64 end = std::min(voxel_offset[axis] + extent[axis], (block + count) * total);
+    in += (begin - voxel_offset[axis]) * stride[axis];
+    voxel_offset[axis] = begin;
     extent[axis] = end - begin;
     for (int k = 0; k < levels; ++k) {
       Level& at = level[k];
       const i64 start = floor_div(begin, at.total[axis]);
-      at.out += (start - at.origin[axis]) * at.stride[axis];
-      at.origin[axis] = start;
+      at.out += (start - at.voxel_offset[axis]) * at.stride[axis];
+      at.voxel_offset[axis] = start;
       at.extent[axis] = ceil_div(end, at.total[axis]) - start;
     }
   }
@@ -111,11 +113,11 @@ struct Problem {
 
 // Checks everything that depends on more than one view, and fills the problem. Extents of 0 are the caller's to handle.
 inline Status make_problem(const View& in, int levels, const i64 (*factors)[max_ndim], const View* outs,
-                           const i64* given_origin, const View* sums, Problem& problem) {
-  i64 origin[max_ndim] = {};
+                           const i64* given_offset, const View* sums, Problem& problem) {
+  i64 voxel_offset[max_ndim] = {};
   for (int axis = 0; axis < in.ndim; ++axis) {
-    if (given_origin != nullptr) origin[axis] = given_origin[axis];
-    if (origin[axis] > max_extent || origin[axis] < -max_extent) return Status::bad_origin;
+    if (given_offset != nullptr) voxel_offset[axis] = given_offset[axis];
+    if (voxel_offset[axis] > max_extent || voxel_offset[axis] < -max_extent) return Status::bad_voxel_offset;
   }
   const int width = row(in.dtype).width;
   const int written = levels;
@@ -142,18 +144,18 @@ inline Status make_problem(const View& in, int levels, const i64 (*factors)[max_
   int kept = 0;
   for (int i = 0; i < in.ndim; ++i) {
     const int axis = order[i];
-    i64 total = 1, n = in.shape[axis], at = origin[axis];
+    i64 total = 1, n = in.shape[axis], at = voxel_offset[axis];
     for (int k = 0; k < levels; ++k) {
       const bool is_sums = k == written;
       const i64 factor = is_sums ? 1 : factors[k][axis];
       if (factor < 1) return Status::bad_factor;
       Level& level = problem.level[k];
       if (multiply_overflows(total, factor, &total) || total > 2 * max_extent) total = 2 * max_extent;
-      n = block_count(in.shape[axis], total, origin[axis]);
-      at = floor_div(origin[axis], total);
+      n = block_count(in.shape[axis], total, voxel_offset[axis]);
+      at = floor_div(voxel_offset[axis], total);
       level.factor[kept] = std::min(factor, 2 * max_extent);
       level.total[kept] = total;
-      level.origin[kept] = at;
+      level.voxel_offset[kept] = at;
       level.extent[kept] = n;
       level.stride[kept] = is_sums ? sums->strides[axis + 1] : outs[k].strides[axis];
       if ((is_sums ? sums->shape[axis + 1] : outs[k].shape[axis]) != n) return Status::bad_out;
@@ -161,7 +163,7 @@ inline Status make_problem(const View& in, int levels, const i64 (*factors)[max_
     if (in.shape[axis] == 1) continue;
     problem.extent[kept] = in.shape[axis];
     problem.stride[kept] = in.strides[axis];
-    problem.origin[kept] = origin[axis];
+    problem.voxel_offset[kept] = voxel_offset[axis];
     problem.logical[kept] = axis;
     problem.weight[kept] = weights[axis];
     // Merge with the faster neighbour where this axis is not pooled, the neighbour has whole blocks only, and the two
@@ -170,7 +172,7 @@ inline Status make_problem(const View& in, int levels, const i64 (*factors)[max_
     for (int k = 0; k < levels && merge; ++k) {
       const Level& level = problem.level[k];
       const int fast = kept - 1;
-      merge = level.total[kept] == 1 && problem.origin[fast] % level.total[fast] == 0 &&
+      merge = level.total[kept] == 1 && problem.voxel_offset[fast] % level.total[fast] == 0 &&
               problem.extent[fast] % level.total[fast] == 0 &&
               problem.stride[kept] == problem.stride[fast] * problem.extent[fast] &&
               level.stride[kept] == level.stride[fast] * level.extent[fast];
@@ -185,12 +187,12 @@ inline Status make_problem(const View& in, int levels, const i64 (*factors)[max_
   if (kept == 0) {  // one voxel: an axis of one
     problem.extent[0] = 1;
     problem.stride[0] = width;
-    problem.origin[0] = problem.logical[0] = 0;
+    problem.voxel_offset[0] = problem.logical[0] = 0;
     problem.weight[0] = 1;
     for (int k = 0; k < levels; ++k) {
       Level& level = problem.level[k];
       level.factor[0] = level.total[0] = level.extent[0] = 1;
-      level.origin[0] = 0;
+      level.voxel_offset[0] = 0;
       level.stride[0] = width;
     }
     kept = 1;
@@ -333,35 +335,5 @@ inline void row_to_box(const RowKernels& kernels, int width, const char* row, ch
     row += extent[0] * width;
   });
 }
-
-// Memory for one thread's rows; freed with it.
-class Scratch {
- public:
-  Scratch() = default;
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() { std::free(start_); }
-
-  // At least this many bytes, aligned for every lane; what was there is lost.
-  bool reserve(i64 bytes) {
-    if (bytes <= size_) return true;
-    std::free(start_);
-    start_ = static_cast<char*>(std::malloc(static_cast<std::size_t>(bytes)));
-    size_ = start_ == nullptr ? 0 : bytes;
-    return start_ != nullptr;
-  }
-  char* data() const { return start_; }
-  i64 size() const { return size_; }
-  void swap(Scratch& other) {
-    std::swap(start_, other.start_);
-    std::swap(size_, other.size_);
-  }
-
- private:
-  char* start_ = nullptr;
-  i64 size_ = 0;
-};
-
-constexpr i64 round_up(i64 bytes) { return (bytes + 63) / 64 * 64; }
 
 }  // namespace tinypyr

@@ -16,15 +16,15 @@ constexpr std::int64_t max_footprint = std::int64_t{1} << 31;
 
 enum class Status : std::uint8_t {
   ok,
-  bad_view,       // rank, extents or strides out of range, or a null pointer to voxels
-  bad_factor,     // a factor below 1, or more levels than max_levels
-  bad_origin,     // an origin beyond max_extent
-  bad_out,        // an output whose dtype or extents are not those of its level
-  bad_isa,        // an instruction set this machine does not have
-  footprint,      // more than max_footprint voxels in one footprint
-  out_of_memory,  // scratch memory could not be had; outputs are unspecified
-  interrupted,    // keep_going said no; outputs are unspecified
-  incomplete,     // a voxel is needed that is not in the part at hand; outputs are unspecified
+  bad_view,          // rank, extents or strides out of range, or a null pointer to voxels
+  bad_factor,        // a factor below 1, or more levels than max_levels
+  bad_voxel_offset,  // a voxel_offset beyond max_extent
+  bad_out,           // an output whose dtype or extents are not those of its level
+  bad_isa,           // an instruction set this machine does not have
+  footprint,         // more than max_footprint voxels in one footprint
+  out_of_memory,     // scratch memory could not be had; outputs are unspecified
+  interrupted,       // keep_going said no; outputs are unspecified
+  incomplete,        // a voxel is needed that is not in the part at hand; outputs are unspecified
 };
 
 struct View {
@@ -49,9 +49,9 @@ inline bool multiply_overflows(std::int64_t a, std::int64_t b, std::int64_t* pro
 constexpr std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a / b - (a % b < 0); }  // b > 0
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return a / b + (a % b > 0); }
 
-// How many blocks of a factor the voxels [origin, origin + n) touch.
-constexpr std::int64_t block_count(std::int64_t n, std::int64_t factor, std::int64_t origin) {
-  return n == 0 ? 0 : ceil_div(origin + n, factor) - floor_div(origin, factor);
+// How many blocks of a factor the voxels [voxel_offset, voxel_offset + n) touch.
+constexpr std::int64_t block_count(std::int64_t n, std::int64_t factor, std::int64_t voxel_offset) {
+  return n == 0 ? 0 : ceil_div(voxel_offset + n, factor) - floor_div(voxel_offset, factor);
 }
 
 inline bool is_empty(const View& view) {

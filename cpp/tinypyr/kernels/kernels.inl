@@ -18,18 +18,18 @@ static inline W read_pair(const T* pair) {
 // --- pooling one axis of a contiguous (outer, n, span) row ---------------------------------------------------------
 
 template <class M, bool add>
-TINYPYR_INLINE void put(typename M::Lane* to, i64 plane, i64 i, const typename M::Lane* carry) {
+TINYPYR_INLINE void put(typename M::Lane* to, i64 plane, i64 i, const typename M::Lane* accumulator) {
   for (int lane = 0; lane < M::lanes; ++lane) {
     typename M::Lane& slot = to[lane * plane + i];
-    slot = add ? M::combine(slot, carry[lane]) : carry[lane];
+    slot = add ? M::combine(slot, accumulator[lane]) : accumulator[lane];
   }
 }
 
 template <class M>
-TINYPYR_INLINE void take(typename M::Lane* carry, typename M::Voxel x, typename M::Ignore ignore) {
+TINYPYR_INLINE void take(typename M::Lane* accumulator, typename M::Voxel x, typename M::Ignore ignore) {
   typename M::Lane next[M::lanes];
   M::load(x, ignore, next);
-  for (int lane = 0; lane < M::lanes; ++lane) carry[lane] = M::combine(carry[lane], next[lane]);
+  for (int lane = 0; lane < M::lanes; ++lane) accumulator[lane] = M::combine(accumulator[lane], next[lane]);
 }
 
 // Any factor along the fastest axis, one block after the other. Never vectorised: GCC 12 would start a sum of doubles
@@ -38,10 +38,10 @@ template <class M, bool add>
 TINYPYR_SCALAR static void pool_along(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 blocks,
                                       i64 factor, typename M::Ignore ignore) {
   for (i64 block = 0; block < blocks; ++block, from += factor) {
-    typename M::Lane carry[M::lanes];
-    M::load(from[0], ignore, carry);
-    for (i64 step = 1; step < factor; ++step) take<M>(carry, from[step], ignore);
-    put<M, add>(to, plane, block, carry);
+    typename M::Lane accumulator[M::lanes];
+    M::load(from[0], ignore, accumulator);
+    for (i64 step = 1; step < factor; ++step) take<M>(accumulator, from[step], ignore);
+    put<M, add>(to, plane, block, accumulator);
   }
 }
 
@@ -50,19 +50,19 @@ template <class M, bool add>
 TINYPYR_NOINLINE static void pool_across(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 span,
                                          i64 factor, typename M::Ignore ignore) {
   constexpr i64 tile = 128;
-  typename M::Lane carry[M::lanes][tile], one[M::lanes];
+  typename M::Lane accumulator[M::lanes][tile], one[M::lanes];
   for (i64 first = 0; first < span; first += tile) {
     const i64 count = span - first < tile ? span - first : tile;
     for (i64 step = 0; step < factor; ++step)
       for (i64 i = 0; i < count; ++i) {
         M::load(from[step * span + first + i], ignore, one);
         for (int lane = 0; lane < M::lanes; ++lane)
-          carry[lane][i] = step == 0 ? one[lane] : M::combine(carry[lane][i], one[lane]);
+          accumulator[lane][i] = step == 0 ? one[lane] : M::combine(accumulator[lane][i], one[lane]);
       }
     for (int lane = 0; lane < M::lanes; ++lane)
       for (i64 i = 0; i < count; ++i) {
         typename M::Lane& slot = to[lane * plane + first + i];
-        slot = add ? M::combine(slot, carry[lane][i]) : carry[lane][i];
+        slot = add ? M::combine(slot, accumulator[lane][i]) : accumulator[lane][i];
       }
   }
 }
@@ -77,38 +77,38 @@ static void pool_blocks(const typename M::Voxel* from, typename M::Lane* to, i64
   if constexpr (fixed == 1) {
     TINYPYR_INDEPENDENT
     for (i64 i = 0; i < blocks * span; ++i) {
-      A carry[M::lanes];
-      M::load(from[i], ignore, carry);
-      put<M, add>(to, plane, i, carry);
+      A accumulator[M::lanes];
+      M::load(from[i], ignore, accumulator);
+      put<M, add>(to, plane, i, accumulator);
     }
   } else if constexpr (fixed > 0) {
     if (span == 1) {
       TINYPYR_INDEPENDENT
       for (i64 i = 0; i < blocks; ++i) {
-        A carry[M::lanes];
+        A accumulator[M::lanes];
         if constexpr (fixed == 2 && is_integer<T> && sizeof(T) < 8) {
           // two voxels read as one number of twice the width: low part, high part, and no shuffles
           using W = wider<T>;
           const W pair = read_pair<W>(from + 2 * i);
-          M::load(static_cast<T>(pair), ignore, carry);
-          take<M>(carry, static_cast<T>(pair >> 8 * sizeof(T)), ignore);
+          M::load(static_cast<T>(pair), ignore, accumulator);
+          take<M>(accumulator, static_cast<T>(pair >> 8 * sizeof(T)), ignore);
         } else {
-          M::load(from[fixed * i], ignore, carry);
+          M::load(from[fixed * i], ignore, accumulator);
           unrolled<fixed - 1>([&](auto step)
-                                  TINYPYR_INLINE_LAMBDA { take<M>(carry, from[fixed * i + 1 + step], ignore); });
+                                  TINYPYR_INLINE_LAMBDA { take<M>(accumulator, from[fixed * i + 1 + step], ignore); });
         }
-        put<M, add>(to, plane, i, carry);
+        put<M, add>(to, plane, i, accumulator);
       }
       return;
     }
     for (i64 block = 0; block < blocks; ++block, from += fixed * span, to += span) {
       TINYPYR_INDEPENDENT
       for (i64 i = 0; i < span; ++i) {
-        A carry[M::lanes];
-        M::load(from[i], ignore, carry);
+        A accumulator[M::lanes];
+        M::load(from[i], ignore, accumulator);
         unrolled<fixed - 1>([&](auto step)
-                                TINYPYR_INLINE_LAMBDA { take<M>(carry, from[(1 + step) * span + i], ignore); });
-        put<M, add>(to, plane, i, carry);
+                                TINYPYR_INLINE_LAMBDA { take<M>(accumulator, from[(1 + step) * span + i], ignore); });
+        put<M, add>(to, plane, i, accumulator);
       }
     }
   } else if (span == 1) {
@@ -175,26 +175,26 @@ static void pool(const void* from, void* to, i64 plane, const Run& run, bool add
 }
 
 template <class M>
-static void finish(const void* carry, i64 plane, void* out, i64 n, const Finish& how) {
-  M::finish(static_cast<const typename M::Lane*>(carry), plane, static_cast<typename M::Voxel*>(out), n, how);
+static void finish(const void* accumulator, i64 plane, void* out, i64 n, const Finish& how) {
+  M::finish(static_cast<const typename M::Lane*>(accumulator), plane, static_cast<typename M::Voxel*>(out), n, how);
 }
 
 template <class M>
-constexpr Fold fold_of() {
-  Fold fold = {M::lanes, sizeof(typename M::Lane), pool<M>, pool<typename M::Part>, finish<M>, {}};
-  if constexpr (M::has_few) fold.small = shapes_of<PoolFold<M>, M::ordered, true, false>();
+constexpr Reduction reduction_of() {
+  Reduction fold = {M::lanes, sizeof(typename M::Lane), pool<M>, pool<typename M::Part>, finish<M>, {}};
+  if constexpr (M::has_few) fold.small = shapes_of<PoolReduction<M>, M::ordered, true, false>();
   return fold;
 }
 
 template <class M, class U>
-static void choose(const void* const* planes, int count, i64 n, void* out, const Choice& how) {
+static void choose(const void* const* planes, int count, i64 n, void* out, const SelectParams& how) {
   M::choose(reinterpret_cast<const U* const*>(planes), count, n, static_cast<U*>(out), how);
 }
 
 template <class M, class U>
-constexpr Choose choice_of() {
-  Choose choice = {choose<M, U>, {}};
-  if constexpr (M::has_few) choice.small = shapes_of<PoolChoice<M, U>, M::ordered, M::has_pairs, true>();
+constexpr SelectKernels selection_of() {
+  SelectKernels choice = {choose<M, U>, {}};
+  if constexpr (M::has_few) choice.small = shapes_of<PoolSelection<M, U>, M::ordered, M::has_pairs, true>();
   return choice;
 }
 
@@ -223,10 +223,10 @@ static void copy_strided(char* to, i64 to_stride, const char* from, i64 from_str
   }
 }
 
-template <Kind kind, Form form, class U>
+template <Kind kind, Encoding encoding, class U>
 static void encode_as(const char* from, U* row, i64 n) {
   TINYPYR_INDEPENDENT
-  for (i64 i = 0; i < n; ++i) row[i] = to_key<kind, form>(load_at<U>(from + i * static_cast<i64>(sizeof(U))));
+  for (i64 i = 0; i < n; ++i) row[i] = to_key<kind, encoding>(load_at<U>(from + i * static_cast<i64>(sizeof(U))));
 }
 
 // From a contiguous run of voxels, which may be the row itself.
@@ -238,37 +238,37 @@ static void encode(const void* source, void* start, i64 n, const Codec& codec) {
     for (i64 i = 0; i < n; ++i) row[i] = swap_bytes(load_at<U>(from + i * static_cast<i64>(sizeof(U))));
     from = static_cast<const char*>(start);
   }
-  const U moved = static_cast<U>(codec.moved);
+  const U remapped = static_cast<U>(codec.remapped);
   if (codec.keys_are_bits()) {
     if (from != start) __builtin_memcpy(row, from, static_cast<size_t>(n) * sizeof(U));
   } else if (codec.kind == Kind::boolean) {
-    encode_as<Kind::boolean, Form::key>(from, row, n);
+    encode_as<Kind::boolean, Encoding::key>(from, row, n);
   } else if (codec.kind == Kind::signed_integer) {
-    encode_as<Kind::signed_integer, Form::key>(from, row, n);
+    encode_as<Kind::signed_integer, Encoding::key>(from, row, n);
   } else if constexpr (sizeof(U) >= 4) {
-    if (codec.form == Form::canonical)
-      encode_as<Kind::floating, Form::canonical>(from, row, n);
+    if (codec.encoding == Encoding::canonical)
+      encode_as<Kind::floating, Encoding::canonical>(from, row, n);
     else
-      encode_as<Kind::floating, Form::key>(from, row, n);
+      encode_as<Kind::floating, Encoding::key>(from, row, n);
   }
-  if (codec.move == Move::to_top)
-    for (i64 i = 0; i < n; ++i) row[i] = move_key(row[i], Move::to_top, moved);
-  if (codec.move == Move::to_bottom)
-    for (i64 i = 0; i < n; ++i) row[i] = move_key(row[i], Move::to_bottom, moved);
+  if (codec.remap == IgnoreRemap::to_top)
+    for (i64 i = 0; i < n; ++i) row[i] = remap_key(row[i], IgnoreRemap::to_top, remapped);
+  if (codec.remap == IgnoreRemap::to_bottom)
+    for (i64 i = 0; i < n; ++i) row[i] = remap_key(row[i], IgnoreRemap::to_bottom, remapped);
 }
 
 template <class U>
 static void decode(void* start, i64 n, const Codec& codec) {
   U* row = static_cast<U*>(start);
-  const U moved = static_cast<U>(codec.moved);
-  if (codec.move == Move::to_top)
-    for (i64 i = 0; i < n; ++i) row[i] = move_back(row[i], Move::to_top, moved);
-  if (codec.move == Move::to_bottom)
-    for (i64 i = 0; i < n; ++i) row[i] = move_back(row[i], Move::to_bottom, moved);
+  const U remapped = static_cast<U>(codec.remapped);
+  if (codec.remap == IgnoreRemap::to_top)
+    for (i64 i = 0; i < n; ++i) row[i] = undo_remap(row[i], IgnoreRemap::to_top, remapped);
+  if (codec.remap == IgnoreRemap::to_bottom)
+    for (i64 i = 0; i < n; ++i) row[i] = undo_remap(row[i], IgnoreRemap::to_bottom, remapped);
   if (!codec.keys_are_bits() && codec.kind == Kind::signed_integer)
     for (i64 i = 0; i < n; ++i) row[i] = from_key<Kind::signed_integer>(row[i]);
   if constexpr (sizeof(U) >= 4)
-    if (codec.form == Form::key && codec.kind == Kind::floating)
+    if (codec.encoding == Encoding::key && codec.kind == Kind::floating)
       for (i64 i = 0; i < n; ++i) row[i] = from_key<Kind::floating>(row[i]);
   if (codec.swapped)
     for (i64 i = 0; i < n; ++i) row[i] = swap_bytes(row[i]);
@@ -285,45 +285,45 @@ constexpr RowKernels rows_of() {
           encode<U>,
           decode<U>,
           rank<U>,
-          shapes_of<PoolAgreeing<U>, false, true, true>(),
+          shapes_of<PoolModeVotes<U>, false, true, true>(),
           {{nullptr, prove<U, 2, false>, prove<U, 4, false>, prove<U, 8, false>},
            {prove<U, 1, true>, prove<U, 2, true>, prove<U, 4, true>, nullptr}},
           count<U>,
           count_beside<U>,
-          {{choice_of<Mode<U, false, false>, U>(), choice_of<Mode<U, false, true>, U>()},
-           {choice_of<Mode<U, true, false>, U>(), choice_of<Mode<U, true, true>, U>()}},
-          choice_of<Median<U>, U>(),
-          {choice_of<First<U, false>, U>(), choice_of<First<U, true>, U>()}};
+          {{selection_of<Mode<U, false, false>, U>(), selection_of<Mode<U, false, true>, U>()},
+           {selection_of<Mode<U, true, false>, U>(), selection_of<Mode<U, true, true>, U>()}},
+          selection_of<Median<U>, U>(),
+          {selection_of<First<U, false>, U>(), selection_of<First<U, true>, U>()}};
 }
 
-// {width, floating, largest footprint, {plain, with ignore}}; the narrowest carry that holds the footprint comes first.
-static constexpr FoldRow means[] = {
-    {1, false, 257, {fold_of<Mean<u8, u16>>(), fold_of<SparseMean<u8, u16>>()}},
-    {1, false, i64{1} << 24, {fold_of<Mean<u8, u32>>(), fold_of<SparseMean<u8, u32>>()}},
-    {1, false, max_footprint, {fold_of<Mean<u8, u64>>(), fold_of<SparseMean<u8, u64>>()}},
-    {2, false, i64{1} << 16, {fold_of<Mean<u16, u32>>(), fold_of<SparseMean<u16, u32>>()}},
-    {2, false, max_footprint, {fold_of<Mean<u16, u64>>(), fold_of<SparseMean<u16, u64>>()}},
-    {4, false, max_footprint, {fold_of<Mean<u32, u64>>(), fold_of<SparseMean<u32, u64>>()}},
-    {8, false, max_footprint, {fold_of<WideMean<false>>(), fold_of<WideMean<true>>()}},
-    {4, true, max_footprint, {fold_of<FloatMean<float, false>>(), fold_of<FloatMean<float, true>>()}},
-    {8, true, max_footprint, {fold_of<FloatMean<double, false>>(), fold_of<FloatMean<double, true>>()}},
+// {width, floating, largest footprint, {plain, with ignore}}; the narrowest accumulator that holds the footprint comes first.
+static constexpr ReductionRow means[] = {
+    {1, false, 257, {reduction_of<Mean<u8, u16>>(), reduction_of<SparseMean<u8, u16>>()}},
+    {1, false, i64{1} << 24, {reduction_of<Mean<u8, u32>>(), reduction_of<SparseMean<u8, u32>>()}},
+    {1, false, max_footprint, {reduction_of<Mean<u8, u64>>(), reduction_of<SparseMean<u8, u64>>()}},
+    {2, false, i64{1} << 16, {reduction_of<Mean<u16, u32>>(), reduction_of<SparseMean<u16, u32>>()}},
+    {2, false, max_footprint, {reduction_of<Mean<u16, u64>>(), reduction_of<SparseMean<u16, u64>>()}},
+    {4, false, max_footprint, {reduction_of<Mean<u32, u64>>(), reduction_of<SparseMean<u32, u64>>()}},
+    {8, false, max_footprint, {reduction_of<WideMean<false>>(), reduction_of<WideMean<true>>()}},
+    {4, true, max_footprint, {reduction_of<FloatMean<float, false>>(), reduction_of<FloatMean<float, true>>()}},
+    {8, true, max_footprint, {reduction_of<FloatMean<double, false>>(), reduction_of<FloatMean<double, true>>()}},
 };
 
 // Keys know what is ignored by their order (core/codec.hpp); floats do not.
 template <bool largest>
-constexpr FoldRow extremes[] = {
-    {1, false, max_footprint, {fold_of<Extreme<u8, largest>>(), fold_of<Extreme<u8, largest>>()}},
-    {2, false, max_footprint, {fold_of<Extreme<u16, largest>>(), fold_of<Extreme<u16, largest>>()}},
-    {4, false, max_footprint, {fold_of<Extreme<u32, largest>>(), fold_of<Extreme<u32, largest>>()}},
-    {8, false, max_footprint, {fold_of<Extreme<u64, largest>>(), fold_of<Extreme<u64, largest>>()}},
+constexpr ReductionRow extremes[] = {
+    {1, false, max_footprint, {reduction_of<Extreme<u8, largest>>(), reduction_of<Extreme<u8, largest>>()}},
+    {2, false, max_footprint, {reduction_of<Extreme<u16, largest>>(), reduction_of<Extreme<u16, largest>>()}},
+    {4, false, max_footprint, {reduction_of<Extreme<u32, largest>>(), reduction_of<Extreme<u32, largest>>()}},
+    {8, false, max_footprint, {reduction_of<Extreme<u64, largest>>(), reduction_of<Extreme<u64, largest>>()}},
     {4,
      true,
      max_footprint,
-     {fold_of<FloatExtreme<float, largest, false>>(), fold_of<FloatExtreme<float, largest, true>>()}},
+     {reduction_of<FloatExtreme<float, largest, false>>(), reduction_of<FloatExtreme<float, largest, true>>()}},
     {8,
      true,
      max_footprint,
-     {fold_of<FloatExtreme<double, largest, false>>(), fold_of<FloatExtreme<double, largest, true>>()}},
+     {reduction_of<FloatExtreme<double, largest, false>>(), reduction_of<FloatExtreme<double, largest, true>>()}},
 };
 
 static constexpr Kernels table = {{rows_of<u8>(), rows_of<u16>(), rows_of<u32>(), rows_of<u64>()},

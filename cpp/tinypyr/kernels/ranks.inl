@@ -12,10 +12,10 @@ static int rank(const void* from, i64 n, u8* codes, const u64* ignore, int most,
       TINYPYR_INDEPENDENT
       for (i64 i = first; i < first + stretch; ++i)
         codes[i] =
-            static_cast<u8>(codes[i] | (voxels[i] == key ? code : u8{0}));  // (no code but `nobody` is met again)
+            static_cast<u8>(codes[i] | (voxels[i] == key ? code : u8{0}));  // (no code but `code_none` is met again)
     }
   };
-  if (ignore != nullptr) mark(static_cast<U>(*ignore), nobody);
+  if (ignore != nullptr) mark(static_cast<U>(*ignore), code_none);
   int ranks = 0;
   for (i64 at = 0;;) {
     // the first of these eight bytes that is 0, if any is: 0x80 where a byte has no bit at all

@@ -1,12 +1,12 @@
 // One struct per method. Included once per instruction set, inside its namespace (see dispatch.cpp).
 //
-// Folds (mean, min, max) have a small carry. Such a struct says how one voxel becomes lanes of the carry (load), how
-// two carries become one (combine), and how a row of carries becomes a row of voxels (finish):
+// Folds (mean, min, max) have a small accumulator. Such a struct says how one voxel becomes lanes of the accumulator (load), how
+// two accumulators become one (combine), and how a row of accumulators becomes a row of voxels (finish):
 //
-//   Voxel   what is read and written          Lane    what one lane of the carry is
-//   lanes   how many lanes a carry has        Part    the fold of one lane alone, from carry to carry
+//   Voxel   what is read and written          Lane    what one lane of the accumulator is
+//   lanes   how many lanes a accumulator has        Part    the fold of one lane alone, from accumulator to accumulator
 //   Ignore  what a voxel is compared with to be left out
-//   few     the voxel made of the carry of a whole footprint of 1, 2, 4 or 8 voxels
+//   few     the voxel made of the accumulator of a whole footprint of 1, 2, 4 or 8 voxels
 //
 //   ordered   the order of voxels matters to the answer
 //   has_few   small footprints have loops of their own (kernels/footprints.inl)
@@ -315,7 +315,7 @@ struct Extreme {
 };
 
 // Floats as they are: NaN propagates, and a zero of either sign counts as 0.0. The second lane says whether anything
-// was counted: it folds like the first, so for min the lower number means yes.
+// was counted: it driver like the first, so for min the lower number means yes.
 template <class T, bool largest, bool sparse>
 struct FloatExtreme {
   using Voxel = T;
@@ -388,7 +388,7 @@ struct Mode {
     return best;
   }
 
-  static void choose(const U* const* planes, int count, i64 n, U* out, const Choice& how) {
+  static void choose(const U* const* planes, int count, i64 n, U* out, const SelectParams& how) {
     const U ignore = static_cast<U>(how.ignore);
     U* most = reinterpret_cast<U*>(how.scratch);
     U* votes = most + n;
@@ -444,7 +444,7 @@ struct Median {
     high = a < b ? b : a;
   }
 
-  static void choose(const U* const* planes, int count, i64 n, U* out, const Choice& how) {
+  static void choose(const U* const* planes, int count, i64 n, U* out, const SelectParams& how) {
     U* sorted = reinterpret_cast<U*>(how.scratch);
     for (int p = 0; p < count; ++p)
       for (i64 i = 0; i < n; ++i) sorted[p * n + i] = planes[p][i];
@@ -485,16 +485,16 @@ struct Median {
   }
 };
 
-// stride with ignore: the first voxel that is not left out, as it is. how.ignore is in canonical form (core/codec.hpp).
+// stride with ignore: the first voxel that is not left out, as it is. how.ignore is in canonical encoding (core/codec.hpp).
 template <class U, bool floats>
 struct First {
   static constexpr bool ordered = true, has_few = false;
 
   static bool left_out(U voxel, U ignore) {
-    if constexpr (floats && sizeof(U) >= 4) return to_key<Kind::floating, Form::canonical>(voxel) == ignore;
+    if constexpr (floats && sizeof(U) >= 4) return to_key<Kind::floating, Encoding::canonical>(voxel) == ignore;
     return voxel == ignore;
   }
-  static void choose(const U* const* planes, int count, i64 n, U* out, const Choice& how) {
+  static void choose(const U* const* planes, int count, i64 n, U* out, const SelectParams& how) {
     const U ignore = static_cast<U>(how.ignore);
     for (i64 i = 0; i < n; ++i) out[i] = left_out(planes[count - 1][i], ignore) ? ignore : planes[count - 1][i];
     for (int p = count - 2; p >= 0; --p)

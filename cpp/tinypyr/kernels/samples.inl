@@ -283,7 +283,7 @@ static void spline(const char* from, const i64* offset, const double* fraction, 
 
 // --- from doubles to voxels -----------------------------------------------------------------------------------------
 
-// Halves go away from zero, as in SciPy, or to the even neighbour.
+// SmallFootprints go away from zero, as in SciPy, or to the even neighbour.
 TINYPYR_INLINE double half_away(double x, bool has_negative) {
   return x > 0 ? x + 0.5 : has_negative ? x - 0.5 : 0.0;  // (what is cut off then is the fraction)
 }

@@ -95,7 +95,7 @@ struct Finish {
   u64 ignore;      // bits of the voxel to write where nothing was counted
 };
 
-struct Choice {
+struct SelectParams {
   bool has_ignore, has_nan;
   u64 ignore, nan;  // keys
   void* scratch;    // (count + 2) rows of keys
@@ -104,13 +104,13 @@ struct Choice {
 constexpr i64 max_small_footprint = 8;
 constexpr i64 beside(int label_width) { return 64 / label_width; }
 
-// A row of footprints of 1, 2, 4 or 8 voxels (kernels/footprints.inl), into voxels (out) and, where carry is not null, into lanes
+// A row of footprints of 1, 2, 4 or 8 voxels (kernels/footprints.inl), into voxels (out) and, where accumulator is not null, into lanes
 // of a fold, which lie `plane` elements apart.
 struct Footprints {
   const void* const* rows;
   i64 n;
   i64 repeat, step, out_step;  // as often, all rows `step` voxels further on, and what is written `out_step`
-  void *out, *carry;
+  void *out, *accumulator;
   i64 plane;
   u64 ignore, flip, unflip;  // bits; those that are flipped in what is read (its key) and in what is written
   bool half_even;
@@ -139,27 +139,27 @@ struct Bounds {
   const void *labels[8], *least[8], *most[8], *others[8];
   i64 n, voxels;  // how many are made; voxels of the base in each of those below
   void *label, *low, *high, *other;
-  void *rival, *open;  // who may have as many votes as the label (open: Votes, of Open)
+  void *runner_up, *undecided;  // the label that may have as many votes; undecided: Votes, of Undecided
 };
-enum Open { nobody_else = 0, one_rival = 1, anyone = 2 };
+enum Undecided { mode_proven = 0, runner_up_left = 1, any_label = 2 };
 using Prove = void (*)(const Bounds&);
 
-struct Fold {
+struct Reduction {
   int lanes, lane_bytes;
-  // from voxels or from carries; add: onto what is there; plane: distance between lanes, in elements of the target
+  // from voxels or from accumulators; add: onto what is there; plane: distance between lanes, in elements of the target
   void (*first)(const void* from, void* to, i64 plane, const Run&, bool add, u64 ignore);
   void (*part)(const void* from, void* to, i64 plane, const Run&, bool add, u64 ignore);  // one lane
-  void (*finish)(const void* carry, i64 plane, void* out, i64 n, const Finish&);
+  void (*finish)(const void* accumulator, i64 plane, void* out, i64 n, const Finish&);
   Shapes small;
 };
 
-struct Choose {
-  void (*planes)(const void* const* planes, int count, i64 n, void* out, const Choice&);
+struct SelectKernels {
+  void (*planes)(const void* const* planes, int count, i64 n, void* out, const SelectParams&);
   Shapes small;
 };
 
-// Codes of voxels: 0 not known yet, else 1 + the rank of its label, or nobody's.
-constexpr u8 nobody = 0xff;
+// Codes of voxels: 0 not known yet, else 1 + the rank of its label, or code_none.
+constexpr u8 code_none = 0xff;
 // Votes of four ranks lie side by side in one number, 16 bits each. Rows of codes are this long, or several times.
 constexpr i64 rank_stretch = 32;
 constexpr int max_ranks = 32;  // of labels that are ranked at once: more go another way
@@ -170,32 +170,32 @@ struct RowKernels {  // for one width of voxel
   void (*encode)(const void* from, void* row, i64 n, const Codec&);
   void (*decode)(void* row, i64 n, const Codec&);
   // Codes of n voxels (a multiple of rank_stretch; those already known stay), and the keys of the ranks: how many there
-  // are, or more than `most`. ignore: a key that is nobody's; may be null.
+  // are, or more than `most`. ignore: a key that gets code_none; may be null.
   int (*rank)(const void* voxels, i64 n, u8* codes, const u64* ignore, int most, u64* keys);
-  Shapes agreeing;    // Votes: how many voxels of a footprint are the one in `carry`
+  Shapes mode_votes;  // Votes: how many voxels of a footprint are the one in `accumulator`
   Prove prove[2][4];  // [pairs][log2 of the rows]
   void (*count)(const void* voxels, i64 n, const u64* bits, int labels, i64* votes);  // voxels of these bits
   // Of rows (a multiple of 4) of `beside` voxels: how many are the one label at this place of a row, how many the other.
   void (*count_beside)(const void* voxels, i64 rows, const void* one, const void* other, void* votes);
-  Choose mode[2][2];  // [ties lowest][has ignore]
-  Choose median;
-  Choose first[2];  // [floats]
+  SelectKernels mode[2][2];  // [ties lowest][has ignore]
+  SelectKernels median;
+  SelectKernels first[2];  // [floats]
 };
 
-struct FoldRow {
+struct ReductionRow {
   int width;
   bool floating;
   i64 largest_footprint;
-  Fold fold[2];  // [has ignore]
+  Reduction fold[2];  // [has ignore]
 };
 
 struct Kernels {
   RowKernels rows[4];  // widths 1, 2, 4, 8
-  const FoldRow *means, *minima, *maxima;
+  const ReductionRow *means, *minima, *maxima;
   // The sums of `parts` rows of n numbers.
   void (*add_votes)(const u64* from, u64* to, i64 parts, i64 n);
   // Of votes, each word of n (a multiple of 8) `words` after the one before: the most votes and who has them first, marked
-  // `contested` where others have as many or nobody has any; true if any is.
+  // `contested` where others have as many or no rank has any; true if any is.
   bool (*most_votes)(const u64* votes, i64 words, int ranks, i64 n, u16* most, u16* winner);
   // The smallest place of n voxels of this code.
   int (*first_place)(const u8* codes, const u16* place, i64 n, u8 code);
@@ -203,16 +203,16 @@ struct Kernels {
   const RowKernels& of_width(int width) const { return rows[width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3]; }
 };
 
-// The first row of a table for this voxel whose carry holds the footprint.
-inline const Fold& pick(const FoldRow* at, const Codec& codec, i64 footprint, bool has_ignore) {
+// The first row of a table for this voxel whose accumulator holds the footprint.
+inline const Reduction& pick(const ReductionRow* at, const Codec& codec, i64 footprint, bool has_ignore) {
   while (at->width != codec.width || at->floating != (codec.kind == Kind::floating) ||
          at->largest_footprint < footprint)
     ++at;
   return at->fold[has_ignore];
 }
 
-// How lanes of one mean's carry become the wider lanes of another's; null where they are no wider.
-inline const Fold* pick_widening(const FoldRow* at, const Fold& from, const Fold& to) {
+// How lanes of one mean's accumulator become the wider lanes of another's; null where they are no wider.
+inline const Reduction* pick_widening(const ReductionRow* at, const Reduction& from, const Reduction& to) {
   if (from.lane_bytes == to.lane_bytes) return nullptr;
   while (at->width != from.lane_bytes || at->floating || at->fold[0].lane_bytes != to.lane_bytes) ++at;
   return &at->fold[0];

@@ -14,9 +14,9 @@ TINYPYR_NOINLINE static void prove(const Bounds& these) {
     most[r] = static_cast<const V*>(these.most[r]);
     others_of[r] = static_cast<const V*>(these.others[r]);
   }
-  U *to = static_cast<U*>(these.label), *rivals = static_cast<U*>(these.rival);
+  U *to = static_cast<U*>(these.label), *runners_up = static_cast<U*>(these.runner_up);
   V *low = static_cast<V*>(these.low), *high = static_cast<V*>(these.high), *others_to = static_cast<V*>(these.other);
-  V* open = static_cast<V*>(these.open);
+  V* undecided = static_cast<V*>(these.undecided);
   const V voxels = static_cast<V>(these.voxels), all = static_cast<V>(count * these.voxels);
   const i64 n = these.n;
   TINYPYR_INDEPENDENT
@@ -55,17 +55,17 @@ TINYPYR_NOINLINE static void prove(const Bounds& these) {
       most_votes = better ? more_of[j + 1] : most_votes;
       votes = better ? low_of[j + 1] : votes;
     });
-    Key rival = best;
+    Key runner_up = best;
     V first = 0,
       second = 0;  // the most that one other of these labels may have more than any of the rest, and the next
     unrolled<count>([&](auto j) TINYPYR_INLINE_LAMBDA {
       const V its = key[j] == best ? V{0} : more_of[j];
-      rival = its > first ? key[j] : rival;
+      runner_up = its > first ? key[j] : runner_up;
       first = its > first ? its : first;
     });
     unrolled<count>([&](auto j) TINYPYR_INLINE_LAMBDA {
       const V not_best = key[j] == best ? V{0} : more_of[j];
-      const V its = key[j] == rival ? V{0} : not_best;
+      const V its = key[j] == runner_up ? V{0} : not_best;
       second = its > second ? its : second;
     });
     first = static_cast<V>(first + others);
@@ -74,12 +74,12 @@ TINYPYR_NOINLINE static void prove(const Bounds& these) {
     first = first < left ? first : left;
     second = second < left ? second : left;
     to[i] = static_cast<U>(best);
-    rivals[i] = static_cast<U>(rival);
+    runners_up[i] = static_cast<U>(runner_up);
     low[i] = votes;
     high[i] = static_cast<V>(most_votes + others);
-    const V who = votes > second ? V{one_rival} : V{anyone};
-    open[i] = votes > first ? V{nobody_else} : who;
-    others_to[i] = votes > first ? first : second;  // (but for the rival, who is yet to be counted)
+    const V who = votes > second ? V{runner_up_left} : V{any_label};
+    undecided[i] = votes > first ? V{mode_proven} : who;
+    others_to[i] = votes > first ? first : second;  // (but for the runner_up, who is yet to be counted)
   }
 }
 
@@ -99,9 +99,9 @@ static void count_beside(const void* from, i64 rows, const void* one, const void
   constexpr i64 n = beside(sizeof(U));
   const U* voxels = static_cast<const U*>(from);
   Votes<U> ones[n], others[n];
-  U key[n], rival[n];
+  U key[n], runner_up[n];
   __builtin_memcpy(key, one, sizeof(key));
-  __builtin_memcpy(rival, other, sizeof(rival));
+  __builtin_memcpy(runner_up, other, sizeof(runner_up));
   for (i64 i = 0; i < n; ++i) ones[i] = others[i] = 0;
   for (i64 row = 0; row < rows; row += 4, voxels += 4 * n) {
     TINYPYR_INDEPENDENT
@@ -109,7 +109,7 @@ static void count_beside(const void* from, i64 rows, const void* one, const void
       Votes<U> a = 0, b = 0;
       unrolled<4>([&](auto r) TINYPYR_INLINE_LAMBDA {
         a = static_cast<Votes<U>>(a + (voxels[r * n + i] == key[i] ? 1 : 0));
-        b = static_cast<Votes<U>>(b + (voxels[r * n + i] == rival[i] ? 1 : 0));
+        b = static_cast<Votes<U>>(b + (voxels[r * n + i] == runner_up[i] ? 1 : 0));
       });
       ones[i] = static_cast<Votes<U>>(ones[i] + a);
       others[i] = static_cast<Votes<U>>(others[i] + b);

@@ -109,13 +109,13 @@ class LabelList {
     return true;
   }
 
-  Scratch memory_, spare_;
+  Arena memory_, spare_;
   i64 size_ = 0, lost_ = 0;
 };
 
-class LabelDriver {
+class ModeDriver {
  public:
-  LabelDriver(const Options& options, u64 ignore_key)
+  ModeDriver(const Options& options, u64 ignore_key)
       : options_(options), ignore_(ignore_key), blocks_(options, ignore_key), bounds_(options), choose_(options) {}
 
   // A tile of last-level voxels at a time: first all its blocks, then, above them, lists. Modes that are not proven are
@@ -125,7 +125,8 @@ class LabelDriver {
     unproven_ = unproven;
     const Level& top = problem.level[problem.levels - 1];
     // The first level has loops of its own where its footprints are small; the tile is still in the cache afterwards.
-    Halves halves(problem.rows().mode[options_.ties == Ties::lowest][options_.has_ignore].small, true, ignore_);
+    SmallFootprints halves(problem.rows().mode[options_.ties == Ties::lowest][options_.has_ignore].small, true,
+                           ignore_);
     halved_ = halves.fits(problem);
     block_levels_ = blocks_.plan(problem, halved_);
     i64 tile[max_ndim], first[max_ndim] = {}, blocks_per_voxel = 1;
@@ -183,15 +184,15 @@ class LabelDriver {
       last = axis >= problem.ndim;
       if (halved_) {
         restrict_to(*part_, at, count);
-        const Status status = halves.run(*part_, blocks_.agreeing(), blocks_.agreeing_stride());
+        const Status status = halves.run(*part_, blocks_.mode_votes(), blocks_.agreeing_stride());
         if (status != Status::ok) return status;
         if (bounded) {
-          const BoundsDriver::Outcome outcome = bounds_.run(*part_, blocks_.agreeing(), blocks_.agreeing_stride());
+          const BoundsDriver::Outcome outcome = bounds_.run(*part_, blocks_.mode_votes(), blocks_.agreeing_stride());
           if (outcome == BoundsDriver::Outcome::out_of_memory) return Status::out_of_memory;
           if (outcome == BoundsDriver::Outcome::made) continue;
           bounded = ++many_labels <= worth_trying;
         }
-        blocks_.start_tile(part_->level[0].origin);
+        blocks_.start_tile(part_->level[0].voxel_offset);
         if (!last) {  // while the processor is busy with blocks, memory need not be idle
           i64 next[max_ndim];
           for (axis = 0; axis < problem.ndim; ++axis) next[axis] = std::min(tile[axis], top.extent[axis] - first[axis]);
@@ -233,7 +234,7 @@ class LabelDriver {
       i64 blocks = 1, tile_end[max_ndim];
       for (int axis = 0; axis < p.ndim; ++axis) {
         const i64 ratio = last.total[axis] / level.total[axis];
-        const i64 start = (last.origin[axis] + first[axis]) * ratio - level.origin[axis];
+        const i64 start = (last.voxel_offset[axis] + first[axis]) * ratio - level.voxel_offset[axis];
         tile_first_[axis] = std::max<i64>(0, start);
         tile_end[axis] = std::min(level.extent[axis], start + count[axis] * ratio);
         tile_count_[axis] = tile_end[axis] - tile_first_[axis];
@@ -301,7 +302,7 @@ class LabelDriver {
     bool keep(i64 slot, const Label* labels, int count) {
       const i64 bytes = (labels_ + count) * static_cast<i64>(sizeof(Label));
       if (bytes > memory_.size()) {
-        Scratch larger;
+        Arena larger;
         if (!larger.reserve(2 * bytes)) return false;
         std::copy(all(), all() + labels_, reinterpret_cast<Label*>(larger.data()));
         memory_.swap(larger);
@@ -323,7 +324,7 @@ class LabelDriver {
     };
     Slot* slots() const { return reinterpret_cast<Slot*>(at_.data()); }
     Label* all() const { return reinterpret_cast<Label*>(memory_.data()); }
-    Scratch at_, memory_;
+    Arena at_, memory_;
     i64 labels_ = 0;
   };
 
@@ -354,7 +355,7 @@ class LabelDriver {
     i64 first[max_ndim], end[max_ndim];
     i64* child = at_[k - 1];
     for (int axis = 0; axis < p.ndim; ++axis) {
-      const i64 start = (level.origin[axis] + at_[k][axis]) * level.factor[axis] - below.origin[axis];
+      const i64 start = (level.voxel_offset[axis] + at_[k][axis]) * level.factor[axis] - below.voxel_offset[axis];
       first[axis] = std::max<i64>(0, start);
       end[axis] = std::min(below.extent[axis], start + level.factor[axis]);
       child[axis] = first[axis];
@@ -376,7 +377,7 @@ class LabelDriver {
     i64 size[max_ndim], position = 0, count = 1;
     const char* in = p.in;
     for (int axis = 0; axis < p.ndim; ++axis) {
-      const i64 block = (level.origin[axis] + at_[0][axis]) * level.total[axis];
+      const i64 block = (level.voxel_offset[axis] + at_[0][axis]) * level.total[axis];
       const i64 start = p.base_index(axis, block);
       size[axis] = p.present(level, axis, at_[0][axis]);
       in += start * p.stride[axis];
@@ -468,7 +469,7 @@ class LabelDriver {
   LabelList lists_[max_levels];
   Blocks blocks_;
   BoundsDriver bounds_;
-  ChooseDriver choose_;
+  SelectionDriver choose_;
   std::unique_ptr<Problem> part_;
   int block_levels_ = 0;                             // levels that blocks make
   i64 tile_first_[max_ndim], tile_count_[max_ndim];  // blocks of the tile at hand

@@ -47,7 +47,7 @@ class Blocks {
       voxels = next;
     }
     if (levels_ == 0) return 0;
-    // where nobody above needs a block's labels, it may as well hold several footprints of the last level
+    // where no level above needs a block's labels, it may as well hold several footprints of the last level
     std::fill(group_, group_ + p.ndim, i64{1});
     const Level& top = p.level[levels_ - 1];
     if (top.total[0] == 1 && levels_ == p.levels)  // neighbours in memory, so that more than one voxel of a run is read
@@ -115,7 +115,7 @@ class Blocks {
     votes_ = reinterpret_cast<u64*>(take(max_ranks / 4 * 8 * outputs_room_));
     agreeing_ = take(counted);
     std::memset(same_, 1, static_cast<std::size_t>(entries));
-    std::memset(codes_, nobody, static_cast<std::size_t>(entries));
+    std::memset(codes_, code_none, static_cast<std::size_t>(entries));
     std::fill(votes_, votes_ + outputs_room_, u64{1});  // behind the last output: not contested
     for (i64 i = 0; i < cells_; ++i) places_[i] = cell_place_[i];
     lay_out_rows();
@@ -124,9 +124,9 @@ class Blocks {
 
   // Where whoever makes the first level says how many voxels of each footprint are the label made of it (Votes), and how its
   // axes lie there; the first of these voxels' coordinates (of the whole).
-  char* agreeing() const { return agreeing_; }
+  char* mode_votes() const { return agreeing_; }
   const i64* agreeing_stride() const { return agreeing_stride_; }
-  void start_tile(const i64* origin) { std::copy(origin, origin + problem_->ndim, tile_origin_); }
+  void start_tile(const i64* voxel_offset) { std::copy(voxel_offset, voxel_offset + problem_->ndim, tile_origin_); }
 
   // Take the block that starts at these coordinates (of level levels - 1); done(labels, count) is told its labels, if there
   // are levels above. False: it has too many labels, and is left to others.
@@ -148,7 +148,7 @@ class Blocks {
     }
     const bool one_label =
         ranks_ == 1 && block_.whole && mixed_count_ == 0 &&
-        (!options_.has_ignore || std::memchr(codes_, nobody, static_cast<std::size_t>(cells_)) == nullptr);
+        (!options_.has_ignore || std::memchr(codes_, code_none, static_cast<std::size_t>(cells_)) == nullptr);
     if (ranks_ == 0 || one_label) {
       std::fill(winner_, winner_ + out_start_[levels_], u16{0});
     } else {
@@ -174,7 +174,7 @@ class Blocks {
   struct Block {
     i64 position;
     bool whole;
-    const char *voxels, *cells, *agreeing;
+    const char *voxels, *cells, *mode_votes;
     i64 at[max_ndim], low[max_ndim], high[max_ndim];  // low, high: which of its voxels exist
   };
 
@@ -272,7 +272,8 @@ class Blocks {
       for (int axis = 0; axis < p.ndim; ++axis) {
         const i64 ratio = p.level[levels_ - 1].total[axis] / level.total[axis];
         out_step_[k][axis] = ratio * level.stride[axis];
-        out_base_[k] += (p.level[levels_ - 1].origin[axis] * ratio - level.origin[axis]) * level.stride[axis];
+        out_base_[k] +=
+            (p.level[levels_ - 1].voxel_offset[axis] * ratio - level.voxel_offset[axis]) * level.stride[axis];
       }
       const i64 row = filled;
       expand(level.factor, k > 0 ? p.level[k - 1].total : nullptr);
@@ -322,20 +323,20 @@ class Blocks {
     i64 counted = 0;
     for (int axis = 0; axis < p.ndim; ++axis) {
       block.at[axis] = at[axis];
-      const i64 start = (top.origin[axis] + at[axis]) * top.total[axis], from = start - p.origin[axis];
+      const i64 start = (top.voxel_offset[axis] + at[axis]) * top.total[axis], from = start - p.voxel_offset[axis];
       block.low[axis] = std::max<i64>(0, -from);
       block.high[axis] = std::min(span_[axis], p.extent[axis] - from);
       block.whole &= from >= 0 && from + span_[axis] <= p.extent[axis];
       block.position += from * p.weight[axis];
       voxels += from * p.stride[axis];
       if (!halved()) continue;
-      const i64 cell = (top.origin[axis] + at[axis]) * cells_up_[axis];
-      cells += (cell - p.level[0].origin[axis]) * p.level[0].stride[axis];
+      const i64 cell = (top.voxel_offset[axis] + at[axis]) * cells_up_[axis];
+      cells += (cell - p.level[0].voxel_offset[axis]) * p.level[0].stride[axis];
       counted += (cell - tile_origin_[axis]) * agreeing_stride_[axis];
     }
     block.voxels = voxels;
     block.cells = halved() ? cells : voxels;
-    block.agreeing = agreeing_ + counted * votes_width(p.codec.width);
+    block.mode_votes = agreeing_ + counted * votes_width(p.codec.width);
   }
 
   // The labels of cells, in order of memory, and behind them those of the voxels of cells of more than one.
@@ -360,7 +361,7 @@ class Blocks {
     u8* codes = codes_ + cells_room_;
     const i64 voxels = mixed_count_ * cell_voxels_;
     std::memset(codes, 0, static_cast<std::size_t>(voxels));
-    std::memset(codes + voxels, nobody, static_cast<std::size_t>(in_steps(voxels, rank_stretch) - voxels));
+    std::memset(codes + voxels, code_none, static_cast<std::size_t>(in_steps(voxels, rank_stretch) - voxels));
     if (!block_.whole) return look_at_part<U>();
     with_cell_voxels([&](auto count) {
       char* to = entries_ + cells_room_ * width;
@@ -376,7 +377,7 @@ class Blocks {
   template <class U>
   u8 is_of_one(i64 at) const {
     Votes<U> votes;
-    std::memcpy(&votes, block_.agreeing + at * static_cast<i64>(sizeof(votes)), sizeof(votes));
+    std::memcpy(&votes, block_.mode_votes + at * static_cast<i64>(sizeof(votes)), sizeof(votes));
     return votes == cell_voxels_;
   }
 
@@ -396,7 +397,7 @@ class Blocks {
       u64 eight;
       std::memcpy(&eight, same + first, 8);
       if (eight == 0x0101010101010101u) continue;
-      for (i64 i = 0; i < 8; ++i, eight >>= 8) {  // no branches: nobody could guess them
+      for (i64 i = 0; i < 8; ++i, eight >>= 8) {  // no branches: they would be mispredicted
         mixed[count] = static_cast<u16>(first + i);
         count += static_cast<i64>(~eight & 1);
       }
@@ -414,12 +415,12 @@ class Blocks {
         if (exists(mixed_[m], j))
           std::memcpy(to, block_.voxels + cell_base_[mixed_[m]] + sub_offset_[j], sizeof(U));
         else
-          *codes = nobody;
+          *codes = code_none;
       }
     }
   }
 
-  // Cells that do not exist are nobody's; of those that exist in part the voxels are looked at.
+  // Cells that do not exist get the code `none`; of those that exist in part the voxels are looked at.
   template <class U>
   void gather_part() {
     const Problem& p = *problem_;
@@ -432,7 +433,7 @@ class Blocks {
         here = here && first < block_.high[axis] && end > block_.low[axis];
         if (halved()) counted += first / cell_[axis] * agreeing_stride_[axis];
       }
-      if (!whole) codes_[i] = nobody;
+      if (!whole) codes_[i] = code_none;
       if (whole) std::memcpy(entries_ + i * static_cast<i64>(sizeof(U)), block_.cells + cell_offset_[i], sizeof(U));
       same_[i] = whole ? (halved() ? is_of_one<U>(counted) : u8{1}) : !here;
     }
@@ -454,10 +455,10 @@ class Blocks {
   // Votes of every rank in every footprint.
   void count() {
     const i64 outputs = first_outputs();
-    for (i64 m = 0; m < mixed_count_; ++m) codes_[mixed_[m]] = nobody;
+    for (i64 m = 0; m < mixed_count_; ++m) codes_[mixed_[m]] = code_none;
     for (int word = 0; 4 * word < ranks_; ++word) {
       u64* votes = votes_ + word * outputs_room_;
-      const i64 shift = max_ranks - 1 - 4 * word;  // of a code's unit; nobody's bits beyond 63 do not matter
+      const i64 shift = max_ranks - 1 - 4 * word;  // of a code's unit; code_none's bits beyond 63 do not matter
       const i64 parts = cells_ / outputs;
       const auto sum_cells = [&](auto known) { sum(codes_, order_, known, outputs, cell_units_ + shift, votes); };
       parts == 4   ? sum_cells(std::integral_constant<i64, 4>{})
@@ -496,7 +497,7 @@ class Blocks {
 
   // Among the labels with the most votes: the lowest, or the one that comes first in raster order.
   u16 settle(int k, i64 i) const {
-    if (most_[i] == 0) return static_cast<u16>(ranks_);  // nobody
+    if (most_[i] == 0) return static_cast<u16>(ranks_);  // code_none
     int best = winner_[i] & ~contested;
     u64 tied = 0;
     for (int r = best; r < ranks_; ++r) {
@@ -509,7 +510,7 @@ class Blocks {
       const i64 cell = out_cell_[i] + *voxel / max_cell;
       const u8 code =
           same_[cell] ? codes_[cell] : codes_[cells_room_ + number_of(cell) * cell_voxels_ + *voxel % max_cell];
-      if (code != nobody && (tied >> (code - 1) & 1) != 0) return static_cast<u16>(code - 1);
+      if (code != code_none && (tied >> (code - 1) & 1) != 0) return static_cast<u16>(code - 1);
     }
   }
 
@@ -591,7 +592,7 @@ class Blocks {
   // A voxel's vote for a rank, and a cell's, from max_ranks on.
   u64 units_[max_ranks + 64] = {}, cell_units_[max_ranks + 64] = {};
 
-  Scratch memory_;
+  Arena memory_;
   i64 cells_room_ = 0, outputs_room_ = 0;
   char *agreeing_ = nullptr, *entries_ = nullptr;  // labels of cells, and from cells_room_ on those of voxels
   u8 *codes_ = nullptr, *same_ = nullptr;

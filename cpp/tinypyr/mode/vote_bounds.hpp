@@ -115,8 +115,8 @@ class BoundsDriver {
       known_[k].most = take(size[k]);
       known_[k].others = take(size[k]);
     }
-    open_ = take(row);
-    rivals_ = take(row);
+    undecided_ = take(row);
+    runners_up_ = take(row);
     voxels_ = take(round_up(voxels * votes_width_));
     votes_ = take(round_up(voxels * votes_width_));
     codes_ = reinterpret_cast<u8*>(take(round_up(voxels)));
@@ -166,7 +166,7 @@ class BoundsDriver {
     for (int axis = 0; axis < p.ndim; ++axis) {
       out += at[axis] * level.stride[axis];
       known += at[axis] * known_[k].stride[axis];
-      from_ += p.base_index(axis, (level.origin[axis] + at[axis]) * level.total[axis]) * p.stride[axis];
+      from_ += p.base_index(axis, (level.voxel_offset[axis] + at[axis]) * level.total[axis]) * p.stride[axis];
       size_[axis] = p.present(level, axis, at[axis]);
       footprint_ *= size_[axis];
     }
@@ -175,8 +175,8 @@ class BoundsDriver {
     row.low = known_[k].least + known * votes_width_;
     row.high = known_[k].most + known * votes_width_;
     row.other = known_[k].others + known * votes_width_;
-    row.rival = rivals_;
-    row.open = open_;
+    row.runner_up = runners_up_;
+    row.undecided = undecided_;
   }
 
   // Where what is known of the level below lies, for a row whose first voxel is whole: in how many rows, as log2.
@@ -198,7 +198,7 @@ class BoundsDriver {
     row.voxels = 1;
     int log2_rows = 0;
     for (int axis = 0; axis < p.ndim; ++axis) {
-      move(0, 0, axis, (level.origin[axis] + at[axis]) * level.factor[axis] - below.origin[axis]);
+      move(0, 0, axis, (level.voxel_offset[axis] + at[axis]) * level.factor[axis] - below.voxel_offset[axis]);
       row.voxels *= below.total[axis];
     }
     for (int axis = 1; axis < p.ndim; ++axis) {
@@ -212,11 +212,11 @@ class BoundsDriver {
   // The labels of a row that are not proven.
   template <class U>
   bool settle_row(int k, const i64* at, const Bounds& row) {
-    const Votes<U>* open = static_cast<const Votes<U>*>(row.open);
+    const Votes<U>* undecided = static_cast<const Votes<U>*>(row.undecided);
     if (beside_ && row.n >= beside(sizeof(U))) return settle_beside<U>(k, at, row);
     const i64 step = tile_->level[k].total[0] * tile_->stride[0];
     for (i64 i = 0; i < row.n; ++i) {
-      if (open[i] == nobody_else) continue;
+      if (undecided[i] == mode_proven) continue;
       if (!settle<U>(k, at, row, i, from_ + i * step, runs_)) return false;
     }
     return true;
@@ -226,7 +226,7 @@ class BoundsDriver {
   template <class U>
   static bool is_noise(const Bounds& row) {
     i64 proven = 0;
-    for (i64 i = 0; i < row.n; ++i) proven += static_cast<const Votes<U>*>(row.open)[i] == nobody_else;
+    for (i64 i = 0; i < row.n; ++i) proven += static_cast<const Votes<U>*>(row.undecided)[i] == mode_proven;
     return row.n >= 8 && 2 * proven < row.n;
   }
 
@@ -236,8 +236,8 @@ class BoundsDriver {
   bool settle_beside(int k, const i64* at, const Bounds& row) {
     constexpr i64 n = beside(sizeof(U)), line = n * sizeof(U);
     U* label = static_cast<U*>(row.label);
-    const U* rival = static_cast<const U*>(row.rival);
-    const Votes<U>* open = static_cast<const Votes<U>*>(row.open);
+    const U* runner_up = static_cast<const U*>(row.runner_up);
+    const Votes<U>* undecided = static_cast<const Votes<U>*>(row.undecided);
     Votes<U>*low = static_cast<Votes<U>*>(row.low), *high = static_cast<Votes<U>*>(row.high);
     Votes<U>* other = static_cast<Votes<U>*>(row.other);
     Runs lines = runs_;
@@ -247,16 +247,16 @@ class BoundsDriver {
     for (i64 first = 0; first < row.n; first += n) {
       const i64 begin = std::min(first, row.n - n);
       i64 unsettled = 0;
-      for (i64 i = begin; i < begin + n; ++i) unsettled += open[i];
+      for (i64 i = begin; i < begin + n; ++i) unsettled += undecided[i];
       if (unsettled == 0) continue;
       gather(lines_, from_ + begin * width_, lines);
       Votes<U> votes[2 * n];
-      tile_->rows().count_beside(lines_, footprint_, label + begin, rival + begin, votes);
+      tile_->rows().count_beside(lines_, footprint_, label + begin, runner_up + begin, votes);
       for (i64 j = 0; j < n; ++j) {
         const i64 i = begin + j;
-        if (i < first || open[i] == nobody_else) continue;
-        if (open[i] == one_rival && votes[j] != votes[n + j]) {
-          if (votes[j] < votes[n + j]) label[i] = rival[i];
+        if (i < first || undecided[i] == mode_proven) continue;
+        if (undecided[i] == runner_up_left && votes[j] != votes[n + j]) {
+          if (votes[j] < votes[n + j]) label[i] = runner_up[i];
           low[i] = high[i] = std::max(votes[j], votes[n + j]);
           other[i] = std::max(other[i], std::min(votes[j], votes[n + j]));
         } else if (!settle<U>(k, at, row, i, lines_ + j * width_, column)) {
@@ -272,10 +272,10 @@ class BoundsDriver {
   bool settle(int k, const i64* at, const Bounds& row, i64 i, const char* from, const Runs& runs) {
     u64 keys[max_ranks];
     keys[0] = static_cast<const U*>(row.label)[i];
-    keys[1] = static_cast<const U*>(row.rival)[i];
+    keys[1] = static_cast<const U*>(row.runner_up)[i];
     int contenders = 2;
     i64 others = static_cast<const Votes<U>*>(row.other)[i];
-    if (static_cast<const Votes<U>*>(row.open)[i] == anyone) {
+    if (static_cast<const Votes<U>*>(row.undecided)[i] == any_label) {
       contenders = footprint_ <= few_voxels ? 0 : choose<U>(k, at, i, keys);
       others = footprint_;  // not known
     }
@@ -296,7 +296,8 @@ class BoundsDriver {
     i64 size[max_ndim], stride[max_ndim], cells = 1, cell_voxels = 1;
     for (int axis = 0; axis < p.ndim; ++axis) {
       size[axis] = level.total[axis] / first.total[axis];
-      const i64 start = (level.origin[axis] + at[axis] + (axis == 0 ? i : 0)) * size[axis] - first.origin[axis];
+      const i64 start =
+          (level.voxel_offset[axis] + at[axis] + (axis == 0 ? i : 0)) * size[axis] - first.voxel_offset[axis];
       labels += start * first.stride[axis];
       votes += start * known_[0].stride[axis] * votes_width_;
       stride[axis] = known_[0].stride[axis] * votes_width_;
@@ -366,7 +367,7 @@ class BoundsDriver {
   int rank(i64 n, u64* keys) const {
     const i64 entries = ceil_div(n, rank_stretch) * rank_stretch;
     std::memset(codes_, 0, static_cast<std::size_t>(n));
-    std::memset(codes_ + n, nobody, static_cast<std::size_t>(entries - n));
+    std::memset(codes_ + n, code_none, static_cast<std::size_t>(entries - n));
     return tile_->rows().rank(voxels_, entries, codes_, nullptr, max_ranks, keys);
   }
 
@@ -440,9 +441,9 @@ class BoundsDriver {
   const Problem* tile_ = nullptr;
   int width_ = 0, votes_width_ = 0;
   Known known_[max_levels];
-  Scratch memory_;
+  Arena memory_;
   bool beside_ = false;
-  char *open_ = nullptr, *rivals_ = nullptr, *voxels_ = nullptr, *votes_ = nullptr, *lines_ = nullptr;
+  char *undecided_ = nullptr, *runners_up_ = nullptr, *voxels_ = nullptr, *votes_ = nullptr, *lines_ = nullptr;
   u8* codes_ = nullptr;
   // The base's voxels of a footprint at the beginning of a row: where and how many they are, also along each axis.
   const char* from_ = nullptr;

@@ -1,7 +1,7 @@
-// mean, min and max: levels from carries.
+// mean, min and max: levels from accumulators.
 //
 // A pyramid is a chain of stages, each of which pools one axis by one factor; where a level's last stage ends, the
-// level is written. A stage owns one row of carries. To make its row, a stage along a row axis pools the row of the
+// level is written. A stage owns one row of accumulators. To make its row, a stage along a row axis pools the row of the
 // stage before; a stage along any other axis adds up `factor` such rows. Recursion from the last stage therefore reads
 // the base once, in long runs, and holds one row per stage, whatever the depth of the pyramid.
 #pragma once
@@ -13,14 +13,16 @@
 
 namespace tinypyr {
 
-constexpr i64 short_run = 256;                                              // bytes
-constexpr i64 longest_carry = i64{1} << 20, most_row_bytes = i64{6} << 20;  // of one stage; of a row and all its stages
+constexpr i64 short_run = 256;  // bytes
+constexpr i64 longest_accumulator = i64{1} << 20,
+              most_row_bytes = i64{6} << 20;  // of one stage; of a row and all its stages
 
-class FoldDriver {
+class ReductionDriver {
  public:
-  // small: the fold whose carries hold small footprints; widen: from its lanes to those of `fold` (the same: null).
-  FoldDriver(const Fold& fold, const Fold& small, const Fold* widen, bool any_order, bool half_even, u64 ignore)
-      : fold_(fold),
+  // small: the fold whose accumulators hold small footprints; widen: from its lanes to those of `fold` (the same: null).
+  ReductionDriver(const Reduction& fold, const Reduction& small, const Reduction* widen, bool any_order, bool half_even,
+                  u64 ignore)
+      : reduction_(fold),
         small_(small),
         widen_(widen),
         any_order_(any_order),
@@ -57,11 +59,11 @@ class FoldDriver {
     Run run;     // along the row; elsewhere only n (extent before), factor and phase
     i64 length;  // voxels of the row after it
     int level;   // that is written from its row, or -1
-    char* carry;
+    char* accumulator;
   };
 
   // The part of a factor that is pooled in one stage, where the order does not matter: pairs of neighbours, and up to four
-  // runs (large factors in one go: their carries would be as long as the row).
+  // runs (large factors in one go: their accumulators would be as long as the row).
   static i64 step_of(i64 factor, int axis) {
     if (factor % 2 != 0 || factor > 64) return factor;
     return axis > 0 && factor % 4 == 0 ? 4 : 2;
@@ -74,7 +76,7 @@ class FoldDriver {
     i64 count;     // that number, or of the footprints that have most
   };
 
-  // Rows as long as keep the first stage's carries in the second-level cache: where a row ends and the next does not follow
+  // Rows as long as keep the first stage's accumulators in the second-level cache: where a row ends and the next does not follow
   // it in memory, the flow from memory stops. Shorter where there are many stages of them.
   bool shape_rows(const Problem& whole, bool* fits) {
     int first_axis = 0;  // of the first stage, if there is one along the row
@@ -89,25 +91,25 @@ class FoldDriver {
     if (!part_) part_ = Problem::allocate();
     if (!part_) return false;
     problem_ = part_.get();
-    for (i64 carries = longest_carry / (fold_.lanes * fold_.lane_bytes);; carries /= 2) {
-      cut_rows(whole, carries, first_axis, shrinks);
+    for (i64 accumulators = longest_accumulator / (reduction_.lanes * reduction_.lane_bytes);; accumulators /= 2) {
+      cut_rows(whole, accumulators, first_axis, shrinks);
       i64 bytes = 0;
       for (i64 first = 0; first <= std::min<i64>(1, blocks_ - chunk_); ++first) {  // (the very first block may be cut)
         if (!plan_part(whole, first)) return false;
         bytes = std::max(bytes, row_bytes_);
       }
       *fits = bytes <= most_row_bytes;
-      if (*fits || carries <= 512) return true;
+      if (*fits || accumulators <= 512) return true;
     }
   }
 
   // How many axes a row has, how many blocks of the last level there are along the last of them, and how many of these it
   // takes at a time.
-  void cut_rows(const Problem& whole, i64 carries, int first_axis, i64 shrinks) {
+  void cut_rows(const Problem& whole, i64 accumulators, int first_axis, i64 shrinks) {
     int axes = 0;
     i64 length = 1, chunk = 0;
     for (; axes < whole.ndim && chunk == 0; ++axes) {
-      const i64 longest = axes < first_axis ? carries : carries * shrinks;
+      const i64 longest = axes < first_axis ? accumulators : accumulators * shrinks;
       const i64 block = std::min(whole.top().total[axes], whole.extent[axes]);
       if (axes > 0 && length * block > longest) break;
       const i64 blocks = std::max<i64>(1, longest / (length * block));
@@ -134,24 +136,24 @@ class FoldDriver {
     stages_ = reinterpret_cast<Stage*>(stage_memory_.data());
     count_ = 0;
 
-    i64 extent[max_ndim], origin[max_ndim], row_length = 1;
+    i64 extent[max_ndim], voxel_offset[max_ndim], row_length = 1;
     for (int axis = 0; axis < p.ndim; ++axis) {
       extent[axis] = p.extent[axis];
-      origin[axis] = p.origin[axis];
+      voxel_offset[axis] = p.voxel_offset[axis];
       if (axis < row_axes_) row_length *= extent[axis];
     }
     const i64 base_length = row_length;
     auto add_stage = [&](int axis, i64 factor) {
       Stage& stage = stages_[count_++];
-      const i64 phase = origin[axis] - floor_div(origin[axis], factor) * factor;
+      const i64 phase = voxel_offset[axis] - floor_div(voxel_offset[axis], factor) * factor;
       stage = {axis, axis < row_axes_, {1, extent[axis], 1, factor, phase, 0}, 0, -1, nullptr};
       for (int other = 0; other < row_axes_; ++other) {
         if (other < axis) stage.run.span *= extent[other];
         if (other > axis) stage.run.outer *= extent[other];
       }
       if (stage.along_row) row_length /= extent[axis];
-      extent[axis] = block_count(extent[axis], factor, origin[axis]);
-      origin[axis] = floor_div(origin[axis], factor);
+      extent[axis] = block_count(extent[axis], factor, voxel_offset[axis]);
+      voxel_offset[axis] = floor_div(voxel_offset[axis], factor);
       if (stage.along_row) row_length *= extent[axis];
       stage.length = row_length;
     };
@@ -168,7 +170,7 @@ class FoldDriver {
       row_length = 1;
       for (int axis = 0; axis < p.ndim; ++axis) {
         extent[axis] = p.level[0].extent[axis];
-        origin[axis] = p.level[0].origin[axis];
+        voxel_offset[axis] = p.level[0].voxel_offset[axis];
         if (axis < row_axes_) row_length *= extent[axis];
       }
       stages_[count_++] = {0, true, {}, row_length, 0, nullptr};
@@ -179,7 +181,7 @@ class FoldDriver {
         const int axis = order[i];
         i64 factor = p.level[k].factor[axis];
         if (factor == 1 || extent[axis] == 1) {
-          origin[axis] = floor_div(origin[axis], factor);
+          voxel_offset[axis] = floor_div(voxel_offset[axis], factor);
           continue;
         }
         for (i64 step; any_order_ && extent[axis] > 2 && (step = step_of(factor, axis)) < factor; factor /= step)
@@ -214,7 +216,7 @@ class FoldDriver {
     base_bytes_ = halved_ || base_direct_ ? 0 : round_up(base_length * p.codec.width);
     out_bytes_ = all_direct ? 0 : round_up(base_length * p.codec.width);
     row_bytes_ = base_bytes_ + out_bytes_ + (halved_ ? halves_.bytes() : 0);
-    for (int s = 0; s < count_; ++s) row_bytes_ += carry_bytes(stages_[s]);
+    for (int s = 0; s < count_; ++s) row_bytes_ += accumulator_bytes(stages_[s]);
     return true;
   }
 
@@ -229,10 +231,12 @@ class FoldDriver {
     };
     base_row_ = take(base_bytes_);
     out_row_ = take(out_bytes_);
-    for (int s = 0; s < count_; ++s) stages_[s].carry = take(carry_bytes(stages_[s]));
+    for (int s = 0; s < count_; ++s) stages_[s].accumulator = take(accumulator_bytes(stages_[s]));
     return true;
   }
-  i64 carry_bytes(const Stage& stage) const { return round_up(stage.length * fold_.lanes * fold_.lane_bytes); }
+  i64 accumulator_bytes(const Stage& stage) const {
+    return round_up(stage.length * reduction_.lanes * reduction_.lane_bytes);
+  }
 
   void walk() {
     const Problem& p = *problem_;
@@ -251,9 +255,9 @@ class FoldDriver {
   // The row of stage s at the coordinates at_ of the other axes, in the stage's own memory; its level is written.
   const char* complete(int s) {
     const Stage& stage = stages_[s];
-    make(s, stage.carry, stage.length, false);
-    if (stage.level >= 0) write(stage.level, stage.carry, stage.length);
-    return stage.carry;
+    make(s, stage.accumulator, stage.length, false);
+    if (stage.level >= 0) write(stage.level, stage.accumulator, stage.length);
+    return stage.accumulator;
   }
 
   // The row of stage s into (or, with add, onto) `to`, whose lanes lie `plane` elements apart.
@@ -268,8 +272,8 @@ class FoldDriver {
       return;
     }
     if (add && !any_order_) {  // the order of a sum of doubles is fixed: this stage's rows first
-      make(s, stage.carry, stage.length, false);
-      pool_lanes(stage.carry, stage.length, to, plane, {1, stage.length, 1, 1, 0, 0}, true);
+      make(s, stage.accumulator, stage.length, false);
+      pool_lanes(stage.accumulator, stage.length, to, plane, {1, stage.length, 1, 1, 0, 0}, true);
       return;
     }
     const Run whole_row = {1, stage.length, 1, 1, 0, 0};
@@ -319,23 +323,24 @@ class FoldDriver {
     const char* from = base_row();
     if (base_direct_) {
       run.ahead = from - last_row_;
-      if (std::abs(run.ahead) > Halves::longest_fetched_row) {
+      if (std::abs(run.ahead) > SmallFootprints::longest_fetched_row) {
         const i64 block = std::min(run.factor, run.n) * run.span * problem_->codec.width;
-        run.ahead =
-            run.factor == 1 || block > Halves::longest_fetched_row ? 0 : std::max(block, Halves::fetch_distance);
+        run.ahead = run.factor == 1 || block > SmallFootprints::longest_fetched_row
+                        ? 0
+                        : std::max(block, SmallFootprints::fetch_distance);
       }
       last_row_ = from;
     }
-    fold_.first(from, to, plane, run, add, ignore_);
+    reduction_.first(from, to, plane, run, add, ignore_);
   }
 
   void pool_lanes(const char* from, i64 from_plane, char* to, i64 to_plane, const Run& run, bool add,
                   bool from_first = false) {
     const bool widens = from_first && halved_ && widen_ != nullptr;
-    const i64 from_bytes = widens ? small_.lane_bytes : fold_.lane_bytes;
-    for (int lane = 0; lane < fold_.lanes; ++lane)
-      (widens ? widen_->first : fold_.part)(from + lane * from_plane * from_bytes,
-                                            to + lane * to_plane * fold_.lane_bytes, 0, run, add, 0);
+    const i64 from_bytes = widens ? small_.lane_bytes : reduction_.lane_bytes;
+    for (int lane = 0; lane < reduction_.lanes; ++lane)
+      (widens ? widen_->first : reduction_.part)(from + lane * from_plane * from_bytes,
+                                                 to + lane * to_plane * reduction_.lane_bytes, 0, run, add, 0);
   }
 
   const char* base_row() {
@@ -362,36 +367,37 @@ class FoldDriver {
     return out;
   }
 
-  void write(int k, const char* carry, i64 length) {
+  void write(int k, const char* accumulator, i64 length) {
     const Problem& p = *problem_;
     const Level& level = p.level[k];
     const RowShape& shape = shapes_[k];
     if (p.lane_stride != 0 && k == p.levels - 1) {
-      for (int lane = 0; lane < fold_.lanes; ++lane)
-        row_to_box(p.kernels->of_width(fold_.lane_bytes), fold_.lane_bytes, carry + lane * length * fold_.lane_bytes,
-                   row_of(level) + lane * p.lane_stride, row_axes_, level.extent, level.stride);
+      for (int lane = 0; lane < reduction_.lanes; ++lane)
+        row_to_box(p.kernels->of_width(reduction_.lane_bytes), reduction_.lane_bytes,
+                   accumulator + lane * length * reduction_.lane_bytes, row_of(level) + lane * p.lane_stride, row_axes_,
+                   level.extent, level.stride);
       return;
     }
     char* made = voxels_of(k);
-    if (!halved_ || k > 0) {  // (or they have been made with the carry)
+    if (!halved_ || k > 0) {  // (or they have been made with the accumulator)
       i64 count = 1;
       for (int axis = row_axes_; axis < p.ndim; ++axis) count *= p.present(level, axis, at_[axis]);
       // (as if no footprint along the row were cut, then those that are: few, and runs without them are short)
-      finish(carry, length, made, 0, length, count * shape.count);
-      if (!shape.uniform) finish_axis(level, row_axes_ - 1, carry, length, made, 0, length, count, true);
+      finish(accumulator, length, made, 0, length, count * shape.count);
+      if (!shape.uniform) finish_axis(level, row_axes_ - 1, accumulator, length, made, 0, length, count, true);
     }
     if (shape.direct) return;
     p.rows().decode(made, length, p.codec);
     row_to_box(p.rows(), p.codec.width, made, row_of(level), row_axes_, level.extent, level.stride);
   }
 
-  void finish(const char* carry, i64 plane, char* out, i64 from, i64 length, i64 count) {
-    fold_.finish(carry + from * fold_.lane_bytes, plane, out + from * problem_->codec.width, length,
-                 {count, half_even_, ignore_});
+  void finish(const char* accumulator, i64 plane, char* out, i64 from, i64 length, i64 count) {
+    reduction_.finish(accumulator + from * reduction_.lane_bytes, plane, out + from * problem_->codec.width, length,
+                      {count, half_even_, ignore_});
   }
 
   // Footprints at the edges hold fewer voxels: finish runs of equal counts. whole: those that are not cut are finished.
-  void finish_axis(const Level& level, int axis, const char* carry, i64 plane, char* out, i64 from, i64 length,
+  void finish_axis(const Level& level, int axis, const char* accumulator, i64 plane, char* out, i64 from, i64 length,
                    i64 count, bool whole) {
     Segment segments[3];
     const int found = problem_->segments(level, axis, segments);
@@ -408,16 +414,17 @@ class FoldDriver {
       const bool finished = whole && segment.present == most;
       if (below_uniform) {
         if (!finished)
-          finish(carry, plane, out, from + segment.first * step, segment.count * step, count * segment.present * below);
+          finish(accumulator, plane, out, from + segment.first * step, segment.count * step,
+                 count * segment.present * below);
         continue;
       }
       for (i64 j = segment.first; j < segment.first + segment.count; ++j)
-        finish_axis(level, axis - 1, carry, plane, out, from + j * step, step, count * segment.present, finished);
+        finish_axis(level, axis - 1, accumulator, plane, out, from + j * step, step, count * segment.present, finished);
     }
   }
 
-  const Fold &fold_, &small_;
-  const Fold* widen_;
+  const Reduction &reduction_, &small_;
+  const Reduction* widen_;
   const bool any_order_, half_even_;
   const u64 ignore_;
 
@@ -428,12 +435,12 @@ class FoldDriver {
   Stage* stages_ = nullptr;
   RowShape shapes_[max_levels];
   bool base_direct_ = false, halved_ = false;
-  Halves halves_;
+  SmallFootprints halves_;
   char *base_row_ = nullptr, *out_row_ = nullptr;
   i64 base_bytes_ = 0, out_bytes_ = 0, row_bytes_ = 0;
   const char* last_row_ = nullptr;
   i64 at_[max_ndim];
-  Scratch stage_memory_, row_memory_;
+  Arena stage_memory_, row_memory_;
 };
 
 }  // namespace tinypyr

@@ -1,5 +1,5 @@
 // Rows of small footprints: what is pooled by no more than two along any axis goes from the input to a row of voxels or
-// carries in one step, each footprint in registers (kernels/footprints.inl).
+// accumulators in one step, each footprint in registers (kernels/footprints.inl).
 //
 // The rows that a row of output needs are read side by side, which hardware prefetchers follow badly: what is soon to be
 // read is asked for before. Asked for a little at a time, and in order of memory whatever the order of reading, it comes
@@ -10,13 +10,13 @@
 
 namespace tinypyr {
 
-class Halves {
+class SmallFootprints {
  public:
   // In bytes: rows that are asked for before they are read (others the hardware follows), and how far before.
   static constexpr i64 longest_fetched_row = 16384, fetch_distance = 2048;
 
   // Loops of a choice or (with lanes of so many bytes) a fold; how a voxel is left out, and how integer means are rounded.
-  Halves(const Shapes& shapes, bool ordered, u64 ignore, bool half_even = false, int lane_bytes = 0)
+  SmallFootprints(const Shapes& shapes, bool ordered, u64 ignore, bool half_even = false, int lane_bytes = 0)
       : shapes_(shapes), ordered_(ordered), ignore_(ignore), half_even_(half_even), lane_bytes_(lane_bytes) {}
 
   // Whether the first level of this problem can be made so.
@@ -34,7 +34,7 @@ class Halves {
     return pooled <= 3 && shapes_.of(1 << pooled, is_pooled(p, 0) ? (ordered_ ? earlier : 0) : -1) != nullptr;
   }
 
-  // The whole first level, which is not a fold's carry. votes: null, or where to say how many voxels of each footprint are the
+  // The whole first level, which is not a fold's accumulator. votes: null, or where to say how many voxels of each footprint are the
   // one made of it (Votes, whose axes have these strides, the first: 1).
   Status run(const Problem& whole, char* votes = nullptr, const i64* vote_stride = nullptr) {
     if (!part_) part_ = Problem::allocate();
@@ -105,16 +105,16 @@ class Halves {
   }
 
   // `count` alike rows from these coordinates (axes 1, 2, ... of the first level) on into voxels, `out_step` of them apart;
-  // `ahead` bytes further on in the input comes what will be read soon. carry: null, or where a fold's lanes go as well, as
-  // far apart, `plane` between those of one carry; the voxels then are keys, as lanes are made from (core/codec.hpp).
+  // `ahead` bytes further on in the input comes what will be read soon. accumulator: null, or where a fold's lanes go as well, as
+  // far apart, `plane` between those of one accumulator; the voxels then are keys, as lanes are made from (core/codec.hpp).
   // votes: as in run, `vote_step` apart.
-  void make(const i64* at, i64 count, i64 ahead, char* out, i64 out_step, char* carry = nullptr, i64 plane = 0,
+  void make(const i64* at, i64 count, i64 ahead, char* out, i64 out_step, char* accumulator = nullptr, i64 plane = 0,
             char* votes = nullptr, i64 vote_step = 0) {
     const Problem& p = *problem_;
     const Level& level = p.level[0];
     const char* start = p.in;
     for (int axis = 1; axis < p.ndim; ++axis)
-      start += p.base_index(axis, (level.origin[axis] + at[axis]) * level.total[axis]) * p.stride[axis];
+      start += p.base_index(axis, (level.voxel_offset[axis] + at[axis]) * level.total[axis]) * p.stride[axis];
     const char* row[8] = {start};
     int rows = 1, bits = 0, pair = 0;
     for (int i = 0; i < order_count_; ++i) {
@@ -143,7 +143,7 @@ class Halves {
       const Segment& segment = segments_[s];
       const int bit = segment.present == 2 ? pair : -1;
       const PoolFootprints pool = shapes_.of(rows, bit);
-      const PoolFootprints count_votes = votes == nullptr ? nullptr : p.rows().agreeing.of(rows, bit);
+      const PoolFootprints count_votes = votes == nullptr ? nullptr : p.rows().mode_votes.of(rows, bit);
       // pieces: some footprints of a row, or some rows
       const i64 footprint = rows * segment.present * width;
       const i64 most = fetches ? std::max<i64>(64, piece / footprint) : count * segment.count;
@@ -157,8 +157,8 @@ class Halves {
           for (int r = 0; r < rows; ++r) from[r] = row[r] + (first + begin * segment.present + turn * step) * width;
           fetcher.some<1>(n * repeat * footprint);
           pool({from, n, repeat, step, out_step, out + to * width,
-                carry == nullptr ? nullptr : carry + to * lane_bytes_, plane, ignore_, flip_,
-                carry == nullptr ? flip_ : 0, half_even_});
+                accumulator == nullptr ? nullptr : accumulator + to * lane_bytes_, plane, ignore_, flip_,
+                accumulator == nullptr ? flip_ : 0, half_even_});
           if (count_votes == nullptr) continue;
           for (i64 i = 0; i < repeat; ++i) {
             count_votes({from, n, 1, 0, 0, votes + (segment.first + begin + (turn + i) * vote_step) * vote_bytes(p),
@@ -244,7 +244,7 @@ class Halves {
   int order_[max_ndim];  // pooled axes besides axis 0, in raster order
   int order_count_ = 0, pair_ = 0;
   i64 row_bytes_ = 0;
-  Scratch rows_, made_;
+  Arena rows_, made_;
   std::unique_ptr<Problem> part_;
 };
 

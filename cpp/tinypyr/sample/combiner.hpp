@@ -29,7 +29,7 @@ class Combiner {
     if (full_.ndim != n || n < 1 || full_.swapped || out_.swapped) return Status::bad_view;
     for (int axis = 0; axis < n; ++axis)
       if (full_.shape[axis] != out_.shape[axis]) return Status::bad_out;
-    if (operation_ == Operation::keep && full_.dtype != out_.dtype) return Status::bad_out;
+    if (operation_ == Operation::mask && full_.dtype != out_.dtype) return Status::bad_out;
     // Tiles lie in memory as the output does: its closest voxels one after the other.
     int axes[max_ndim];
     for (int axis = 0; axis < n; ++axis) axes[axis] = axis;
@@ -106,7 +106,7 @@ class Combiner {
   }
 
   void combine(const char* full, i64 full_stride, double* value, i64 n, char* out, i64 out_stride) const {
-    if (operation_ == Operation::keep) {
+    if (operation_ == Operation::mask) {
       const int width = row(out_.dtype).width;
       kernels_.keep[width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3](full, full_stride, value, n, out, out_stride);
       return;
@@ -122,7 +122,7 @@ class Combiner {
   const View &full_, &out_;
   Operation operation_;
   const CombineKernels& kernels_;
-  Scratch memory_;
+  Arena memory_;
 };
 
 }  // namespace tinypyr

@@ -39,16 +39,17 @@ class Sampler {
       const bool round_the_end = axis.first + axis.count > axis.extent;
       const i64 at_hand = round_the_end ? axis.extent - axis.first : axis.count;
       axis.step = axis.extent > 1 ? axis.stride : 0;
-      axis.clamped =
-          how_.extend == Extend::nearest && how_.order < 2;  // (splines go on smoothly into the border's voxels)
-      axis.cut = how_.extend == Extend::constant || how_.extend == Extend::border;
-      axis.margin = how_.extend == Extend::border ? 0.5 : 0;
+      axis.clamped = how_.boundary_mode == BoundaryMode::nearest &&
+                     how_.order < 2;  // (splines go on smoothly into the border's voxels)
+      axis.cut = how_.boundary_mode == BoundaryMode::constant || how_.boundary_mode == BoundaryMode::border;
+      axis.margin = how_.boundary_mode == BoundaryMode::border ? 0.5 : 0;
       axis.top = static_cast<double>(axis.extent - 1);
       axis.held = axis.clamped ? HUGE_VAL : axis.margin;
       const double last = static_cast<double>(axis.extent - 1);
       const bool whole_end = axis.first + at_hand == axis.extent;
       axis.ends = axis.held > 0 && whole_end && at_hand > 0;
-      ends_before_ = how_.extend == Extend::constant || how_.extend == Extend::mirror || how_.extend == Extend::wrap;
+      ends_before_ = how_.boundary_mode == BoundaryMode::constant || how_.boundary_mode == BoundaryMode::mirror ||
+                     how_.boundary_mode == BoundaryMode::wrap;
       axis.low = std::max(0.0, lowest(static_cast<double>(axis.first + how_.order / 2)));
       axis.high = std::min(last, below(static_cast<double>(axis.first + at_hand - how_.order + how_.order / 2)));
       if (how_.order == 1) {
@@ -414,7 +415,7 @@ class Sampler {
   bool make_at_edge(i64 i, char* to) {
     for (int h = 0; h < ndim_; ++h) {
       double x = strip_.coordinate[h * strip + i];
-      if (how_.extend == Extend::nearest) {  // far beyond it is as a little beyond
+      if (how_.boundary_mode == BoundaryMode::nearest) {  // far beyond it is as a little beyond
         const double reach = static_cast<double>(axes_[h].extent) + max_order;
         x = x < -reach ? -reach : x > 2 * reach ? 2 * reach : x;
       }
@@ -481,25 +482,25 @@ class Sampler {
   double fold(double x, const SampleAxis& axis) const {
     const double n = static_cast<double>(axis.extent), last = n - 1;
     if (x >= 0 && x <= last) return x;
-    switch (how_.extend) {
-      case Extend::border:
+    switch (how_.boundary_mode) {
+      case BoundaryMode::border:
         return x < 0 ? 0 : last;
-      case Extend::mirror: {
+      case BoundaryMode::mirror: {
         if (axis.extent == 1) return 0;
         const double at = std::fmod(std::abs(x), 2 * last);
         return at >= (x < 0 ? last : n) ? 2 * last - at
                                         : at;  // (so that what lies halfway goes where scipy lets it go)
       }
-      case Extend::reflect: {
+      case BoundaryMode::reflect: {
         const double at = std::fmod(std::abs(x + 0.5), 2 * n);
         return (at > n ? 2 * n - at : at) - 0.5;
       }
-      case Extend::wrap: {  // below the array, its border voxel is the last; above, the first
+      case BoundaryMode::wrap: {  // below the array, its border voxel is the last; above, the first
         if (axis.extent == 1) return 0;
         const double at = std::fmod(std::abs(x), last);
         return x < 0 ? last - at : at;
       }
-      case Extend::grid_wrap: {
+      case BoundaryMode::grid_wrap: {
         const double at = std::fmod(x, n);
         return at < 0 ? at + n : at;
       }
@@ -511,14 +512,14 @@ class Sampler {
   // The voxel that stands for a neighbour, which may lie beyond the array; below 0: none does.
   i64 neighbour(i64 at, i64 n) const {
     if (at >= 0 && at < n) return at;
-    switch (how_.extend) {
-      case Extend::grid_constant:
+    switch (how_.boundary_mode) {
+      case BoundaryMode::grid_constant:
         return -1;
-      case Extend::nearest:
+      case BoundaryMode::nearest:
         return at < 0 ? 0 : n - 1;
-      case Extend::grid_wrap:
+      case BoundaryMode::grid_wrap:
         return at - floor_div(at, n) * n;
-      case Extend::reflect: {
+      case BoundaryMode::reflect: {
         const i64 place = at - floor_div(at, 2 * n) * 2 * n;
         return place < n ? place : 2 * n - 1 - place;
       }
@@ -561,7 +562,7 @@ class Sampler {
   i64* row_offset_ = nullptr;
   double *row_fraction_ = nullptr, *row_values_ = nullptr;
   u8* row_is_made_ = nullptr;
-  Scratch memory_, rows_;
+  Arena memory_, rows_;
 };
 
 }  // namespace tinypyr

@@ -21,9 +21,9 @@ inline void each_label(const U* sorted, const U* end, Visit visit) {
 
 // each(visit): visit(key) of all voxels, in raster order.
 template <class U, class Each>
-class Sweeps {
+class RadixSelect {
  public:
-  Sweeps(Each each, const Choice& how) : each_(each), how_(how), left_out_(static_cast<U>(how.ignore)) {}
+  RadixSelect(Each each, const SelectParams& how) : each_(each), how_(how), left_out_(static_cast<U>(how.ignore)) {}
 
   // The lower middle of what is kept, whose ignored keys have been moved to the top; a NaN wherever there is one.
   U median() {
@@ -136,7 +136,7 @@ class Sweeps {
   }
 
   Each each_;
-  const Choice& how_;
+  const SelectParams& how_;
   U left_out_;
   Ties ties_ = Ties::first;
   U* memory_ = nullptr;

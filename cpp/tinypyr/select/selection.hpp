@@ -15,9 +15,9 @@ namespace tinypyr {
 
 constexpr int max_planes = 32;
 
-class ChooseDriver {
+class SelectionDriver {
  public:
-  explicit ChooseDriver(const Options& options) : options_(options) {}
+  explicit SelectionDriver(const Options& options) : options_(options) {}
 
   Status run(const Problem& problem, u64 ignore) {
     problem_ = &problem;
@@ -25,12 +25,12 @@ class ChooseDriver {
     how_ = {options_.has_ignore, false, ignore, 0, nullptr};
     if (options_.method == Method::median && codec.kind == Kind::floating) {
       // NaN as the encoder leaves it, after the ignored key has been moved to the top
-      how_.has_nan = !(options_.has_ignore && codec.moved == codec.nan_key());
-      how_.nan = codec.nan_key() - (codec.move == Move::to_top ? 1 : 0);
+      how_.has_nan = !(options_.has_ignore && codec.remapped == codec.nan_key());
+      how_.nan = codec.nan_key() - (codec.remap == IgnoreRemap::to_top ? 1 : 0);
     }
     small_footprints_ =
         options_.method == Method::mode || (options_.method == Method::median && !how_.has_ignore && !how_.has_nan);
-    Halves halves(kernel().small, true, ignore);
+    SmallFootprints halves(kernel().small, true, ignore);
     for (int k = 0; k < problem.levels; ++k) {
       level_ = &problem.level[k];
       const Status status = k == 0 && small_footprints_ && halves.fits(problem)
@@ -48,7 +48,7 @@ class ChooseDriver {
     Segment segment[3];
     const int found = p.segments(*level_, axis, segment);
     for (int i = 0; i < found; ++i) {
-      const i64 start = (level_->origin[axis] + segment[i].first) * level_->total[axis];
+      const i64 start = (level_->voxel_offset[axis] + segment[i].first) * level_->total[axis];
       blocks_[axis] = segment[i].count;
       size_[axis] = segment[i].present;
       const Status status = boxes(axis - 1, in + p.base_index(axis, start) * p.stride[axis],
@@ -132,7 +132,7 @@ class ChooseDriver {
     }
   }
 
-  const Choose& kernel() const {
+  const SelectKernels& kernel() const {
     const RowKernels& kernels = problem_->rows();
     if (options_.method == Method::mode) return kernels.mode[options_.ties == Ties::lowest][options_.has_ignore];
     if (options_.method == Method::median) return kernels.median;
@@ -233,11 +233,11 @@ class ChooseDriver {
       });
       visit_all();
     };
-    Sweeps<U, decltype(each_key)> sweeps(each_key, how_);
+    RadixSelect<U, decltype(each_key)> sweeps(each_key, how_);
     if (options_.method == Method::median) return sweeps.median();
     if (options_.method == Method::mode) return sweeps.mode(options_.ties, memory, room);
     Codec equality = problem_->codec;  // of a stride, voxels are here as they are
-    equality.form = Form::canonical;
+    equality.encoding = Encoding::canonical;
     const U ignore = static_cast<U>(how_.ignore);
     U first = ignore;
     bool searching = true;
@@ -292,10 +292,10 @@ class ChooseDriver {
   const Options& options_;
   const Problem* problem_ = nullptr;
   const Level* level_ = nullptr;
-  Choice how_ = {};
+  SelectParams how_ = {};
   bool small_footprints_ = false;  // a loop for few voxels gives the answer, whatever is left out
   i64 blocks_[max_ndim], size_[max_ndim], step_[max_ndim];
-  Scratch memory_;
+  Arena memory_;
 };
 
 }  // namespace tinypyr
