@@ -62,39 +62,39 @@ int sum_lanes(Dtype dtype, bool has_ignore) noexcept;
 // met: how many there are, room + 1 if they are more than room, or -1 if there is no memory.
 std::int64_t distinct(const void* voxels, std::int64_t n, int width, std::uint64_t* found, std::int64_t room) noexcept;
 
-// What lies beyond an array, named as in scipy.ndimage (sample/sampler.hpp). Border: voxels reach half their length beyond their
-// centres, and from there on it is as with constant.
+// How an array continues beyond its edges, with the names of scipy.ndimage (see sample/boundary.hpp). border: voxels reach half a
+// voxel beyond their centres; beyond that it is as constant.
 enum class BoundaryMode : std::uint8_t { constant, grid_constant, nearest, mirror, reflect, wrap, grid_wrap, border };
 
 struct Sampling {
-  int order = 1;  // of splines: 0 the nearest voxel, 1 linear, 2 to 5 from coefficients (float64, prefiltered)
+  int order = 1;  // of the splines: 0 nearest voxel, 1 linear, 2 to 5 of prefiltered coefficients (float64)
   BoundaryMode boundary_mode = BoundaryMode::constant;
-  double fill = 0;                       // of constant, grid_constant and border, where it counts together with voxels
+  double fill = 0;                       // of constant, grid_constant and border, where it is mixed with voxels
   std::uint64_t fill_bits = 0;           // the same as a voxel of the output, in the low bytes
   const std::int64_t* extent = nullptr;  // of the whole array, of which the input is a part
   const std::int64_t* first =
-      nullptr;     // where in it the part begins; a part may pass the end and go on at the beginning
+      nullptr;     // of the part in the whole; a part may pass the end and continue at the beginning
   double pad = 0;  // added to every coordinate
   int isa = -1;    // as in Options
 };
 
-// Values between voxels. Voxel o of out, counted from `start` on, is that of the whole array at matrix * o + offset, a row of
-// out.ndim numbers of the matrix for each axis of in. Order 0: out has in's dtype, and voxels are copied as they are;
-// else any, rounded half away from zero into its range (to bool: whether it reaches 1).
+// Interpolate at the points of an affine map. Voxel o of out, counted from `start` on, is the whole array's value at
+// matrix * o + offset; the matrix has a row of out.ndim numbers for each axis of in. Order 0: out has in's dtype, and voxels are
+// copied unchanged; else any dtype, with values rounded half away from zero and clipped to its range (bool: value >= 1).
 Status sample_affine(const View& in, const double* matrix, const double* offset, const std::int64_t* start,
                      const View& out, const Sampling& how) noexcept;
 
-// The same at places given one by one: coordinates are float64 of shape (in.ndim, n), and out has n voxels.
+// Interpolate at a list of points: coordinates are float64 of shape (in.ndim, n), and out has n voxels.
 Status sample_points(const View& in, const View& coordinates, const View& out, const Sampling& how) noexcept;
 
-// What is made of a voxel and the value of a field there. Divide: the voxel as it is where that value is 0. Keep: the voxel
-// as it is where the value is at least 1/2, else 0.
+// How a voxel is combined with the value of a field at that voxel. divide: the voxel unchanged where the value is 0. mask: the voxel
+// unchanged where the value is at least 1/2, else 0.
 enum class Operation : std::uint8_t { divide, multiply, subtract, mask };
 constexpr int operation_count = 4;
 
-// Voxel o of out is what the operation makes of voxel o of full and of in's value there, as of sample_affine; full has
-// out's extents, and for keep its dtype. Computed in doubles, and rounded half to even into out's range (to bool: whether
-// it reaches 1). Order 0: in is of float64.
+// Combine a volume with a field. Voxel o of out is voxel o of full combined with in's value there, as of sample_affine; full has
+// out's extents, and for mask its dtype. Computed in doubles, rounded half to even and clipped to out's range (bool: value >= 1).
+// Order 0 requires that in is of float64.
 Status combine_affine(const View& in, const double* matrix, const double* offset, const std::int64_t* start,
                       const View& full, Operation operation, const View& out, const Sampling& how) noexcept;
 

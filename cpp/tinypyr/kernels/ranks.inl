@@ -1,21 +1,23 @@
 // Labels of one block: ranks and votes (see mode/rank_blocks.hpp). Included once per instruction set, inside its namespace.
 
-// Every loop is over a known number at a time, so that no voxel is left to a loop of single ones.
-constexpr i64 stretch = 32;
-static_assert(rank_stretch % stretch == 0);
+// Every loop has a fixed length, so that no remainder is done voxel by voxel.
+constexpr i64 rank_length = 32;
+static_assert(rank_step % rank_length == 0);
+
+// Set the code of all voxels of one label. Their codes are 0 or code_none, so that `or` sets them.
+template <class U>
+TINYPYR_INLINE void mark_label(const U* voxels, i64 n, U key, u8 code, u8* codes) {
+  for (i64 first = 0; first < n; first += rank_length) {
+    TINYPYR_INDEPENDENT
+    for (i64 i = first; i < first + rank_length; ++i)
+      codes[i] = static_cast<u8>(codes[i] | (voxels[i] == key ? code : u8{0}));
+  }
+}
 
 template <class U>
-static int rank(const void* from, i64 n, u8* codes, const u64* ignore, int most, u64* keys) {
+static int rank_labels(const void* from, i64 n, u8* codes, const u64* ignore, int most, u64* keys) {
   const U* voxels = static_cast<const U*>(from);
-  const auto mark = [&](U key, u8 code) TINYPYR_INLINE_LAMBDA {
-    for (i64 first = 0; first < n; first += stretch) {
-      TINYPYR_INDEPENDENT
-      for (i64 i = first; i < first + stretch; ++i)
-        codes[i] =
-            static_cast<u8>(codes[i] | (voxels[i] == key ? code : u8{0}));  // (no code but `code_none` is met again)
-    }
-  };
-  if (ignore != nullptr) mark(static_cast<U>(*ignore), code_none);
+  if (ignore != nullptr) mark_label(voxels, n, static_cast<U>(*ignore), code_none, codes);
   int ranks = 0;
   for (i64 at = 0;;) {
     // the first of these eight bytes that is 0, if any is: 0x80 where a byte has no bit at all
@@ -29,7 +31,7 @@ static int rank(const void* from, i64 n, u8* codes, const u64* ignore, int most,
     if (ranks == most) return most + 1;
     const U key = voxels[at];
     keys[ranks++] = key;
-    mark(key, static_cast<u8>(ranks));
+    mark_label(voxels, n, key, static_cast<u8>(ranks), codes);
     at -= at % 8;
   }
 }
@@ -59,10 +61,10 @@ static bool most_votes_of(const u64* votes, i64 words, int any_number, i64 n, u1
   u64 any = 0;
   TINYPYR_INDEPENDENT
   for (i64 i = 0; i < n; ++i) {
-    u64 best = votes[i] & 0xffff, who = best == 0 ? u64{contested} : u64{0};
+    u64 best = votes[i] & 0xffff, who = best == 0 ? u64{tie_bit} : u64{0};
     const auto next = [&](int r) TINYPYR_INLINE_LAMBDA {
       const u64 count = votes[r / 4 * words + i] >> r % 4 * 16 & 0xffff;
-      const u64 as_many = count == best ? who | contested : who;
+      const u64 as_many = count == best ? who | tie_bit : who;
       who = count > best ? static_cast<u64>(r) : as_many;
       best = count > best ? count : best;
     };
@@ -73,7 +75,7 @@ static bool most_votes_of(const u64* votes, i64 words, int any_number, i64 n, u1
     winner[i] = static_cast<u16>(who);
     any |= who;
   }
-  return (any & contested) != 0;
+  return (any & tie_bit) != 0;
 }
 
 static bool most_votes(const u64* votes, i64 words, int ranks, i64 n, u16* most, u16* winner) {

@@ -102,7 +102,8 @@ struct SelectParams {
 };
 
 constexpr i64 max_small_footprint = 8;
-constexpr i64 beside(int label_width) { return 64 / label_width; }
+// How many voxels of a row share a cache line.
+constexpr i64 voxels_per_line(int width) { return 64 / width; }
 
 // A row of footprints of 1, 2, 4 or 8 voxels (kernels/footprints.inl), into voxels (out) and, where accumulator is not null, into lanes
 // of a fold, which lie `plane` elements apart.
@@ -132,17 +133,20 @@ struct Shapes {
   }
 };
 
-// A row of modes, from the rows of the level below that it is made of (kernels/vote_bounds.inl): 2, 4 or 8 rows of single voxels, or 1,
-// 2 or 4 of pairs of neighbours. Of each voxel its label, how many votes that has at the least and at the most, and how many
-// any other label has at the most.
-struct Bounds {
+// A row of modes with bounds of their votes, from the rows of the level below that it covers (kernels/vote_bounds.inl): 2, 4 or 8
+// rows of single voxels, or 1, 2 or 4 rows of pairs of neighbours. All votes are of type Votes.
+struct BoundsRow {
+  // Of the level below, by row: labels, the fewest and the most votes that each may have, and the most that any other label
+  // may have.
   const void *labels[8], *least[8], *most[8], *others[8];
-  i64 n, voxels;  // how many are made; voxels of the base in each of those below
-  void *label, *low, *high, *other;
-  void *runner_up, *undecided;  // the label that may have as many votes; undecided: Votes, of Undecided
+  i64 n;       // voxels of this row
+  i64 voxels;  // of the base, in the footprint of a voxel of the level below
+  // The same of this row.
+  void *label, *label_least, *label_most, *others_most;
+  void *runner_up, *undecided;  // the label that may have as many votes; one of Undecided, as Votes
 };
 enum Undecided { mode_proven = 0, runner_up_left = 1, any_label = 2 };
-using Prove = void (*)(const Bounds&);
+using ProveModes = void (*)(const BoundsRow&);
 
 struct Reduction {
   int lanes, lane_bytes;
@@ -158,25 +162,28 @@ struct SelectKernels {
   Shapes small;
 };
 
-// Codes of voxels: 0 not known yet, else 1 + the rank of its label, or code_none.
+// Code of a voxel: 0 while unknown, else 1 + the rank of its label, or code_none for voxels that do not count.
 constexpr u8 code_none = 0xff;
-// Votes of four ranks lie side by side in one number, 16 bits each. Rows of codes are this long, or several times.
-constexpr i64 rank_stretch = 32;
-constexpr int max_ranks = 32;  // of labels that are ranked at once: more go another way
-constexpr u16 contested = 0x8000;
+// Arrays of codes are padded to multiples of this many.
+constexpr i64 rank_step = 32;
+// Labels ranked at once. Votes of four ranks share one 64-bit number, 16 bits each.
+constexpr int max_ranks = 32;
+// Set in the rank with the most votes where it is not the only one.
+constexpr u16 tie_bit = 0x8000;
 
 struct RowKernels {  // for one width of voxel
   void (*copy)(char* to, i64 to_stride, const char* from, i64 from_stride, i64 n);
   void (*encode)(const void* from, void* row, i64 n, const Codec&);
   void (*decode)(void* row, i64 n, const Codec&);
-  // Codes of n voxels (a multiple of rank_stretch; those already known stay), and the keys of the ranks: how many there
-  // are, or more than `most`. ignore: a key that gets code_none; may be null.
-  int (*rank)(const void* voxels, i64 n, u8* codes, const u64* ignore, int most, u64* keys);
-  Shapes mode_votes;  // Votes: how many voxels of a footprint are the one in `accumulator`
-  Prove prove[2][4];  // [pairs][log2 of the rows]
-  void (*count)(const void* voxels, i64 n, const u64* bits, int labels, i64* votes);  // voxels of these bits
-  // Of rows (a multiple of 4) of `beside` voxels: how many are the one label at this place of a row, how many the other.
-  void (*count_beside)(const void* voxels, i64 rows, const void* one, const void* other, void* votes);
+  // Fill in the unknown codes of n voxels (a multiple of rank_step), and write the keys of the ranks. Return the number of
+  // ranks, or a number above `most` if there are more. ignore: a key that gets code_none; may be null.
+  int (*rank_labels)(const void* voxels, i64 n, u8* codes, const u64* ignore, int most, u64* keys);
+  Shapes mode_votes;             // Votes: how many voxels of a footprint have the label in `accumulator`
+  ProveModes prove_modes[2][4];  // [pairs][log2 of the rows]
+  // Count the voxels of each of these labels.
+  void (*count_labels)(const void* voxels, i64 n, const u64* bits, int labels, i64* votes);
+  // For each column of rows (a multiple of 4) of voxels_per_line voxels, count the voxels of one label and of another.
+  void (*count_two_labels)(const void* voxels, i64 rows, const void* one, const void* other, void* votes);
   SelectKernels mode[2][2];  // [ties lowest][has ignore]
   SelectKernels median;
   SelectKernels first[2];  // [floats]
@@ -192,12 +199,12 @@ struct ReductionRow {
 struct Kernels {
   RowKernels rows[4];  // widths 1, 2, 4, 8
   const ReductionRow *means, *minima, *maxima;
-  // The sums of `parts` rows of n numbers.
+  // Add up `parts` rows of n numbers.
   void (*add_votes)(const u64* from, u64* to, i64 parts, i64 n);
-  // Of votes, each word of n (a multiple of 8) `words` after the one before: the most votes and who has them first, marked
-  // `contested` where others have as many or no rank has any; true if any is.
+  // For each of n (a multiple of 8) outputs, whose words of votes lie `words` apart: the most votes, and the first rank that
+  // has them, with tie_bit where others have as many or no rank has any. Return true if any output has tie_bit.
   bool (*most_votes)(const u64* votes, i64 words, int ranks, i64 n, u16* most, u16* winner);
-  // The smallest place of n voxels of this code.
+  // The smallest place among n voxels of this code.
   int (*first_place)(const u8* codes, const u16* place, i64 n, u8 code);
 
   const RowKernels& of_width(int width) const { return rows[width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3]; }

@@ -94,8 +94,8 @@ class Blocks {
       counted *= tile[axis];
     }
     counted *= votes_width(p.codec.width);
-    const i64 looked_at = halved() ? in_steps(voxels_, rank_stretch) : 0;
-    cells_room_ = in_steps(cells_, rank_stretch);
+    const i64 looked_at = halved() ? in_steps(voxels_, rank_step) : 0;
+    cells_room_ = in_steps(cells_, rank_step);
     const i64 entries = cells_room_ + looked_at;
     outputs_room_ = in_steps(std::max<i64>(1, out_start_[levels_]), 8);
     const i64 bytes = round_up(entries * p.codec.width) + 2 * round_up(entries) + round_up(2 * entries) +
@@ -116,7 +116,7 @@ class Blocks {
     agreeing_ = take(counted);
     std::memset(same_, 1, static_cast<std::size_t>(entries));
     std::memset(codes_, code_none, static_cast<std::size_t>(entries));
-    std::fill(votes_, votes_ + outputs_room_, u64{1});  // behind the last output: not contested
+    std::fill(votes_, votes_ + outputs_room_, u64{1});  // behind the last output: not tie_bit
     for (i64 i = 0; i < cells_; ++i) places_[i] = cell_place_[i];
     lay_out_rows();
     return true;
@@ -137,9 +137,9 @@ class Blocks {
     if (!halved() && (ahead_ != 2 * line || (block_.cells - p.in) % line < span_[0] * p.codec.width))
       for (i64 row = 0; row < row_count_; ++row) prefetch_to_second(block_.cells + rows_[row] + ahead_, 1);
     with_unsigned(p.codec.width, [&](auto u) { gather<decltype(u)>(); });
-    const i64 entries = in_steps(cells_room_ + mixed_count_ * cell_voxels_, rank_stretch);
+    const i64 entries = in_steps(cells_room_ + mixed_count_ * cell_voxels_, rank_step);
     if (!p.codec.is_identity()) p.rows().encode(entries_, entries_, entries, p.codec);
-    ranks_ = p.rows().rank(entries_, entries, codes_, options_.has_ignore ? &ignore_ : nullptr, max_ranks, keys_);
+    ranks_ = p.rows().rank_labels(entries_, entries, codes_, options_.has_ignore ? &ignore_ : nullptr, max_ranks, keys_);
     if (ranks_ > max_ranks) return false;
     values_[ranks_] = ignore_value_;
     for (int r = 0; r < ranks_; ++r) {
@@ -157,7 +157,7 @@ class Blocks {
       if (outputs > 0 && p.kernels->most_votes(votes_, outputs_room_, ranks_, outputs_room_, most_, winner_))
         for (int k = first_; k < levels_; ++k)
           for (i64 i = out_start_[k]; i < out_start_[k + 1]; ++i)
-            if (winner_[i] & contested) winner_[i] = settle(k, i);
+            if (winner_[i] & tie_bit) winner_[i] = settle(k, i);
     }
     with_unsigned(p.codec.width, [&](auto u) { write<decltype(u)>(); });
     if (levels_ == p.levels) return true;
@@ -361,7 +361,7 @@ class Blocks {
     u8* codes = codes_ + cells_room_;
     const i64 voxels = mixed_count_ * cell_voxels_;
     std::memset(codes, 0, static_cast<std::size_t>(voxels));
-    std::memset(codes + voxels, code_none, static_cast<std::size_t>(in_steps(voxels, rank_stretch) - voxels));
+    std::memset(codes + voxels, code_none, static_cast<std::size_t>(in_steps(voxels, rank_step) - voxels));
     if (!block_.whole) return look_at_part<U>();
     with_cell_voxels([&](auto count) {
       char* to = entries_ + cells_room_ * width;
@@ -498,7 +498,7 @@ class Blocks {
   // Among the labels with the most votes: the lowest, or the one that comes first in raster order.
   u16 settle(int k, i64 i) const {
     if (most_[i] == 0) return static_cast<u16>(ranks_);  // code_none
-    int best = winner_[i] & ~contested;
+    int best = winner_[i] & ~tie_bit;
     u64 tied = 0;
     for (int r = best; r < ranks_; ++r) {
       if (votes_of(r, i) != most_[i]) continue;
@@ -523,7 +523,7 @@ class Blocks {
     for (i64 m = 0; m < mixed_count_; ++m)
       for (i64 j = 0; j < cell_voxels_; ++j)
         places_[cells_room_ + m * cell_voxels_ + j] = static_cast<u16>(cell_place_[mixed_[m]] + sub_place_[j]);
-    const i64 entries = in_steps(cells_room_ + mixed_count_ * cell_voxels_, rank_stretch);
+    const i64 entries = in_steps(cells_room_ + mixed_count_ * cell_voxels_, rank_step);
     for (int r = 0; r < ranks_; ++r) {
       const int place = problem_->kernels->first_place(codes_, places_, entries, static_cast<u8>(r + 1));
       labels[r] = {keys_[r], votes_of(r, last), block_.position + position_[place]};

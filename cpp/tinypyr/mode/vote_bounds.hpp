@@ -101,7 +101,7 @@ class BoundsDriver {
       }
       all += 3 * (size[k] = round_up(voxels * votes_width_));
     }
-    const i64 row = round_up(p.level[1].extent[0] * votes_width_), voxels = most_voxels + rank_stretch;
+    const i64 row = round_up(p.level[1].extent[0] * votes_width_), voxels = most_voxels + rank_step;
     const i64 lines = beside_ ? 64 * voxels : 0;
     if (!memory_.reserve(all + 2 * row + 2 * round_up(voxels * votes_width_) + round_up(voxels) + lines)) return false;
     char* at = memory_.data();
@@ -137,16 +137,16 @@ class BoundsDriver {
     const i64 begin = !whole || !is_whole(0, 0), end = !whole || n == begin ? begin : n - !is_whole(0, n - 1);
     for (at[0] = 0; at[0] < n; ++at[0]) {
       if (at[0] == begin && begin < end) {
-        Bounds row = {};
+        BoundsRow row = {};
         start_row(k, at, row);
         const int log2_rows = start_row_below(k, at, row);
         row.n = end - begin;
-        p.rows().prove[level.factor[0] == 2][log2_rows](row);
+        p.rows().prove_modes[level.factor[0] == 2][log2_rows](row);
         if (k == 1 && is_noise<U>(row)) return false;
         if (!settle_row<U>(k, at, row)) return false;
         at[0] = end - 1;
       } else {
-        Bounds one = {};
+        BoundsRow one = {};
         start_row(k, at, one);
         gather(voxels_, from_, runs_);
         if (!count_all<U>(one, 0)) return false;
@@ -157,7 +157,7 @@ class BoundsDriver {
   }
 
   // Where a row's first voxel lies, and the voxels of the base below it.
-  void start_row(int k, const i64* at, Bounds& row) {
+  void start_row(int k, const i64* at, BoundsRow& row) {
     const Problem& p = *tile_;
     const Level& level = p.level[k];
     i64 out = 0, known = 0;
@@ -172,15 +172,15 @@ class BoundsDriver {
     }
     runs_ = runs_of(width_, size_, p.stride);
     row.label = level.out + out;
-    row.low = known_[k].least + known * votes_width_;
-    row.high = known_[k].most + known * votes_width_;
-    row.other = known_[k].others + known * votes_width_;
+    row.label_least = known_[k].least + known * votes_width_;
+    row.label_most = known_[k].most + known * votes_width_;
+    row.others_most = known_[k].others + known * votes_width_;
     row.runner_up = runners_up_;
     row.undecided = undecided_;
   }
 
   // Where what is known of the level below lies, for a row whose first voxel is whole: in how many rows, as log2.
-  int start_row_below(int k, const i64* at, Bounds& row) {
+  int start_row_below(int k, const i64* at, BoundsRow& row) {
     const Problem& p = *tile_;
     const Level &level = p.level[k], &below = p.level[k - 1];
     const Known& from = known_[k - 1];
@@ -211,9 +211,9 @@ class BoundsDriver {
 
   // The labels of a row that are not proven.
   template <class U>
-  bool settle_row(int k, const i64* at, const Bounds& row) {
+  bool settle_row(int k, const i64* at, const BoundsRow& row) {
     const Votes<U>* undecided = static_cast<const Votes<U>*>(row.undecided);
-    if (beside_ && row.n >= beside(sizeof(U))) return settle_beside<U>(k, at, row);
+    if (beside_ && row.n >= voxels_per_line(sizeof(U))) return settle_beside<U>(k, at, row);
     const i64 step = tile_->level[k].total[0] * tile_->stride[0];
     for (i64 i = 0; i < row.n; ++i) {
       if (undecided[i] == mode_proven) continue;
@@ -224,7 +224,7 @@ class BoundsDriver {
 
   // Whether bounds are of no use: nearly everything would have to be counted.
   template <class U>
-  static bool is_noise(const Bounds& row) {
+  static bool is_noise(const BoundsRow& row) {
     i64 proven = 0;
     for (i64 i = 0; i < row.n; ++i) proven += static_cast<const Votes<U>*>(row.undecided)[i] == mode_proven;
     return row.n >= 8 && 2 * proven < row.n;
@@ -233,13 +233,13 @@ class BoundsDriver {
   // The same where rows are not pooled along themselves: of a voxel's footprint each voxel lies in a cache line of its own,
   // beside its neighbours', and it takes no longer to look at them all.
   template <class U>
-  bool settle_beside(int k, const i64* at, const Bounds& row) {
-    constexpr i64 n = beside(sizeof(U)), line = n * sizeof(U);
+  bool settle_beside(int k, const i64* at, const BoundsRow& row) {
+    constexpr i64 n = voxels_per_line(sizeof(U)), line = n * sizeof(U);
     U* label = static_cast<U*>(row.label);
     const U* runner_up = static_cast<const U*>(row.runner_up);
     const Votes<U>* undecided = static_cast<const Votes<U>*>(row.undecided);
-    Votes<U>*low = static_cast<Votes<U>*>(row.low), *high = static_cast<Votes<U>*>(row.high);
-    Votes<U>* other = static_cast<Votes<U>*>(row.other);
+    Votes<U>*low = static_cast<Votes<U>*>(row.label_least), *high = static_cast<Votes<U>*>(row.label_most);
+    Votes<U>* other = static_cast<Votes<U>*>(row.others_most);
     Runs lines = runs_;
     if (lines.bytes != width_) return false;  // (rows of one voxel)
     lines.bytes = line;
@@ -251,7 +251,7 @@ class BoundsDriver {
       if (unsettled == 0) continue;
       gather(lines_, from_ + begin * width_, lines);
       Votes<U> votes[2 * n];
-      tile_->rows().count_beside(lines_, footprint_, label + begin, runner_up + begin, votes);
+      tile_->rows().count_two_labels(lines_, footprint_, label + begin, runner_up + begin, votes);
       for (i64 j = 0; j < n; ++j) {
         const i64 i = begin + j;
         if (i < first || undecided[i] == mode_proven) continue;
@@ -269,12 +269,12 @@ class BoundsDriver {
 
   // from, runs: the voxels of its footprint.
   template <class U>
-  bool settle(int k, const i64* at, const Bounds& row, i64 i, const char* from, const Runs& runs) {
+  bool settle(int k, const i64* at, const BoundsRow& row, i64 i, const char* from, const Runs& runs) {
     u64 keys[max_ranks];
     keys[0] = static_cast<const U*>(row.label)[i];
     keys[1] = static_cast<const U*>(row.runner_up)[i];
     int contenders = 2;
-    i64 others = static_cast<const Votes<U>*>(row.other)[i];
+    i64 others = static_cast<const Votes<U>*>(row.others_most)[i];
     if (static_cast<const Votes<U>*>(row.undecided)[i] == any_label) {
       contenders = footprint_ <= few_voxels ? 0 : choose<U>(k, at, i, keys);
       others = footprint_;  // not known
@@ -365,24 +365,24 @@ class BoundsDriver {
 
   // Ranks of the first n of what is gathered, and their labels.
   int rank(i64 n, u64* keys) const {
-    const i64 entries = ceil_div(n, rank_stretch) * rank_stretch;
+    const i64 entries = ceil_div(n, rank_step) * rank_step;
     std::memset(codes_, 0, static_cast<std::size_t>(n));
     std::memset(codes_ + n, code_none, static_cast<std::size_t>(entries - n));
-    return tile_->rows().rank(voxels_, entries, codes_, nullptr, max_ranks, keys);
+    return tile_->rows().rank_labels(voxels_, entries, codes_, nullptr, max_ranks, keys);
   }
 
   // Of the voxels gathered: whatever labels they have, or the most frequent of these.
   template <class U>
-  bool count_all(const Bounds& row, i64 i) {
+  bool count_all(const BoundsRow& row, i64 i) {
     u64 keys[max_ranks];
     const int ranks = rank(footprint_, keys);
     if (ranks <= max_ranks) count<U>(row, i, keys, ranks, 0);
     return ranks <= max_ranks;
   }
   template <class U>
-  void count(const Bounds& row, i64 i, const u64* keys, int labels, i64 others) {
+  void count(const BoundsRow& row, i64 i, const u64* keys, int labels, i64 others) {
     i64 votes[max_ranks], most = 0, second = 0;
-    tile_->rows().count(voxels_, footprint_, keys, labels, votes);
+    tile_->rows().count_labels(voxels_, footprint_, keys, labels, votes);
     int tied = 0;
     for (int label = 0; label < labels; ++label) {
       if (votes[label] > most) tied = 0;
@@ -394,8 +394,8 @@ class BoundsDriver {
     u64 best = tied_[0];
     if (tied > 1) best = options_.ties == Ties::lowest ? lowest(tied) : first(tied);
     static_cast<U*>(row.label)[i] = static_cast<U>(best);
-    static_cast<Votes<U>*>(row.low)[i] = static_cast<Votes<U>*>(row.high)[i] = static_cast<Votes<U>>(most);
-    static_cast<Votes<U>*>(row.other)[i] = static_cast<Votes<U>>(most_of_others);
+    static_cast<Votes<U>*>(row.label_least)[i] = static_cast<Votes<U>*>(row.label_most)[i] = static_cast<Votes<U>>(most);
+    static_cast<Votes<U>*>(row.others_most)[i] = static_cast<Votes<U>>(most_of_others);
   }
 
   u64 lowest(int tied) const {
