@@ -1,7 +1,7 @@
 // tinypyr: image pyramids of arrays in memory, and values between voxels. The whole C++ interface.
 //
-// Add dispatch.cpp to your sources, and sampling.cpp for values between voxels (or add_subdirectory this folder and link
-// `tinypyr`), include this file, optimise, and link the thread library. C++17, no other dependency.
+// Add the .cpp files of this folder to your sources (or add_subdirectory it and link `tinypyr`), include this file, optimise,
+// and link the thread library. C++17, no other dependency.
 //
 //   std::uint8_t voxels[4 * 6] = {...}, half[2 * 3];          // C order: the last axis is contiguous
 //   tinypyr::View in, out;

@@ -58,6 +58,21 @@ constexpr DtypeRow dtype_rows[] = {
 
 constexpr int dtype_count = static_cast<int>(sizeof(dtype_rows) / sizeof(dtype_rows[0]));
 
-constexpr const DtypeRow& row(Dtype dtype) { return dtype_rows[static_cast<int>(dtype)]; }
+#define TINYPYR_CHECK(id, name, width, kind)                                                                    \
+  static_assert(width == 1 || width == 2 || width == 4 || width == 8, name ": voxels have 1, 2, 4 or 8 bytes"); \
+  static_assert(Kind::kind != Kind::floating || width == 4 || width == 8, name                                  \
+                ": floats have 4 or 8 bytes. Narrower ones need keys (core/codec.hpp), means and extremes "     \
+                "(kernels/kernels.inl) and interpolation (kernels/samples.inl) of their own first");
+TINYPYR_DTYPES(TINYPYR_CHECK)
+#undef TINYPYR_CHECK
+
+// The row of a dtype; of the first one if the number is no dtype, which check() in core/view.hpp refuses.
+constexpr const DtypeRow& row(Dtype dtype) {
+  const int index = static_cast<int>(dtype);
+  return dtype_rows[index < dtype_count ? index : 0];
+}
+
+// The place of a width of 1, 2, 4 or 8 bytes in tables that have an entry for each.
+constexpr int width_index(int width) { return width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3; }
 
 }  // namespace tinypyr

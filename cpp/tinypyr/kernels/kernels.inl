@@ -1,5 +1,5 @@
 // The loops, in plain C++ that compilers vectorise. Included once per instruction set, inside its namespace and inside
-// a region compiled for it (see dispatch.cpp); `table` at the end is all that leaves. No allocation, no exceptions, and
+// a region compiled for it (see kernels_base.cpp); `all_kernels` at the end is all that leaves. No allocation, no exceptions, and
 // no library function in here: a library template instantiated in such a region could win at link time and run on a
 // machine that lacks the instructions.
 
@@ -326,10 +326,14 @@ constexpr ReductionRow extremes[] = {
      {reduction_of<FloatExtreme<double, largest, false>>(), reduction_of<FloatExtreme<double, largest, true>>()}},
 };
 
-static constexpr Kernels table = {{rows_of<u8>(), rows_of<u16>(), rows_of<u32>(), rows_of<u64>()},
-                                  means,
-                                  extremes<false>,
-                                  extremes<true>,
-                                  add_votes,
-                                  most_votes,
-                                  first_place};
+static_assert(covers_dtypes(table_of(means)), "a dtype of core/dtypes.hpp has no row among the means");
+static_assert(covers_widenings(table_of(means)), "sums of small footprints cannot be added to wider ones");
+static_assert(covers_dtypes(table_of(extremes<false>)), "a dtype of core/dtypes.hpp has no row among the extremes");
+
+static constexpr Kernels all_kernels = {{rows_of<u8>(), rows_of<u16>(), rows_of<u32>(), rows_of<u64>()},
+                                        table_of(means),
+                                        table_of(extremes<false>),
+                                        table_of(extremes<true>),
+                                        add_votes,
+                                        most_votes,
+                                        first_place};

@@ -1,4 +1,4 @@
-// One struct per method. Included once per instruction set, inside its namespace (see dispatch.cpp).
+// One struct per method. Included once per instruction set, inside its namespace (see kernels/kernels.inl).
 //
 // Folds (mean, min, max) have a small accumulator. Such a struct says how one voxel becomes lanes of the accumulator (load), how
 // two accumulators become one (combine), and how a row of accumulators becomes a row of voxels (finish):

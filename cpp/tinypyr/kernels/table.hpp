@@ -3,10 +3,16 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 #include "../core/codec.hpp"
 #include "../core/view.hpp"
+#include "../isa/list.hpp"
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "the pair reads of kernels/kernels.inl and the ignored value's bits assume a little-endian machine"
+#endif
 
 namespace tinypyr {
 
@@ -43,7 +49,7 @@ inline auto with_unsigned(int width, Visit visit) {
 template <class T>
 TINYPYR_INLINE T from_bits(u64 bits) {
   T value;
-  __builtin_memcpy(&value, &bits, sizeof(T));  // the low bytes: little-endian machines only, checked in dispatch.cpp
+  __builtin_memcpy(&value, &bits, sizeof(T));  // the low bytes, because machines are little-endian
   return value;
 }
 
@@ -189,16 +195,42 @@ struct RowKernels {  // for one width of voxel
   SelectKernels first[2];  // [floats]
 };
 
+// A reduction of voxels of one width and kind, whose accumulators hold footprints of up to so many voxels.
 struct ReductionRow {
   int width;
   bool floating;
   i64 largest_footprint;
-  Reduction fold[2];  // [has ignore]
+  Reduction reduction[2];  // [has ignore]
 };
+
+struct ReductionTable {
+  const ReductionRow* rows;
+  int count;
+
+  constexpr bool is_empty() const { return count == 0; }
+  // The first row for such voxels and footprints; null if there is none.
+  constexpr const ReductionRow* find(int width, bool floating, i64 footprint) const {
+    for (int i = 0; i < count; ++i)
+      if (rows[i].width == width && rows[i].floating == floating && rows[i].largest_footprint >= footprint)
+        return &rows[i];
+    return nullptr;
+  }
+  // The row whose reduction adds integers of one width in lanes of another; null if there is none.
+  constexpr const ReductionRow* find_lanes(int width, int lane_bytes) const {
+    for (int i = 0; i < count; ++i)
+      if (rows[i].width == width && !rows[i].floating && rows[i].reduction[0].lane_bytes == lane_bytes) return &rows[i];
+    return nullptr;
+  }
+};
+
+template <int count>
+constexpr ReductionTable table_of(const ReductionRow (&rows)[count]) {
+  return {rows, count};
+}
 
 struct Kernels {
   RowKernels rows[4];  // widths 1, 2, 4, 8
-  const ReductionRow *means, *minima, *maxima;
+  ReductionTable means, minima, maxima;
   // Add up `parts` rows of n numbers.
   void (*add_votes)(const u64* from, u64* to, i64 parts, i64 n);
   // For each of n (a multiple of 8) outputs, whose words of votes lie `words` apart: the most votes, and the first rank that
@@ -207,22 +239,47 @@ struct Kernels {
   // The smallest place among n voxels of this code.
   int (*first_place)(const u8* codes, const u16* place, i64 n, u8 code);
 
-  const RowKernels& of_width(int width) const { return rows[width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3]; }
+  const RowKernels& of_width(int width) const { return rows[width_index(width)]; }
 };
 
-// The first row of a table for this voxel whose accumulator holds the footprint.
-inline const Reduction& pick(const ReductionRow* at, const Codec& codec, i64 footprint, bool has_ignore) {
-  while (at->width != codec.width || at->floating != (codec.kind == Kind::floating) ||
-         at->largest_footprint < footprint)
-    ++at;
-  return at->fold[has_ignore];
+#define TINYPYR_DECLARE_TABLE(id, name, is_supported, shortest_row) \
+  namespace id {                                                    \
+  extern const Kernels table;                                       \
+  }
+TINYPYR_INSTRUCTION_SETS(TINYPYR_DECLARE_TABLE)
+#undef TINYPYR_DECLARE_TABLE
+
+// The reduction of a table for these voxels, whose accumulator holds the footprint; null if there is none.
+inline const Reduction* pick(const ReductionTable& table, const Codec& codec, i64 footprint, bool has_ignore) {
+  const ReductionRow* row = table.find(codec.width, codec.kind == Kind::floating, footprint);
+  return row == nullptr ? nullptr : &row->reduction[has_ignore];
 }
 
-// How lanes of one mean's accumulator become the wider lanes of another's; null where they are no wider.
-inline const Reduction* pick_widening(const ReductionRow* at, const Reduction& from, const Reduction& to) {
-  if (from.lane_bytes == to.lane_bytes) return nullptr;
-  while (at->width != from.lane_bytes || at->floating || at->fold[0].lane_bytes != to.lane_bytes) ++at;
-  return &at->fold[0];
+// The reduction that turns lanes of one mean's accumulator into the wider lanes of another's; null if they are no wider.
+inline const Reduction* pick_widening(const ReductionTable& means, const Reduction& from, const Reduction& to) {
+  const ReductionRow* row =
+      from.lane_bytes == to.lane_bytes ? nullptr : means.find_lanes(from.lane_bytes, to.lane_bytes);
+  return row == nullptr ? nullptr : &row->reduction[0];
+}
+
+// --- checks of a table, at compile time ---------------------------------------------------------------------------
+
+// A row for every dtype and the largest footprint.
+constexpr bool covers_dtypes(const ReductionTable& table) {
+  for (const DtypeRow& dtype : dtype_rows)
+    if (table.find(dtype.width, dtype.kind == Kind::floating, max_footprint) == nullptr) return false;
+  return true;
+}
+
+// A way from the lanes of small footprints to all wider lanes of the same voxels.
+constexpr bool covers_widenings(const ReductionTable& means) {
+  for (int i = 0; i < means.count; ++i) {
+    const ReductionRow& wide = means.rows[i];
+    const ReductionRow* small = means.find(wide.width, wide.floating, max_small_footprint);
+    const int from = small->reduction[0].lane_bytes, to = wide.reduction[0].lane_bytes;
+    if (from != to && means.find_lanes(from, to) == nullptr) return false;
+  }
+  return true;
 }
 
 }  // namespace tinypyr

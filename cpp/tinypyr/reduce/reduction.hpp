@@ -17,18 +17,26 @@ constexpr i64 short_run = 256;  // bytes
 constexpr i64 longest_accumulator = i64{1} << 20,
               most_row_bytes = i64{6} << 20;  // of one stage; of a row and all its stages
 
+// A method, as a driver applies it.
+struct ReductionRule {
+  const Reduction* reduction;
+  const Reduction* small;     // whose accumulators hold small footprints
+  const Reduction* widening;  // from its lanes to those of `reduction`; null if they are the same
+  bool any_order;             // sums do not depend on the order of voxels
+  bool half_even;
+  u64 ignore;
+};
+
 class ReductionDriver {
  public:
-  // small: the fold whose accumulators hold small footprints; widen: from its lanes to those of `fold` (the same: null).
-  ReductionDriver(const Reduction& fold, const Reduction& small, const Reduction* widen, bool any_order, bool half_even,
-                  u64 ignore)
-      : reduction_(fold),
-        small_(small),
-        widen_(widen),
-        any_order_(any_order),
-        half_even_(half_even),
-        ignore_(ignore),
-        halves_(small.small, !any_order, ignore, half_even, small.lane_bytes) {}
+  explicit ReductionDriver(const ReductionRule& rule)
+      : reduction_(*rule.reduction),
+        small_(*rule.small),
+        widen_(rule.widening),
+        any_order_(rule.any_order),
+        half_even_(rule.half_even),
+        ignore_(rule.ignore),
+        halves_(rule.small->small, !rule.any_order, rule.ignore, rule.half_even, rule.small->lane_bytes) {}
 
   // fits: false where nothing is made, because even the shortest rows take too much memory (reduce/streaming_reduction.hpp).
   Status run(const Problem& whole, bool* fits) {

@@ -16,9 +16,9 @@ namespace tinypyr {
 
 class StreamingReduction {
  public:
-  // parts: for pieces of levels that fit; fold: their accumulators.
-  StreamingReduction(ReductionDriver& parts, const Reduction& fold, bool half_even, u64 ignore)
-      : parts_(parts), reduction_(fold), half_even_(half_even), ignore_(ignore) {}
+  // parts: the driver of pieces of levels that fit, with the same rule.
+  StreamingReduction(ReductionDriver& parts, const ReductionRule& rule)
+      : parts_(parts), reduction_(*rule.reduction), half_even_(rule.half_even), ignore_(rule.ignore) {}
 
   Status run(const Problem& whole) {
     problem_ = &whole;
