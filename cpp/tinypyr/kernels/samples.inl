@@ -6,7 +6,7 @@
 static constexpr double rounder = 6755399441055744.0;  // 1.5 * 2^52
 
 TINYPYR_INLINE double round_down(double x) {
-  if constexpr (rounds) return __builtin_floor(x) + 0.0;  // (never -0, as below)
+  if constexpr (has_round) return __builtin_floor(x) + 0.0;  // (never -0, as below)
   const double near = (x + rounder) - rounder;
   return near - (near > x ? 1.0 : 0.0);
 }
@@ -32,7 +32,7 @@ static void advance(double* coordinate, i64 n, i64 from, double before, double s
     for (i64 i = 0; i < n; ++i) coordinate[i] += pad;
 }
 
-static bool locate(const SampleAxis* axes, int order, const StripOf& strips) {
+static bool locate(const SampleAxis* axes, int order, const Strip& strips) {
   const i64 n = strips.n;
   const double half = order % 2 == 0 ? 0.5 : 0, least = order / 2;
   double reach[strip];
@@ -67,20 +67,20 @@ static bool locate(const SampleAxis* axes, int order, const StripOf& strips) {
     strips.offset[i] = to_integer(bad[i] == 0 ? reach[i] : 0.0);
   }
   if (any == 0) return true;
-  for (i64 i = 0; i < n; ++i) strips.where[i] = bad[i] != 0 ? edge : plain;
+  for (i64 i = 0; i < n; ++i) strips.location[i] = bad[i] != 0 ? edge : plain;
   for (int h = 0; h < strips.ndim; ++h) {
     if (!axes[h].cut) continue;
     const double low = -axes[h].margin, high = static_cast<double>(axes[h].extent - 1) + axes[h].margin;
     const double* coordinate = strips.coordinate + h * strip;
     for (i64 i = 0; i < n; ++i)
-      if (!(coordinate[i] >= low && coordinate[i] <= high)) strips.where[i] = outside;
+      if (!(coordinate[i] >= low && coordinate[i] <= high)) strips.location[i] = outside;
   }
   return false;
 }
 
 // On a line coordinates rise or fall, so that all are plain where the ends are; then nothing is compared or kept.
 template <int ndim, bool even, bool fractions>
-static bool locate_line(const SampleAxis* axes, int order, const StripOf& strips, i64 from, const double* before,
+static bool locate_line(const SampleAxis* axes, int order, const Strip& strips, i64 from, const double* before,
                         const double* slope) {
   const i64 n = strips.n;
   const double start = static_cast<double>(from), half = even ? 0.5 : 0;
@@ -114,7 +114,7 @@ static bool locate_line(const SampleAxis* axes, int order, const StripOf& strips
 }
 
 template <bool even, bool fractions>
-static bool locate_line_of(const SampleAxis* axes, int order, const StripOf& strips, i64 from, const double* before,
+static bool locate_line_of(const SampleAxis* axes, int order, const Strip& strips, i64 from, const double* before,
                            const double* slope) {
   switch (strips.ndim) {
     case 1:
@@ -128,7 +128,7 @@ static bool locate_line_of(const SampleAxis* axes, int order, const StripOf& str
   }
 }
 
-static bool locate_plain_line(const SampleAxis* axes, int order, const StripOf& strips, i64 from, const double* before,
+static bool locate_plain_line(const SampleAxis* axes, int order, const Strip& strips, i64 from, const double* before,
                               const double* slope) {
   return order == 0       ? locate_line_of<true, false>(axes, order, strips, from, before, slope)
          : order % 2 == 0 ? locate_line_of<true, true>(axes, order, strips, from, before, slope)
