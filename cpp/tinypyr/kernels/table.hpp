@@ -7,93 +7,23 @@
 #include <type_traits>
 
 #include "../core/codec.hpp"
+#include "../core/integers.hpp"
+#include "../core/prefetch.hpp"
 #include "../core/view.hpp"
 #include "../isa/list.hpp"
 
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "the pair reads of kernels/kernels.inl and the ignored value's bits assume a little-endian machine"
-#endif
-
 namespace tinypyr {
-
-using i64 = std::int64_t;
-using u8 = std::uint8_t;
-using u16 = std::uint16_t;
-using u32 = std::uint32_t;
-using u64 = std::uint64_t;
-
-template <class T>
-constexpr bool is_integer = T(1) / T(2) == T(0);
-
-// The unsigned integer of so many bytes.
-template <int width>
-using unsigned_of =
-    std::conditional_t<width == 1, u8, std::conditional_t<width == 2, u16, std::conditional_t<width == 4, u32, u64>>>;
-template <class T>
-using key_of = unsigned_of<sizeof(T)>;
-// Twice as wide. (64 bits stay as they are, and are never read as pairs.)
-template <class T>
-using wider = unsigned_of<2 * sizeof(T)>;
 
 // Votes for labels of this type, in lanes as wide as theirs (of 16 bits at least): loops over both need no other.
 constexpr int votes_width(int label_width) { return label_width == 1 ? 2 : label_width; }
 template <class U>
 using Votes = std::make_signed_t<unsigned_of<votes_width(sizeof(U))>>;
 
-// visit(U{}), U being the unsigned integer of so many bytes.
-template <class Visit>
-inline auto with_unsigned(int width, Visit visit) {
-  return width == 1 ? visit(u8{}) : width == 2 ? visit(u16{}) : width == 4 ? visit(u32{}) : visit(u64{});
-}
-
-template <class T>
-TINYPYR_INLINE T from_bits(u64 bits) {
-  T value;
-  __builtin_memcpy(&value, &bits, sizeof(T));  // the low bytes, because machines are little-endian
-  return value;
-}
-
-// Before a loop whose iterations touch different memory: no run-time test for overlap is needed.
-#if defined(__clang__)
-#define TINYPYR_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
-#elif defined(__GNUC__)
-#define TINYPYR_INDEPENDENT _Pragma("GCC ivdep")
-#else
-#define TINYPYR_INDEPENDENT
-#endif
-
-#if defined(__GNUC__)
-#define TINYPYR_INLINE_LAMBDA __attribute__((always_inline))
-#else
-#define TINYPYR_INLINE_LAMBDA
-#endif
-
 // Pool axis n of a contiguous row (outer, n, span); the first block lacks its first `phase` voxels. Memory `ahead`
 // bytes further on will be read next: fetch it meanwhile (0: nothing to fetch).
 struct Run {
   i64 outer, n, span, factor, phase, ahead;
 };
-
-// Ask for memory that will be read soon; never faults, whatever the address.
-TINYPYR_INLINE void prefetch(const char* from, i64 bytes) {
-#if defined(__GNUC__)
-  for (i64 line = 0; line < bytes; line += 64) __builtin_prefetch(from + line);
-#endif
-}
-
-// The same, into the second-level cache, of what is read a little later.
-TINYPYR_INLINE void prefetch_to_second(const char* from, i64 bytes) {
-#if defined(__GNUC__)
-  for (i64 line = 0; line < bytes; line += 64) __builtin_prefetch(from + line, 0, 2);
-#endif
-}
-
-// The same of memory that will be written.
-TINYPYR_INLINE void prefetch_to_write(char* to, i64 bytes) {
-#if defined(__GNUC__)
-  for (i64 line = 0; line < bytes; line += 64) __builtin_prefetch(to + line, 1);
-#endif
-}
 
 struct Finish {
   i64 count;       // voxels present in each footprint of the row

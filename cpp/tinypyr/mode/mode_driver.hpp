@@ -12,6 +12,7 @@
 
 #include <algorithm>
 
+#include "../core/fetcher.hpp"
 #include "../core/problem.hpp"
 #include "../reduce/small_footprints.hpp"
 #include "../select/selection.hpp"
