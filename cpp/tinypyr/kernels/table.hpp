@@ -1,4 +1,4 @@
-// What dispatch and drivers know of the kernels: the table of loops that each instruction set fills.
+// The table of loops that each instruction set fills (kernels/kernels.inl), and all that drivers know of them.
 #pragma once
 
 #include <cstddef>
@@ -14,23 +14,22 @@
 
 namespace tinypyr {
 
-// Votes for labels of this type, in lanes as wide as theirs (of 16 bits at least): loops over both need no other.
-constexpr int votes_width(int label_width) { return label_width == 1 ? 2 : label_width; }
-template <class U>
-using Votes = std::make_signed_t<unsigned_of<votes_width(sizeof(U))>>;
+// --- reductions and selections ------------------------------------------------------------------------------------
 
-// Pool axis n of a contiguous row (outer, n, span); the first block lacks its first `phase` voxels. Memory `ahead`
-// bytes further on will be read next: fetch it meanwhile (0: nothing to fetch).
+// A row of n voxels along one axis, as (outer, n, span), pooled by `factor`; the first block lacks its first `phase` voxels.
+// Memory `ahead` bytes further on is prefetched meanwhile; 0: none.
 struct Run {
   i64 outer, n, span, factor, phase, ahead;
 };
 
+// How accumulators become voxels.
 struct Finish {
-  i64 count;       // voxels present in each footprint of the row
-  bool half_even;  // else floor
-  u64 ignore;      // bits of the voxel to write where nothing was counted
+  i64 count;       // voxels in each footprint of the row
+  bool half_even;  // else rounded down
+  u64 ignore;      // bits of the voxel where nothing was counted
 };
 
+// What selections leave out, and their memory.
 struct SelectParams {
   bool has_ignore, has_nan;
   u64 ignore, nan;  // keys
@@ -38,53 +37,43 @@ struct SelectParams {
 };
 
 constexpr i64 max_small_footprint = 8;
-constexpr i64 beside(int label_width) { return 64 / label_width; }
 
-// A row of footprints of 1, 2, 4 or 8 voxels (kernels/footprints.inl), into voxels (out) and, where accumulator is not null, into lanes
-// of a fold, which lie `plane` elements apart.
+// Rows of n footprints of 1, 2, 4 or 8 voxels (kernels/footprints.inl), which become voxels and, if accumulator is not null,
+// accumulators of a reduction, whose lanes lie `plane` elements apart.
 struct Footprints {
   const void* const* rows;
   i64 n;
-  i64 repeat, step, out_step;  // as often, all rows `step` voxels further on, and what is written `out_step`
+  i64 repeat, step,
+      out_step;  // so many rows of footprints, `step` voxels apart in the input and `out_step` in the output
   void *out, *accumulator;
   i64 plane;
-  u64 ignore, flip, unflip;  // bits; those that are flipped in what is read (its key) and in what is written
+  u64 ignore, flip, unflip;  // bits; flip, unflip: xored with voxels that are read (giving keys) and written
   bool half_even;
 };
 
 using PoolFootprints = void (*)(const Footprints&);
 
-// One loop per way that a footprint can lie in memory.
+// One loop for each way in which a small footprint can lie in memory.
 struct Shapes {
   PoolFootprints across[4];          // 1, 2, 4, 8 rows
-  PoolFootprints first[3], last[3];  // 1, 2, 4 rows of pairs: neighbours in a row first or last in raster order
+  PoolFootprints first[3], last[3];  // 1, 2, 4 rows of pairs: neighbours in a row, first or last in raster order
 
-  // pair: the bit of a voxel's number in raster order in which neighbours differ; below 0: none. Null: no such loop.
-  PoolFootprints of(int rows, int pair) const {
+  // The loop for so many rows; null if there is none. pair: the bit of a voxel's number in raster order in which neighbours
+  // in a row differ; below 0: footprints have one voxel of a row.
+  PoolFootprints of(int row_count, int pair) const {
     int bits = 0;
-    while (1 << bits < rows) ++bits;
-    if (1 << bits != rows || bits > (pair < 0 ? 3 : 2)) return nullptr;
+    while (1 << bits < row_count) ++bits;
+    if (1 << bits != row_count || bits > (pair < 0 ? 3 : 2)) return nullptr;
     return pair < 0 ? across[bits] : pair == 0 ? first[bits] : pair == bits ? last[bits] : nullptr;
   }
 };
 
-// A row of modes, from the rows of the level below that it is made of (kernels/vote_bounds.inl): 2, 4 or 8 rows of single voxels, or 1,
-// 2 or 4 of pairs of neighbours. Of each voxel its label, how many votes that has at the least and at the most, and how many
-// any other label has at the most.
-struct Bounds {
-  const void *labels[8], *least[8], *most[8], *others[8];
-  i64 n, voxels;  // how many are made; voxels of the base in each of those below
-  void *label, *low, *high, *other;
-  void *runner_up, *undecided;  // the label that may have as many votes; undecided: Votes, of Undecided
-};
-enum Undecided { mode_proven = 0, runner_up_left = 1, any_label = 2 };
-using Prove = void (*)(const Bounds&);
-
 struct Reduction {
   int lanes, lane_bytes;
-  // from voxels or from accumulators; add: onto what is there; plane: distance between lanes, in elements of the target
+  // Pool voxels (first) or one lane of accumulators (part). add: combine the result with what is there. plane: distance between
+  // lanes, in elements of the target.
   void (*first)(const void* from, void* to, i64 plane, const Run&, bool add, u64 ignore);
-  void (*part)(const void* from, void* to, i64 plane, const Run&, bool add, u64 ignore);  // one lane
+  void (*part)(const void* from, void* to, i64 plane, const Run&, bool add, u64 ignore);
   void (*finish)(const void* accumulator, i64 plane, void* out, i64 n, const Finish&);
   Shapes small;
 };
@@ -94,24 +83,50 @@ struct SelectKernels {
   Shapes small;
 };
 
-// Codes of voxels: 0 not known yet, else 1 + the rank of its label, or code_none.
+// --- modes of several levels --------------------------------------------------------------------------------------
+
+// Votes for labels of type U: signed, as wide as the label and of 16 bits at least, so that loops over both have lanes of one
+// width.
+constexpr int votes_width(int label_width) { return label_width == 1 ? 2 : label_width; }
+template <class U>
+using Votes = std::make_signed_t<unsigned_of<votes_width(sizeof(U))>>;
+
+// Labels in a cache line.
+constexpr i64 beside(int label_width) { return 64 / label_width; }
+
+// A row of modes, made of rows of the level below (kernels/vote_bounds.inl): 2, 4 or 8 rows of single voxels, or 1, 2 or 4 of
+// pairs of neighbours. Each voxel has a label, bounds of its votes, and an upper bound of the votes of any other label.
+struct Bounds {
+  const void *labels[8], *least[8], *most[8], *others[8];
+  i64 n, voxels;  // voxels of the row; voxels of the base in each voxel of the level below
+  void *label, *low, *high, *other;
+  void *runner_up, *undecided;  // the label that may have as many votes; undecided: Votes, of Undecided
+};
+enum Undecided { mode_proven = 0, runner_up_left = 1, any_label = 2 };
+using Prove = void (*)(const Bounds&);
+
+// Codes of voxels: 0 if not known yet, else 1 + the rank of the label, or code_none for voxels that have no vote.
 constexpr u8 code_none = 0xff;
-// Votes of four ranks lie side by side in one number, 16 bits each. Rows of codes are this long, or several times.
+// Rows of codes have a multiple of this length. The votes of four ranks lie side by side in one number, 16 bits each.
 constexpr i64 rank_stretch = 32;
-constexpr int max_ranks = 32;  // of labels that are ranked at once: more go another way
+constexpr int max_ranks = 32;  // blocks of more labels are made by other means
 constexpr u16 contested = 0x8000;
 
-struct RowKernels {  // for one width of voxel
+// --- tables -------------------------------------------------------------------------------------------------------
+
+// Kernels for one width of voxels.
+struct RowKernels {
   void (*copy)(char* to, i64 to_stride, const char* from, i64 from_stride, i64 n);
   void (*encode)(const void* from, void* row, i64 n, const Codec&);
   void (*decode)(void* row, i64 n, const Codec&);
-  // Codes of n voxels (a multiple of rank_stretch; those already known stay), and the keys of the ranks: how many there
-  // are, or more than `most`. ignore: a key that gets code_none; may be null.
+  // Complete the codes of n voxels (a multiple of rank_stretch), some of which may be known. Fill the keys of the ranks, and
+  // return how many there are, or more than `most`. ignore: a key whose voxels get code_none; may be null.
   int (*rank)(const void* voxels, i64 n, u8* codes, const u64* ignore, int most, u64* keys);
-  Shapes mode_votes;  // Votes: how many voxels of a footprint are the one in `accumulator`
+  Shapes mode_votes;  // Votes: how many voxels of a footprint equal the one in `accumulator`
   Prove prove[2][4];  // [pairs][log2 of the rows]
-  void (*count)(const void* voxels, i64 n, const u64* bits, int labels, i64* votes);  // voxels of these bits
-  // Of rows (a multiple of 4) of `beside` voxels: how many are the one label at this place of a row, how many the other.
+  // Count the voxels that have these bits, for each label.
+  void (*count)(const void* voxels, i64 n, const u64* bits, int labels, i64* votes);
+  // Of rows (a multiple of 4) of `beside` voxels: count per place of a row the voxels of one label, then of another.
   void (*count_beside)(const void* voxels, i64 rows, const void* one, const void* other, void* votes);
   SelectKernels mode[2][2];  // [ties lowest][has ignore]
   SelectKernels median;
@@ -154,12 +169,12 @@ constexpr ReductionTable table_of(const ReductionRow (&rows)[count]) {
 struct Kernels {
   RowKernels rows[4];  // widths 1, 2, 4, 8
   ReductionTable means, minima, maxima;
-  // The sums of `parts` rows of n numbers.
+  // Sum `parts` rows of n numbers.
   void (*add_votes)(const u64* from, u64* to, i64 parts, i64 n);
-  // Of votes, each word of n (a multiple of 8) `words` after the one before: the most votes and who has them first, marked
-  // `contested` where others have as many or no rank has any; true if any is.
+  // Of the votes of n outputs (a multiple of 8), each word of n numbers `words` after the one before: the most votes and the
+  // first rank that has them, marked `contested` if others have as many or all have none. True if any is marked.
   bool (*most_votes)(const u64* votes, i64 words, int ranks, i64 n, u16* most, u16* winner);
-  // The smallest place of n voxels of this code.
+  // The smallest place of the voxels that have this code.
   int (*first_place)(const u8* codes, const u16* place, i64 n, u8 code);
 
   const RowKernels& of_width(int width) const { return rows[width_index(width)]; }
