@@ -8,7 +8,7 @@ namespace tinypyr {
 
 TINYPYR_BEGIN_avx2
 #include "kernels/kernels.inl"
-    const Kernels table = all_kernels;
+const Kernels table = all_kernels;
 TINYPYR_END_avx2
 
 }  // namespace tinypyr

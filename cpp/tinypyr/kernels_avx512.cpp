@@ -10,7 +10,7 @@ namespace tinypyr {
 TINYPYR_BEGIN_avx512
 #include "kernels/kernels.inl"
 
-    static constexpr Kernels own_kernels() {
+static constexpr Kernels own_kernels() {
   Kernels kernels = all_kernels;
   kernels.minima = kernels.maxima = {};
   for (RowKernels& rows : kernels.rows) {

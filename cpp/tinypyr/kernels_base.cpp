@@ -7,7 +7,7 @@ namespace tinypyr {
 
 TINYPYR_BEGIN_base
 #include "kernels/kernels.inl"
-    const Kernels table = all_kernels;
+const Kernels table = all_kernels;
 TINYPYR_END_base
 
 }  // namespace tinypyr

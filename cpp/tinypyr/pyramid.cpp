@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/distinct.hpp"
+#include "core/normalize.hpp"
 #include "core/threads.hpp"
 #include "isa/instruction_sets.hpp"
 #include "mode/mode_driver.hpp"
@@ -178,7 +179,7 @@ Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const
 
   const std::unique_ptr<Problem> problem = Problem::allocate();
   if (!problem) return Status::out_of_memory;
-  status = make_problem(in, levels, factors, outs, options.voxel_offset, sums, *problem);
+  status = make_problem({in, levels, factors, outs, options.voxel_offset, sums}, *problem);
   if (status != Status::ok || is_empty(in)) return status;
   while (is_free_choice && problem->extent[0] * problem->codec.width < sets.shortest_row[isa]) ++isa;
   problem->kernels = &sets.kernels[isa];

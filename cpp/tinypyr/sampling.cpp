@@ -39,40 +39,40 @@ static constexpr bool has_round = true;
 #include "kernels/combine.inl"
 TINYPYR_END_avx512
 #endif
-    // clang-format on
+// clang-format on
 
-    namespace {
+namespace {
 
-  struct SamplingKernels {
-    const SampleKernels* samples;
-    const CombineKernels* combines;
-  };
+struct SamplingKernels {
+  const SampleKernels* samples;
+  const CombineKernels* combines;
+};
 
-  // Those of an index into instruction_sets(), or -1 for the default; null if it is not usable.
-  SamplingKernels find_kernels(int isa) {
-    int count = 0;
-    const char* const* names = instruction_sets(&count);
-    if (isa < 0) isa = chosen_instruction_set();
-    if (isa < 0 || isa >= count) return {nullptr, nullptr};
+// Those of an index into instruction_sets(), or -1 for the default; null if it is not usable.
+SamplingKernels find_kernels(int isa) {
+  int count = 0;
+  const char* const* names = instruction_sets(&count);
+  if (isa < 0) isa = chosen_instruction_set();
+  if (isa < 0 || isa >= count) return {nullptr, nullptr};
 #define TINYPYR_FIND_SET(id, name, is_supported, shortest_row) \
   if (std::strcmp(names[isa], name) == 0) return {&id::samples, &id::combines};
-    TINYPYR_INSTRUCTION_SETS(TINYPYR_FIND_SET)
+  TINYPYR_INSTRUCTION_SETS(TINYPYR_FIND_SET)
 #undef TINYPYR_FIND_SET
-    return {nullptr, nullptr};
-  }
+  return {nullptr, nullptr};
+}
 
-  template <class Sample>
-  Status sample(const View& in, const View& out, const Sampling& how, Sample sample) {
-    const SampleKernels* kernels = find_kernels(how.isa).samples;
-    if (kernels == nullptr) return Status::bad_isa;
-    Status status = check(in);
-    if (status == Status::ok) status = check(out);
-    if (status != Status::ok || is_empty(out)) return status;
-    const std::unique_ptr<Sampler> sampler(new (std::nothrow) Sampler(in, how, *kernels));
-    if (!sampler) return Status::out_of_memory;
-    status = sampler->plan(out);
-    return status == Status::ok ? sample(*sampler) : status;
-  }
+template <class Sample>
+Status sample(const View& in, const View& out, const Sampling& how, Sample sample) {
+  const SampleKernels* kernels = find_kernels(how.isa).samples;
+  if (kernels == nullptr) return Status::bad_isa;
+  Status status = check(in);
+  if (status == Status::ok) status = check(out);
+  if (status != Status::ok || is_empty(out)) return status;
+  const std::unique_ptr<Sampler> sampler(new (std::nothrow) Sampler(in, how, *kernels));
+  if (!sampler) return Status::out_of_memory;
+  status = sampler->plan(out);
+  return status == Status::ok ? sample(*sampler) : status;
+}
 
 }  // namespace
 

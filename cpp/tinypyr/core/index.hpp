@@ -16,7 +16,7 @@
 
 #include <type_traits>
 
-#include "../kernels/table.hpp"
+#include "integers.hpp"
 
 namespace tinypyr {
 

@@ -1,8 +1,8 @@
-// Footprints of 1, 2, 4 or 8 voxels, pooled in registers: one read of the input, one write of the output, nothing
-// between. Included once per instruction set, inside its namespace (see kernels/kernels.inl).
+// Footprints of 1, 2, 4 or 8 voxels, pooled in registers: the input is read once, the output written once, and nothing is
+// stored in between. Included once per instruction set, inside its namespace (see kernels/kernels.inl).
 //
-// Voxel p of a footprint, p counting in raster order with the caller's axis 0 fastest, lies in one of `rows` rows. With
-// pair >= 0, two neighbours of every row belong to the footprint: they differ in bit `pair` of p.
+// Voxel p of a footprint, in raster order with the caller's axis 0 fastest, lies in one of `rows` rows. If pair >= 0, two
+// neighbours of every row belong to the footprint, whose numbers differ in bit `pair`.
 
 template <int rows_, int pair_>
 struct Shape {
@@ -12,8 +12,8 @@ struct Shape {
   static constexpr int half(int p) { return pair < 0 ? 0 : p >> pair & 1; }
 };
 
-// The i-th footprint of the rows. Two narrow neighbours are read as one number of twice the width: low part, high part,
-// and no shuffles. flip is added to every integer without carry: the sign bit, where keys are wanted of signed numbers.
+// Read the i-th footprint of the rows. Two narrow neighbours are read as one number of twice the width: its low and high
+// parts, without shuffles. flip: xored with every integer; the sign bit, if keys of signed numbers are wanted.
 template <class S, class T>
 TINYPYR_INLINE void read_footprint(const T* const* row, i64 i, T flip, T* voxel) {
   if constexpr (S::pair >= 0 && is_integer<T> && sizeof(T) < 8) {
@@ -54,7 +54,7 @@ TINYPYR_INLINE void each_footprint(const Footprints& these, Visit visit) {
   }
 }
 
-// Carries are combined as a tree, axis 0 first, then axis 1, ...: the order of sums of doubles is part of the contract.
+// Combine accumulators as a tree, axis 0 first, then axis 1, ...: the order of sums of doubles is part of the contract.
 template <class M, int count>
 TINYPYR_INLINE void combine_all(typename M::Lane (*accumulator)[M::lanes]) {
   if constexpr (count > 1) {
@@ -66,7 +66,7 @@ TINYPYR_INLINE void combine_all(typename M::Lane (*accumulator)[M::lanes]) {
   }
 }
 
-// Carries are asked for besides the voxels where there are more levels to come.
+// Reductions. Accumulators are wanted besides the voxels if there are further levels.
 template <class M>
 struct PoolReduction {
   using T = typename M::Voxel;
@@ -101,11 +101,11 @@ struct PoolReduction {
       combine_all<M, S::count>(accumulator);
       if constexpr (with_accumulator)
         unrolled<M::lanes>([&](auto lane) TINYPYR_INLINE_LAMBDA { lanes[lane * plane + i] = accumulator[0][lane]; });
-      const T made = M::template few<S::count>(accumulator[0], ignore, half_even);
+      const T result = M::template finish_small<S::count>(accumulator[0], ignore, half_even);
       if constexpr (is_integer<T>)
-        out[i] = static_cast<T>(made ^ unflip);
+        out[i] = static_cast<T>(result ^ unflip);
       else
-        out[i] = made;
+        out[i] = result;
     });
   }
 };
@@ -117,28 +117,30 @@ struct PoolSelection {
     U* out = static_cast<U*>(these.out);
     const U ignore = static_cast<U>(these.ignore), unflip = static_cast<U>(these.unflip);
     each_footprint<S, U>(these, [&](i64 i, U* voxel) TINYPYR_INLINE_LAMBDA {
-      out[i] = static_cast<U>(M::template few<S::count>(voxel, ignore) ^ unflip);
+      out[i] = static_cast<U>(M::template select_small<S::count>(voxel, ignore) ^ unflip);
     });
   }
 };
 
-// How many voxels of a footprint are the one that was made of it.
+// Votes: how many voxels of a footprint have the label made of it.
 template <class U>
 struct PoolModeVotes {
   template <class S>
   TINYPYR_NOINLINE static void run(const Footprints& these) {
     Votes<U>* out = static_cast<Votes<U>*>(these.out);
-    const U* made = static_cast<const U*>(these.accumulator);
+    const U* result = static_cast<const U*>(these.accumulator);
     each_footprint<S, U>(these, [&](i64 i, U* voxel) TINYPYR_INLINE_LAMBDA {
       Votes<U> count = 0;
-      unrolled<S::count>(
-          [&](auto p) TINYPYR_INLINE_LAMBDA { count = static_cast<Votes<U>>(count + (voxel[p] == made[i] ? 1 : 0)); });
+      unrolled<S::count>([&](auto p) TINYPYR_INLINE_LAMBDA {
+        count = static_cast<Votes<U>>(count + (voxel[p] == result[i] ? 1 : 0));
+      });
       out[i] = count;
     });
   }
 };
 
-// ordered: the order of voxels in the footprint matters to the answer. pairs, eight: those loops are worth having.
+// The loops of a kernel. ordered: the order of voxels in a footprint matters. pairs, eight: loops for pairs of neighbours, and
+// for eight rows, are worth their size.
 template <class Kernel, bool ordered, bool pairs, bool eight>
 constexpr Shapes shapes_of() {
   Shapes shapes = {{Kernel::template run<Shape<1, -1>>, Kernel::template run<Shape<2, -1>>,

@@ -1,4 +1,4 @@
-// What dispatch and drivers know of the kernels: the table of loops that each instruction set fills.
+// The table of loops that each instruction set fills (kernels/kernels.inl), and all that drivers know of them.
 #pragma once
 
 #include <cstddef>
@@ -7,100 +7,29 @@
 #include <type_traits>
 
 #include "../core/codec.hpp"
+#include "../core/integers.hpp"
+#include "../core/prefetch.hpp"
 #include "../core/view.hpp"
 #include "../isa/list.hpp"
 
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "the pair reads of kernels/kernels.inl and the ignored value's bits assume a little-endian machine"
-#endif
-
 namespace tinypyr {
 
-using i64 = std::int64_t;
-using u8 = std::uint8_t;
-using u16 = std::uint16_t;
-using u32 = std::uint32_t;
-using u64 = std::uint64_t;
+// --- reductions and selections ------------------------------------------------------------------------------------
 
-template <class T>
-constexpr bool is_integer = T(1) / T(2) == T(0);
-
-// The unsigned integer of so many bytes.
-template <int width>
-using unsigned_of =
-    std::conditional_t<width == 1, u8, std::conditional_t<width == 2, u16, std::conditional_t<width == 4, u32, u64>>>;
-template <class T>
-using key_of = unsigned_of<sizeof(T)>;
-// Twice as wide. (64 bits stay as they are, and are never read as pairs.)
-template <class T>
-using wider = unsigned_of<2 * sizeof(T)>;
-
-// Votes for labels of this type, in lanes as wide as theirs (of 16 bits at least): loops over both need no other.
-constexpr int votes_width(int label_width) { return label_width == 1 ? 2 : label_width; }
-template <class U>
-using Votes = std::make_signed_t<unsigned_of<votes_width(sizeof(U))>>;
-
-// visit(U{}), U being the unsigned integer of so many bytes.
-template <class Visit>
-inline auto with_unsigned(int width, Visit visit) {
-  return width == 1 ? visit(u8{}) : width == 2 ? visit(u16{}) : width == 4 ? visit(u32{}) : visit(u64{});
-}
-
-template <class T>
-TINYPYR_INLINE T from_bits(u64 bits) {
-  T value;
-  __builtin_memcpy(&value, &bits, sizeof(T));  // the low bytes, because machines are little-endian
-  return value;
-}
-
-// Before a loop whose iterations touch different memory: no run-time test for overlap is needed.
-#if defined(__clang__)
-#define TINYPYR_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
-#elif defined(__GNUC__)
-#define TINYPYR_INDEPENDENT _Pragma("GCC ivdep")
-#else
-#define TINYPYR_INDEPENDENT
-#endif
-
-#if defined(__GNUC__)
-#define TINYPYR_INLINE_LAMBDA __attribute__((always_inline))
-#else
-#define TINYPYR_INLINE_LAMBDA
-#endif
-
-// Pool axis n of a contiguous row (outer, n, span); the first block lacks its first `phase` voxels. Memory `ahead`
-// bytes further on will be read next: fetch it meanwhile (0: nothing to fetch).
+// A row of n voxels along one axis, as (outer, n, span), pooled by `factor`; the first block lacks its first `phase` voxels.
+// Memory `ahead` bytes further on is prefetched meanwhile; 0: none.
 struct Run {
   i64 outer, n, span, factor, phase, ahead;
 };
 
-// Ask for memory that will be read soon; never faults, whatever the address.
-TINYPYR_INLINE void prefetch(const char* from, i64 bytes) {
-#if defined(__GNUC__)
-  for (i64 line = 0; line < bytes; line += 64) __builtin_prefetch(from + line);
-#endif
-}
-
-// The same, into the second-level cache, of what is read a little later.
-TINYPYR_INLINE void prefetch_to_second(const char* from, i64 bytes) {
-#if defined(__GNUC__)
-  for (i64 line = 0; line < bytes; line += 64) __builtin_prefetch(from + line, 0, 2);
-#endif
-}
-
-// The same of memory that will be written.
-TINYPYR_INLINE void prefetch_to_write(char* to, i64 bytes) {
-#if defined(__GNUC__)
-  for (i64 line = 0; line < bytes; line += 64) __builtin_prefetch(to + line, 1);
-#endif
-}
-
+// How accumulators become voxels.
 struct Finish {
-  i64 count;       // voxels present in each footprint of the row
-  bool half_even;  // else floor
-  u64 ignore;      // bits of the voxel to write where nothing was counted
+  i64 count;       // voxels in each footprint of the row
+  bool half_even;  // else rounded down
+  u64 ignore;      // bits of the voxel where nothing was counted
 };
 
+// What selections leave out, and their memory.
 struct SelectParams {
   bool has_ignore, has_nan;
   u64 ignore, nan;  // keys
@@ -108,36 +37,62 @@ struct SelectParams {
 };
 
 constexpr i64 max_small_footprint = 8;
-// How many voxels of a row share a cache line.
-constexpr i64 voxels_per_line(int width) { return 64 / width; }
 
-// A row of footprints of 1, 2, 4 or 8 voxels (kernels/footprints.inl), into voxels (out) and, where accumulator is not null, into lanes
-// of a fold, which lie `plane` elements apart.
+// Rows of n footprints of 1, 2, 4 or 8 voxels (kernels/footprints.inl), which become voxels and, if accumulator is not null,
+// accumulators of a reduction, whose lanes lie `plane` elements apart.
 struct Footprints {
   const void* const* rows;
   i64 n;
-  i64 repeat, step, out_step;  // as often, all rows `step` voxels further on, and what is written `out_step`
+  i64 repeat, step,
+      out_step;  // so many rows of footprints, `step` voxels apart in the input and `out_step` in the output
   void *out, *accumulator;
   i64 plane;
-  u64 ignore, flip, unflip;  // bits; those that are flipped in what is read (its key) and in what is written
+  u64 ignore, flip, unflip;  // bits; flip, unflip: xored with voxels that are read (giving keys) and written
   bool half_even;
 };
 
 using PoolFootprints = void (*)(const Footprints&);
 
-// One loop per way that a footprint can lie in memory.
+// One loop for each way in which a small footprint can lie in memory.
 struct Shapes {
   PoolFootprints across[4];          // 1, 2, 4, 8 rows
-  PoolFootprints first[3], last[3];  // 1, 2, 4 rows of pairs: neighbours in a row first or last in raster order
+  PoolFootprints first[3], last[3];  // 1, 2, 4 rows of pairs: neighbours in a row, first or last in raster order
 
-  // pair: the bit of a voxel's number in raster order in which neighbours differ; below 0: none. Null: no such loop.
-  PoolFootprints of(int rows, int pair) const {
+  // The loop for so many rows; null if there is none. pair: the bit of a voxel's number in raster order in which neighbours
+  // in a row differ; below 0: footprints have one voxel of a row.
+  PoolFootprints of(int row_count, int pair) const {
     int bits = 0;
-    while (1 << bits < rows) ++bits;
-    if (1 << bits != rows || bits > (pair < 0 ? 3 : 2)) return nullptr;
+    while (1 << bits < row_count) ++bits;
+    if (1 << bits != row_count || bits > (pair < 0 ? 3 : 2)) return nullptr;
     return pair < 0 ? across[bits] : pair == 0 ? first[bits] : pair == bits ? last[bits] : nullptr;
   }
 };
+
+struct Reduction {
+  int lanes, lane_bytes;
+  // Pool voxels (first) or one lane of accumulators (part). add: combine the result with what is there. plane: distance between
+  // lanes, in elements of the target.
+  void (*first)(const void* from, void* to, i64 plane, const Run&, bool add, u64 ignore);
+  void (*part)(const void* from, void* to, i64 plane, const Run&, bool add, u64 ignore);
+  void (*finish)(const void* accumulator, i64 plane, void* out, i64 n, const Finish&);
+  Shapes small;
+};
+
+struct SelectKernels {
+  void (*planes)(const void* const* planes, int count, i64 n, void* out, const SelectParams&);
+  Shapes small;
+};
+
+// --- modes of several levels --------------------------------------------------------------------------------------
+
+// Votes for labels of type U: signed, as wide as the label and of 16 bits at least, so that loops over both have lanes of one
+// width.
+constexpr int votes_width(int label_width) { return label_width == 1 ? 2 : label_width; }
+template <class U>
+using Votes = std::make_signed_t<unsigned_of<votes_width(sizeof(U))>>;
+
+// How many voxels of a row share a cache line.
+constexpr i64 voxels_per_line(int width) { return 64 / width; }
 
 // A row of modes with bounds of their votes, from the rows of the level below that it covers (kernels/vote_bounds.inl): 2, 4 or 8
 // rows of single voxels, or 1, 2 or 4 rows of pairs of neighbours. All votes are of type Votes.
@@ -154,20 +109,6 @@ struct BoundsRow {
 enum Undecided { mode_proven = 0, runner_up_left = 1, any_label = 2 };
 using ProveModes = void (*)(const BoundsRow&);
 
-struct Reduction {
-  int lanes, lane_bytes;
-  // from voxels or from accumulators; add: onto what is there; plane: distance between lanes, in elements of the target
-  void (*first)(const void* from, void* to, i64 plane, const Run&, bool add, u64 ignore);
-  void (*part)(const void* from, void* to, i64 plane, const Run&, bool add, u64 ignore);  // one lane
-  void (*finish)(const void* accumulator, i64 plane, void* out, i64 n, const Finish&);
-  Shapes small;
-};
-
-struct SelectKernels {
-  void (*planes)(const void* const* planes, int count, i64 n, void* out, const SelectParams&);
-  Shapes small;
-};
-
 // Code of a voxel: 0 while unknown, else 1 + the rank of its label, or code_none for voxels that do not count.
 constexpr u8 code_none = 0xff;
 // Arrays of codes are padded to multiples of this many.
@@ -177,7 +118,10 @@ constexpr int max_ranks = 32;
 // Set in the rank with the most votes where it is not the only one.
 constexpr u16 tie_bit = 0x8000;
 
-struct RowKernels {  // for one width of voxel
+// --- tables -------------------------------------------------------------------------------------------------------
+
+// Kernels for one width of voxels.
+struct RowKernels {
   void (*copy)(char* to, i64 to_stride, const char* from, i64 from_stride, i64 n);
   void (*encode)(const void* from, void* row, i64 n, const Codec&);
   void (*decode)(void* row, i64 n, const Codec&);

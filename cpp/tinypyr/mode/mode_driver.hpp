@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "../core/fetcher.hpp"
 #include "../core/problem.hpp"
 #include "../reduce/small_footprints.hpp"
 #include "../select/selection.hpp"
