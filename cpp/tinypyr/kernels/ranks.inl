@@ -1,4 +1,5 @@
-// Labels of one block: ranks and votes (see mode/rank_blocks.hpp). Included once per instruction set, inside its namespace.
+// Ranks and votes of the labels of a block (see mode/rank_blocks.hpp). Included once per instruction set, inside its
+// namespace.
 
 // Every loop has a fixed length, so that no remainder is done voxel by voxel.
 constexpr i64 rank_length = 32;
@@ -20,7 +21,7 @@ static int rank_labels(const void* from, i64 n, u8* codes, const u64* ignore, in
   if (ignore != nullptr) mark_label(voxels, n, static_cast<U>(*ignore), code_none, codes);
   int ranks = 0;
   for (i64 at = 0;;) {
-    // the first of these eight bytes that is 0, if any is: 0x80 where a byte has no bit at all
+    // Skip eight codes at a time if none is 0: the expression has 0x7f, not 0xff, for each byte that is 0.
     for (;; at += 8) {
       if (at == n) return ranks;
       constexpr u64 low = 0x7f7f7f7f7f7f7f7fu;
@@ -36,7 +37,8 @@ static int rank_labels(const void* from, i64 n, u8* codes, const u64* ignore, in
   }
 }
 
-template <int some>  // parts; 0: any number
+// Loops for the usual numbers of parts and of ranks are unrolled; 0: any number.
+template <int some>
 static void add_votes_of(const u64* from, u64* to, i64 any_number, i64 n) {
   TINYPYR_INDEPENDENT
   for (i64 i = 0; i < n; ++i) {
@@ -48,7 +50,6 @@ static void add_votes_of(const u64* from, u64* to, i64 any_number, i64 n) {
   }
 }
 
-// The sums of `parts` rows of n votes.
 static void add_votes(const u64* from, u64* to, i64 parts, i64 n) {
   if (parts == 2) return add_votes_of<2>(from, to, parts, n);
   if (parts == 4) return add_votes_of<4>(from, to, parts, n);
@@ -56,24 +57,24 @@ static void add_votes(const u64* from, u64* to, i64 parts, i64 n) {
   add_votes_of<0>(from, to, parts, n);
 }
 
-template <int some>  // ranks; 0: any number
+template <int some>
 static bool most_votes_of(const u64* votes, i64 words, int any_number, i64 n, u16* most, u16* winner) {
   u64 any = 0;
   TINYPYR_INDEPENDENT
   for (i64 i = 0; i < n; ++i) {
-    u64 best = votes[i] & 0xffff, who = best == 0 ? u64{tie_bit} : u64{0};
+    u64 best = votes[i] & 0xffff, first = best == 0 ? u64{tie_bit} : u64{0};
     const auto next = [&](int r) TINYPYR_INLINE_LAMBDA {
       const u64 count = votes[r / 4 * words + i] >> r % 4 * 16 & 0xffff;
-      const u64 as_many = count == best ? who | tie_bit : who;
-      who = count > best ? static_cast<u64>(r) : as_many;
+      const u64 unless_better = count == best ? first | tie_bit : first;
+      first = count > best ? static_cast<u64>(r) : unless_better;
       best = count > best ? count : best;
     };
     unrolled<some == 0 ? 0 : some - 1>([&](auto r) TINYPYR_INLINE_LAMBDA { next(r + 1); });
     if constexpr (some == 0)
       for (int r = 1; r < any_number; ++r) next(r);
     most[i] = static_cast<u16>(best);
-    winner[i] = static_cast<u16>(who);
-    any |= who;
+    winner[i] = static_cast<u16>(first);
+    any |= first;
   }
   return (any & tie_bit) != 0;
 }

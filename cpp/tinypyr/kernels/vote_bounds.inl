@@ -1,5 +1,5 @@
-// Modes of a level, proven from bounds of the level below (see mode/vote_bounds.hpp). Included once per instruction set, inside its
-// namespace.
+// Modes of a level, proven from bounds of the level below (see mode/vote_bounds.hpp). Included once per instruction
+// set, inside its namespace.
 
 // Of the level below, the voxels that one voxel of this level covers ("children").
 template <class U, int count>
@@ -74,8 +74,8 @@ TINYPYR_INLINE void pick_best(const Children<U, count>& c, typename Children<U, 
   });
 }
 
-// Of the other labels the one that may have the most votes (`best` if there is none); what it, and what the next one, may
-// have beyond what any label may have.
+// Of the other labels the one that may have the most votes (`best` if there is none); what it, and what the next one,
+// may have beyond what any label may have.
 template <class U, int count>
 TINYPYR_INLINE void pick_runner_up(const Children<U, count>& c, typename Children<U, count>::Key best,
                                    typename Children<U, count>::Key& runner_up, Votes<U>& first, Votes<U>& second) {

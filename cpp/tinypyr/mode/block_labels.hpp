@@ -6,7 +6,8 @@
 
 namespace tinypyr {
 
-// Blocks are a box of voxels of one level. Call start, then add or add_too_many once per block, axis 0 fastest, then read.
+// Blocks are a box of voxels of one level. Call start, then add or add_too_many once per block, axis 0 fastest, then
+// read.
 class BlockLabels {
  public:
   // False if memory runs out.

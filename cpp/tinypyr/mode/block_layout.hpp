@@ -1,8 +1,9 @@
 // Where the cells, voxels and outputs of a block lie: tables that RankBlocks makes once per problem.
 //
-// A block is some hundred base voxels, and all voxels of the lower levels that they belong to. It is made of cells: voxels of the
-// first level where that has been pooled already (reduce/small_footprints.hpp), else voxels of the base. A place is the number
-// of a voxel of the block in raster order, with the caller's axis 0 fastest. An output is a voxel that the block writes.
+// A block is some hundred base voxels, and all voxels of the lower levels that they belong to. It is made of cells:
+// voxels of the first level where that has been pooled already (reduce/small_footprints.hpp), else voxels of the base.
+// A place is the number of a voxel of the block in raster order, with the caller's axis 0 fastest. An output is a voxel
+// that the block writes.
 #pragma once
 
 #include <algorithm>
@@ -115,7 +116,8 @@ struct BlockLayout {
     i64 offset[2 * max_block];  // by output: bytes from the first output of its level
     char* data[max_levels];     // by level: the outputs of the block at 0
     i64 step[max_levels][max_ndim];
-    // By level: voxels of an output's footprint in raster order, as max_cell * cell + voxel, relative to the first cell.
+    // By level: voxels of an output's footprint in raster order, as max_cell * cell + voxel, relative to the first
+    // cell.
     const u16* raster_of[max_levels];
     u16 raster[2 * max_block];
   } output;

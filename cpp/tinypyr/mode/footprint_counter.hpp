@@ -92,7 +92,8 @@ class FootprintCounter {
     return ranks <= max_ranks;
   }
 
-  // Count these labels of the footprint gathered, one of which is the mode. others: votes that any label besides them may have.
+  // Count these labels of the footprint gathered, one of which is the mode. others: votes that any label besides them
+  // may have.
   Counts count(const BaseFootprint& footprint, const u64* keys, int labels, i64 others) const {
     i64 votes[max_ranks], most = 0, second = 0;
     u64 tied[max_ranks];

@@ -55,7 +55,8 @@ class LabelList {
     size_ = kept;
   }
 
-  // Merge another list into this one, both sorted: votes are added, and the smaller position is kept. False if memory runs out.
+  // Merge another list into this one, both sorted: votes are added, and the smaller position is kept. False if memory
+  // runs out.
   bool merge(const LabelList& other) {
     lost_ += other.lost_;
     if (other.size_ == 1 && size_ == 1 && labels()[0].key == other.labels()[0].key) {

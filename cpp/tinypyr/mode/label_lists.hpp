@@ -1,12 +1,14 @@
-// The multi-level mode by label lists, from voxels (or blocks) up to the last level: the strategy that works for everything.
+// The multi-level mode by label lists, from voxels (or blocks) up to the last level: the strategy that works for
+// everything.
 //
-// The list of a voxel holds each label of its footprint with its votes and the position of its first voxel. It is merged from the
-// lists of the voxels below, so the mode of every level is that of the base, ties included.
+// The list of a voxel holds each label of its footprint with its votes and the position of its first voxel. It is
+// merged from the lists of the voxels below, so the mode of every level is that of the base, ties included.
 //
-// Assumes: nothing about dtypes, factors, strides or labels. Where BlockLabels are given, their level and those below are written
-// already, except for blocks that have too many labels.
-// Guarantees: every level of the box is written. Exact as long as no footprint has more than max_labels labels; else a list keeps
-// the max_labels labels with the most votes, and each voxel whose mode this could have changed is counted in `unproven`.
+// Assumes: nothing about dtypes, factors, strides or labels. Where BlockLabels are given, their level and those below
+// are written already, except for blocks that have too many labels.
+// Guarantees: every level of the box is written. Exact as long as no footprint has more than max_labels labels; else a
+// list keeps the max_labels labels with the most votes, and each voxel whose mode this could have changed is counted in
+// `unproven`.
 #pragma once
 
 #include <algorithm>

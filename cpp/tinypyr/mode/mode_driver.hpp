@@ -43,8 +43,8 @@ class ModeDriver {
   }
 
  private:
-  // Make a tile by the first strategy that applies and succeeds. The first level is pooled before, if its footprints are
-  // small: a fast path that leaves ModeVotes for the strategies above, while the tile stays in the cache.
+  // Make a tile by the first strategy that applies and succeeds. The first level is pooled before, if its footprints
+  // are small: a fast path that leaves ModeVotes for the strategies above, while the tile stays in the cache.
   Outcome make_tile() {
     struct Strategy {
       bool (ModeDriver::*applies)() const;
@@ -139,8 +139,8 @@ class ModeDriver {
     return outcome;
   }
 
-  // A block of many labels is made by lists, which start from its voxels; where there is one level only, selection is faster
-  // than that, and makes the tile.
+  // A block of many labels is made by lists, which start from its voxels; where there is one level only, selection is
+  // faster than that, and makes the tile.
   Outcome use_blocks() {
     const Problem& p = *problem_;
     const IndexRange blocks{AxisRange{0, p.ndim}, top_end(), tile_.first(), shape_.group};

@@ -1,5 +1,5 @@
-// The tile at hand of the multi-level mode, and what its strategies share: a part of the call that is small enough to stay in the
-// cache between them.
+// The tile at hand of the multi-level mode, and what its strategies share: a part of the call that is small enough to
+// stay in the cache between them.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,8 @@
 
 namespace tinypyr {
 
-// For each voxel of a tile's first level: how many base voxels of its footprint have its label (as Votes, axis 0 fastest).
+// For each voxel of a tile's first level: how many base voxels of its footprint have its label (as Votes, axis 0
+// fastest).
 struct ModeVotes {
   char* data = nullptr;
   i64 stride[max_ndim];        // in votes
@@ -20,8 +21,8 @@ struct ModeVotes {
 // Visits the tiles of a problem: start, then next until it returns false.
 class ModeTile {
  public:
-  // Go to the first tile. size: voxels of the last level in a tile. has_votes: allocate ModeVotes. Return false if memory runs
-  // out.
+  // Go to the first tile. size: voxels of the last level in a tile. has_votes: allocate ModeVotes. Return false if
+  // memory runs out.
   bool start(const Problem& whole, const i64* size, bool has_votes) {
     whole_ = &whole;
     std::copy(size, size + whole.ndim, size_);
@@ -54,7 +55,8 @@ class ModeTile {
     std::copy(part_->level[0].voxel_offset, part_->level[0].voxel_offset + whole_->ndim, votes_.voxel_offset);
   }
 
-  // Prefetch the input of the next tile, as many bytes at each call of fetch: strategies that compute much leave memory idle.
+  // Prefetch the input of the next tile, as many bytes at each call of fetch: strategies that compute much leave memory
+  // idle.
   void start_fetching() {
     i64 following[max_ndim];
     std::copy(first_, first_ + whole_->ndim, following);

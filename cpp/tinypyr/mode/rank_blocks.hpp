@@ -1,13 +1,13 @@
 // Modes counted block by block, several levels at once.
 //
-// Most cells (see mode/block_layout.hpp) hold one label; the others, mixed ones, are counted voxel by voxel. Labels are ranked in
-// the order in which they occur. The votes of four ranks lie side by side in one 64-bit number, so the votes of a
-// footprint are the sum of such numbers, and the most votes win.
+// Most cells (see mode/block_layout.hpp) hold one label; the others, mixed ones, are counted voxel by voxel. Labels are
+// ranked in the order in which they occur. The votes of four ranks lie side by side in one 64-bit number, so the votes
+// of a footprint are the sum of such numbers, and the most votes win.
 //
-// Assumes: footprints of the block's levels have at most good_block voxels (BlockShape). Where the first level is pooled already,
-// that level and its ModeVotes are written for the tile.
-// Guarantees: exact modes of all levels of a block, for any dtype, strides, ties and ignored value. A block of more than
-// max_ranks labels is left unwritten, and reported as Outcome::too_many_labels.
+// Assumes: footprints of the block's levels have at most good_block voxels (BlockShape). Where the first level is
+// pooled already, that level and its ModeVotes are written for the tile.
+// Guarantees: exact modes of all levels of a block, for any dtype, strides, ties and ignored value. A block of more
+// than max_ranks labels is left unwritten, and reported as Outcome::too_many_labels.
 #pragma once
 
 #include <algorithm>
@@ -153,8 +153,8 @@ class RankBlocks {
     block.votes = tile_votes_->data + votes * votes_width(p.codec.width);
   }
 
-  // Cells of the base have not been read before. (Inlined by force: GCC takes a function that only prefetches for one without
-  // effects, and drops calls of it.)
+  // Cells of the base have not been read before. (Inlined by force: GCC takes a function that only prefetches for one
+  // without effects, and drops calls of it.)
   TINYPYR_INLINE void prefetch_ahead() const {
     const Problem& p = *problem_;
     const BlockLayout::Runs& run = layout_.run;
@@ -206,7 +206,8 @@ class RankBlocks {
     return votes == shape_.cell_voxels;
   }
 
-  // Cells that do not exist get code_none, and so do those that exist in part, whose voxels are counted like those of mixed ones.
+  // Cells that do not exist get code_none, and so do those that exist in part, whose voxels are counted like those of
+  // mixed ones.
   template <class U>
   void gather_cut_cells() {
     const Problem& p = *problem_;

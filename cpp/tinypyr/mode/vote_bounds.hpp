@@ -1,14 +1,15 @@
 // Modes of the levels above the first, proven from bounds of the level below.
 //
-// For each voxel of a level we know its label, the fewest and the most votes that this label has, and therefore the most that any
-// other label can have: no more than this one, and no more than it leaves. Added up over the voxels that a voxel of the next level
-// covers, this nearly always leaves one label with more votes, at least, than any other can have: the mode. Where it leaves two
-// labels, or any, these are counted in the base.
+// For each voxel of a level we know its label, the fewest and the most votes that this label has, and therefore the
+// most that any other label can have: no more than this one, and no more than it leaves. Added up over the voxels that
+// a voxel of the next level covers, this nearly always leaves one label with more votes, at least, than any other can
+// have: the mode. Where it leaves two labels, or any, these are counted in the base.
 //
 // Assumes: the first level and its ModeVotes are written; VoteBounds::fits (factors of 1 and 2, footprints of at most
 // FootprintCounter::max_voxels voxels, integers, no ignored value, contiguous rows of output).
-// Guarantees: exact modes of all levels of a tile, ties included. Noise, and footprints of more than max_ranks labels that have to
-// be counted, end a tile early (Outcome): levels above the first then are written in part, and another strategy makes the tile.
+// Guarantees: exact modes of all levels of a tile, ties included. Noise, and footprints of more than max_ranks labels
+// that have to be counted, end a tile early (Outcome): levels above the first then are written in part, and another
+// strategy makes the tile.
 #pragma once
 
 #include <algorithm>
@@ -253,8 +254,8 @@ class VoteBounds {
     return Outcome::done;
   }
 
-  // The same where footprints are columns: each voxel of a footprint is in a cache line of its own, with its neighbours', so that
-  // it takes no longer to count for all of them.
+  // The same where footprints are columns: each voxel of a footprint is in a cache line of its own, with its
+  // neighbours', so that it takes no longer to count for all of them.
   template <class U>
   Outcome settle_columns(int k, const i64* at, const BoundsRow& row) {
     constexpr i64 n = voxels_per_line(sizeof(U)), line = n * sizeof(U);
@@ -317,8 +318,8 @@ class VoteBounds {
     return Outcome::done;
   }
 
-  // Find the labels that may be the mode by the bounds of the first level. Return their number, 0 if any label may be the
-  // mode, or a number above max_ranks.
+  // Find the labels that may be the mode by the bounds of the first level. Return their number, 0 if any label may be
+  // the mode, or a number above max_ranks.
   template <class U>
   int find_candidates(int k, const i64* at, i64 i, u64* keys) {
     const Problem& p = *tile_;

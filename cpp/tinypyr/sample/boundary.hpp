@@ -1,9 +1,10 @@
-// The rules of boundary modes: which points of an axis are plain, and which voxels stand for those beyond the array. All that depends
-// on the mode is here.
+// The rules of boundary modes: which points of an axis are plain, and which voxels stand for those beyond the array.
+// All that depends on the mode is here.
 //
-// Modes follow scipy.ndimage, which tests compare with: reflect (d c b a | a b c d), mirror (d c b | a b c d), nearest, grid_wrap
-// (repeated copies), wrap (copies that share their border voxels), grid_constant (the array continues as `fill`) and constant
-// (points between the border voxels and beyond are `fill`); border is constant from half a voxel beyond the border voxels on.
+// Modes follow scipy.ndimage, which tests compare with: reflect (d c b a | a b c d), mirror (d c b | a b c d), nearest,
+// grid_wrap (repeated copies), wrap (copies that share their border voxels), grid_constant (the array continues as
+// `fill`) and constant (points between the border voxels and beyond are `fill`); border is constant from half a voxel
+// beyond the border voxels on.
 #pragma once
 
 #include <algorithm>
@@ -34,7 +35,8 @@ class Boundary {
     axis.low = std::max(0.0, lowest(static_cast<double>(axis.first + order_ / 2)));
     axis.high = std::min(last, below(static_cast<double>(axis.first + at_hand - order_ + order_ / 2)));
     axis.top = last;
-    // Where the voxel before the last also stands for the one beyond, a point on the last one lies at 1 between the two.
+    // Where the voxel before the last also stands for the one beyond, a point on the last one lies at 1 between the
+    // two.
     if (order_ == 1 && (mirrors_last() || axis.extent == 1)) {
       axis.top = static_cast<double>(std::max<i64>(axis.extent - 2, 0));
       if (has_end && at_hand > (axis.extent > 1)) axis.high = last;
@@ -115,7 +117,8 @@ class Boundary {
     return mode_ == BoundaryMode::constant || mode_ == BoundaryMode::mirror || mode_ == BoundaryMode::wrap;
   }
 
-  // The smallest coordinate whose middle neighbour is this one or one above, and the largest whose middle neighbour is below.
+  // The smallest coordinate whose middle neighbour is this one or one above, and the largest whose middle neighbour is
+  // below.
   double lowest(double middle) const {
     if (order_ % 2 == 1) return middle;
     double x = middle - 0.5;  // (as the sum of x and 1/2 is rounded)

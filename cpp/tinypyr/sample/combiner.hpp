@@ -1,5 +1,5 @@
-// A volume combined with a field that is interpolated at its voxels: a tile of field values at a time, which stays in the cache
-// until it is used.
+// A volume combined with a field that is interpolated at its voxels: a tile of field values at a time, which stays in
+// the cache until it is used.
 #pragma once
 
 #include <algorithm>

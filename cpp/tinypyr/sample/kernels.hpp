@@ -1,7 +1,8 @@
 // The table of the sampler's loops that each instruction set fills (kernels/samples.inl).
 //
-// Values are computed a strip at a time: first coordinates, then neighbours and fractions (locate), then values. A point is plain if
-// all its neighbours are at hand; plain points have loops, the others are computed one by one (sample/edge_points.hpp).
+// Values are computed a strip at a time: first coordinates, then neighbours and fractions (locate), then values. A
+// point is plain if all its neighbours are at hand; plain points have loops, the others are computed one by one
+// (sample/edge_points.hpp).
 #pragma once
 
 #include "../kernels/table.hpp"
@@ -48,14 +49,16 @@ struct SampleKernels {
   // coordinate[i] = before + (from + i) * slope + after[0] + ... + pad, added in this order
   void (*advance)(double* coordinate, i64 n, i64 from, double before, double slope, const double* after, int afters,
                   double pad);
-  // Compute fractions, offsets and locations from coordinates. Return true if all points are plain (locations are unset then).
+  // Compute fractions, offsets and locations from coordinates. Return true if all points are plain (locations are unset
+  // then).
   bool (*locate)(const SampleAxis* axes, int order, const Strip&);
   // The same for the coordinates before + (from + i) * slope, if all points are plain; else return false.
   bool (*locate_line)(const SampleAxis* axes, int order, const Strip&, i64 from, const double* before,
                       const double* slope);
   // Values of plain points. nearest, by width_index: voxels unchanged.
   void (*nearest[4])(const char* from, const i64* offset, i64 n, char* to, i64 to_stride);
-  // By dtype and ndim - 1. corner: offsets of the pairs of neighbours along the last axis; next: from one of a pair to the other.
+  // By dtype and ndim - 1. corner: offsets of the pairs of neighbours along the last axis; next: from one of a pair to
+  // the other.
   void (*linear[dtype_count][3])(const char* from, const i64* offset, const double* fraction, const i64* corner,
                                  i64 next, i64 n, double* to);
   // Interpolate between rows; by the number of fractions, less one.

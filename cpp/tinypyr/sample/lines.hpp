@@ -1,8 +1,8 @@
 // Points of an affine map, line by line.
 //
 // Assumes: nothing about the matrix.
-// Guarantees: coordinates are summed from the output's own index in the whole, term by term in the caller's order of axes, so that
-// values do not depend on how the output or the input is cut.
+// Guarantees: coordinates are summed from the output's own index in the whole, term by term in the caller's order of
+// axes, so that values do not depend on how the output or the input is cut.
 #pragma once
 
 #include <algorithm>
@@ -112,8 +112,8 @@ class LineSampler {
     return strips_.make(to + begin * step, step);
   }
 
-  // What a line of a tile reads is prefetched some lines before, around every eighth of its points: lines are too short, and
-  // their voxels too far apart, for the hardware to recognise.
+  // What a line of a tile reads is prefetched some lines before, around every eighth of its points: lines are too
+  // short, and their voxels too far apart, for the hardware to recognise.
   static constexpr i64 lines_ahead = 4, points_per_fetch = 8;
 
   const SampleSource& source_;

@@ -1,10 +1,11 @@
 // Points of maps that only scale, flip, shift and swap axes.
 //
-// Assumes: orders 0 and 1, as many axes in the output as in the input (two or three; any number for order 0), and a matrix with
-// one entry per row and column (plan). Each axis of the input then depends on one axis of the output, so that offsets and
-// fractions along a line are those of all lines, and rows of the input, interpolated along themselves, serve several lines.
-// Guarantees: the same values as LineSampler, which makes the ends of lines and all lines at edges. Tiles with too few plain
-// points or too many rows are declined by start_tile.
+// Assumes: orders 0 and 1, as many axes in the output as in the input (two or three; any number for order 0), and a
+// matrix with one entry per row and column (plan). Each axis of the input then depends on one axis of the output, so
+// that offsets and fractions along a line are those of all lines, and rows of the input, interpolated along themselves,
+// serve several lines.
+// Guarantees: the same values as LineSampler, which makes the ends of lines and all lines at edges. Tiles with too few
+// plain points or too many rows are declined by start_tile.
 #pragma once
 
 #include <algorithm>

@@ -1,7 +1,8 @@
 // Points of any coordinates, a strip at a time: runs of plain points by loops, the others one by one.
 //
 // Assumes: nothing about the points.
-// Guarantees: each value depends on its own coordinates only. Status::incomplete if a voxel is needed that is not at hand.
+// Guarantees: each value depends on its own coordinates only. Status::incomplete if a voxel is needed that is not at
+// hand.
 #pragma once
 
 #include <cstring>
