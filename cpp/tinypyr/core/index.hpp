@@ -35,9 +35,9 @@ struct AxisList {
   TINYPYR_INLINE int operator[](int i) const { return axes[i]; }
 };
 
-// The indices from `begin` (null: all 0) to below `end`, in steps of `step` (null: all 1), along some axes; entries of the
-// index along other axes are left alone. Arrays have one entry per axis of the array, whichever axes are visited, and must
-// outlive the range. The first index is always visited, so an empty box is the caller's to exclude.
+// The indices from `begin` (null: all 0) to below `end`, in steps of `step` (null: all 1), along some axes; entries of
+// the index along other axes are left alone. Arrays have one entry per axis of the array, whichever axes are visited,
+// and must outlive the range. The first index is always visited, so an empty box is the caller's to exclude.
 template <class Axes>
 struct IndexRange {
   Axes axes;
@@ -52,9 +52,9 @@ struct IndexRange {
     for (int i = 0; i < axes.size(); ++i) index[axes[i]] = first(axes[i]);
   }
 
-  // Set the index to the next position; after the last one, to the first again, and return false. move(axis, n) is called
-  // for every axis along which the index changes, by n. `fastest` is a step of the fastest axis alone, which may differ
-  // from call to call.
+  // Set the index to the next position; after the last one, to the first again, and return false. move(axis, n) is
+  // called for every axis along which the index changes, by n. `fastest` is a step of the fastest axis alone, which may
+  // differ from call to call.
   template <class Move>
   TINYPYR_INLINE bool next(i64* index, Move move, i64 fastest = 1) const {
     if (axes.size() == 0) return false;

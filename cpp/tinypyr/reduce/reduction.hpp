@@ -1,7 +1,7 @@
 // mean, min and max: levels from accumulators.
 //
-// Recursion from the last stage of a plan (reduce/reduction_plan.hpp) reads the base once, in long runs, and holds one row
-// per stage, whatever the depth of the pyramid.
+// Recursion from the last stage of a plan (reduce/reduction_plan.hpp) reads the base once, in long runs, and holds one
+// row per stage, whatever the depth of the pyramid.
 #pragma once
 
 #include <cstdlib>
@@ -43,8 +43,8 @@ class ReductionDriver {
   static constexpr i64 longest_accumulators = i64{1} << 20;  // bytes of one stage
   static constexpr i64 most_row_bytes = i64{6} << 20;        // of a row and all its stages
 
-  // Choose rows so long that the first stage's accumulators stay in the second-level cache: where a row ends and the next
-  // does not follow it in memory, reading stalls. Shorter rows if there are many stages of them.
+  // Choose rows so long that the first stage's accumulators stay in the second-level cache: where a row ends and the
+  // next does not follow it in memory, reading stalls. Shorter rows if there are many stages of them.
   bool choose_rows(const Problem& whole, bool* fits) {
     small_first_ = small_footprints_.fits(whole);
     int first_axis = 0;
@@ -131,7 +131,8 @@ class ReductionDriver {
     pool_lanes(from, plan_.stages[s - 1].length, to, plane, run, onto, s == 1 && small_first_);
   }
 
-  // Make the first level's row, accumulators and voxels, from the base: once for every row of memory that belongs to it.
+  // Make the first level's row, accumulators and voxels, from the base: once for every row of memory that belongs to
+  // it.
   void make_small_footprints(char* to, i64 plane) {
     const Problem& p = *part_;
     const Level& level = p.level[0];
@@ -149,9 +150,9 @@ class ReductionDriver {
     } while (rows.next(at, [](int, i64) {}, count));
   }
 
-  // Pool a row of the base. Its rows are mostly read at a constant distance, so that the next one can be prefetched during this
-  // one. Of a long row, what follows in the row is prefetched instead, unless it is read voxel after voxel, which hardware
-  // prefetchers follow.
+  // Pool a row of the base. Its rows are mostly read at a constant distance, so that the next one can be prefetched
+  // during this one. Of a long row, what follows in the row is prefetched instead, unless it is read voxel after voxel,
+  // which hardware prefetchers follow.
   void pool_base(char* to, i64 plane, Run run, bool onto) {
     const char* from = base_row();
     if (plan_.base_direct) {

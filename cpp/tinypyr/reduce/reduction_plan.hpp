@@ -1,8 +1,8 @@
 // The plan of a reduction (mean, min, max): how long its rows are, and the stages that pool them.
 //
-// A pyramid is a chain of stages, each of which pools one axis by one factor; a level is written by its last stage. A stage
-// owns one row of accumulators. To make its row, a stage along a row axis pools the row of the stage before; a stage along
-// any other axis combines `factor` such rows.
+// A pyramid is a chain of stages, each of which pools one axis by one factor; a level is written by its last stage. A
+// stage owns one row of accumulators. To make its row, a stage along a row axis pools the row of the stage before; a
+// stage along any other axis combines `factor` such rows.
 #pragma once
 
 #include <algorithm>
@@ -24,16 +24,16 @@ struct ReductionRule {
   SmallKernels small_kernels() const { return {small->small, !any_order, ignore, half_even, small->lane_bytes}; }
 };
 
-// Rows are the first `axes` axes of a problem, as one run of voxels. Along the last of them a row holds `chunk` blocks of the
-// last level, of `blocks` altogether.
+// Rows are the first `axes` axes of a problem, as one run of voxels. Along the last of them a row holds `chunk` blocks
+// of the last level, of `blocks` altogether.
 struct RowCut {
   int axes;
   i64 blocks, chunk;
   bool is_cut() const { return chunk < blocks; }
 };
 
-// Rows of up to `longest` accumulators in the row of the first stage, which is along `first_axis` and leaves a row shorter by
-// `shrinks`.
+// Rows of up to `longest` accumulators in the row of the first stage, which is along `first_axis` and leaves a row
+// shorter by `shrinks`.
 inline RowCut cut_rows(const Problem& whole, i64 longest, int first_axis, i64 shrinks) {
   RowCut cut = {0, 0, 0};
   i64 length = 1;
@@ -68,7 +68,8 @@ struct RowShape {
 };
 
 // The factor of one stage where a larger factor is pooled in several, which the order of voxels must allow: pairs of
-// neighbours, and up to four runs. Very large factors are pooled at once: their accumulators would be as long as the row.
+// neighbours, and up to four runs. Very large factors are pooled at once: their accumulators would be as long as the
+// row.
 inline i64 factor_of_stage(i64 factor, int axis) {
   if (factor % 2 != 0 || factor > 64) return factor;
   return axis > 0 && factor % 4 == 0 ? 4 : 2;
@@ -79,8 +80,8 @@ class ReductionPlan {
  public:
   explicit ReductionPlan(const ReductionRule& rule) : footprints(rule.small_kernels()), rule_(rule) {}
 
-  // small_first: the first level is made by `footprints`, whose accumulators are the row of stage 0. False if memory runs
-  // out.
+  // small_first: the first level is made by `footprints`, whose accumulators are the row of stage 0. False if memory
+  // runs out.
   bool build(const Problem& p, int row_axes, bool small_first) {
     problem_ = &p;
     row_axes_ = row_axes;
@@ -137,10 +138,10 @@ class ReductionPlan {
     }
   }
 
-  // Integer sums and extremes are the same in any order: slowest axis first, so that long runs are combined with each other
-  // and only what is left is pooled within a run. After a first level in registers, fastest axis first: pairs are as good, and
-  // leave less to the others (unless runs get too short for a vector). Sums of doubles depend on the order: the caller's
-  // axis 0 first, then axis 1, ..., whatever the memory order.
+  // Integer sums and extremes are the same in any order: slowest axis first, so that long runs are combined with each
+  // other and only what is left is pooled within a run. After a first level in registers, fastest axis first: pairs are
+  // as good, and leave less to the others (unless runs get too short for a vector). Sums of doubles depend on the
+  // order: the caller's axis 0 first, then axis 1, ..., whatever the memory order.
   void order_axes(const Before& before, int* order) const {
     const Problem& p = *problem_;
     constexpr i64 short_run = 256;  // bytes

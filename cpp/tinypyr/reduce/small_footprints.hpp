@@ -1,9 +1,9 @@
-// Rows of small footprints: a first level that is pooled by no more than two along any axis goes from the input to a row of
-// voxels or accumulators in one step, each footprint in registers (kernels/footprints.inl).
+// Rows of small footprints: a first level that is pooled by no more than two along any axis goes from the input to a
+// row of voxels or accumulators in one step, each footprint in registers (kernels/footprints.inl).
 //
-// The input rows that a row of the output needs are read side by side, which hardware prefetchers follow badly. So memory
-// is prefetched by hand: a little at a time and in order of memory, whatever the order of reading, it arrives twice as fast
-// as side by side or a row in one go.
+// The input rows that a row of the output needs are read side by side, which hardware prefetchers follow badly. So
+// memory is prefetched by hand: a little at a time and in order of memory, whatever the order of reading, it arrives
+// twice as fast as side by side or a row in one go.
 #pragma once
 
 #include <cstdlib>
@@ -35,8 +35,8 @@ struct RowTarget {
   i64 vote_step;
 };
 
-// The rows along axis 0 of a problem's first level. Order of calls: plan, once for every problem, which must outlive it;
-// then all others.
+// The rows along axis 0 of a problem's first level. Order of calls: plan, once for every problem, which must outlive
+// it; then all others.
 class FootprintRows {
  public:
   // Longer rows (in bytes) are left to the hardware's prefetcher; others are prefetched so far ahead.
@@ -92,8 +92,8 @@ class FootprintRows {
     return step * ceil_div(fetch_distance, std::max<i64>(1, std::abs(step)));
   }
 
-  // How many rows along axis 1, from these coordinates on, have footprints of the same shape, and are best made at once: a
-  // few if they are short.
+  // How many rows along axis 1, from these coordinates on, have footprints of the same shape, and are best made at
+  // once: a few if they are short.
   i64 alike(const i64* at) const {
     const Problem& p = *problem_;
     if (p.ndim == 1 || !reads_in_place_) return 1;
@@ -168,8 +168,8 @@ class FootprintRows {
       if (pooled_[i] > 1) fetcher.repeat(p.present(level, pooled_[i], at[pooled_[i]]), p.stride[pooled_[i]]);
   }
 
-  // Make the footprints of a segment of axis 0, whose voxels begin at `first` in the rows: in pieces, between which memory is
-  // prefetched. A piece is a part of one row, or several whole rows.
+  // Make the footprints of a segment of axis 0, whose voxels begin at `first` in the rows: in pieces, between which
+  // memory is prefetched. A piece is a part of one row, or several whole rows.
   void make_segment(const Segment& segment, i64 first, i64 count, const Inputs& inputs, bool fetches, Fetcher& fetcher,
                     const RowTarget& target) const {
     const i64 width = problem_->codec.width, footprint = inputs.rows * segment.present * width;
@@ -246,8 +246,8 @@ class SmallFootprints {
     return kernels_.shapes.of(1 << pooled, pair) != nullptr;
   }
 
-  // Make the first level of `whole`. votes: null, or the array of Votes (how many voxels of each footprint have the label made
-  // of it), whose axes have these strides, in Votes, the first of them 1.
+  // Make the first level of `whole`. votes: null, or the array of Votes (how many voxels of each footprint have the
+  // label made of it), whose axes have these strides, in Votes, the first of them 1.
   Status run(const Problem& whole, char* votes = nullptr, const i64* vote_stride = nullptr) {
     if (!part_) part_ = Problem::allocate();
     if (!part_) return Status::out_of_memory;

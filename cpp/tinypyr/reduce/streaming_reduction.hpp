@@ -1,9 +1,9 @@
-// mean, min and max of footprints that are too long for rows of accumulators: millions of voxels along one axis that cannot
-// be read as they lie, or that another axis is pooled before.
+// mean, min and max of footprints that are too long for rows of accumulators: millions of voxels along one axis that
+// cannot be read as they lie, or that another axis is pooled before.
 //
-// Levels whose rows are short enough are made by a ReductionDriver, a piece at a time, and leave their accumulators. Those of
-// the levels above are combined one by one, in the order that is part of the contract: within a footprint the caller's axis 0
-// first, then axis 1, ...; every sum continues from piece to piece.
+// Levels whose rows are short enough are made by a ReductionDriver, a piece at a time, and leave their accumulators.
+// Those of the levels above are combined one by one, in the order that is part of the contract: within a footprint the
+// caller's axis 0 first, then axis 1, ...; every sum continues from piece to piece.
 #pragma once
 
 #include <algorithm>
@@ -60,8 +60,8 @@ class StreamingReduction {
     return true;
   }
 
-  // Choose the axis of pieces, and take memory: rows of a piece's accumulators, one more for each axis that is combined before,
-  // each with room in front for the sum so far; and a piece's voxels.
+  // Choose the axis of pieces, and take memory: rows of a piece's accumulators, one more for each axis that is combined
+  // before, each with room in front for the sum so far; and a piece's voxels.
   bool lay_out() {
     const Problem& p = *problem_;
     i64 most = 0;
@@ -153,8 +153,8 @@ class StreamingReduction {
     return true;
   }
 
-  // Fill a row with the accumulators of n voxels, along the axis of pieces: of the base, or of the last level that the driver
-  // makes.
+  // Fill a row with the accumulators of n voxels, along the axis of pieces: of the base, or of the last level that the
+  // driver makes.
   bool read(const i64* at, i64 n, char* row) {
     const Problem& p = *problem_;
     char* to = row + reduction_.lane_bytes;
