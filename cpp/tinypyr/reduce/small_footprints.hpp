@@ -105,9 +105,9 @@ struct FootprintPlan {
   u64 flip = 0;         // xored with voxels that are read in place
   Segment segments[3];  // of axis 0
   int segment_count = 0;
-  int pooled[max_ndim];  // axes besides axis 0, in raster order
+  int pooled[max_ndim];  // pooled axes besides axis 0, in raster order
   int pooled_count = 0;
-  int pair = 0;       // as in Shapes::of, if no axis is cut
+  int pair = 0;       // those of them that are earlier in raster order than axis 0
   i64 row_bytes = 0;  // of a copied input row
 
  private:
