@@ -148,12 +148,12 @@ int chosen_instruction_set() noexcept {
   return -1;
 }
 
-i64 distinct(const void* voxels, i64 n, int width, u64* found, i64 room) noexcept {
+i64 distinct(const void* voxels, i64 n, int width, u64* values, i64 room) noexcept {
   KeySet seen;
   if (n <= 0) return 0;
   if (!seen.allocate(room)) return -1;
   return with_unsigned(
-      width, [&](auto u) { return distinct_of(static_cast<const decltype(u)*>(voxels), n, found, room, seen); });
+      width, [&](auto u) { return distinct_of(static_cast<const decltype(u)*>(voxels), n, values, room, seen); });
 }
 
 int sum_lanes(Dtype dtype, bool has_ignore) noexcept {

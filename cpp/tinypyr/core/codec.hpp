@@ -1,7 +1,7 @@
 // Values to keys and back.
 //
-// A key is an unsigned integer of the voxel's width. Keys are equal if the values are, and ordered as the values are, so
-// that min, max, median and mode are each one loop for every dtype:
+// A key is an unsigned integer of the voxel's width. Keys are equal if the values are, and ordered as the values are,
+// so that min, max, median and mode are each one loop for every dtype:
 //
 //   boolean    1 for anything but 0
 //   unsigned   the value
@@ -11,9 +11,9 @@
 //
 // Where only equality matters (Encoding::canonical), signs stay as they are.
 //
-// The extremes and the median of keys need no code for an ignored value: its key is remapped to the end that never wins,
-// and the keys in between make room by one, which is a bijection. A footprint of ignored voxels alone then gives the
-// ignored value by itself.
+// The extremes and the median of keys need no code for an ignored value: its key is remapped to the end that never
+// wins, and the keys in between make room by one, which is a bijection. A footprint of ignored voxels alone then gives
+// the ignored value by itself.
 #pragma once
 
 #include "dtypes.hpp"
@@ -23,8 +23,8 @@ namespace tinypyr {
 
 enum class IgnoreRemap : std::uint8_t { none, to_top, to_bottom };
 
-// The form in which kernels see a voxel: its value (floats as they are, integers as keys), a number that is equal for equal
-// values, or a key.
+// The form in which kernels see a voxel: its value (floats as they are, integers as keys), a number that is equal for
+// equal values, or a key.
 enum class Encoding : std::uint8_t { value, canonical, key };
 
 struct Codec {

@@ -1,4 +1,4 @@
-// What this library asks of compilers, under names of its own: inlining, and loops that may be vectorised.
+// Attributes and pragmas of compilers, under names of this library: inlining, and loops that may be vectorised.
 #pragma once
 
 #if defined(__GNUC__)

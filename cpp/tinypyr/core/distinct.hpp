@@ -8,8 +8,8 @@
 
 namespace tinypyr {
 
-// A set of keys in open addressing, at most half full. An empty place holds 0, so that the key 0 is kept apart. Order of
-// calls: allocate, then add.
+// A set of keys in open addressing, at most half full. An empty place holds 0, so that the key 0 is kept apart. Order
+// of calls: allocate, then add.
 class KeySet {
  public:
   // Room for so many keys; false if memory runs out.

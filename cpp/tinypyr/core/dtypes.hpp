@@ -1,8 +1,8 @@
 // One row per dtype: its name in numpy, its width in bytes, and its kind.
 //
-// Kernels never see a dtype. Methods that compare voxels work on keys: unsigned integers of the same width, ordered as the
-// values are (core/codec.hpp). Means of integers add keys too, because flipping the sign bit on the way in and again on the
-// way out does not change a mean. So four widths of integers and two of floats serve every row.
+// Kernels never see a dtype. Methods that compare voxels work on keys: unsigned integers of the same width, ordered as
+// the values are (core/codec.hpp). Means of integers add keys too, because flipping the sign bit on the way in and
+// again on the way out does not change a mean. So four widths of integers and two of floats serve every row.
 #pragma once
 
 #include <cstdint>

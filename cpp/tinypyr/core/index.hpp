@@ -35,9 +35,9 @@ struct AxisList {
   TINYPYR_INLINE int operator[](int i) const { return axes[i]; }
 };
 
-// The indices from `begin` (null: all 0) to below `end`, in steps of `step` (null: all 1), along some axes; entries of the
-// index along other axes are left alone. Arrays have one entry per axis of the array, whichever axes are visited, and must
-// outlive the range. The first index is always visited, so an empty box is the caller's to exclude.
+// The indices from `begin` (null: all 0) to below `end`, in steps of `step` (null: all 1), along some axes; entries of
+// the index along other axes are left alone. Arrays have one entry per axis of the array, whichever axes are visited,
+// and must outlive the range. The first index is always visited, so an empty box is the caller's to exclude.
 template <class Axes>
 struct IndexRange {
   Axes axes;
@@ -52,23 +52,16 @@ struct IndexRange {
     for (int i = 0; i < axes.size(); ++i) index[axes[i]] = first(axes[i]);
   }
 
-  // Set the index to the next position; after the last one, to the first again, and return false. move(axis, n) is called
-  // for every axis along which the index changes, by n. `fastest` is a step of the fastest axis alone, which may differ
-  // from call to call.
+  // Set the index to the next position; after the last one, to the first again, and return false. move(axis, n) is
+  // called for every axis along which the index changes, by n. `fastest` is a step of the fastest axis alone, which may
+  // differ from call to call.
   template <class Move>
   TINYPYR_INLINE bool next(i64* index, Move move, i64 fastest = 1) const {
-    for (int i = 0; i < axes.size(); ++i) {
-      const int axis = axes[i];
-      const i64 by = i == 0 ? (step == nullptr ? fastest : fastest * step[axis]) : (step == nullptr ? 1 : step[axis]);
-      const i64 old = index[axis];
-      if (old + by < end[axis]) {
-        index[axis] = old + by;
-        move(axis, by);
-        return true;
-      }
-      index[axis] = first(axis);
-      move(axis, first(axis) - old);
-    }
+    if (axes.size() == 0) return false;
+    // (the fastest axis by itself, because it is nearly always the one that moves)
+    if (advance(index, axes[0], step == nullptr ? fastest : fastest * step[axes[0]], move)) return true;
+    for (int i = 1; i < axes.size(); ++i)
+      if (advance(index, axes[i], step == nullptr ? 1 : step[axes[i]], move)) return true;
     return false;
   }
   TINYPYR_INLINE bool next(i64* index) const {
@@ -86,6 +79,20 @@ struct IndexRange {
         return false;
     } while (next(index));
     return true;
+  }
+
+  // Move along one axis: on, or back to the first position and return false.
+  template <class Move>
+  TINYPYR_INLINE bool advance(i64* index, int axis, i64 by, Move& move) const {
+    const i64 old = index[axis];
+    if (old + by < end[axis]) {
+      index[axis] = old + by;
+      move(axis, by);
+      return true;
+    }
+    index[axis] = first(axis);
+    move(axis, first(axis) - old);
+    return false;
   }
 };
 template <class Axes, class... Arrays>

@@ -54,8 +54,8 @@ inline Status fill_levels(const Request& request, int axis, Problem& problem, in
   return Status::ok;
 }
 
-// True if an axis can be merged with the faster one before it: it is not pooled, the faster one has whole blocks only, and
-// the two lie in memory as one axis, in the input and in every level.
+// True if an axis can be merged with the faster one before it: it is not pooled, the faster one has whole blocks only,
+// and the two lie in memory as one axis, in the input and in every level.
 inline bool can_merge(const Problem& problem, int axis) {
   const int fast = axis - 1;
   if (fast < 0) return false;
@@ -128,8 +128,8 @@ inline Status check_footprint(const Problem& problem) {
   return Status::ok;
 }
 
-// Check the request as a whole and fill the problem, but for its kernels. Empty arrays are checked too; the problem of one
-// must not be run.
+// Check the request as a whole and fill the problem, but for its kernels. Empty arrays are checked too; the problem of
+// one must not be run.
 inline Status make_problem(const Request& request, Problem& problem) {
   const View& in = request.in;
   for (int axis = 0; axis < in.ndim; ++axis)

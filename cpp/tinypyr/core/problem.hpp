@@ -50,8 +50,8 @@ struct Problem {
     return *this;
   }
 
-  // A problem on the heap, because it is too large for the stacks of some threads (128 KiB with musl); null if memory runs
-  // out.
+  // A problem on the heap, because it is too large for the stacks of some threads (128 KiB with musl); null if memory
+  // runs out.
   static std::unique_ptr<Problem> allocate() { return std::unique_ptr<Problem>(new (std::nothrow) Problem); }
 
   const Level& top() const { return level[levels - 1]; }
@@ -72,7 +72,8 @@ struct Problem {
     return std::max(first, second);
   }
 
-  // Fill up to three segments: a first block that may be cut, whole blocks, a last block that may be cut. Return how many.
+  // Fill up to three segments: a first block that may be cut, whole blocks, a last block that may be cut. Return how
+  // many.
   int segments(const Level& at, int axis, Segment* segment) const {
     const i64 blocks = at.extent[axis];
     int count = 0;

@@ -1,7 +1,7 @@
-// One call on several threads: the slowest axis in ranges of whole blocks of the last level, so that no two threads share
-// a footprint or an output voxel. Each thread has a share of the blocks; a thread that has finished its own takes ranges of
-// the others', because cores need not be equally fast, nor idle. Threads are started and joined in each call: nothing
-// outlives it, so that a later fork is safe.
+// One call on several threads: the slowest axis in ranges of whole blocks of the last level, so that no two threads
+// share a footprint or an output voxel. Each thread has a share of the blocks; a thread that has finished its own takes
+// ranges of the others', because cores need not be equally fast, nor idle. Threads are started and joined in each call:
+// nothing outlives it, so that a later fork is safe.
 #pragma once
 
 #include <algorithm>
@@ -117,8 +117,8 @@ void run_thread(const Problem& whole, const Division& cut, SharedWork& shared, i
   if (number == 0) shared.poll();
 }
 
-// Every thread calls begin(), and what it returns with each of its parts, one after the other; memory may be kept from one
-// part to the next. The calling thread polls keep_going between its parts.
+// Every thread calls begin(), and what it returns with each of its parts, one after the other; memory may be kept from
+// one part to the next. The calling thread polls keep_going between its parts.
 template <class Begin>
 Status in_parallel(const Problem& whole, const Options& options, Begin begin) {
   i64 threads = options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());

@@ -33,8 +33,8 @@ struct InstructionSets {
     shortest_row[count++] = shortest;
   }
 
-  // Loops that do little besides waiting for memory are as fast with narrower vectors, or faster: of vectors of half a cache
-  // line, fewer straddle two (bench/NOTES.md). A set leaves them null and takes those of the next set.
+  // Loops that do little besides waiting for memory are as fast with narrower vectors, or faster: of vectors of half a
+  // cache line, fewer straddle two (bench/NOTES.md). A set leaves them null and takes those of the next set.
   static void borrow_kernels(const Kernels& next, Kernels& kernels) {
     if (kernels.minima.is_empty()) kernels.minima = next.minima;
     if (kernels.maxima.is_empty()) kernels.maxima = next.maxima;

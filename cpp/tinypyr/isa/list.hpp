@@ -2,15 +2,15 @@
 //
 // Each row is SET(id, name, is_supported, shortest_row), best first:
 //
-//   id            the namespace of its kernels (tinypyr::avx2, ...), compiled in kernels_<id>.cpp and sampling.cpp
+//   id            the namespace of its kernels (tinypyr::avx2, ...), from kernels_<id>.cpp and sampling.cpp
 //   name          as TINYPYR_ISA and instruction_sets() call it
 //   is_supported  an expression: true if this processor and its operating system have it
-//   shortest_row  bytes of a row below which the next set of the list is faster, because what whole vectors leave over is
-//                 done voxel by voxel
+//   shortest_row  bytes of a row below which the next set of the list is faster, because the voxels that whole vectors
+//                 leave over are pooled one by one
 //
-// A set's kernels are compiled between TINYPYR_BEGIN_<id> and TINYPYR_END_<id>: its namespace, inside a region for its
-// target (isa/regions.hpp), which is empty of tokens besides those two. With TINYPYR_BASE_ONLY defined, and on processors
-// other than x86-64, the list has one row.
+// A set's kernels are compiled between TINYPYR_BEGIN_<id> and TINYPYR_END_<id>: inside its namespace, and inside a
+// region for its target (isa/regions.hpp). On processors other than x86-64, and with TINYPYR_BASE_ONLY defined, the
+// list has one row: the instructions that every processor has.
 #pragma once
 
 #include "regions.hpp"

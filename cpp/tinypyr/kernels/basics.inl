@@ -1,7 +1,7 @@
 // Helpers of all kernels. Included once per instruction set, inside its namespace.
 
-// A loop over 0 .. count - 1, unrolled before the compiler's vectoriser runs, so that small arrays indexed by its counter
-// become registers.
+// A loop over 0 .. count - 1, unrolled before the compiler's vectoriser runs, so that small arrays indexed by its
+// counter become registers.
 template <int count, class Visit>
 TINYPYR_INLINE void unrolled(Visit visit) {
   if constexpr (count > 0) {

@@ -7,8 +7,8 @@ static void copy_strided(char* to, i64 to_stride, const char* from, i64 from_str
   if (to_stride == width && from_stride == width) {
     __builtin_memcpy(to, from, static_cast<size_t>(n * width));
   } else if (sizeof(U) < 8 && to_stride == width && from_stride == 2 * width && n > 1) {
-    // every other voxel, read with its neighbour: with the next one in the first half, with the previous one in the second,
-    // because the neighbours beyond both ends may not exist
+    // every other voxel, read with its neighbour: with the next one in the first half, with the previous one in the
+    // second, because the neighbours beyond both ends may not exist
     const auto halves = [&](i64 begin, i64 end, i64 back) TINYPYR_INLINE_LAMBDA {
       for (i64 i = begin; i < end; ++i) {
         const U x = static_cast<U>(load_at<wider<U>>(from + (2 * i - back) * width) >> 8 * back * width);

@@ -1,8 +1,8 @@
-// Footprints of 1, 2, 4 or 8 voxels, pooled in registers: the input is read once, the output written once, and nothing is
-// stored in between. Included once per instruction set, inside its namespace (see kernels/kernels.inl).
+// Footprints of 1, 2, 4 or 8 voxels, pooled in registers: the input is read once, the output written once, and nothing
+// is stored in between. Included once per instruction set, inside its namespace (see kernels/kernels.inl).
 //
-// Voxel p of a footprint, in raster order with the caller's axis 0 fastest, lies in one of `rows` rows. If pair >= 0, two
-// neighbours of every row belong to the footprint, whose numbers differ in bit `pair`.
+// Voxel p of a footprint, in raster order with the caller's axis 0 fastest, lies in one of `rows` rows. If pair >= 0,
+// two neighbours of every row belong to the footprint, whose numbers differ in bit `pair`.
 
 template <int rows_, int pair_>
 struct Shape {
@@ -12,8 +12,8 @@ struct Shape {
   static constexpr int half(int p) { return pair < 0 ? 0 : p >> pair & 1; }
 };
 
-// Read the i-th footprint of the rows. Two narrow neighbours are read as one number of twice the width: its low and high
-// parts, without shuffles. flip: xored with every integer; the sign bit, if keys of signed numbers are wanted.
+// Read the i-th footprint of the rows. Two narrow neighbours are read as one number of twice the width: its low and
+// high parts, without shuffles. flip: xored with every integer; the sign bit, if keys of signed numbers are wanted.
 template <class S, class T>
 TINYPYR_INLINE void read_footprint(const T* const* row, i64 i, T flip, T* voxel) {
   if constexpr (S::pair >= 0 && is_integer<T> && sizeof(T) < 8) {
@@ -139,8 +139,8 @@ struct PoolModeVotes {
   }
 };
 
-// The loops of a kernel. ordered: the order of voxels in a footprint matters. pairs, eight: loops for pairs of neighbours, and
-// for eight rows, are worth their size.
+// The loops of a kernel. ordered: the order of voxels in a footprint matters. pairs, eight: loops for pairs of
+// neighbours, and for eight rows, are worth their size.
 template <class Kernel, bool ordered, bool pairs, bool eight>
 constexpr Shapes shapes_of() {
   Shapes shapes = {{Kernel::template run<Shape<1, -1>>, Kernel::template run<Shape<2, -1>>,

@@ -1,8 +1,8 @@
-// All pooling kernels, in plain C++ that compilers vectorise. Included once per instruction set (kernels_base.cpp, ...),
-// inside its namespace and inside a region compiled for it; `all_kernels` at the end is their table.
+// All pooling kernels, in plain C++ that compilers vectorise. Included once per instruction set (kernels_base.cpp,
+// ...), inside its namespace and inside a region compiled for it; `all_kernels` at the end is their table.
 //
-// Kernels do not allocate, throw, or call library functions: a library template instantiated in such a region could be the
-// one that the linker keeps, and run on a machine that lacks the instructions.
+// Kernels do not allocate, throw, or call library functions: a library template instantiated in such a region could be
+// the one that the linker keeps, and run on a machine that lacks the instructions.
 
 #include "basics.inl"
 #include "reductions.inl"
@@ -60,8 +60,8 @@ constexpr RowKernels rows_of() {
           {selection_of<First<U, false>, U>(), selection_of<First<U, true>, U>()}};
 }
 
-// {width, floating, largest footprint, {without ignore, with ignore}}; the narrowest accumulator that holds a footprint comes
-// first.
+// {width, floating, largest footprint, {without ignore, with ignore}}; the narrowest accumulator that holds a footprint
+// comes first.
 static constexpr ReductionRow means[] = {
     {1, false, 257, {reduction_of<Mean<u8, u16>>(), reduction_of<MeanWithIgnore<u8, u16>>()}},
     {1, false, i64{1} << 24, {reduction_of<Mean<u8, u32>>(), reduction_of<MeanWithIgnore<u8, u32>>()}},

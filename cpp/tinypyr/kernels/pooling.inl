@@ -1,5 +1,5 @@
-// Pooling of one axis of a contiguous row (outer, n, span). Included once per instruction set, inside its namespace (see
-// kernels/kernels.inl). M is a struct of kernels/reductions.inl.
+// Pooling of one axis of a contiguous row (outer, n, span). Included once per instruction set, inside its namespace
+// (see kernels/kernels.inl). M is a struct of kernels/reductions.inl.
 
 template <class M, bool add>
 TINYPYR_INLINE void put_accumulator(typename M::Lane* to, i64 plane, i64 i, const typename M::Lane* accumulator) {
@@ -16,8 +16,8 @@ TINYPYR_INLINE void accumulate(typename M::Lane* accumulator, typename M::Voxel 
   for (int lane = 0; lane < M::lanes; ++lane) accumulator[lane] = M::combine(accumulator[lane], next[lane]);
 }
 
-// Any factor along the fastest axis, one block after the other. Never vectorised: GCC 12 would start a sum of doubles with
-// ignored voxels from +0.0, and lose the sign of a zero.
+// Any factor along the fastest axis, one block after the other. Never vectorised: GCC 12 would start a sum of doubles
+// with ignored voxels from +0.0, and lose the sign of a zero.
 template <class M, bool add>
 TINYPYR_SCALAR static void pool_along(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 blocks,
                                       i64 factor, typename M::Ignore ignore) {
@@ -51,8 +51,8 @@ TINYPYR_NOINLINE static void pool_across(const typename M::Voxel* from, typename
   }
 }
 
-// Blocks of `factor` steps of `span` voxels each; the steps of a block are combined in sequence. fixed: the factor, if it is
-// worth a loop of its own; 0: any.
+// Blocks of `factor` steps of `span` voxels each; the steps of a block are combined in sequence. fixed: the factor, if
+// it is worth a loop of its own; 0: any.
 template <class M, int fixed, bool add>
 static void pool_blocks(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 blocks, i64 span,
                         i64 any_factor, typename M::Ignore ignore) {

@@ -1,8 +1,8 @@
 // Reductions: one struct per method (mean, min, max) and type of voxels. Included once per instruction set, inside its
 // namespace (see kernels/kernels.inl).
 //
-// A struct says how a voxel becomes the lanes of an accumulator (load), how two accumulators become one (combine), and how
-// a row of accumulators becomes a row of voxels (finish):
+// A struct defines how a voxel becomes the lanes of an accumulator (load), how two accumulators become one (combine),
+// and how a row of accumulators becomes a row of voxels (finish):
 //
 //   Voxel         type of voxels, as they are read and written
 //   Lane, lanes   type and number of the lanes of an accumulator
@@ -30,8 +30,8 @@ struct Sum {
   static TINYPYR_INLINE A combine(A a, A b) { return static_cast<A>(a + b); }
 };
 
-// Division of exact integer sums by a power of two. To round the quotient, one addition before the shift is enough: half of
-// the count less one, plus one if the quotient is odd.
+// Division of exact integer sums by a power of two. To round the quotient, one addition before the shift is enough:
+// half of the count less one, plus one if the quotient is odd.
 template <class T, class A>
 TINYPYR_INLINE T divide_by_power(A sum, int shift, A bias, A odd) {
   return static_cast<T>(static_cast<A>(sum + bias + (static_cast<A>(sum >> shift) & odd)) >> shift);
@@ -46,17 +46,18 @@ static void divide_by_power(const A* sums, T* out, i64 n, int any_shift, bool ha
   for (i64 i = 0; i < n; ++i) out[i] = divide_by_power<T, A>(sums[i], shift, bias, odd);
 }
 
-// Numbers of up to 32 bits as doubles, or of up to 31 bits as floats: converted as signed numbers, which every processor can.
+// Numbers of up to 32 bits as doubles, or of up to 31 bits as floats: converted as signed numbers, which every
+// processor can.
 template <class F, class A>
 static inline F as_float(A x) {
   if constexpr (sizeof(F) == 4) return static_cast<F>(static_cast<std::int32_t>(x));
   return static_cast<F>(static_cast<std::int32_t>(x ^ 0x80000000u)) + F(2147483648);
 }
 
-// The rounded quotient of two integers by one division of floats. It is exact if the quotient times the count is well below
-// 2^bits, bits being the precision of F: a quotient that is not a half-integer then stays clear of all half-integers. This
-// holds for sums of up to 257 voxels of 8 bits, or up to 8 voxels of 16 bits, as floats, and for all sums of 32 bits as
-// doubles. Adding 2^(bits - 1) leaves no room for a fraction, which rounds halves to even.
+// The rounded quotient of two integers by one division of floats. It is exact if the quotient times the count is well
+// below 2^bits, bits being the precision of F: a quotient that is not a half-integer then stays clear of all
+// half-integers. This holds for sums of up to 257 voxels of 8 bits, or up to 8 voxels of 16 bits, as floats, and for
+// all sums of 32 bits as doubles. Adding 2^(bits - 1) leaves no room for a fraction, which rounds halves to even.
 template <class T, class F, class A>
 static inline T divide_as_floats(A sum, A count, bool half_even) {
   static_assert(sizeof(T) <= 2);
@@ -82,8 +83,8 @@ static inline T divide(A sum, A count, bool half_even) {
     return divide_one<T, A>(sum, count, half_even);
 }
 
-// The rounded mean of up to `most` <= 8 bytes. Twice the sum times 2^15 / count, rounded up, is less than 2^16 / count too
-// large, so its upper half is the quotient. For a count of 0 the result is arbitrary.
+// The rounded mean of up to `most` <= 8 bytes. Twice the sum times 2^15 / count, rounded up, is less than 2^16 / count
+// too large, so its upper half is the quotient. For a count of 0 the result is arbitrary.
 template <int most>
 static inline u8 divide_few_bytes(u16 sum, u16 count, bool half_even) {
   u16 reciprocal = 32768 / most;
@@ -99,8 +100,8 @@ static inline u8 divide_few_bytes(u16 sum, u16 count, bool half_even) {
   return static_cast<u8>(quotient + (up & static_cast<u16>(half_even)));
 }
 
-// The rounded mean of up to 257 bytes. Their sum times 2^16 / count, rounded up, divided by 2^16, is less than 1 too large, so
-// it is the quotient or one more; all intermediate results fit 16 bits.
+// The rounded mean of up to 257 bytes. Their sum times 2^16 / count, rounded up, divided by 2^16, is less than 1 too
+// large, so it is the quotient or one more; all intermediate results fit 16 bits.
 static inline u8 divide_bytes(u16 sum, u16 count, u16 reciprocal, bool half_even) {
   const u16 quotient = static_cast<u16>(static_cast<u32>(sum) * reciprocal >> 16);
   // (casts keep sums and differences at 16 bits, which compilers would widen; every processor compares signed lanes)
@@ -157,7 +158,8 @@ struct Mean : Sum<T, A> {
   }
 };
 
-// The first lane sums all voxels, and the second counts the ignored ones, whose part of the sum is subtracted at the end.
+// The first lane sums all voxels, and the second counts the ignored ones, whose part of the sum is subtracted at the
+// end.
 template <class T, class A>
 struct MeanWithIgnore {
   using Voxel = T;
@@ -195,8 +197,8 @@ struct MeanWithIgnore {
   }
 };
 
-// Voxels of 64 bits: sums of their low and of their high halves, which fit 64 bits for every footprint (max_footprint in
-// core/view.hpp).
+// Voxels of 64 bits: sums of their low and of their high halves, which fit 64 bits for every footprint (max_footprint
+// in core/view.hpp).
 template <bool has_ignore>
 struct WideMean {
   using Voxel = u64;
@@ -331,8 +333,8 @@ struct FloatExtreme {
       lane[1] = left_out ? T(!largest) : T(largest);
     }
   }
-  // NaN wins. Written in two ways, because GCC 12 does not vectorise the second one if voxels are ignored, nor the first one
-  // in loops over small footprints.
+  // NaN wins. Written in two ways, because GCC 12 does not vectorise the second one if voxels are ignored, nor the
+  // first one in loops over small footprints.
   static TINYPYR_INLINE T combine(T a, T b) {
     const bool a_wins = largest ? a > b : a < b;
     if constexpr (has_ignore) return a_wins ? a : (a != a ? a : b);

@@ -1,5 +1,5 @@
-// Selections: one struct per method (mode, median, stride with ignore) and type of keys. Included once per instruction set,
-// inside its namespace (see kernels/kernels.inl).
+// Selections: one struct per method (mode, median, stride with ignore) and type of keys. Included once per instruction
+// set, inside its namespace (see kernels/kernels.inl).
 //
 // A struct sees all voxels of a footprint at once, in raster order with axis 0 fastest:
 //
@@ -9,9 +9,9 @@
 //   has_pairs     true if these have loops for pairs of neighbours, too
 //   select_small  the result of one footprint of 1, 2, 4 or 8 voxels
 
-// The mode, by counting equal pairs without a branch. The votes of a voxel are the voxels after it that equal it, so that of
-// all voxels with one label the first has the most: the first voxel with the most votes is the mode (with ties="lowest": the
-// smallest such voxel).
+// The mode, by counting equal pairs without a branch. The votes of a voxel are the voxels after it that equal it, so
+// that of all voxels with one label the first has the most: the first voxel with the most votes is the mode (with
+// ties="lowest": the smallest such voxel).
 template <class U, bool lowest, bool has_ignore>
 struct Mode {
   static constexpr bool ordered = !lowest, has_small = true, has_pairs = !lowest;
@@ -55,9 +55,9 @@ struct Mode {
   }
 };
 
-// The median, by sorting networks: Batcher's odd-even merge of a few voxels in registers, and his merge exchange over whole
-// rows (Knuth, The Art of Computer Programming, volume 3, algorithm 5.2.2M, for any count). The key of the ignored value has
-// been remapped to the top, so the lower middle of the rest is found by counting the rest.
+// The median, by sorting networks: Batcher's odd-even merge of a few voxels in registers, and his merge exchange over
+// whole rows (Knuth, The Art of Computer Programming, volume 3, algorithm 5.2.2M, for any count). The key of the
+// ignored value has been remapped to the top, so the lower middle of the rest is found by counting the rest.
 template <class U>
 struct Median {
   static constexpr bool ordered = false, has_small = true, has_pairs = true;
@@ -134,7 +134,8 @@ struct Median {
   }
 };
 
-// stride with ignore: the first voxel that is not ignored, as it is. params.ignore is in canonical encoding (core/codec.hpp).
+// stride with ignore: the first voxel that is not ignored, as it is. params.ignore is in canonical encoding
+// (core/codec.hpp).
 template <class U, bool floats>
 struct First {
   static constexpr bool ordered = true, has_small = false;

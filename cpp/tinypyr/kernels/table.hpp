@@ -16,8 +16,8 @@ namespace tinypyr {
 
 // --- reductions and selections ------------------------------------------------------------------------------------
 
-// A row of n voxels along one axis, as (outer, n, span), pooled by `factor`; the first block lacks its first `phase` voxels.
-// Memory `ahead` bytes further on is prefetched meanwhile; 0: none.
+// A row of n voxels along one axis, as (outer, n, span), pooled by `factor`; the first block lacks its first `phase`
+// voxels. Memory `ahead` bytes further on is prefetched meanwhile; 0: none.
 struct Run {
   i64 outer, n, span, factor, phase, ahead;
 };
@@ -38,8 +38,8 @@ struct SelectParams {
 
 constexpr i64 max_small_footprint = 8;
 
-// Rows of n footprints of 1, 2, 4 or 8 voxels (kernels/footprints.inl), which become voxels and, if accumulator is not null,
-// accumulators of a reduction, whose lanes lie `plane` elements apart.
+// Rows of n footprints of 1, 2, 4 or 8 voxels (kernels/footprints.inl), which become voxels and, if accumulator is not
+// null, accumulators of a reduction, whose lanes lie `plane` elements apart.
 struct Footprints {
   const void* const* rows;
   i64 n;
@@ -58,8 +58,8 @@ struct Shapes {
   PoolFootprints across[4];          // 1, 2, 4, 8 rows
   PoolFootprints first[3], last[3];  // 1, 2, 4 rows of pairs: neighbours in a row, first or last in raster order
 
-  // The loop for so many rows; null if there is none. pair: the bit of a voxel's number in raster order in which neighbours
-  // in a row differ; below 0: footprints have one voxel of a row.
+  // The loop for so many rows; null if there is none. pair: the bit of a voxel's number in raster order in which
+  // neighbours in a row differ; below 0: footprints have one voxel of a row.
   PoolFootprints of(int row_count, int pair) const {
     int bits = 0;
     while (1 << bits < row_count) ++bits;
@@ -70,8 +70,8 @@ struct Shapes {
 
 struct Reduction {
   int lanes, lane_bytes;
-  // Pool voxels (first) or one lane of accumulators (part). add: combine the result with what is there. plane: distance between
-  // lanes, in elements of the target.
+  // Pool voxels (first) or one lane of accumulators (part). add: combine the result with what is there. plane: distance
+  // between lanes, in elements of the target.
   void (*first)(const void* from, void* to, i64 plane, const Run&, bool add, u64 ignore);
   void (*part)(const void* from, void* to, i64 plane, const Run&, bool add, u64 ignore);
   void (*finish)(const void* accumulator, i64 plane, void* out, i64 n, const Finish&);
@@ -85,8 +85,8 @@ struct SelectKernels {
 
 // --- modes of several levels --------------------------------------------------------------------------------------
 
-// Votes for labels of type U: signed, as wide as the label and of 16 bits at least, so that loops over both have lanes of one
-// width.
+// Votes for labels of type U: signed, as wide as the label and of 16 bits at least, so that loops over both have lanes
+// of one width.
 constexpr int votes_width(int label_width) { return label_width == 1 ? 2 : label_width; }
 template <class U>
 using Votes = std::make_signed_t<unsigned_of<votes_width(sizeof(U))>>;
@@ -94,11 +94,11 @@ using Votes = std::make_signed_t<unsigned_of<votes_width(sizeof(U))>>;
 // How many voxels of a row share a cache line.
 constexpr i64 voxels_per_line(int width) { return 64 / width; }
 
-// A row of modes with bounds of their votes, from the rows of the level below that it covers (kernels/vote_bounds.inl): 2, 4 or 8
-// rows of single voxels, or 1, 2 or 4 rows of pairs of neighbours. All votes are of type Votes.
+// A row of modes with bounds of their votes, from the rows of the level below that it covers (kernels/vote_bounds.inl):
+// 2, 4 or 8 rows of single voxels, or 1, 2 or 4 rows of pairs of neighbours. All votes are of type Votes.
 struct BoundsRow {
-  // Of the level below, by row: labels, the fewest and the most votes that each may have, and the most that any other label
-  // may have.
+  // Of the level below, by row: labels, the fewest and the most votes that each may have, and the most that any other
+  // label may have.
   const void *labels[8], *least[8], *most[8], *others[8];
   i64 n;       // voxels of this row
   i64 voxels;  // of the base, in the footprint of a voxel of the level below
@@ -125,8 +125,8 @@ struct RowKernels {
   void (*copy)(char* to, i64 to_stride, const char* from, i64 from_stride, i64 n);
   void (*encode)(const void* from, void* row, i64 n, const Codec&);
   void (*decode)(void* row, i64 n, const Codec&);
-  // Fill in the unknown codes of n voxels (a multiple of rank_step), and write the keys of the ranks. Return the number of
-  // ranks, or a number above `most` if there are more. ignore: a key that gets code_none; may be null.
+  // Fill in the unknown codes of n voxels (a multiple of rank_step), and write the keys of the ranks. Return the number
+  // of ranks, or a number above `most` if there are more. ignore: a key that gets code_none; may be null.
   int (*rank_labels)(const void* voxels, i64 n, u8* codes, const u64* ignore, int most, u64* keys);
   Shapes mode_votes;             // Votes: how many voxels of a footprint have the label in `accumulator`
   ProveModes prove_modes[2][4];  // [pairs][log2 of the rows]
@@ -177,8 +177,8 @@ struct Kernels {
   ReductionTable means, minima, maxima;
   // Add up `parts` rows of n numbers.
   void (*add_votes)(const u64* from, u64* to, i64 parts, i64 n);
-  // For each of n (a multiple of 8) outputs, whose words of votes lie `words` apart: the most votes, and the first rank that
-  // has them, with tie_bit where others have as many or no rank has any. Return true if any output has tie_bit.
+  // For each of n (a multiple of 8) outputs, whose words of votes lie `words` apart: the most votes, and the first rank
+  // that has them, with tie_bit where others have as many or no rank has any. Return true if any output has tie_bit.
   bool (*most_votes)(const u64* votes, i64 words, int ranks, i64 n, u16* most, u16* winner);
   // The smallest place among n voxels of this code.
   int (*first_place)(const u8* codes, const u16* place, i64 n, u8 code);
@@ -199,7 +199,8 @@ inline const Reduction* pick(const ReductionTable& table, const Codec& codec, i6
   return row == nullptr ? nullptr : &row->reduction[has_ignore];
 }
 
-// The reduction that turns lanes of one mean's accumulator into the wider lanes of another's; null if they are no wider.
+// The reduction that turns lanes of one mean's accumulator into the wider lanes of another's; null if they are no
+// wider.
 inline const Reduction* pick_widening(const ReductionTable& means, const Reduction& from, const Reduction& to) {
   const ReductionRow* row =
       from.lane_bytes == to.lane_bytes ? nullptr : means.find_lanes(from.lane_bytes, to.lane_bytes);

@@ -1,12 +1,11 @@
 // mean, min and max: levels from accumulators.
 //
-// Recursion from the last stage of a plan (reduce/reduction_plan.hpp) reads the base once, in long runs, and holds one row
-// per stage, whatever the depth of the pyramid.
+// Recursion from the last stage of a plan (reduce/reduction_plan.hpp) reads the base once, in long runs, and holds one
+// row per stage, whatever the depth of the pyramid.
 #pragma once
 
-#include <cstdlib>
-
 #include "../core/problem.hpp"
+#include "base_reader.hpp"
 #include "reduction_plan.hpp"
 #include "row_writer.hpp"
 #include "small_footprints.hpp"
@@ -26,7 +25,7 @@ class ReductionDriver {
     if (whole.levels == 1 && small_footprints_.fits(whole)) return small_footprints_.run(whole);
     if (!choose_rows(whole, fits)) return Status::out_of_memory;
     if (!*fits) return Status::ok;
-    last_row_ = whole.in;
+    base_.start_pass(whole);
     for (i64 first = 0; first < cut_.blocks; first += cut_.chunk) {
       if (cut_.is_cut() && !plan_part(whole, first)) return Status::out_of_memory;  // (else it is planned)
       if (!lay_out()) return Status::out_of_memory;
@@ -43,8 +42,8 @@ class ReductionDriver {
   static constexpr i64 longest_accumulators = i64{1} << 20;  // bytes of one stage
   static constexpr i64 most_row_bytes = i64{6} << 20;        // of a row and all its stages
 
-  // Choose rows so long that the first stage's accumulators stay in the second-level cache: where a row ends and the next
-  // does not follow it in memory, reading stalls. Shorter rows if there are many stages of them.
+  // Choose rows so long that the first stage's accumulators stay in the second-level cache: where a row ends and the
+  // next does not follow it in memory, reading stalls. Shorter rows if there are many stages of them.
   bool choose_rows(const Problem& whole, bool* fits) {
     small_first_ = small_footprints_.fits(whole);
     int first_axis = 0;
@@ -80,13 +79,14 @@ class ReductionDriver {
 
   // Take memory for the rows of the plan.
   bool lay_out() {
-    char* out_row = nullptr;
+    char *base_row = nullptr, *out_row = nullptr;
     const bool has_memory = memory_.lay_out([&](auto& take) {
-      base_row_ = take.template array<char>(plan_.base_row_bytes());
+      base_row = take.template array<char>(plan_.base_row_bytes());
       out_row = take.template array<char>(plan_.out_row_bytes());
       for (int s = 0; s < plan_.count; ++s)
         plan_.stages[s].accumulators = take.template array<char>(plan_.accumulator_bytes(plan_.stages[s]));
     });
+    base_.start(*part_, plan_, index_, base_row);
     writer_.start(*part_, plan_, index_, out_row);
     return has_memory;
   }
@@ -126,12 +126,18 @@ class ReductionDriver {
 
   // Pool the row below stage s.
   void pool(int s, char* to, i64 plane, const Run& run, bool onto) {
-    if (s == 0) return pool_base(to, plane, run, onto);
+    if (s == 0) {
+      Run base_run = run;
+      const char* from = base_.read(base_run);
+      rule_.reduction->first(from, to, plane, base_run, onto, rule_.ignore);
+      return;
+    }
     const char* from = complete(s - 1);
     pool_lanes(from, plan_.stages[s - 1].length, to, plane, run, onto, s == 1 && small_first_);
   }
 
-  // Make the first level's row, accumulators and voxels, from the base: once for every row of memory that belongs to it.
+  // Make the first level's row, accumulators and voxels, from the base: once for every row of memory that belongs to
+  // it.
   void make_small_footprints(char* to, i64 plane) {
     const Problem& p = *part_;
     const Level& level = p.level[0];
@@ -139,31 +145,14 @@ class ReductionDriver {
     std::copy(index_, index_ + p.ndim, at);
     const IndexRange rows{AxisRange{1, cut_.axes}, level.extent};
     rows.start(at);
-    const i64 ahead = plan_.footprints.ahead_along(1);
+    const i64 ahead = plan_.footprints.current().ahead_along(1);
     RowTarget target = {writer_.voxels_of(0), level.extent[0], to, plane, nullptr, 0};
     do {
-      count = cut_.axes > 1 ? plan_.footprints.alike(at) : 1;
+      count = cut_.axes > 1 ? plan_.footprints.current().alike(at) : 1;
       plan_.footprints.make(at, count, ahead, target);
       target.accumulators += count * level.extent[0] * rule_.small->lane_bytes;
       target.voxels += count * level.extent[0] * p.codec.width;
     } while (rows.next(at, [](int, i64) {}, count));
-  }
-
-  // Pool a row of the base. Its rows are mostly read at a constant distance, so that the next one can be prefetched during this
-  // one. Of a long row, what follows in the row is prefetched instead, unless it is read voxel after voxel, which hardware
-  // prefetchers follow.
-  void pool_base(char* to, i64 plane, Run run, bool onto) {
-    const char* from = base_row();
-    if (plan_.base_direct) {
-      run.ahead = from - last_row_;
-      if (std::abs(run.ahead) > FootprintRows::longest_fetched_row) {
-        const i64 block = std::min(run.factor, run.n) * run.span * part_->codec.width;
-        const bool is_sequential = run.factor == 1 || block > FootprintRows::longest_fetched_row;
-        run.ahead = is_sequential ? 0 : std::max(block, FootprintRows::fetch_distance);
-      }
-      last_row_ = from;
-    }
-    rule_.reduction->first(from, to, plane, run, onto, rule_.ignore);
   }
 
   // Pool a row of accumulators. from_small: of the small footprints' accumulators, whose lanes may be narrower.
@@ -176,32 +165,15 @@ class ReductionDriver {
       pool_lane(from + lane * from_plane * from_bytes, to + lane * to_plane * to_bytes, 0, run, onto, 0);
   }
 
-  // The row of the base at index_: in place, or encoded.
-  const char* base_row() {
-    const Problem& p = *part_;
-    const char* from = p.in;
-    for (int axis = cut_.axes; axis < p.ndim; ++axis) from += index_[axis] * p.stride[axis];
-    if (plan_.base_direct) return from;
-    i64 length = 1;
-    for (int axis = 0; axis < cut_.axes; ++axis) length *= p.extent[axis];
-    if (!is_contiguous(cut_.axes, p.extent, p.stride, p.codec.width)) {
-      box_to_row(p.rows(), p.codec.width, base_row_, from, cut_.axes, p.extent, p.stride);
-      from = base_row_;
-    }
-    p.rows().encode(from, base_row_, length, p.codec);
-    return base_row_;
-  }
-
   const ReductionRule rule_;
   SmallFootprints small_footprints_;  // for single levels
   std::unique_ptr<Problem> part_;     // the chunk at hand
   RowCut cut_ = {1, 0, 0};
   bool small_first_ = false;
   ReductionPlan plan_;
+  BaseReader base_;
   RowWriter writer_;
-  char* base_row_ = nullptr;
-  const char* last_row_ = nullptr;  // of the base, read before
-  i64 index_[max_ndim] = {};        // of the row being made, at the stage being made
+  i64 index_[max_ndim] = {};  // of the row being made, at the stage being made
   Arena memory_;
 };
 

@@ -6,8 +6,8 @@
 
 namespace tinypyr {
 
-// Order of calls: start for every plan; then voxels_of and write for the row at an index of the axes that are not in rows,
-// which the caller changes in place.
+// Order of calls: start for every plan; then voxels_of and write for the row at an index of the axes that are not in
+// rows, which the caller changes in place.
 class RowWriter {
  public:
   explicit RowWriter(const ReductionRule& rule) : rule_(rule), reduction_(*rule.reduction) {}
@@ -72,8 +72,9 @@ class RowWriter {
                       row.voxels + from * problem_->codec.width, length, {count, rule_.half_even, rule_.ignore});
   }
 
-  // Footprints at the edges have fewer voxels: finish runs of equal counts, along `axis` and the faster ones. count: voxels
-  // along slower axes. is_whole: along those axes no footprint is cut, so that only cut ones are left to do here.
+  // Footprints at the edges have fewer voxels: finish runs of equal counts, along `axis` and the faster ones. count:
+  // voxels along slower axes. is_whole: along those axes no footprint is cut, so that only cut ones are left to do
+  // here.
   void finish_cut(const Level& level, int axis, const Span& row, i64 from, i64 length, i64 count, bool is_whole) const {
     Segment segments[3];
     const int segment_count = problem_->segments(level, axis, segments);

@@ -1,9 +1,9 @@
-// Rows of small footprints: a first level that is pooled by no more than two along any axis goes from the input to a row of
-// voxels or accumulators in one step, each footprint in registers (kernels/footprints.inl).
+// Rows of small footprints: a first level that is pooled by no more than two along any axis goes from the input to a
+// row of voxels or accumulators in one step, each footprint in registers (kernels/footprints.inl).
 //
-// The input rows that a row of the output needs are read side by side, which hardware prefetchers follow badly. So memory
-// is prefetched by hand: a little at a time and in order of memory, whatever the order of reading, it arrives twice as fast
-// as side by side or a row in one go.
+// The input rows that a row of the output needs are read side by side, which hardware prefetchers follow badly. So
+// memory is prefetched by hand: a little at a time and in order of memory, whatever the order of reading, it arrives
+// twice as fast as side by side or a row in one go.
 #pragma once
 
 #include <cstdlib>
@@ -35,88 +35,110 @@ struct RowTarget {
   i64 vote_step;
 };
 
-// The rows along axis 0 of a problem's first level. Order of calls: plan, once for every problem, which must outlive it;
-// then all others.
-class FootprintRows {
- public:
+// How the rows along axis 0 of a problem's first level are made. Order of calls: prepare, once for every problem, which
+// must outlive it; then the rest is read.
+struct FootprintPlan {
   // Longer rows (in bytes) are left to the hardware's prefetcher; others are prefetched so far ahead.
   static constexpr i64 longest_fetched_row = 16384, fetch_distance = 2048;
 
-  explicit FootprintRows(const SmallKernels& kernels) : kernels_(kernels) {}
-
-  // False if memory runs out.
-  bool plan(const Problem& p) {
-    problem_ = &p;
+  // ordered: the order of voxels in a footprint matters.
+  void prepare(const Problem& p, bool ordered) {
+    problem = &p;
     const i64 width = p.codec.width;
     // Kernels flip the sign bit of integers themselves; anything else that an encoder does needs a row of its own.
     Codec flipped = p.codec;
     flipped.kind = Kind::unsigned_integer;
     const bool flips = p.codec.kind == Kind::signed_integer && !p.codec.keys_are_bits();
-    reads_in_place_ = (p.codec.is_identity() || (flips && flipped.is_identity())) && p.stride[0] == width &&
-                      is_aligned(p.in, p.codec.width);
-    for (int axis = 1; axis < p.ndim; ++axis) reads_in_place_ = reads_in_place_ && p.stride[axis] % width == 0;
-    flip_ = flips && reads_in_place_ ? p.codec.top_bit() : 0;
-    segment_count_ = p.segments(p.level[0], 0, segments_);
+    reads_in_place = (p.codec.is_identity() || (flips && flipped.is_identity())) && p.stride[0] == width &&
+                     is_aligned(p.in, p.codec.width);
+    for (int axis = 1; axis < p.ndim; ++axis) reads_in_place = reads_in_place && p.stride[axis] % width == 0;
+    flip = flips && reads_in_place ? p.codec.top_bit() : 0;
+    segment_count = p.segments(p.level[0], 0, segments);
 
-    pooled_count_ = 0;
+    pooled_count = 0;
     for (int axis = 1; axis < p.ndim; ++axis)
-      if (p.level[0].total[axis] > 1) pooled_[pooled_count_++] = axis;
-    std::sort(pooled_, pooled_ + pooled_count_, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
-    pair_ = 0;
-    for (int i = 0; i < pooled_count_; ++i) pair_ += kernels_.ordered && p.logical[pooled_[i]] < p.logical[0];
-    row_bytes_ = reads_in_place_ ? 0 : round_up(p.extent[0] * width);
-    return row_bytes_ == 0 || rows_.reserve(bytes());
+      if (p.level[0].total[axis] > 1) pooled[pooled_count++] = axis;
+    std::sort(pooled, pooled + pooled_count, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
+    pair = 0;
+    for (int i = 0; i < pooled_count; ++i) pair += ordered && p.logical[pooled[i]] < p.logical[0];
+    row_bytes = reads_in_place ? 0 : round_up(p.extent[0] * width);
   }
 
   // Size of the copied input rows.
-  i64 bytes() const { return row_bytes_ << pooled_count_; }
+  i64 bytes() const { return row_bytes << pooled_count; }
 
   // True if kernels make the voxels that are wanted (else keys, which must be decoded).
-  bool makes_voxels() const { return reads_in_place_ || problem_->codec.is_identity(); }
+  bool makes_voxels() const { return reads_in_place || problem->codec.is_identity(); }
 
   // True if kernels can write to the level's output.
   bool writes_in_place() const {
-    const Level& level = problem_->level[0];
-    const int width = problem_->codec.width;
+    const Level& level = problem->level[0];
+    const int width = problem->codec.width;
     bool direct = makes_voxels() && (level.extent[0] == 1 || level.stride[0] == width) && is_aligned(level.out, width);
-    for (int axis = 1; axis < problem_->ndim; ++axis) direct = direct && level.stride[axis] % width == 0;
+    for (int axis = 1; axis < problem->ndim; ++axis) direct = direct && level.stride[axis] % width == 0;
     return direct;
   }
-  bool reads_and_writes_in_place() const { return reads_in_place_ && writes_in_place(); }
+  bool reads_and_writes_in_place() const { return reads_in_place && writes_in_place(); }
 
   // How many bytes ahead in the input to prefetch if rows along an axis are made one after the other.
   i64 ahead_along(int axis) const {
-    const Problem& p = *problem_;
+    const Problem& p = *problem;
     if (axis >= p.ndim || p.extent[0] * p.codec.width > longest_fetched_row) return 0;
     const i64 step = p.level[0].total[axis] * p.stride[axis];
     return step * ceil_div(fetch_distance, std::max<i64>(1, std::abs(step)));
   }
 
-  // How many rows along axis 1, from these coordinates on, have footprints of the same shape, and are best made at once: a
-  // few if they are short.
+  // How many rows along axis 1, from these coordinates on, have footprints of the same shape, and are best made at
+  // once: a few if they are short.
   i64 alike(const i64* at) const {
-    const Problem& p = *problem_;
-    if (p.ndim == 1 || !reads_in_place_) return 1;
+    const Problem& p = *problem;
+    if (p.ndim == 1 || !reads_in_place) return 1;
     const Level& level = p.level[0];
     i64 rows = level.extent[1] - at[1];
     if (rows > 1 && p.present(level, 1, level.extent[1] - 1) != level.total[1]) --rows;
     if (p.present(level, 1, at[1]) != level.total[1]) rows = 1;
-    return std::min(rows, std::max<i64>(1, most_at_once / (p.extent[0] * p.codec.width << pooled_count_)));
+    return std::min(rows, std::max<i64>(1, most_at_once / (p.extent[0] * p.codec.width << pooled_count)));
   }
+
+  const Problem* problem = nullptr;
+  bool reads_in_place = false;
+  u64 flip = 0;         // xored with voxels that are read in place
+  Segment segments[3];  // of axis 0
+  int segment_count = 0;
+  int pooled[max_ndim];  // pooled axes besides axis 0, in raster order
+  int pooled_count = 0;
+  int pair = 0;       // those of them that are earlier in raster order than axis 0
+  i64 row_bytes = 0;  // of a copied input row
+
+ private:
+  static constexpr i64 most_at_once = 4096;  // bytes
+};
+
+// The rows of a plan. Order of calls: plan, once for every problem; then make.
+class FootprintRows {
+ public:
+  explicit FootprintRows(const SmallKernels& kernels) : kernels_(kernels) {}
+
+  // False if memory runs out.
+  bool plan(const Problem& p) {
+    plan_.prepare(p, kernels_.ordered);
+    return plan_.row_bytes == 0 || rows_.reserve(plan_.bytes());
+  }
+  const FootprintPlan& current() const { return plan_; }
 
   // Make `count` alike rows from these coordinates of the first level on (axes 1, 2, ...). ahead: from ahead_along.
   void make(const i64* at, i64 count, i64 ahead, const RowTarget& target) {
-    const Problem& p = *problem_;
+    const Problem& p = *plan_.problem;
     Inputs inputs;
     locate(at, inputs);
     inputs.step = count > 1 ? p.level[0].total[1] * p.stride[1] / p.codec.width : 0;
     Fetcher fetcher;
-    const bool fetches = reads_in_place_ && ahead != 0;
+    const bool fetches = plan_.reads_in_place && ahead != 0;
     if (fetches) start_fetching(fetcher, inputs.row[0] + ahead, at, count);
     i64 first = 0;
-    for (int s = 0; s < segment_count_; ++s) {
-      make_segment(segments_[s], first, count, inputs, fetches, fetcher, target);
-      first += segments_[s].count * segments_[s].present;
+    for (int s = 0; s < plan_.segment_count; ++s) {
+      make_segment(plan_.segments[s], first, count, inputs, fetches, fetcher, target);
+      first += plan_.segments[s].count * plan_.segments[s].present;
     }
   }
 
@@ -129,7 +151,7 @@ class FootprintRows {
   };
 
   void locate(const i64* at, Inputs& inputs) {
-    const Problem& p = *problem_;
+    const Problem& p = *plan_.problem;
     const Level& level = p.level[0];
     const char* start = p.in;
     for (int axis = 1; axis < p.ndim; ++axis)
@@ -137,20 +159,20 @@ class FootprintRows {
     inputs.row[0] = start;
     inputs.rows = 1;
     inputs.pair = 0;
-    for (int i = 0; i < pooled_count_; ++i) {
-      const int axis = pooled_[i];
+    for (int i = 0; i < plan_.pooled_count; ++i) {
+      const int axis = plan_.pooled[i];
       if (p.present(level, axis, at[axis]) == 1) continue;
       for (int r = 0; r < inputs.rows; ++r) inputs.row[inputs.rows + r] = inputs.row[r] + p.stride[axis];
       inputs.rows *= 2;
-      inputs.pair += i < pair_;
+      inputs.pair += i < plan_.pair;
     }
-    if (reads_in_place_) return;
-    for (int r = 0; r < inputs.rows; ++r) inputs.row[r] = read(inputs.row[r], rows_.data() + r * row_bytes_);
+    if (plan_.reads_in_place) return;
+    for (int r = 0; r < inputs.rows; ++r) inputs.row[r] = read(inputs.row[r], rows_.data() + r * plan_.row_bytes);
   }
 
   // Copy and encode a row of the input.
   const char* read(const char* from, char* to) const {
-    const Problem& p = *problem_;
+    const Problem& p = *plan_.problem;
     if (p.stride[0] != p.codec.width) {
       p.rows().copy(to, p.codec.width, from, p.stride[0], p.extent[0]);
       from = to;
@@ -160,23 +182,24 @@ class FootprintRows {
   }
 
   void start_fetching(Fetcher& fetcher, const char* from, const i64* at, i64 count) const {
-    const Problem& p = *problem_;
+    const Problem& p = *plan_.problem;
     const Level& level = p.level[0];
     fetcher.start(from, p.extent[0] * p.codec.width);
     fetcher.repeat(count > 1 ? count * level.total[1] : p.present(level, 1, at[1]), p.stride[1]);
-    for (int i = 0; i < pooled_count_; ++i)
-      if (pooled_[i] > 1) fetcher.repeat(p.present(level, pooled_[i], at[pooled_[i]]), p.stride[pooled_[i]]);
+    for (int i = 0; i < plan_.pooled_count; ++i)
+      if (plan_.pooled[i] > 1)
+        fetcher.repeat(p.present(level, plan_.pooled[i], at[plan_.pooled[i]]), p.stride[plan_.pooled[i]]);
   }
 
-  // Make the footprints of a segment of axis 0, whose voxels begin at `first` in the rows: in pieces, between which memory is
-  // prefetched. A piece is a part of one row, or several whole rows.
+  // Make the footprints of a segment of axis 0, whose voxels begin at `first` in the rows: in pieces, between which
+  // memory is prefetched. A piece is a part of one row, or several whole rows.
   void make_segment(const Segment& segment, i64 first, i64 count, const Inputs& inputs, bool fetches, Fetcher& fetcher,
                     const RowTarget& target) const {
-    const i64 width = problem_->codec.width, footprint = inputs.rows * segment.present * width;
+    const i64 width = plan_.problem->codec.width, footprint = inputs.rows * segment.present * width;
     const int pair = segment.present == 2 ? inputs.pair : -1;
     const PoolFootprints pool = kernels_.shapes.of(inputs.rows, pair);
     const PoolFootprints count_votes =
-        target.votes == nullptr ? nullptr : problem_->rows().mode_votes.of(inputs.rows, pair);
+        target.votes == nullptr ? nullptr : plan_.problem->rows().mode_votes.of(inputs.rows, pair);
     const i64 most = fetches ? std::max<i64>(64, piece / footprint) : count * segment.count;
     const i64 length = std::min(segment.count, most), turns = std::max<i64>(1, most / segment.count);
     for (i64 turn = 0; turn < count; turn += turns) {
@@ -190,10 +213,10 @@ class FootprintRows {
         fetcher.some<1>(n * repeat * footprint);
         pool({from, n, repeat, inputs.step, target.voxel_step, target.voxels + to * width,
               target.accumulators == nullptr ? nullptr : target.accumulators + to * kernels_.lane_bytes, target.plane,
-              kernels_.ignore, flip_, target.accumulators == nullptr ? flip_ : 0, kernels_.half_even});
+              kernels_.ignore, plan_.flip, target.accumulators == nullptr ? plan_.flip : 0, kernels_.half_even});
         if (count_votes == nullptr) continue;
         char* votes =
-            target.votes + (segment.first + begin + turn * target.vote_step) * votes_width(problem_->codec.width);
+            target.votes + (segment.first + begin + turn * target.vote_step) * votes_width(plan_.problem->codec.width);
         count_rows(count_votes, inputs, from, n, repeat, to, votes, target);
       }
     }
@@ -201,7 +224,7 @@ class FootprintRows {
 
   void count_rows(PoolFootprints count_votes, const Inputs& inputs, const void** from, i64 n, i64 repeat, i64 to,
                   char* votes, const RowTarget& target) const {
-    const i64 width = problem_->codec.width, vote_bytes = votes_width(problem_->codec.width);
+    const i64 width = plan_.problem->codec.width, vote_bytes = votes_width(plan_.problem->codec.width);
     for (i64 i = 0; i < repeat; ++i) {
       count_votes({from, n, 1, 0, 0, votes + i * target.vote_step * vote_bytes,
                    target.voxels + (to + i * target.voxel_step) * width, 0, 0, 0, 0, false});
@@ -209,18 +232,11 @@ class FootprintRows {
     }
   }
 
-  static constexpr i64 piece = 1024, most_at_once = 4096;  // bytes
+  static constexpr i64 piece = 1024;  // bytes
 
   const SmallKernels kernels_;
-  const Problem* problem_ = nullptr;
-  bool reads_in_place_ = false;
-  u64 flip_ = 0;
-  Segment segments_[3];  // of axis 0
-  int segment_count_ = 0;
-  int pooled_[max_ndim];  // axes besides axis 0, in raster order
-  int pooled_count_ = 0, pair_ = 0;
-  i64 row_bytes_ = 0;
-  Arena rows_;
+  FootprintPlan plan_;
+  Arena rows_;  // copied input rows
 };
 
 // The first level of a problem. Order of calls: fits, then run if it is true.
@@ -246,8 +262,8 @@ class SmallFootprints {
     return kernels_.shapes.of(1 << pooled, pair) != nullptr;
   }
 
-  // Make the first level of `whole`. votes: null, or the array of Votes (how many voxels of each footprint have the label made
-  // of it), whose axes have these strides, in Votes, the first of them 1.
+  // Make the first level of `whole`. votes: null, or the array of Votes (how many voxels of each footprint have the
+  // label made of it), whose axes have these strides, in Votes, the first of them 1.
   Status run(const Problem& whole, char* votes = nullptr, const i64* vote_stride = nullptr) {
     if (!part_) part_ = Problem::allocate();
     if (!part_) return Status::out_of_memory;
@@ -258,7 +274,7 @@ class SmallFootprints {
       part = whole;
       part.levels = 1;
       if (!rows_.plan(part)) return Status::out_of_memory;
-      if (!rows_.reads_and_writes_in_place() && chunk < blocks) {
+      if (!rows_.current().reads_and_writes_in_place() && chunk < blocks) {
         part.restrict_to(0, first, std::min(chunk, blocks - first));
         if (!rows_.plan(part)) return Status::out_of_memory;
       }
@@ -274,22 +290,22 @@ class SmallFootprints {
   bool make_rows(const Problem& p, char* votes, const i64* vote_stride) {
     const Level& level = p.level[0];
     const i64 width = p.codec.width, length = level.extent[0], vote_bytes = votes_width(p.codec.width);
-    const bool direct = rows_.writes_in_place();
+    const bool direct = rows_.current().writes_in_place();
     if (!direct && !made_.reserve(length * width)) return false;
     RowTarget target = {};
     target.voxel_step = p.ndim > 1 ? level.stride[1] / width : 0;
     target.vote_step = votes != nullptr && p.ndim > 1 ? vote_stride[1] : 0;
     target.votes = votes;
     char* out = level.out;
-    const i64 ahead = rows_.ahead_along(1);
+    const i64 ahead = rows_.current().ahead_along(1);
     const IndexRange all{AxisRange{1, p.ndim}, level.extent};
     i64 at[max_ndim] = {}, count;
     do {
       target.voxels = direct ? out : made_.data();
-      count = direct ? rows_.alike(at) : 1;
+      count = direct ? rows_.current().alike(at) : 1;
       rows_.make(at, count, ahead, target);
       if (direct) continue;
-      if (!rows_.makes_voxels()) p.rows().decode(target.voxels, length, p.codec);
+      if (!rows_.current().makes_voxels()) p.rows().decode(target.voxels, length, p.codec);
       p.rows().copy(out, level.stride[0], target.voxels, width, length);
     } while (all.next(
         at,

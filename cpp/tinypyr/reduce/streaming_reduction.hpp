@@ -1,9 +1,9 @@
-// mean, min and max of footprints that are too long for rows of accumulators: millions of voxels along one axis that cannot
-// be read as they lie, or that another axis is pooled before.
+// mean, min and max of footprints that are too long for rows of accumulators: millions of voxels along one axis that
+// cannot be read as they lie, or that another axis is pooled before.
 //
-// Levels whose rows are short enough are made by a ReductionDriver, a piece at a time, and leave their accumulators. Those of
-// the levels above are combined one by one, in the order that is part of the contract: within a footprint the caller's axis 0
-// first, then axis 1, ...; every sum continues from piece to piece.
+// Levels whose rows are short enough are made by a ReductionDriver, a piece at a time, and leave their accumulators.
+// Those of the levels above are combined one by one, in the order that is part of the contract: within a footprint the
+// caller's axis 0 first, then axis 1, ...; every sum continues from piece to piece.
 #pragma once
 
 #include <algorithm>
@@ -14,37 +14,57 @@
 
 namespace tinypyr {
 
-class StreamingReduction {
+// The accumulator of one voxel.
+struct Accumulator {
+  static constexpr int most_lanes = 4;
+  u64 lane[most_lanes];
+};
+
+// The voxels of the level below that a footprint has, along each axis, and one of them.
+struct Children {
+  i64 first[max_ndim], end[max_ndim], at[max_ndim];
+};
+
+// Accumulators of the levels that a ReductionDriver makes, combined along some axes, a piece at a time. Order of calls:
+// start, then the rest.
+class AccumulatorPieces {
  public:
-  // parts: a driver with the same rule, for the pieces of levels that fit.
-  StreamingReduction(ReductionDriver& parts, const ReductionRule& rule)
+  // parts: a driver with the same rule.
+  AccumulatorPieces(ReductionDriver& parts, const ReductionRule& rule)
       : parts_(parts), rule_(rule), reduction_(*rule.reduction) {}
 
-  Status run(const Problem& whole) {
+  // False, here and below, if memory runs out.
+  bool start(const Problem& whole) {
     problem_ = &whole;
-    if (!find_first_level() || !lay_out()) return Status::out_of_memory;
-    Status status = Status::ok;
-    i64 at[max_ndim];
-    const IndexRange voxels{AxisRange{0, whole.ndim}, whole.top().extent};
-    voxels.each(at, [&] {
-      Accumulator accumulator;
-      if (!make(whole.levels - 1, at, accumulator)) status = Status::out_of_memory;
-      return status == Status::ok;
-    });
-    return status;
+    return find_first_level() && lay_out();
+  }
+
+  // The number of levels that the driver makes, and so the first level that is made of pieces.
+  int first_level() const { return first_; }
+  // Axes as they are combined, the caller's axis 0 first; and the number of that of pieces among them.
+  const int* order() const { return order_; }
+  int piece_axis() const { return before_; }
+
+  // Combine the children of a footprint of the first level along the axis of pieces and those before it.
+  bool sum(Children& children, Accumulator& accumulator) {
+    for (i64 begin = children.first[along_]; begin < children.end[along_]; begin += piece) {
+      const i64 n = std::min(piece, children.end[along_] - begin);
+      const bool continues = begin > children.first[along_];
+      children.at[along_] = begin;
+      if (!sum_rows(before_ - 1, children, n)) return false;
+      for (int lane = 0; lane < reduction_.lanes; ++lane) {
+        char* row = lane_of(rows_[before_], lane);
+        if (continues) std::memcpy(row, &accumulator.lane[lane], static_cast<std::size_t>(reduction_.lane_bytes));
+        const i64 count = n + continues;
+        reduction_.part(row + (continues ? 0 : reduction_.lane_bytes), &accumulator.lane[lane], 0,
+                        {1, count, 1, count, 0, 0}, false, 0);
+      }
+    }
+    return true;
   }
 
  private:
   static constexpr i64 piece = 4096;
-  static constexpr int most_lanes = 4;
-
-  struct Accumulator {
-    u64 lane[most_lanes];
-  };
-  // The voxels of the level below that a footprint has, along each axis.
-  struct Children {
-    i64 first[max_ndim], end[max_ndim], at[max_ndim];
-  };
 
   // Find how many levels the driver can make.
   bool find_first_level() {
@@ -60,8 +80,8 @@ class StreamingReduction {
     return true;
   }
 
-  // Choose the axis of pieces, and take memory: rows of a piece's accumulators, one more for each axis that is combined before,
-  // each with room in front for the sum so far; and a piece's voxels.
+  // Choose the axis of pieces, and take memory: rows of a piece's accumulators, one more for each axis that is combined
+  // before, each with room in front for the sum so far; and a piece's voxels.
   bool lay_out() {
     const Problem& p = *problem_;
     i64 most = 0;
@@ -84,60 +104,6 @@ class StreamingReduction {
   i64 plane() const { return piece + 1; }
   char* lane_of(char* row, int lane) const { return row + lane * plane() * reduction_.lane_bytes; }
 
-  // Set `to` to an accumulator, or (onto) to the sum of `to` and the accumulator, in that order.
-  void add(const Accumulator& accumulator, bool onto, Accumulator& to) const {
-    for (int lane = 0; lane < reduction_.lanes; ++lane)
-      reduction_.part(&accumulator.lane[lane], &to.lane[lane], 0, {1, 1, 1, 1, 0, 0}, onto, 0);
-  }
-
-  // Make the accumulator of a voxel, and write the voxel. (false, here and below: memory runs out)
-  bool make(int k, const i64* at, Accumulator& accumulator) {
-    const Problem& p = *problem_;
-    const Level& level = p.level[k];
-    Children children;
-    for (int axis = 0; axis < p.ndim; ++axis) {
-      const i64 offset = k == 0 ? p.voxel_offset[axis] : p.level[k - 1].voxel_offset[axis];
-      const i64 extent = k == 0 ? p.extent[axis] : p.level[k - 1].extent[axis];
-      const i64 start = (level.voxel_offset[axis] + at[axis]) * level.factor[axis] - offset;
-      children.first[axis] = std::max<i64>(0, start);
-      children.end[axis] = std::min(extent, start + level.factor[axis]);
-    }
-    if (!sum(k, p.ndim - 1, children, accumulator)) return false;
-    write(level, k, at, accumulator);
-    return true;
-  }
-
-  // Combine along the d-th axis in order what is combined along those before it.
-  bool sum(int k, int d, Children& children, Accumulator& accumulator) {
-    if (d < 0) return make(k - 1, children.at, accumulator);
-    if (k == first_ && d == before_) return sum_pieces(children, accumulator);
-    const int axis = order_[d];
-    for (i64 j = children.first[axis]; j < children.end[axis]; ++j) {
-      children.at[axis] = j;
-      Accumulator one;
-      if (!sum(k, d - 1, children, one)) return false;
-      add(one, j > children.first[axis], accumulator);
-    }
-    return true;
-  }
-
-  bool sum_pieces(Children& children, Accumulator& accumulator) {
-    for (i64 begin = children.first[along_]; begin < children.end[along_]; begin += piece) {
-      const i64 n = std::min(piece, children.end[along_] - begin);
-      const bool continues = begin > children.first[along_];
-      children.at[along_] = begin;
-      if (!sum_rows(before_ - 1, children, n)) return false;
-      for (int lane = 0; lane < reduction_.lanes; ++lane) {
-        char* row = lane_of(rows_[before_], lane);
-        if (continues) std::memcpy(row, &accumulator.lane[lane], static_cast<std::size_t>(reduction_.lane_bytes));
-        const i64 count = n + continues;
-        reduction_.part(row + (continues ? 0 : reduction_.lane_bytes), &accumulator.lane[lane], 0,
-                        {1, count, 1, count, 0, 0}, false, 0);
-      }
-    }
-    return true;
-  }
-
   // Combine the accumulators of a piece along the axes before it up to the d-th, in the row after that.
   bool sum_rows(int d, Children& children, i64 n) {
     if (d < 0) return read(children.at, n, rows_[0]);
@@ -153,8 +119,8 @@ class StreamingReduction {
     return true;
   }
 
-  // Fill a row with the accumulators of n voxels, along the axis of pieces: of the base, or of the last level that the driver
-  // makes.
+  // Fill a row with the accumulators of n voxels, along the axis of pieces: of the base, or of the last level that the
+  // driver makes.
   bool read(const i64* at, i64 n, char* row) {
     const Problem& p = *problem_;
     char* to = row + reduction_.lane_bytes;
@@ -187,6 +153,74 @@ class StreamingReduction {
     part.lane_stride = plane() * reduction_.lane_bytes;
   }
 
+  ReductionDriver& parts_;
+  const ReductionRule& rule_;
+  const Reduction& reduction_;
+  const Problem* problem_ = nullptr;
+  std::unique_ptr<Problem> part_;
+  int first_ = 0;
+  int along_ = 0, before_ = 0;  // the axis of pieces; axes that are combined before it
+  int order_[max_ndim];
+  char *rows_[max_ndim], *voxels_ = nullptr;
+  Arena memory_;
+};
+
+class StreamingReduction {
+ public:
+  // parts: a driver with the same rule, for the pieces of levels that fit.
+  StreamingReduction(ReductionDriver& parts, const ReductionRule& rule)
+      : rule_(rule), reduction_(*rule.reduction), pieces_(parts, rule) {}
+
+  Status run(const Problem& whole) {
+    problem_ = &whole;
+    if (!pieces_.start(whole)) return Status::out_of_memory;
+    i64 at[max_ndim];
+    const IndexRange voxels{AxisRange{0, whole.ndim}, whole.top().extent};
+    const bool is_complete = voxels.each(at, [&] {
+      Accumulator accumulator;
+      return make(whole.levels - 1, at, accumulator);
+    });
+    return is_complete ? Status::ok : Status::out_of_memory;
+  }
+
+ private:
+  // Make the accumulator of a voxel, and write the voxel. (false, here and below: memory runs out)
+  bool make(int k, const i64* at, Accumulator& accumulator) {
+    const Problem& p = *problem_;
+    const Level& level = p.level[k];
+    Children children;
+    for (int axis = 0; axis < p.ndim; ++axis) {
+      const i64 offset = k == 0 ? p.voxel_offset[axis] : p.level[k - 1].voxel_offset[axis];
+      const i64 extent = k == 0 ? p.extent[axis] : p.level[k - 1].extent[axis];
+      const i64 start = (level.voxel_offset[axis] + at[axis]) * level.factor[axis] - offset;
+      children.first[axis] = std::max<i64>(0, start);
+      children.end[axis] = std::min(extent, start + level.factor[axis]);
+    }
+    if (!sum(k, p.ndim - 1, children, accumulator)) return false;
+    write(level, k, at, accumulator);
+    return true;
+  }
+
+  // Combine along the d-th axis in order what is combined along those before it.
+  bool sum(int k, int d, Children& children, Accumulator& accumulator) {
+    if (d < 0) return make(k - 1, children.at, accumulator);
+    if (k == pieces_.first_level() && d == pieces_.piece_axis()) return pieces_.sum(children, accumulator);
+    const int axis = pieces_.order()[d];
+    for (i64 j = children.first[axis]; j < children.end[axis]; ++j) {
+      children.at[axis] = j;
+      Accumulator one;
+      if (!sum(k, d - 1, children, one)) return false;
+      add(one, j > children.first[axis], accumulator);
+    }
+    return true;
+  }
+
+  // Set `to` to an accumulator, or (onto) to the sum of `to` and the accumulator, in that order.
+  void add(const Accumulator& accumulator, bool onto, Accumulator& to) const {
+    for (int lane = 0; lane < reduction_.lanes; ++lane)
+      reduction_.part(&accumulator.lane[lane], &to.lane[lane], 0, {1, 1, 1, 1, 0, 0}, onto, 0);
+  }
+
   void write(const Level& level, int k, const i64* at, const Accumulator& accumulator) {
     const Problem& p = *problem_;
     char* out = level.out;
@@ -201,7 +235,7 @@ class StreamingReduction {
         std::memcpy(out + lane * p.lane_stride, &accumulator.lane[lane], lane_bytes);
       return;
     }
-    u64 lanes[most_lanes], voxel = 0;  // lanes side by side
+    u64 lanes[Accumulator::most_lanes], voxel = 0;  // lanes side by side
     for (int lane = 0; lane < reduction_.lanes; ++lane)
       std::memcpy(reinterpret_cast<char*>(lanes) + lane * reduction_.lane_bytes, &accumulator.lane[lane], lane_bytes);
     reduction_.finish(lanes, 1, &voxel, 1, {count, rule_.half_even, rule_.ignore});
@@ -209,17 +243,10 @@ class StreamingReduction {
     std::memcpy(out, &voxel, static_cast<std::size_t>(p.codec.width));
   }
 
-  ReductionDriver& parts_;
-  const ReductionRule rule_;
+  const ReductionRule& rule_;
   const Reduction& reduction_;
   const Problem* problem_ = nullptr;
-  std::unique_ptr<Problem> part_;
-  int first_ = 0;        // of the levels that are made here
-  int along_ = 0;        // the axis of pieces
-  int order_[max_ndim];  // axes as they are combined
-  int before_ = 0;       // axes that are combined before that of pieces
-  char *rows_[max_ndim], *voxels_ = nullptr;
-  Arena memory_;
+  AccumulatorPieces pieces_;
 };
 
 }  // namespace tinypyr

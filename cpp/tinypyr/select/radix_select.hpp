@@ -1,6 +1,6 @@
 // Mode and median of a footprint that is too large to be held: several passes over its voxels, each of which looks at a
-// part of their values. Keys are cut into bytes, as in a radix sort: voxels are counted per value of one byte, and keys that
-// cannot be the answer are not looked at again.
+// part of their values. Keys are cut into bytes, as in a radix sort: voxels are counted per value of one byte, and keys
+// that cannot be the answer are not looked at again.
 #pragma once
 
 #include <algorithm>
@@ -27,8 +27,8 @@ class RadixSelect {
   RadixSelect(Each each, const SelectParams& params)
       : each_(each), params_(params), left_out_(static_cast<U>(params.ignore)) {}
 
-  // The lower middle of the voxels that are kept, if the key of the ignored value has been remapped to the top; NaN if there
-  // is one.
+  // The lower middle of the voxels that are kept, if the key of the ignored value has been remapped to the top; NaN if
+  // there is one.
   U median() {
     left_out_ = static_cast<U>(~U{0});
     bool has_nan = false;
@@ -80,8 +80,8 @@ class RadixSelect {
     each_([&](U key) { counts[key >> shift & 255] += low <= key && key <= high && is_kept(key); });
   }
 
-  // Try all labels that agree with the prefix above the byte at `shift`: as many values of that byte at a time as memory has
-  // room for.
+  // Try all labels that agree with the prefix above the byte at `shift`: as many values of that byte at a time as
+  // memory has room for.
   void try_all(U prefix, int shift) {
     i64 counts[256];
     count(prefix, shift, counts);
@@ -120,8 +120,8 @@ class RadixSelect {
     });
   }
 
-  // Compare the best label so far with those from `lowest` to `high` that have the most votes there: the labels for which
-  // is_winner is true, `lowest` being one of them.
+  // Compare the best label so far with those from `lowest` to `high` that have the most votes there: the labels for
+  // which is_winner is true, `lowest` being one of them.
   template <class IsWinner>
   void try_winners(U lowest, U high, i64 votes, IsWinner is_winner) {
     if (votes < best_.votes || (votes == best_.votes && ties_ == Ties::lowest)) return;

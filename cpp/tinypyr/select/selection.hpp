@@ -93,9 +93,10 @@ class SelectionDriver {
     return with_unsigned(p.codec.width, [&](auto u) { return make_one_by_one<decltype(u)>(in, out, count); });
   }
 
-  // Call visit(in, out, index) at all positions of the axes from `first` on, `chunk` positions of axis `first` at a time.
+  // Call visit(in, out, index) at all positions of the axes from `first` on, `chunk` positions of axis `first` at a
+  // time.
   template <class Visit>
-  void each_row(int first, i64 chunk, const char* in, char* out, Visit visit) {
+  TINYPYR_INLINE void each_row(int first, i64 chunk, const char* in, char* out, Visit visit) {
     i64 index[max_ndim] = {};
     const IndexRange rows{AxisRange{first, problem_->ndim}, blocks_};
     do visit(in, out, index);
@@ -111,12 +112,12 @@ class SelectionDriver {
   void copy_first(const char* in, char* out) {
     constexpr i64 fetch_distance = 4096, longest_fetched_row = 4096;  // bytes
     const Problem& p = *problem_;
-    // Rows are skipped, which hides the pattern from hardware prefetchers: prefetch the rows a few steps ahead, and the skipped
-    // ones between them, because memory is read faster in sequence (by a third here) than in every other row.
+    // Rows are skipped, which hides the pattern from hardware prefetchers: prefetch the rows a few steps ahead, and the
+    // skipped ones between them, because memory is read faster in sequence (by a third here) than in every other row.
     const i64 step = p.ndim > 1 ? step_[1] : 0, bytes = p.stride[0] == p.codec.width ? blocks_[0] * step_[0] : 0;
     const i64 ahead = step == 0 ? 0 : step * ceil_div(fetch_distance, std::abs(step));
     const i64 fetched = step > bytes && step <= 2 * bytes ? step : bytes;
-    each_row(1, 1, in, out, [&](const char* from, char* to, const i64*) {
+    each_row(1, 1, in, out, [=, &p](const char* from, char* to, const i64*) {
       if (bytes <= longest_fetched_row) prefetch(from + ahead, fetched);
       p.rows().copy(to, level_->stride[0], from, step_[0], blocks_[0]);
     });

@@ -1,5 +1,5 @@
-// mode, median and stride of one footprint at a time, for footprints of too many voxels to be laid out as rows. Footprints of
-// up to 4 MiB are copied; larger ones are read several times (select/radix_select.hpp).
+// mode, median and stride of one footprint at a time, for footprints of too many voxels to be laid out as rows.
+// Footprints of up to 4 MiB are copied; larger ones are read several times (select/radix_select.hpp).
 #pragma once
 
 #include <algorithm>
