@@ -85,7 +85,7 @@ class LineSampler {
     double before[max_ndim], slope[max_ndim], after[max_ndim][max_ndim];
   };
 
-  void start_line(const i64* index, Coordinates& line) const {
+  TINYPYR_INLINE void start_line(const i64* index, Coordinates& line) const {
     const int fast = map_->fast, n = map_->out->ndim;
     line.afters = n - 1 - fast;
     for (int h = 0; h < source_.ndim; ++h) {

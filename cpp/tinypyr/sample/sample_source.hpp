@@ -57,21 +57,22 @@ class SampleSource {
     if (values == value) store(value, n, to, to_stride);
   }
 
-  void nearest(const char* from, const i64* offset, i64 n, char* to, i64 to_stride) const {
+  TINYPYR_INLINE void nearest(const char* from, const i64* offset, i64 n, char* to, i64 to_stride) const {
     kernels.nearest[width_index(width)](from, offset, n, to, to_stride);
   }
 
   // Interpolate along the last `along` axes.
-  void linear(int along, const char* from, const i64* offset, const double* fraction, i64 n, double* to) const {
+  TINYPYR_INLINE void linear(int along, const char* from, const i64* offset, const double* fraction, i64 n,
+                             double* to) const {
     kernels.linear[static_cast<int>(in.dtype)][along - 1](from, offset, fraction, corner, axes[ndim - 1].step, n, to);
   }
 
-  void store(const double* values, i64 n, char* to, i64 to_stride) const {
+  TINYPYR_INLINE void store(const double* values, i64 n, char* to, i64 to_stride) const {
     kernels.store[static_cast<int>(out_dtype)](values, n, to, to_stride);
   }
 
   // The output itself, if it is a contiguous row of doubles; else `buffer`, whose values are to be stored.
-  double* direct(char* to, i64 to_stride, double* buffer) const {
+  TINYPYR_INLINE double* direct(char* to, i64 to_stride, double* buffer) const {
     const bool fits = out_dtype == Dtype::float64 && to_stride == 8 && reinterpret_cast<std::uintptr_t>(to) % 8 == 0;
     return fits ? reinterpret_cast<double*>(to) : buffer;
   }

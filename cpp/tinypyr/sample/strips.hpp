@@ -55,7 +55,7 @@ class StripSampler {
   }
 
   // Of located points.
-  void make_plain(i64 first, i64 n, char* to, i64 to_stride) const {
+  TINYPYR_INLINE void make_plain(i64 first, i64 n, char* to, i64 to_stride) const {
     source_.make_plain(points_.offset + first, points_.fraction + first, n, to, to_stride);
   }
 
