@@ -85,8 +85,8 @@ struct SelectKernels {
 
 // --- modes of several levels --------------------------------------------------------------------------------------
 
-// Votes for labels of type U: signed, as wide as the label and of 16 bits at least, so that loops over both have lanes
-// of one width.
+// Votes for labels of type U: signed, as wide as the label and of 16 bits at least, so that loops over both have lanes of one
+// width.
 constexpr int votes_width(int label_width) { return label_width == 1 ? 2 : label_width; }
 template <class U>
 using Votes = std::make_signed_t<unsigned_of<votes_width(sizeof(U))>>;
@@ -94,9 +94,8 @@ using Votes = std::make_signed_t<unsigned_of<votes_width(sizeof(U))>>;
 // Labels in a cache line.
 constexpr i64 beside(int label_width) { return 64 / label_width; }
 
-// A row of modes, made of rows of the level below (kernels/vote_bounds.inl): 2, 4 or 8 rows of single voxels, or 1, 2
-// or 4 of pairs of neighbours. Each voxel has a label, bounds of its votes, and an upper bound of the votes of any
-// other label.
+// A row of modes, made of rows of the level below (kernels/vote_bounds.inl): 2, 4 or 8 rows of single voxels, or 1, 2 or 4 of
+// pairs of neighbours. Each voxel has a label, bounds of its votes, and an upper bound of the votes of any other label.
 struct Bounds {
   const void *labels[8], *least[8], *most[8], *others[8];
   i64 n, voxels;  // voxels of the row; voxels of the base in each voxel of the level below
@@ -120,8 +119,8 @@ struct RowKernels {
   void (*copy)(char* to, i64 to_stride, const char* from, i64 from_stride, i64 n);
   void (*encode)(const void* from, void* row, i64 n, const Codec&);
   void (*decode)(void* row, i64 n, const Codec&);
-  // Complete the codes of n voxels (a multiple of rank_stretch), some of which may be known. Fill the keys of the
-  // ranks, and return how many there are, or more than `most`. ignore: a key whose voxels get code_none; may be null.
+  // Complete the codes of n voxels (a multiple of rank_stretch), some of which may be known. Fill the keys of the ranks, and
+  // return how many there are, or more than `most`. ignore: a key whose voxels get code_none; may be null.
   int (*rank)(const void* voxels, i64 n, u8* codes, const u64* ignore, int most, u64* keys);
   Shapes mode_votes;  // Votes: how many voxels of a footprint equal the one in `accumulator`
   Prove prove[2][4];  // [pairs][log2 of the rows]
@@ -172,9 +171,8 @@ struct Kernels {
   ReductionTable means, minima, maxima;
   // Sum `parts` rows of n numbers.
   void (*add_votes)(const u64* from, u64* to, i64 parts, i64 n);
-  // Of the votes of n outputs (a multiple of 8), each word of n numbers `words` after the one before: the most votes
-  // and the first rank that has them, marked `contested` if others have as many or all have none. True if any is
-  // marked.
+  // Of the votes of n outputs (a multiple of 8), each word of n numbers `words` after the one before: the most votes and the
+  // first rank that has them, marked `contested` if others have as many or all have none. True if any is marked.
   bool (*most_votes)(const u64* votes, i64 words, int ranks, i64 n, u16* most, u16* winner);
   // The smallest place of the voxels that have this code.
   int (*first_place)(const u8* codes, const u16* place, i64 n, u8 code);
