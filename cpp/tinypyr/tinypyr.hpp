@@ -72,39 +72,39 @@ std::int64_t distinct(const void* voxels, std::int64_t n, int width, std::uint64
 
 // --- interpolation ------------------------------------------------------------------------------------------------
 
-// How an array continues beyond its edges, named as in scipy.ndimage. border: voxels extend half their length beyond
-// their centres; further outside, as constant.
+// What lies beyond an array, named as in scipy.ndimage (sample/sampler.hpp). Border: voxels reach half their length beyond their
+// centres, and from there on it is as with constant.
 enum class BoundaryMode : std::uint8_t { constant, grid_constant, nearest, mirror, reflect, wrap, grid_wrap, border };
 
 struct Sampling {
   int order = 1;  // of splines: 0 the nearest voxel, 1 linear, 2 to 5 from coefficients (float64, prefiltered)
   BoundaryMode boundary_mode = BoundaryMode::constant;
-  double fill = 0;                       // the value outside, for constant, grid_constant and border
+  double fill = 0;                       // of constant, grid_constant and border, where it counts together with voxels
   std::uint64_t fill_bits = 0;           // the same as a voxel of the output, in the low bytes
   const std::int64_t* extent = nullptr;  // of the whole array, of which the input is a part
-  const std::int64_t* first = nullptr;   // index of the part's first voxel; a part may continue past the end at index 0
-  double pad = 0;                        // added to every coordinate
-  int isa = -1;                          // as in Options
+  const std::int64_t* first =
+      nullptr;     // where in it the part begins; a part may pass the end and go on at the beginning
+  double pad = 0;  // added to every coordinate
+  int isa = -1;    // as in Options
 };
 
-// Sample in under an affine map: voxel o of out, counted from `start`, is the value of the whole array at matrix * o +
-// offset. The matrix has a row of out.ndim numbers for each axis of in. Order 0: out has the dtype of in, and voxels
-// are copied. Other orders: any dtype, rounded half away from zero and clipped to its range (to bool: true for values
-// of at least 1).
+// Values between voxels. Voxel o of out, counted from `start` on, is that of the whole array at matrix * o + offset, a row of
+// out.ndim numbers of the matrix for each axis of in. Order 0: out has in's dtype, and voxels are copied as they are;
+// else any, rounded half away from zero into its range (to bool: whether it reaches 1).
 Status sample_affine(const View& in, const double* matrix, const double* offset, const std::int64_t* start,
                      const View& out, const Sampling& how) noexcept;
 
-// Sample in at coordinates (float64) of shape (in.ndim, n); out has n voxels.
+// The same at places given one by one: coordinates are float64 of shape (in.ndim, n), and out has n voxels.
 Status sample_points(const View& in, const View& coordinates, const View& out, const Sampling& how) noexcept;
 
-// The result for a voxel and the value of a field at its place. divide: the voxel itself if the value is 0. mask: the
-// voxel itself if the value is at least 1/2, else 0.
+// What is made of a voxel and the value of a field there. Divide: the voxel as it is where that value is 0. Keep: the voxel
+// as it is where the value is at least 1/2, else 0.
 enum class Operation : std::uint8_t { divide, multiply, subtract, mask };
 constexpr int operation_count = 4;
 
-// Combine the voxels of full with a field: voxel o of out is the result for voxel o of full and the value of in there,
-// as from sample_affine. full has the extents of out and, for mask, its dtype. Results are computed in double, rounded
-// half to even and clipped to the range of out (to bool: true for values of at least 1). Order 0: in is of float64.
+// Voxel o of out is what the operation makes of voxel o of full and of in's value there, as of sample_affine; full has
+// out's extents, and for keep its dtype. Computed in doubles, and rounded half to even into out's range (to bool: whether
+// it reaches 1). Order 0: in is of float64.
 Status combine_affine(const View& in, const double* matrix, const double* offset, const std::int64_t* start,
                       const View& full, Operation operation, const View& out, const Sampling& how) noexcept;
 

@@ -85,8 +85,8 @@ struct SelectKernels {
 
 // --- modes of several levels --------------------------------------------------------------------------------------
 
-// Votes for labels of type U: signed, as wide as the label and of 16 bits at least, so that loops over both have lanes
-// of one width.
+// Votes for labels of type U: signed, as wide as the label and of 16 bits at least, so that loops over both have lanes of one
+// width.
 constexpr int votes_width(int label_width) { return label_width == 1 ? 2 : label_width; }
 template <class U>
 using Votes = std::make_signed_t<unsigned_of<votes_width(sizeof(U))>>;
@@ -152,18 +152,17 @@ struct ReductionTable {
   int count;
 
   constexpr bool is_empty() const { return count == 0; }
-  // The first row for such voxels and footprints; null if there is none.
-  constexpr const ReductionRow* find(int width, bool floating, i64 footprint) const {
+  // The index of the first row for such voxels and footprints; -1 if there is none.
+  constexpr int find(int width, bool floating, i64 footprint) const {
     for (int i = 0; i < count; ++i)
-      if (rows[i].width == width && rows[i].floating == floating && rows[i].largest_footprint >= footprint)
-        return &rows[i];
-    return nullptr;
+      if (rows[i].width == width && rows[i].floating == floating && rows[i].largest_footprint >= footprint) return i;
+    return -1;
   }
-  // The row whose reduction adds integers of one width in lanes of another; null if there is none.
-  constexpr const ReductionRow* find_lanes(int width, int lane_bytes) const {
+  // The index of the row whose reduction adds integers of one width in lanes of another; -1 if there is none.
+  constexpr int find_lanes(int width, int lane_bytes) const {
     for (int i = 0; i < count; ++i)
-      if (rows[i].width == width && !rows[i].floating && rows[i].reduction[0].lane_bytes == lane_bytes) return &rows[i];
-    return nullptr;
+      if (rows[i].width == width && !rows[i].floating && rows[i].reduction[0].lane_bytes == lane_bytes) return i;
+    return -1;
   }
 };
 
@@ -195,16 +194,15 @@ TINYPYR_INSTRUCTION_SETS(TINYPYR_DECLARE_TABLE)
 
 // The reduction of a table for these voxels, whose accumulator holds the footprint; null if there is none.
 inline const Reduction* pick(const ReductionTable& table, const Codec& codec, i64 footprint, bool has_ignore) {
-  const ReductionRow* row = table.find(codec.width, codec.kind == Kind::floating, footprint);
-  return row == nullptr ? nullptr : &row->reduction[has_ignore];
+  const int row = table.find(codec.width, codec.kind == Kind::floating, footprint);
+  return row < 0 ? nullptr : &table.rows[row].reduction[has_ignore];
 }
 
 // The reduction that turns lanes of one mean's accumulator into the wider lanes of another's; null if they are no
 // wider.
 inline const Reduction* pick_widening(const ReductionTable& means, const Reduction& from, const Reduction& to) {
-  const ReductionRow* row =
-      from.lane_bytes == to.lane_bytes ? nullptr : means.find_lanes(from.lane_bytes, to.lane_bytes);
-  return row == nullptr ? nullptr : &row->reduction[0];
+  const int row = from.lane_bytes == to.lane_bytes ? -1 : means.find_lanes(from.lane_bytes, to.lane_bytes);
+  return row < 0 ? nullptr : &means.rows[row].reduction[0];
 }
 
 // --- checks of a table, at compile time ---------------------------------------------------------------------------
@@ -212,7 +210,7 @@ inline const Reduction* pick_widening(const ReductionTable& means, const Reducti
 // A row for every dtype and the largest footprint.
 constexpr bool covers_dtypes(const ReductionTable& table) {
   for (const DtypeRow& dtype : dtype_rows)
-    if (table.find(dtype.width, dtype.kind == Kind::floating, max_footprint) == nullptr) return false;
+    if (table.find(dtype.width, dtype.kind == Kind::floating, max_footprint) < 0) return false;
   return true;
 }
 
@@ -220,9 +218,10 @@ constexpr bool covers_dtypes(const ReductionTable& table) {
 constexpr bool covers_widenings(const ReductionTable& means) {
   for (int i = 0; i < means.count; ++i) {
     const ReductionRow& wide = means.rows[i];
-    const ReductionRow* small = means.find(wide.width, wide.floating, max_small_footprint);
-    const int from = small->reduction[0].lane_bytes, to = wide.reduction[0].lane_bytes;
-    if (from != to && means.find_lanes(from, to) == nullptr) return false;
+    const int small = means.find(wide.width, wide.floating, max_small_footprint);
+    if (small < 0) return false;
+    const int from = means.rows[small].reduction[0].lane_bytes, to = wide.reduction[0].lane_bytes;
+    if (from != to && means.find_lanes(from, to) < 0) return false;
   }
   return true;
 }
