@@ -14,11 +14,13 @@ mkdir -p "$work/corpus"
 sanitize=address,undefined
 if [ ! -x "$work/fuzz" ] || [ -n "$(find "$root/cpp" "$root/tests/cpp" -newer "$work/fuzz" -print -quit)" ]; then
   flags=(-std=c++17 -O1 -g1 -fno-omit-frame-pointer -DTINYPYR_FUZZ -I"$root/cpp" -fno-sanitize-recover=all)
-  clang++ "${flags[@]}" -fsanitize="fuzzer,$sanitize" -c "$root/tests/cpp/test_core.cpp" -o "$work/test.o" &
-  clang++ "${flags[@]}" -fsanitize="fuzzer-no-link,$sanitize" -c "$root/cpp/tinypyr/dispatch.cpp" -o "$work/core.o"
-  clang++ "${flags[@]}" -fsanitize="fuzzer-no-link,$sanitize" -c "$root/cpp/tinypyr/sampling.cpp" -o "$work/sampling.o"
-  wait $!
-  clang++ -fsanitize="fuzzer,$sanitize" "$work/test.o" "$work/core.o" "$work/sampling.o" -pthread -o "$work/fuzz"
+  rm -f "$work"/*.o
+  compile() { clang++ "${flags[@]}" -fsanitize="$1,$sanitize" -c "$2" -o "$work/$3-$(basename "$2" .cpp).o"; }
+  jobs=()
+  for source in "$root"/tests/cpp/*.cpp; do compile fuzzer "$source" test & jobs+=($!); done
+  for source in "$root"/cpp/tinypyr/*.cpp; do compile fuzzer-no-link "$source" library & jobs+=($!); done
+  for job in "${jobs[@]}"; do wait "$job"; done
+  clang++ -fsanitize="fuzzer,$sanitize" "$work"/*.o -pthread -o "$work/fuzz"
 fi
 cd "$work"
 exec ./fuzz -max_total_time="$seconds" -max_len=512 -timeout=30 -print_final_stats=1 "$@" corpus

@@ -68,7 +68,7 @@ int main() {
     }
   }
   int sets = 0;
-  const char* const* names = tinypyr::isa_names(&sets);
+  const char* const* names = tinypyr::instruction_sets(&sets);
   std::printf("right, with %s\n", sets > 0 ? names[0] : "nothing");
   return sets > 0 ? 0 : 5;
 }
@@ -280,7 +280,8 @@ def test_cpp_folder_with_a_compiler_alone(tmp_path: Path) -> None:
     copy_folder(CPP, tmp_path / "tinypyr")
     (tmp_path / "main.cpp").write_text(MAIN_CPP)
     flags = ["-std=c++17", "-O0", "-Wall", "-Wextra", "-Werror", "-pthread", "-I.", "-DTINYPYR_BASE_ONLY"]
-    run([compiler(), *flags, "main.cpp", "tinypyr/dispatch.cpp", "-o", "main"], tmp_path)
+    sources = sorted(str(source.relative_to(tmp_path)) for source in (tmp_path / "tinypyr").glob("*.cpp"))
+    run([compiler(), *flags, "main.cpp", *sources, "-o", "main"], tmp_path)
     assert run([str(tmp_path / "main")], tmp_path).strip() in ("right, with scalar", "right, with neon")
 
 

@@ -1,72 +1,69 @@
-// The sampler's loops compiled once per instruction set, and the way of a call from checked views to the sampler.
+// Interpolation: the interface, and the sampler's kernels compiled once per instruction set.
 
 #include <cstring>
+#include <memory>
+#include <new>
 
-#include "isa/regions.hpp"
+#include "isa/list.hpp"
 #include "sample/combiner.hpp"
+#include "sample/sampler.hpp"
 #include "tinypyr.hpp"
 
 namespace tinypyr {
 
-TINYPYR_BASE_REGION
-namespace base {
+// clang-format off
+// In each region, has_round: one instruction rounds a double. (Macros like __SSE4_1__ do not know a region's target.)
+TINYPYR_BEGIN_base
 #if defined(__SSE4_1__) || defined(__aarch64__)
-static constexpr bool rounds = true;
+static constexpr bool has_round = true;
 #else
-static constexpr bool rounds = false;
+static constexpr bool has_round = false;
 #endif
 #include "kernels/basics.inl"
 #include "kernels/samples.inl"
-// (after it)
 #include "kernels/combine.inl"
-}  // namespace base
-TINYPYR_BASE_REGION_END
+TINYPYR_END_base
 
 #if TINYPYR_X86
-TINYPYR_REGION(TINYPYR_AVX2)
-namespace avx2 {
-static constexpr bool rounds = true;
+TINYPYR_BEGIN_avx2
+static constexpr bool has_round = true;
 #include "kernels/basics.inl"
 #include "kernels/samples.inl"
-// (after it)
 #include "kernels/combine.inl"
-}  // namespace avx2
-TINYPYR_REGION_END
+TINYPYR_END_avx2
 
-TINYPYR_REGION(TINYPYR_AVX512)
-namespace avx512 {
-static constexpr bool rounds = true;
+TINYPYR_BEGIN_avx512
+static constexpr bool has_round = true;
 #include "kernels/basics.inl"
 #include "kernels/samples.inl"
-// (after it)
 #include "kernels/combine.inl"
-}  // namespace avx512
-TINYPYR_REGION_END
+TINYPYR_END_avx512
 #endif
+// clang-format on
 
 namespace {
 
-struct Loops {
+struct SamplingKernels {
   const SampleKernels* samples;
   const CombineKernels* combines;
 };
 
-// Which machines have which is known in dispatch.cpp alone.
-Loops loops_of(int isa) {
+// Those of an index into instruction_sets(), or -1 for the default; null if it is not usable.
+SamplingKernels find_kernels(int isa) {
   int count = 0;
-  [[maybe_unused]] const char* const* names = isa_names(&count);
-  if (isa < 0) isa = chosen_isa();
+  const char* const* names = instruction_sets(&count);
+  if (isa < 0) isa = chosen_instruction_set();
   if (isa < 0 || isa >= count) return {nullptr, nullptr};
-#if TINYPYR_X86
-  if (std::strcmp(names[isa], "avx512") == 0) return {&avx512::samples, &avx512::combines};
-  if (std::strcmp(names[isa], "avx2") == 0) return {&avx2::samples, &avx2::combines};
-#endif
-  return {&base::samples, &base::combines};
+#define TINYPYR_FIND_SET(id, name, is_supported, shortest_row) \
+  if (std::strcmp(names[isa], name) == 0) return {&id::samples, &id::combines};
+  TINYPYR_INSTRUCTION_SETS(TINYPYR_FIND_SET)
+#undef TINYPYR_FIND_SET
+  return {nullptr, nullptr};
 }
 
 template <class Sample>
 Status sample(const View& in, const View& out, const Sampling& how, Sample sample) {
-  const SampleKernels* kernels = loops_of(how.isa).samples;
+  const SampleKernels* kernels = find_kernels(how.isa).samples;
   if (kernels == nullptr) return Status::bad_isa;
   Status status = check(in);
   if (status == Status::ok) status = check(out);
@@ -86,12 +83,12 @@ Status sample_affine(const View& in, const double* matrix, const double* offset,
 
 Status combine_affine(const View& in, const double* matrix, const double* offset, const i64* start, const View& full,
                       Operation operation, const View& out, const Sampling& how) noexcept {
-  const CombineKernels* kernels = loops_of(how.isa).combines;
+  const CombineKernels* kernels = find_kernels(how.isa).combines;
   if (kernels == nullptr) return Status::bad_isa;
   Status status = check(full);
   if (status == Status::ok) status = check(out);
   if (status != Status::ok || is_empty(out)) return status;
-  View value = out;  // of which only the dtype counts
+  View value = out;  // (only the dtype matters)
   value.dtype = Dtype::float64;
   return sample(in, value, how, [&](Sampler& sampler) {
     return Combiner(full, operation, out, *kernels).run(start, [&](const i64* first, const View& tile) {

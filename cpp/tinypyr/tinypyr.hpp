@@ -1,7 +1,7 @@
-// tinypyr: image pyramids of arrays in memory, and values between voxels. The whole C++ interface.
+// tinypyr: image pyramids of arrays in memory, and interpolation between voxels. The whole C++ interface.
 //
-// Add dispatch.cpp to your sources, and sampling.cpp for values between voxels (or add_subdirectory this folder and link
-// `tinypyr`), include this file, optimise, and link the thread library. C++17, no other dependency.
+// Add the .cpp files of this folder to your sources (or add_subdirectory it and link `tinypyr`), include this file,
+// optimise, and link the thread library. C++17, no other dependency.
 //
 //   std::uint8_t voxels[4 * 6] = {...}, half[2 * 3];          // C order: the last axis is contiguous
 //   tinypyr::View in, out;
@@ -13,9 +13,10 @@
 //   const std::int64_t factor[1][tinypyr::max_ndim] = {{2, 2}};                  // one row per level
 //   tinypyr::Options options;                                                    // mean, half to even, one thread
 //   tinypyr::Status status = tinypyr::pyramid(in, 1, factor, &out, options);
+//   if (status != tinypyr::Status::ok) std::puts(tinypyr::to_text(status));
 //
-// Nothing here throws. Voxel j of a level covers the voxels [j*F, (j+1)*F) of the input that exist, F being the product
-// of the factors up to that level, and every level is exact, as if it had been made from the input alone.
+// Nothing here throws. Voxel j of a level covers those voxels [j*F, (j+1)*F) of the input that exist, F being the
+// product of the factors up to that level, and every level is exact, as if it had been made from the input alone.
 #pragma once
 
 #include <cstdint>
@@ -24,51 +25,60 @@
 
 namespace tinypyr {
 
+// --- pyramids -----------------------------------------------------------------------------------------------------
+
 enum class Method : std::uint8_t { mean, mode, median, min, max, stride };
 enum class Rounding : std::uint8_t { half_even, floor };  // of the mean of integers
-enum class Ties : std::uint8_t { first, lowest };         // first: with axis 0 fastest
+enum class Ties : std::uint8_t { first, lowest };         // first: in raster order with axis 0 fastest
 
 struct Options {
   Method method = Method::mean;
   Rounding rounding = Rounding::half_even;
   Ties ties = Ties::first;
   bool has_ignore = false;
-  std::uint64_t ignore = 0;              // the bits of the value left out, in the low bytes, native byte order
-  const std::int64_t* origin = nullptr;  // global coordinate of the first voxel, one per axis; null: all 0
-  int threads = 1;                       // 0: one per core
-  int isa = -1;  // an index into isa_names(); -1: TINYPYR_ISA, or what is best here for in's rows
-  bool (*keep_going)(void*) = nullptr;  // asked now and then by the calling thread; false stops the call
-  void* context = nullptr;
+  std::uint64_t ignore = 0;                    // bits of the ignored value, in the low bytes, in native byte order
+  const std::int64_t* voxel_offset = nullptr;  // global coordinate of the first voxel, one per axis; null: all 0
+  int threads = 1;                             // 0: one per core
+  int isa = -1;  // an index into instruction_sets(); -1: that of TINYPYR_ISA, or the best one for the rows of `in`
+  bool (*keep_going)(void*) = nullptr;  // polled by the calling thread; false stops the call
+  void* context = nullptr;              // its argument
 };
 
 // Fill outs[0..levels) with the levels of in, finest first. factors[k][axis] is the factor from level k to k + 1.
 //
-// Outs have in's dtype and extents ceil((origin + n) / F) - floor(origin / F); they must not overlap in or each other.
-// When unproven is not null it receives, per level, the number of voxels whose mode is not proven because more than
-// 1,024 labels lie below them (0 for every other method).
+// Outs have the dtype of in, and extents ceil((voxel_offset + n) / F) - floor(voxel_offset / F); they must not overlap
+// in or each other. If unproven is not null it receives, per level, the number of voxels whose mode is not proven
+// because more than 1,024 labels lie below them (0 for every other method).
 //
-// When sums is not null, which is for means of fewer than max_levels levels, it receives what the last level's voxels were
-// divided from, so that levels above can be made elsewhere: one more axis than in, of sum_lanes(...) lanes, before in's own.
-// Of floats (float64): the sum, and with ignore how many voxels it is of. Of integers (uint64), signed ones having their
-// sign bit flipped: up to 32 bits, the sum of all voxels, and with ignore how many are to be left out of it; of 64 bits, the
-// sums of the low and of the high halves, and with ignore how many voxels they are of.
+// If sums is not null, which is possible for means of fewer than max_levels levels, it receives the accumulators of the
+// last level, so that further levels can be made elsewhere. It has one more axis than in, before the axes of in:
+// sum_lanes(...) lanes.
+//
+//   floats (float64)                    the sum; with ignore, the number of voxels in it
+//   integers of up to 32 bits (uint64)  the sum of all voxels; with ignore, how many of them are ignored
+//   integers of 64 bits (uint64)        the sums of the low and of the high halves; with ignore, the number of voxels
+//                                       in them
+//
+// Signed integers are summed with their sign bit flipped.
 Status pyramid(const View& in, int levels, const std::int64_t (*factors)[max_ndim], const View* outs,
                const Options& options, std::int64_t* unproven = nullptr, const View* sums = nullptr) noexcept;
 
-// Lanes of the sums of a dtype.
+// The number of lanes of the sums of a dtype.
 int sum_lanes(Dtype dtype, bool has_ignore) noexcept;
 
-// The distinct values of a contiguous array of n voxels of 1, 2, 4 or 8 bytes as their bits, in the order in which they are
-// met: how many there are, room + 1 if they are more than room, or -1 if there is no memory.
-std::int64_t distinct(const void* voxels, std::int64_t n, int width, std::uint64_t* found, std::int64_t room) noexcept;
+// Write the distinct values of a contiguous array of n voxels of 1, 2, 4 or 8 bytes, as bits and in order of their
+// first voxels. Return how many there are, room + 1 if they are more than room, or -1 if memory runs out.
+std::int64_t distinct(const void* voxels, std::int64_t n, int width, std::uint64_t* values, std::int64_t room) noexcept;
+
+// --- interpolation ------------------------------------------------------------------------------------------------
 
 // What lies beyond an array, named as in scipy.ndimage (sample/sampler.hpp). Border: voxels reach half their length beyond their
 // centres, and from there on it is as with constant.
-enum class Extend : std::uint8_t { constant, grid_constant, nearest, mirror, reflect, wrap, grid_wrap, border };
+enum class BoundaryMode : std::uint8_t { constant, grid_constant, nearest, mirror, reflect, wrap, grid_wrap, border };
 
 struct Sampling {
   int order = 1;  // of splines: 0 the nearest voxel, 1 linear, 2 to 5 from coefficients (float64, prefiltered)
-  Extend extend = Extend::constant;
+  BoundaryMode boundary_mode = BoundaryMode::constant;
   double fill = 0;                       // of constant, grid_constant and border, where it counts together with voxels
   std::uint64_t fill_bits = 0;           // the same as a voxel of the output, in the low bytes
   const std::int64_t* extent = nullptr;  // of the whole array, of which the input is a part
@@ -89,7 +99,7 @@ Status sample_points(const View& in, const View& coordinates, const View& out, c
 
 // What is made of a voxel and the value of a field there. Divide: the voxel as it is where that value is 0. Keep: the voxel
 // as it is where the value is at least 1/2, else 0.
-enum class Operation : std::uint8_t { divide, multiply, subtract, keep };
+enum class Operation : std::uint8_t { divide, multiply, subtract, mask };
 constexpr int operation_count = 4;
 
 // Voxel o of out is what the operation makes of voxel o of full and of in's value there, as of sample_affine; full has
@@ -98,11 +108,13 @@ constexpr int operation_count = 4;
 Status combine_affine(const View& in, const double* matrix, const double* offset, const std::int64_t* start,
                       const View& full, Operation operation, const View& out, const Sampling& how) noexcept;
 
-// Names of the instruction sets usable on this machine, best first; count receives how many.
-const char* const* isa_names(int* count) noexcept;
+// --- instruction sets ---------------------------------------------------------------------------------------------
 
-// The index of the instruction set that TINYPYR_ISA asks for, 0 where it is unset or empty (then the best one is taken, or
-// for short rows a narrower one), -1 where it is unknown.
-int chosen_isa() noexcept;
+// The names of the instruction sets usable on this machine, best first; *count receives how many.
+const char* const* instruction_sets(int* count) noexcept;
+
+// The index of the instruction set that TINYPYR_ISA names, -1 if it is not usable. 0 if TINYPYR_ISA is unset or empty;
+// the best set is then used, or for short rows a narrower one.
+int chosen_instruction_set() noexcept;
 
 }  // namespace tinypyr

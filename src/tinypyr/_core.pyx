@@ -57,13 +57,13 @@ cdef extern from "tinypyr/tinypyr.hpp" namespace "tinypyr" nogil:
         Ties ties
         cbool has_ignore
         uint64_t ignore
-        const int64_t* origin
+        const int64_t* voxel_offset
         int threads
         int isa
         cbool (*keep_going)(void*) noexcept
         void* context
 
-    cdef enum class Extend(uint8_t):
+    cdef enum class BoundaryMode(uint8_t):
         pass
 
     cdef enum class Operation(uint8_t):
@@ -72,7 +72,7 @@ cdef extern from "tinypyr/tinypyr.hpp" namespace "tinypyr" nogil:
     cdef cppclass Sampling:
         Sampling()
         int order
-        Extend extend
+        BoundaryMode boundary_mode
         double fill
         uint64_t fill_bits
         const int64_t* extent
@@ -88,8 +88,8 @@ cdef extern from "tinypyr/tinypyr.hpp" namespace "tinypyr" nogil:
     Status c_pyramid "tinypyr::pyramid"(const View&, int, const int64_t (*)[32], const View*, const Options&,
                                        int64_t*, const View*) noexcept
     int64_t c_distinct "tinypyr::distinct"(const void*, int64_t, int, uint64_t*, int64_t) noexcept
-    const char* const* isa_names(int*) noexcept
-    int chosen_isa() noexcept
+    const char* const* instruction_sets(int*) noexcept
+    int chosen_instruction_set() noexcept
 
 
 def distinct(array, uint64_t[::1] found):
@@ -112,7 +112,7 @@ def distinct(array, uint64_t[::1] found):
 def instruction_sets():
     """Names of the instruction sets usable here, best first."""
     cdef int count = 0
-    cdef const char* const* names = isa_names(&count)
+    cdef const char* const* names = instruction_sets(&count)
     return [names[i].decode() for i in range(count)]
 
 
@@ -176,7 +176,7 @@ cdef cbool _keep_going(void* context) noexcept with gil:
 
 
 cdef int _usable_isa() except -1:
-    cdef int isa = chosen_isa()
+    cdef int isa = chosen_instruction_set()
     if isa < 0:
         raise ValueError(
             f"TINYPYR_ISA: {os.environ.get('TINYPYR_ISA')!r} is not one of the instruction sets usable here: "
@@ -201,7 +201,7 @@ def sample(array, int code, out, int out_code, int order, int extend, double fil
     held.hold(array, code, False, PyBUF_STRIDED_RO)
     held.hold(out, out_code, False, PyBUF_STRIDED)
     how.order = order
-    how.extend = <Extend>extend
+    how.boundary_mode = <BoundaryMode>extend
     how.fill = fill
     how.fill_bits = fill_bits
     how.extent = &extent[0]
@@ -257,7 +257,7 @@ def pyramid(array, list outs, list factors, tuple origin, int code, bint swapped
     options.ties = <Ties>ties
     options.has_ignore = ignore_bits is not None
     options.ignore = 0 if ignore_bits is None else ignore_bits
-    options.origin = starts
+    options.voxel_offset = starts
     options.threads = threads
     options.keep_going = _keep_going
     options.context = <void*>signals

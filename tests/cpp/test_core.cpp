@@ -444,7 +444,7 @@ Options options_of(const Work& work) {
   options.ties = work.ties;
   options.has_ignore = work.has_ignore;
   options.ignore = work.ignore;
-  options.origin = work.origin.data();
+  options.voxel_offset = work.origin.data();
   return options;
 }
 
@@ -509,12 +509,12 @@ const char* const method_names[] = {"mean", "mode", "median", "min", "max", "str
 
 const char* isa_name(int isa) {
   int count = 0;
-  return isa_names(&count)[isa];
+  return instruction_sets(&count)[isa];
 }
 
 int isa_count() {
   int count = 0;
-  isa_names(&count);
+  instruction_sets(&count);
   return count;
 }
 
@@ -814,7 +814,7 @@ void test_threads(int every) {
         const Shape origin = {number % 2, 1, -3};
         Options options;
         options.method = method;
-        options.origin = origin.data();
+        options.voxel_offset = origin.data();
         options.has_ignore = number % 4 == 0;
         const Geometry base{Shape(origin.begin(), origin.begin() + static_cast<std::ptrdiff_t>(one.shape.size())),
                             one.shape};
@@ -847,7 +847,7 @@ void test_many_callers() {
   std::vector<Options> options(methods.size());
   for (std::size_t m = 0; m < methods.size(); ++m) {
     options[m].method = methods[m];
-    options[m].origin = origin.data();
+    options[m].voxel_offset = origin.data();
     alone.push_back(make_levels(Dtype::uint32, base, factors, Layout::c));
     CHECK(run(in.view, factors, alone[m], options[m]) == Status::ok);
   }
@@ -1013,13 +1013,13 @@ void test_isa_names() {
     return pyramid(in, 1, factors.of, &out, options);
   };
   int count = 0;
-  const char* const* names = isa_names(&count);
+  const char* const* names = instruction_sets(&count);
   std::snprintf(where, sizeof where, "instruction sets");
   CHECK(count >= 1);
   CHECK(std::strcmp(names[count - 1], "scalar") == 0 || std::strcmp(names[count - 1], "neon") == 0);
   for (int i = 0; i < count; ++i) {
     setenv("TINYPYR_ISA", names[i], 1);
-    CHECK(chosen_isa() == i);
+    CHECK(chosen_instruction_set() == i);
     CHECK(status_with(-1) == Status::ok);
     CHECK(made == 3);
     setenv("TINYPYR_ISA", "nonsense", 1);  // a number in the options goes before the environment
@@ -1028,14 +1028,14 @@ void test_isa_names() {
   }
   for (const char* wrong : {"nonsense", "AVX2", "scalar ", " ", "sse2,scalar", "0"}) {
     setenv("TINYPYR_ISA", wrong, 1);
-    CHECK(chosen_isa() == -1);
+    CHECK(chosen_instruction_set() == -1);
     CHECK(status_with(-1) == Status::bad_isa);
     CHECK(made == 0);
   }
   setenv("TINYPYR_ISA", "", 1);
-  CHECK(chosen_isa() == 0);
+  CHECK(chosen_instruction_set() == 0);
   unsetenv("TINYPYR_ISA");
-  CHECK(chosen_isa() == 0);
+  CHECK(chosen_instruction_set() == 0);
   CHECK(status_with(count) == Status::bad_isa);
   CHECK(status_with(INT32_MAX) == Status::bad_isa);
   CHECK(made == 0);
@@ -1199,7 +1199,7 @@ void test_hostile_views(const Arenas& arenas) {
     work.factors = factors;
     work.origin = origin;
     Options options = options_of(work);
-    options.origin = axes == 0 ? nullptr : origin.data();
+    options.voxel_offset = axes == 0 ? nullptr : origin.data();
     options.threads = wild() ? static_cast<int>(random.of(extremes)) : 1;
     options.isa = static_cast<int>(random.below(isa_count()));
     if (there && wild() && random.below(8) == 0) {
@@ -1212,7 +1212,7 @@ void test_hostile_views(const Arenas& arenas) {
 
     const Status status = pyramid(in, levels, table.of, outs, options);
     CHECK(status == Status::ok || status == Status::bad_view || status == Status::bad_factor ||
-          status == Status::bad_origin || status == Status::bad_out);
+          status == Status::bad_voxel_offset || status == Status::bad_out);
     CHECK(status != Status::ok || there || (sane && empty));
     if (outs_right) CHECK(status == Status::ok);
     if (status != Status::ok) {
@@ -1239,30 +1239,30 @@ void test_hostile_views(const Arenas& arenas) {
 // --- values between voxels ------------------------------------------------------------------------------------------
 
 // The place along an axis of n voxels that stands for x, and the voxel that stands for one numbered `at` (below 0: none).
-double folded(Extend extend, double x, double n) {
+double folded(BoundaryMode extend, double x, double n) {
   const double last = n - 1;
   if (x >= 0 && x <= last) return x;
   const auto modulo = [](double a, double b) { return a - std::floor(a / b) * b; };
-  if (extend == Extend::mirror && n > 1) {
+  if (extend == BoundaryMode::mirror && n > 1) {
     const double at = modulo(std::abs(x), 2 * last);
     return at >= (x < 0 ? last : n) ? 2 * last - at : at;
   }
-  if (extend == Extend::reflect) {
+  if (extend == BoundaryMode::reflect) {
     const double at = modulo(std::abs(x + 0.5), 2 * n);
     return (at > n ? 2 * n - at : at) - 0.5;
   }
-  if (extend == Extend::wrap && n > 1) return x < 0 ? last - modulo(-x, last) : modulo(x, last);
-  if (extend == Extend::grid_wrap) return modulo(x, n);
-  return extend == Extend::mirror || extend == Extend::wrap ? 0 : x;
+  if (extend == BoundaryMode::wrap && n > 1) return x < 0 ? last - modulo(-x, last) : modulo(x, last);
+  if (extend == BoundaryMode::grid_wrap) return modulo(x, n);
+  return extend == BoundaryMode::mirror || extend == BoundaryMode::wrap ? 0 : x;
 }
 
-i64 stands_for(Extend extend, i64 at, i64 n) {
+i64 stands_for(BoundaryMode extend, i64 at, i64 n) {
   if (at >= 0 && at < n) return at;
-  if (extend == Extend::grid_constant) return -1;
-  if (extend == Extend::nearest || n == 1) return at < 0 ? 0 : n - 1;
-  if (extend == Extend::grid_wrap) return ((at % n) + n) % n;
-  const i64 period = extend == Extend::reflect ? 2 * n : 2 * n - 2, place = ((at % period) + period) % period;
-  return place < n ? place : extend == Extend::reflect ? 2 * n - 1 - place : period - place;
+  if (extend == BoundaryMode::grid_constant) return -1;
+  if (extend == BoundaryMode::nearest || n == 1) return at < 0 ? 0 : n - 1;
+  if (extend == BoundaryMode::grid_wrap) return ((at % n) + n) % n;
+  const i64 period = extend == BoundaryMode::reflect ? 2 * n : 2 * n - 2, place = ((at % period) + period) % period;
+  return place < n ? place : extend == BoundaryMode::reflect ? 2 * n - 1 - place : period - place;
 }
 
 struct Sampled {
@@ -1275,17 +1275,18 @@ struct Sampled {
 Sampled sample_one(const Volume& whole, const Shape& first, const Shape& count, const Sampling& how, const double* x) {
   const std::size_t ndim = whole.shape.size();
   Sampled made;
-  if (how.extend == Extend::constant)
+  if (how.boundary_mode == BoundaryMode::constant)
     for (std::size_t h = 0; h < ndim; ++h)
       if (!(x[h] >= 0 && x[h] <= static_cast<double>(whole.shape[h] - 1))) return {how.fill, how.fill_bits, false};
   std::vector<i64> start(ndim);
   std::vector<double> fraction(ndim);
   for (std::size_t h = 0; h < ndim; ++h) {
     const i64 n = whole.shape[h];
-    double at = folded(how.extend, x[h], static_cast<double>(n));
-    if (how.extend == Extend::nearest) at = std::min(std::max(at, 0.0), static_cast<double>(n - 1));
+    double at = folded(how.boundary_mode, x[h], static_cast<double>(n));
+    if (how.boundary_mode == BoundaryMode::nearest) at = std::min(std::max(at, 0.0), static_cast<double>(n - 1));
     double middle = std::floor(how.order == 0 ? at + 0.5 : at);
-    const bool before = how.extend == Extend::constant || how.extend == Extend::mirror || how.extend == Extend::wrap;
+    const bool before = how.boundary_mode == BoundaryMode::constant || how.boundary_mode == BoundaryMode::mirror ||
+                        how.boundary_mode == BoundaryMode::wrap;
     if (how.order == 1 && before && at <= static_cast<double>(n - 1))
       middle = std::min(middle, static_cast<double>(std::max<i64>(n - 2, 0)));
     start[h] = static_cast<i64>(middle);
@@ -1298,7 +1299,7 @@ Sampled sample_one(const Volume& whole, const Shape& first, const Shape& count, 
     for (std::size_t h = 0; h < ndim; ++h) {
       const int upper = corner >> h & 1;
       if (how.order == 1) weight *= upper ? fraction[h] : 1 - fraction[h];
-      const i64 at = stands_for(how.extend, start[h] + upper, whole.shape[h]);
+      const i64 at = stands_for(how.boundary_mode, start[h] + upper, whole.shape[h]);
       missing = missing || at < 0;
       if (at >= 0 && (at - first[h] + whole.shape[h]) % whole.shape[h] >= count[h]) made.incomplete = true;
       place += at * step;
@@ -1316,7 +1317,7 @@ Sampled sample_one(const Volume& whole, const Shape& first, const Shape& count, 
 
 // What an operation makes of one voxel and the field's value there, as bits of the output's dtype.
 u64 combine_one(Operation operation, Dtype dtype, u64 voxel, double value, Dtype out_dtype) {
-  if (operation == Operation::keep) return value >= 0.5 ? voxel : 0;
+  if (operation == Operation::mask) return value >= 0.5 ? voxel : 0;
   const double full = is_float(dtype) ? float_of(dtype, voxel) : static_cast<double>(integer_of(dtype, voxel));
   const double made = operation == Operation::divide     ? (value == 0 ? full : full / value)
                       : operation == Operation::multiply ? full * value
@@ -1342,7 +1343,7 @@ void test_combine(const Arenas& arenas, int number, Random& random, const Shape&
     full.voxels.push_back(is_float(full.dtype) ? bits_of_float(full.dtype, static_cast<double>(random.below(900)) / 7)
                                                : random_voxel(full.dtype, Flavour::labels, random));
   const auto out_dtype =
-      operation == Operation::keep || random.below(2) == 0 ? full.dtype : static_cast<Dtype>(random.below(dtype_count));
+      operation == Operation::mask || random.below(2) == 0 ? full.dtype : static_cast<Dtype>(random.below(dtype_count));
   const auto layout = static_cast<Layout>(random.below(static_cast<i64>(Layout::permuted) + 1));
   const auto out_layout = static_cast<Layout>(random.below(static_cast<i64>(Layout::permuted) + 1));
   const int width = row(full.dtype).width, out_width = row(out_dtype).width;
@@ -1398,7 +1399,7 @@ void test_sampler(const Arenas& arenas, int every) {
                                  : random_voxel(whole.dtype, Flavour::labels, random));
     Sampling how;
     how.order = static_cast<int>(random.below(2));
-    how.extend = static_cast<Extend>(random.below(7));
+    how.boundary_mode = static_cast<BoundaryMode>(random.below(7));
     how.fill = static_cast<double>(random.below(3));
     how.fill_bits = is_float(whole.dtype)                    ? bits_of_float(whole.dtype, how.fill)
                     : row(whole.dtype).kind == Kind::boolean ? how.fill >= 1
@@ -1418,7 +1419,7 @@ void test_sampler(const Arenas& arenas, int every) {
     const auto layout = static_cast<Layout>(random.below(static_cast<i64>(Layout::permuted) + 1));
     const auto out_layout = static_cast<Layout>(random.below(static_cast<i64>(Layout::permuted) + 1));
     std::snprintf(where, sizeof(where), "sampler %d: %s, %dd, order %d, mode %d, map %d, %s to %s", number,
-                  row(whole.dtype).name, ndim, how.order, static_cast<int>(how.extend), static_cast<int>(kind),
+                  row(whole.dtype).name, ndim, how.order, static_cast<int>(how.boundary_mode), static_cast<int>(kind),
                   layout_names[static_cast<int>(layout)], layout_names[static_cast<int>(out_layout)]);
     const int width = row(whole.dtype).width;
     const bool high = random.below(2) == 0;
@@ -1542,7 +1543,7 @@ void test_sampler(const Arenas& arenas, int every) {
   with.ndim = 1, with.swapped = true;
   CHECK(combine_affine(in, &one, &zero, &origin, with, Operation::divide, out, how) == Status::bad_view);
   with.swapped = false, with.dtype = Dtype::int8;
-  CHECK(combine_affine(in, &one, &zero, &origin, with, Operation::keep, out, how) == Status::bad_out);
+  CHECK(combine_affine(in, &one, &zero, &origin, with, Operation::mask, out, how) == Status::bad_out);
   how.order = 0;
   CHECK(combine_affine(in, &one, &zero, &origin, with, Operation::divide, out, how) == Status::bad_out);
   for (i64 bad_extent : {i64{0}, i64{-1}, INT64_MAX}) {
@@ -1554,9 +1555,9 @@ void test_sampler(const Arenas& arenas, int every) {
   for (double x : {std::nan(""), HUGE_VAL, -HUGE_VAL, 1e300, -1e18}) {  // no voxel is anywhere near
     how.fill_bits = 9;
     for (int mode = 0; mode < 7; ++mode) {
-      how.extend = static_cast<Extend>(mode);
+      how.boundary_mode = static_cast<BoundaryMode>(mode);
       CHECK(sample_affine(in, &one, &x, &origin, out, how) == Status::ok);
-      CHECK(how.extend == Extend::constant ? made == 9 : made == 9 || made == 5);
+      CHECK(how.boundary_mode == BoundaryMode::constant ? made == 9 : made == 9 || made == 5);
     }
   }
 }
@@ -1664,7 +1665,7 @@ int main(int argc, char** argv) {
     for (int i = 2; i < argc; ++i) wanted = wanted || std::strcmp(argv[i], name) == 0;
     if (wanted) test();
   };
-  run_test("isa_names", [&] { test_isa_names(); });
+  run_test("instruction_sets", [&] { test_isa_names(); });
   run_test("huge_footprints", [&] { test_huge_footprints(); });
   run_test("huge_factors", [&] { test_huge_factors(arenas); });
   run_test("hostile_views", [&] { test_hostile_views(arenas); });

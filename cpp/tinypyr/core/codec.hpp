@@ -1,55 +1,55 @@
 // Values to keys and back.
 //
-// A key is an unsigned integer of the voxel's width. Keys are equal when values are and ordered as values are, so min,
-// max, median and mode are each one loop for every dtype:
+// A key is an unsigned integer of the voxel's width. Keys are equal if the values are, and ordered as the values are,
+// so that min, max, median and mode are each one loop for every dtype:
 //
-//   boolean    anything but 0 is 1
-//   unsigned   itself
-//   signed     the sign bit flipped
-//   floating   all bits of a negative number flipped, the sign bit of any other; -0.0 becomes 0.0, and every
-//              NaN is one key above all others
+//   boolean    1 for anything but 0
+//   unsigned   the value
+//   signed     the value with its sign bit flipped
+//   floating   all bits flipped for negative numbers, else the sign bit; -0.0 has the key of 0.0, and every NaN has the
+//              same key, which is above all others
 //
-// Where only equality matters (Form::canonical) signs stay as they are.
+// Where only equality matters (Encoding::canonical), signs stay as they are.
 //
-// ignore needs no code in the extremes of keys either: the ignored key is moved to the end that never wins, and the
-// keys between make room by one (a bijection). A block of only ignored voxels then gives the ignored value by itself.
+// The extremes and the median of keys need no code for an ignored value: its key is remapped to the end that never
+// wins, and the keys in between make room by one, which is a bijection. A footprint of ignored voxels alone then gives
+// the ignored value by itself.
 #pragma once
 
-#include <cstdint>
-
 #include "dtypes.hpp"
+#include "integers.hpp"
 
 namespace tinypyr {
 
-enum class Move : std::uint8_t { none, to_top, to_bottom };
+enum class IgnoreRemap : std::uint8_t { none, to_top, to_bottom };
 
-// What kernels see of a voxel: its value as it is (floats; integers as keys), a number equal for equal values, or a
-// key.
-enum class Form : std::uint8_t { value, canonical, key };
+// The form in which kernels see a voxel: its value (floats as they are, integers as keys), a number that is equal for
+// equal values, or a key.
+enum class Encoding : std::uint8_t { value, canonical, key };
 
 struct Codec {
   int width = 1;
   Kind kind = Kind::unsigned_integer;
   bool swapped = false;
-  Form form = Form::key;
-  Move move = Move::none;
-  std::uint64_t moved = 0;  // the key that is moved
+  Encoding encoding = Encoding::key;
+  IgnoreRemap remap = IgnoreRemap::none;
+  u64 remapped = 0;  // the key of the ignored value, before it is remapped
 
-  std::uint64_t top_bit() const { return std::uint64_t{1} << (8 * width - 1); }
-  std::uint64_t mask() const { return ~std::uint64_t{0} >> (64 - 8 * width); }
+  u64 top_bit() const { return u64{1} << (8 * width - 1); }
+  u64 mask() const { return ~u64{0} >> (64 - 8 * width); }
 
   bool keys_are_bits() const {
-    return kind == Kind::unsigned_integer || (form == Form::value && kind == Kind::floating) ||
-           (form == Form::canonical && kind == Kind::signed_integer);
+    return kind == Kind::unsigned_integer || (encoding == Encoding::value && kind == Kind::floating) ||
+           (encoding == Encoding::canonical && kind == Kind::signed_integer);
   }
-  bool is_identity() const { return keys_are_bits() && !swapped && move == Move::none; }
-  std::uint64_t nan_key() const { return mask(); }
+  bool is_identity() const { return keys_are_bits() && !swapped && remap == IgnoreRemap::none; }
+  u64 nan_key() const { return mask(); }
 
-  // One value given as bits in native byte order, before any move.
-  std::uint64_t key(std::uint64_t bits) const;
+  // The key, before any remapping, of a value given as bits in native byte order.
+  u64 key(u64 bits) const;
 };
 
-// The kernels' loops are made of the functions below, so they must inline into every instruction set's region.
+// The kernels' loops consist of the functions below, so these must inline into every instruction set's region.
 
 template <class U>
 TINYPYR_INLINE U swap_bytes(U x) {
@@ -67,15 +67,16 @@ constexpr U infinity_of = sizeof(U) == 4 ? static_cast<U>(0x7f800000u) : static_
 template <class U>
 constexpr U nan_of = sizeof(U) == 4 ? static_cast<U>(0x7fc00000u) : static_cast<U>(0x7ff8000000000000u);
 
-template <Kind kind, Form form, class U>
+template <Kind kind, Encoding encoding, class U>
 TINYPYR_INLINE U to_key(U bits) {
+  static_assert(kind != Kind::floating || sizeof(U) == 4 || sizeof(U) == 8, "only floats of 4 and 8 bytes have keys");
   constexpr U top = top_bit_of<U>;
   if constexpr (kind == Kind::boolean) return bits != 0;
   if constexpr (kind == Kind::signed_integer) return static_cast<U>(bits ^ top);
   if constexpr (kind == Kind::floating) {
     const U magnitude = static_cast<U>(bits & ~top);
     const U number = magnitude == 0 ? U{0} : bits;
-    if constexpr (form == Form::canonical) return magnitude > infinity_of<U> ? nan_of<U> : number;
+    if constexpr (encoding == Encoding::canonical) return magnitude > infinity_of<U> ? nan_of<U> : number;
     const U key = static_cast<U>(number & top ? ~number : number | top);
     return magnitude > infinity_of<U> ? static_cast<U>(~U{0}) : key;
   }
@@ -94,25 +95,28 @@ TINYPYR_INLINE U from_key(U key) {
 }
 
 template <class U>
-TINYPYR_INLINE U move_key(U key, Move move, U moved) {
-  if (move == Move::to_top) return key == moved ? static_cast<U>(~U{0}) : static_cast<U>(key - (key > moved));
-  return key == moved ? U{0} : static_cast<U>(key + (key < moved));
+TINYPYR_INLINE U remap_key(U key, IgnoreRemap remap, U ignored) {
+  if (remap == IgnoreRemap::to_top)
+    return key == ignored ? static_cast<U>(~U{0}) : static_cast<U>(key - (key > ignored));
+  return key == ignored ? U{0} : static_cast<U>(key + (key < ignored));
 }
 
 template <class U>
-TINYPYR_INLINE U move_back(U key, Move move, U moved) {
-  if (move == Move::to_top) return key == static_cast<U>(~U{0}) ? moved : static_cast<U>(key + (key >= moved));
-  return key == 0 ? moved : static_cast<U>(key - (key <= moved));
+TINYPYR_INLINE U undo_remap(U key, IgnoreRemap remap, U ignored) {
+  if (remap == IgnoreRemap::to_top)
+    return key == static_cast<U>(~U{0}) ? ignored : static_cast<U>(key + (key >= ignored));
+  return key == 0 ? ignored : static_cast<U>(key - (key <= ignored));
 }
 
-inline std::uint64_t Codec::key(std::uint64_t bits) const {
+inline u64 Codec::key(u64 bits) const {
   if (keys_are_bits()) return bits;
   if (kind == Kind::boolean) return bits != 0;
   if (kind == Kind::signed_integer) return bits ^ top_bit();
-  const auto narrow = static_cast<std::uint32_t>(bits);
-  if (form == Form::canonical)
-    return width == 4 ? to_key<Kind::floating, Form::canonical>(narrow) : to_key<Kind::floating, Form::canonical>(bits);
-  return width == 4 ? to_key<Kind::floating, Form::key>(narrow) : to_key<Kind::floating, Form::key>(bits);
+  const auto narrow = static_cast<u32>(bits);
+  if (encoding == Encoding::canonical)
+    return width == 4 ? to_key<Kind::floating, Encoding::canonical>(narrow)
+                      : to_key<Kind::floating, Encoding::canonical>(bits);
+  return width == 4 ? to_key<Kind::floating, Encoding::key>(narrow) : to_key<Kind::floating, Encoding::key>(bits);
 }
 
 }  // namespace tinypyr

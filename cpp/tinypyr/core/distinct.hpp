@@ -1,16 +1,18 @@
-// Which values an array holds. Labels come in runs, so only the first voxel of each run is looked up.
+// The distinct values of an array. Labels come in runs, so only the first voxel of each run is looked up.
 #pragma once
 
 #include <cstring>
 
-#include "../kernels/table.hpp"
-#include "problem.hpp"
+#include "arena.hpp"
+#include "integers.hpp"
 
 namespace tinypyr {
 
-// Keys in open addressing, at most half of the places taken. (A place that holds 0 is empty; 0 itself is kept apart.)
+// A set of keys in open addressing, at most half full. An empty place holds 0, so that the key 0 is kept apart. Order
+// of calls: allocate, then add.
 class KeySet {
  public:
+  // Room for so many keys; false if memory runs out.
   bool allocate(i64 room) {
     shift_ = 64;
     i64 places = 2;
@@ -21,7 +23,8 @@ class KeySet {
     mask_ = static_cast<u64>(places - 1);
     return true;
   }
-  // Whether it was not there yet.
+
+  // Add a key; true if it is new.
   bool add(u64 key) {
     if (key == 0) {
       const bool is_new = !has_zero_;
@@ -37,39 +40,40 @@ class KeySet {
   }
 
  private:
-  Scratch memory_;
+  Arena memory_;
   u64 mask_ = 0;
   int shift_ = 64;
   bool has_zero_ = false;
 };
 
-// The distinct values of n > 0 voxels as bits, in the order in which they are met: how many, or room + 1 if there are more.
+// Write the distinct values of n > 0 voxels, as bits and in order of their first voxels. Return how many there are, or
+// room + 1 if they are more than room.
 template <class U>
-i64 distinct_of(const U* voxels, i64 n, u64* found, i64 room, KeySet& seen) {
-  constexpr i64 some = 64 / sizeof(U);
+i64 distinct_of(const U* voxels, i64 n, u64* values, i64 room, KeySet& seen) {
+  constexpr i64 line = 64 / sizeof(U);
   i64 count = 0;
   U last = static_cast<U>(~voxels[0]);
   for (i64 i = 0; i < n;) {
-    if (i > 0 && n - i >= some) {  // one cache line, which nearly always goes on as the last one ended
+    if (i > 0 && n - i >= line) {  // one cache line, nearly always all of the label that the last one ended with
       U differs = 0;
-      for (i64 j = i; j < i + some; ++j) differs = static_cast<U>(differs | (voxels[j] ^ last));
+      for (i64 j = i; j < i + line; ++j) differs = static_cast<U>(differs | (voxels[j] ^ last));
       if (differs == 0) {
-        i += some;
+        i += line;
         continue;
       }
     }
-    const i64 end = n - i < some ? n : i + some;
-    U begun[some];  // where runs begin, without a branch for every voxel
+    const i64 end = n - i < line ? n : i + line;
+    U run_values[line];  // of the runs that begin here, found without a branch for every voxel
     i64 runs = 0;
     for (; i < end; ++i) {
-      begun[runs] = voxels[i];
+      run_values[runs] = voxels[i];
       runs += voxels[i] != last;
       last = voxels[i];
     }
     for (i64 run = 0; run < runs; ++run) {
-      if (!seen.add(begun[run])) continue;
+      if (!seen.add(run_values[run])) continue;
       if (count == room) return room + 1;
-      found[count++] = begun[run];
+      values[count++] = run_values[run];
     }
   }
   return count;

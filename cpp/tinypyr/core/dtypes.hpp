@@ -1,25 +1,11 @@
-// One row per dtype: its name (numpy's), the unsigned type of its width, and its kind.
+// One row per dtype: its name in numpy, its width in bytes, and its kind.
 //
 // Kernels never see a dtype. Methods that compare voxels work on keys: unsigned integers of the same width, ordered as
-// the values are (see core/codec.hpp). Means of integers add keys too, because a sign bit flipped on the way in and again on
-// the way out moves a mean by nothing. So four integer widths and two float types serve every row here.
+// the values are (core/codec.hpp). Means of integers add keys too, because flipping the sign bit on the way in and
+// again on the way out does not change a mean. So four widths of integers and two of floats serve every row.
 #pragma once
 
 #include <cstdint>
-
-#if defined(__GNUC__)
-#define TINYPYR_INLINE inline __attribute__((always_inline))
-#define TINYPYR_NOINLINE __attribute__((noinline))
-#if defined(__clang__)
-#define TINYPYR_SCALAR TINYPYR_NOINLINE
-#else
-#define TINYPYR_SCALAR __attribute__((noinline, optimize("no-tree-vectorize")))
-#endif
-#else
-#define TINYPYR_INLINE inline
-#define TINYPYR_NOINLINE
-#define TINYPYR_SCALAR
-#endif
 
 namespace tinypyr {
 
@@ -58,6 +44,22 @@ constexpr DtypeRow dtype_rows[] = {
 
 constexpr int dtype_count = static_cast<int>(sizeof(dtype_rows) / sizeof(dtype_rows[0]));
 
-constexpr const DtypeRow& row(Dtype dtype) { return dtype_rows[static_cast<int>(dtype)]; }
+// Kernels read voxels of 1, 2, 4 and 8 bytes, and floats of 4 and 8.
+#define TINYPYR_CHECK(id, name, width, kind)                                                                    \
+  static_assert(width == 1 || width == 2 || width == 4 || width == 8, name ": voxels have 1, 2, 4 or 8 bytes"); \
+  static_assert(Kind::kind != Kind::floating || width == 4 || width == 8, name                                  \
+                ": floats have 4 or 8 bytes. Narrower ones need keys (core/codec.hpp), means and extremes "     \
+                "(kernels/kernels.inl) and interpolation (kernels/samples.inl) of their own first");
+TINYPYR_DTYPES(TINYPYR_CHECK)
+#undef TINYPYR_CHECK
+
+// The row of a dtype; of the first one if the number is no dtype, which check() in core/view.hpp refuses.
+constexpr const DtypeRow& row(Dtype dtype) {
+  const int index = static_cast<int>(dtype);
+  return dtype_rows[index < dtype_count ? index : 0];
+}
+
+// The place of a width of 1, 2, 4 or 8 bytes in tables that have an entry for each.
+constexpr int width_index(int width) { return width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3; }
 
 }  // namespace tinypyr

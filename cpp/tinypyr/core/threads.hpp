@@ -1,9 +1,10 @@
 // One call on several threads: the slowest axis in ranges of whole blocks of the last level, so that no two threads
-// share a footprint or an output voxel. Each thread begins with its own share; whoever is done takes ranges of another's:
-// cores need not be equally fast, nor free. Threads are started and joined in each call (nothing outlives it, so a fork
-// afterwards is safe). The calling thread asks keep_going between slabs.
+// share a footprint or an output voxel. Each thread has a share of the blocks; a thread that has finished its own takes
+// ranges of the others', because cores need not be equally fast, nor idle. Threads are started and joined in each call:
+// nothing outlives it, so that a later fork is safe.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <new>
@@ -11,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "../tinypyr.hpp"
 #include "problem.hpp"
 
 namespace tinypyr {
@@ -19,8 +21,104 @@ constexpr i64 bytes_worth_a_thread = i64{1} << 18;
 constexpr i64 bytes_of_a_slab = i64{1} << 26;
 constexpr i64 ranges_of_a_thread = 8;
 
-// begin() is called by every thread: what it returns is called with every part that this thread makes, one after the
-// other, and may keep its memory from one to the next.
+// How a problem is divided.
+struct Division {
+  int axis;
+  i64 blocks;   // along it
+  i64 threads;  // at most as many as blocks
+  i64 range;    // blocks that a thread takes at a time
+  i64 bytes_of_a_block;
+};
+
+inline Division divide(const Problem& whole, i64 threads) {
+  Division cut;
+  const auto blocks_along = [&](int axis) { return whole.top().extent[axis]; };
+  cut.axis = whole.ndim - 1;
+  for (int other = whole.ndim - 2; other >= 0; --other)
+    if (blocks_along(cut.axis) < threads && blocks_along(other) > blocks_along(cut.axis)) cut.axis = other;
+  cut.blocks = blocks_along(cut.axis);
+  cut.threads = std::min(threads, cut.blocks);
+  cut.bytes_of_a_block = std::max<i64>(1, whole.bytes() / cut.blocks);
+  // Several ranges for each thread, so that the last one is soon done; none so small that its own start is felt.
+  const i64 bytes_of_a_range = cut.threads == 1 ? bytes_of_a_slab
+                                                : std::clamp(whole.bytes() / (cut.threads * ranges_of_a_thread),
+                                                             bytes_worth_a_thread, bytes_of_a_slab);
+  cut.range = std::max<i64>(1, bytes_of_a_range / cut.bytes_of_a_block);
+  return cut;
+}
+
+// The state that the threads of one call share: ranges not taken yet, the first failure, and how much is done.
+class SharedWork {
+ public:
+  SharedWork(const Division& cut, const Options& options)
+      : cut_(cut),
+        options_(options),
+        next_(new (std::nothrow) std::atomic<i64>[static_cast<std::size_t>(cut.threads)]) {
+    for (i64 thread = 0; next_ && thread < cut.threads; ++thread) next_[index(thread)] = share(thread);
+  }
+
+  bool has_memory() const { return next_ != nullptr; }
+  Status status() const { return static_cast<Status>(result_.load()); }
+  bool is_ok() const { return result_.load(std::memory_order_relaxed) == static_cast<int>(Status::ok); }
+
+  // Take a range of the share of a thread: set *first, and return how many blocks there are, 0 if all are taken.
+  i64 take(i64 thread, i64* first) {
+    *first = next_[index(thread)].fetch_add(cut_.range, std::memory_order_relaxed);
+    return std::max<i64>(0, std::min(cut_.range, share(thread + 1) - *first));
+  }
+
+  // A range of so many blocks is done, with this status.
+  void finish(i64 blocks, Status status) {
+    settle(status);
+    done_ += blocks * cut_.bytes_of_a_block;
+  }
+
+  // Call keep_going if enough has been done since the last time. For the calling thread only.
+  void poll() {
+    if (options_.keep_going == nullptr || done_ - polled_at_ < bytes_of_a_slab || !is_ok()) return;
+    polled_at_ = done_;
+    if (!options_.keep_going(options_.context)) settle(Status::interrupted);
+  }
+
+ private:
+  i64 share(i64 thread) const { return cut_.blocks * thread / cut_.threads; }
+  static std::size_t index(i64 thread) { return static_cast<std::size_t>(thread); }
+  void settle(Status status) {
+    int ok = static_cast<int>(Status::ok);
+    if (status != Status::ok) result_.compare_exchange_strong(ok, static_cast<int>(status));
+  }
+
+  const Division& cut_;
+  const Options& options_;
+  const std::unique_ptr<std::atomic<i64>[]> next_;  // block of each share
+  std::atomic<int> result_{static_cast<int>(Status::ok)};
+  std::atomic<i64> done_{0};  // bytes, by all threads
+  i64 polled_at_ = 0;
+};
+
+// The ranges that one thread takes: of its own share first, then of the others'.
+template <class Work>
+void run_thread(const Problem& whole, const Division& cut, SharedWork& shared, i64 number, Work work) {
+  const std::unique_ptr<Problem> part = Problem::allocate();
+  for (i64 finished = 0; finished < cut.threads && shared.is_ok();) {
+    i64 first;
+    const i64 blocks = shared.take((number + finished) % cut.threads, &first);
+    if (blocks == 0) {
+      ++finished;
+      continue;
+    }
+    if (part) {
+      *part = whole;
+      part->restrict_to(cut.axis, first, blocks);
+    }
+    shared.finish(blocks, part ? work(*part) : Status::out_of_memory);
+    if (number == 0) shared.poll();
+  }
+  if (number == 0) shared.poll();
+}
+
+// Every thread calls begin(), and what it returns with each of its parts, one after the other; memory may be kept from
+// one part to the next. The calling thread polls keep_going between its parts.
 template <class Begin>
 Status in_parallel(const Problem& whole, const Options& options, Begin begin) {
   i64 threads = options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
@@ -28,69 +126,20 @@ Status in_parallel(const Problem& whole, const Options& options, Begin begin) {
   const bool one_part = threads == 1 && (options.keep_going == nullptr || whole.bytes() <= bytes_of_a_slab);
   if (one_part) return begin()(whole);
 
-  int axis = whole.ndim - 1;
-  const auto blocks_along = [&](int candidate) { return whole.top().extent[candidate]; };
-  for (int other = whole.ndim - 2; other >= 0; --other)
-    if (blocks_along(axis) < threads && blocks_along(other) > blocks_along(axis)) axis = other;
-  const i64 blocks = blocks_along(axis);
-  threads = std::min(threads, blocks);
-  const i64 bytes_of_a_block = std::max<i64>(1, whole.bytes() / blocks);
-  // Several ranges for each thread, for whoever is late; none so small that to start on it is felt.
-  const i64 bytes_of_a_range =
-      threads == 1 ? bytes_of_a_slab
-                   : std::clamp(whole.bytes() / (threads * ranges_of_a_thread), bytes_worth_a_thread, bytes_of_a_slab);
-  const i64 range = std::max<i64>(1, bytes_of_a_range / bytes_of_a_block);
-
-  std::atomic<int> result{static_cast<int>(Status::ok)};
-  const auto share = [&](i64 number) { return blocks * number / threads; };
-  const std::unique_ptr<std::atomic<i64>[]> next(new (std::nothrow)
-                                                     std::atomic<i64>[static_cast<std::size_t>(threads)]);
-  if (!next) return Status::out_of_memory;
-  for (i64 number = 0; number < threads; ++number) next[number] = share(number);
-  const auto still_ok = [&] { return result.load(std::memory_order_relaxed) == static_cast<int>(Status::ok); };
-  const auto settle = [&](Status status) {
-    int ok = static_cast<int>(Status::ok);
-    if (status != Status::ok) result.compare_exchange_strong(ok, static_cast<int>(status));
-  };
-  std::atomic<i64> done{0};  // bytes, by all threads
-  i64 asked_at = 0;
-  const auto ask = [&] {
-    if (options.keep_going == nullptr || done - asked_at < bytes_of_a_slab || !still_ok()) return;
-    asked_at = done;
-    if (!options.keep_going(options.context)) settle(Status::interrupted);
-  };
-  const auto worker = [&](i64 number) {
-    auto work = begin();
-    const std::unique_ptr<Problem> part = Problem::allocate();
-    for (i64 finished = 0; finished < threads && still_ok();) {  // shares, its own first
-      const i64 whose = (number + finished) % threads;
-      const i64 first = next[whose].fetch_add(range, std::memory_order_relaxed);
-      const i64 taken = std::min(range, share(whose + 1) - first);
-      if (taken <= 0) {
-        ++finished;
-        continue;
-      }
-      if (part) {
-        *part = whole;
-        part->restrict_to(axis, first, taken);
-      }
-      settle(part ? work(*part) : Status::out_of_memory);
-      done += taken * bytes_of_a_block;
-      if (number == 0) ask();
-    }
-    if (number == 0) ask();
-  };
-
+  const Division cut = divide(whole, threads);
+  SharedWork shared(cut, options);
+  if (!shared.has_memory()) return Status::out_of_memory;
+  const auto run = [&](i64 number) { run_thread(whole, cut, shared, number, begin()); };
   std::vector<std::thread> others;
   try {
-    others.reserve(static_cast<std::size_t>(threads - 1));
-    for (i64 started = 1; started < threads; ++started) others.emplace_back(worker, started);
-  } catch (const std::bad_alloc&) {  // fewer threads than asked for: this one does the rest
+    others.reserve(static_cast<std::size_t>(cut.threads - 1));
+    for (i64 started = 1; started < cut.threads; ++started) others.emplace_back(run, started);
+  } catch (const std::bad_alloc&) {  // fewer threads than asked for: the calling one does the rest
   } catch (const std::system_error&) {
   }
-  worker(0);
+  run(0);
   for (std::thread& other : others) other.join();
-  return static_cast<Status>(result.load());
+  return shared.status();
 }
 
 }  // namespace tinypyr

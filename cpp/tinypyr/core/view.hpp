@@ -16,16 +16,43 @@ constexpr std::int64_t max_footprint = std::int64_t{1} << 31;
 
 enum class Status : std::uint8_t {
   ok,
-  bad_view,       // rank, extents or strides out of range, or a null pointer to voxels
-  bad_factor,     // a factor below 1, or more levels than max_levels
-  bad_origin,     // an origin beyond max_extent
-  bad_out,        // an output whose dtype or extents are not those of its level
-  bad_isa,        // an instruction set this machine does not have
-  footprint,      // more than max_footprint voxels in one footprint
-  out_of_memory,  // scratch memory could not be had; outputs are unspecified
-  interrupted,    // keep_going said no; outputs are unspecified
-  incomplete,     // a voxel is needed that is not in the part at hand; outputs are unspecified
+  bad_view,
+  bad_factor,
+  bad_voxel_offset,
+  bad_out,
+  bad_isa,
+  footprint,
+  out_of_memory,  // outputs are unspecified
+  interrupted,    // outputs are unspecified
+  incomplete,     // outputs are unspecified
 };
+
+// The meaning of a status, as the end of the sentence "tinypyr: ...".
+constexpr const char* to_text(Status status) noexcept {
+  switch (status) {
+    case Status::ok:
+      return "success";
+    case Status::bad_view:
+      return "the rank, an extent or a stride of an array is out of range, or its data pointer is null";
+    case Status::bad_factor:
+      return "a factor is below 1, or there are no levels or more than max_levels";
+    case Status::bad_voxel_offset:
+      return "a voxel_offset lies beyond max_extent";
+    case Status::bad_out:
+      return "an output does not have the dtype or the extents of its level";
+    case Status::bad_isa:
+      return "this machine does not have the requested instruction set";
+    case Status::footprint:
+      return "a footprint has more than max_footprint voxels";
+    case Status::out_of_memory:
+      return "memory for intermediate results ran out";
+    case Status::interrupted:
+      return "keep_going returned false";
+    case Status::incomplete:
+      return "a voxel is needed that is not in the part of the array at hand";
+  }
+  return "unknown status";
+}
 
 struct View {
   char* data = nullptr;  // never written when the view is an input
@@ -33,7 +60,7 @@ struct View {
   std::int64_t shape[max_ndim] = {};
   std::int64_t strides[max_ndim] = {};  // bytes, any sign
   Dtype dtype = Dtype::uint8;
-  bool swapped = false;  // the other byte order than this machine's
+  bool swapped = false;  // in the byte order that is not this machine's
 };
 
 inline bool multiply_overflows(std::int64_t a, std::int64_t b, std::int64_t* product) {
@@ -49,9 +76,9 @@ inline bool multiply_overflows(std::int64_t a, std::int64_t b, std::int64_t* pro
 constexpr std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a / b - (a % b < 0); }  // b > 0
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return a / b + (a % b > 0); }
 
-// How many blocks of a factor the voxels [origin, origin + n) touch.
-constexpr std::int64_t block_count(std::int64_t n, std::int64_t factor, std::int64_t origin) {
-  return n == 0 ? 0 : ceil_div(origin + n, factor) - floor_div(origin, factor);
+// The number of blocks of a factor that the voxels [voxel_offset, voxel_offset + n) touch.
+constexpr std::int64_t block_count(std::int64_t n, std::int64_t factor, std::int64_t voxel_offset) {
+  return n == 0 ? 0 : ceil_div(voxel_offset + n, factor) - floor_div(voxel_offset, factor);
 }
 
 inline bool is_empty(const View& view) {
@@ -60,7 +87,7 @@ inline bool is_empty(const View& view) {
   return false;
 }
 
-// Rank, extents and strides are in range, and no offset inside the view overflows.
+// Check that rank, extents and strides are in range, and that no offset inside the view overflows.
 inline Status check(const View& view) {
   if (view.ndim < 0 || view.ndim > max_ndim || static_cast<int>(view.dtype) >= dtype_count) return Status::bad_view;
   std::int64_t voxels = 1, reach = 0;

@@ -1,5 +1,5 @@
-// Which instruction sets this compiler can target inside one translation unit. With TINYPYR_BASE_ONLY defined it is built
-// for the one that every processor has: smaller, and sooner built.
+// Regions: parts of a source that are compiled for an instruction set other than the rest of it. A list of the sets is
+// in isa/list.hpp.
 #pragma once
 
 #if defined(__GNUC__) && defined(__x86_64__) && !defined(TINYPYR_BASE_ONLY)
@@ -16,10 +16,10 @@
 
 #define TINYPYR_PRAGMA(text) _Pragma(#text)
 
-// Everything between TINYPYR_REGION and TINYPYR_REGION_END is compiled for the named target, with GCC also vectorised at
-// every optimisation level but -O0 (which inlines nothing), and without contraction of a * b + c, which would change
-// floats from one instruction set to another. no-trapping-math changes no value: it lets comparisons of floats become
-// blends although nobody reads the flags.
+// Everything between TINYPYR_REGION and TINYPYR_REGION_END is compiled for the named target; with GCC it is also
+// vectorised at every optimisation level but -O0 (which inlines nothing). a * b + c is not contracted, because floats
+// would then differ from one instruction set to another. no-trapping-math changes no value: it allows comparisons of
+// floats to become blends, which may raise flags that a branch would not.
 #define TINYPYR_AVX2 "avx2,bmi,bmi2,lzcnt,popcnt"
 #define TINYPYR_AVX512_PARTS "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,bmi,bmi2,lzcnt,popcnt"
 #if defined(__clang__)
@@ -29,7 +29,7 @@
 #endif
 
 #if defined(__clang__)
-// kernels say & and | of comparisons on purpose: no branches
+// kernels use & and | of comparisons in order to have no branches
 #pragma clang diagnostic ignored "-Wunknown-warning-option"
 #pragma clang diagnostic ignored "-Wbitwise-instead-of-logical"
 #define TINYPYR_REGION(target_name) \
@@ -39,10 +39,10 @@
 #define TINYPYR_BASE_REGION_END
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__GNUC__)
-// no-thread-jumps, no-split-paths: selections stay selections, or loops full of them become branches and no vectors.
-// no-tree-slp-vectorize: of statements that are no loop GCC 12 makes vectors that count comparisons as -1 where they are
-// summed in 16 bits, in what a loop of vectors leaves over.
-#if defined(TINYPYR_SANITIZED)  // sanitizers look at what the source says, and take minutes over vectors
+// no-thread-jumps, no-split-paths: keep selections (a ? b : c) what they are; GCC would turn loops full of them into
+// branches, which are not vectorised. no-tree-slp-vectorize: avoids a fault of GCC 12, which vectorises the statements
+// that a loop of vectors leaves over, and counts comparisons as -1 if they are summed in 16 bits.
+#if defined(TINYPYR_SANITIZED)  // sanitizers check the source as it is, and take minutes to compile vectors
 #define TINYPYR_OPTIMIZE TINYPYR_PRAGMA(GCC optimize("O1", "fp-contract=off", "no-trapping-math"))
 #else
 #define TINYPYR_OPTIMIZE                                                                                        \

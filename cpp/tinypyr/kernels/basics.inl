@@ -1,4 +1,6 @@
-// A loop over 0 .. count - 1 written out before the compiler's vectoriser looks, so that small arrays indexed by its
+// Helpers of all kernels. Included once per instruction set, inside its namespace.
+
+// A loop over 0 .. count - 1, unrolled before the compiler's vectoriser runs, so that small arrays indexed by its
 // counter become registers.
 template <int count, class Visit>
 TINYPYR_INLINE void unrolled(Visit visit) {
@@ -13,4 +15,12 @@ static inline U load_at(const char* at) {
   U x;
   __builtin_memcpy(&x, at, sizeof(U));
   return x;
+}
+
+// Two neighbours as one number of twice the width.
+template <class W, class T>
+static inline W read_pair(const T* pair) {
+  W wide;
+  __builtin_memcpy(&wide, pair, sizeof(W));
+  return wide;
 }

@@ -1,4 +1,5 @@
-// The loops of the combiner; included once per instruction set, after kernels/samples.inl (see there).
+// The combiner's loops (see sample/combiner.hpp). Included once per instruction set, after kernels/samples.inl, which
+// it uses.
 
 template <class T>
 static void load(const char* from, i64 from_stride, i64 n, double* to) {
@@ -8,7 +9,7 @@ static void load(const char* from, i64 from_stride, i64 n, double* to) {
     __builtin_memcpy(row, from, sizeof(row));
   else
     for (i64 i = 0; i < n; ++i) row[i] = load_at<T>(from + i * from_stride);
-  if constexpr (is_integer<T> && sizeof(T) <= 2) {  // in two steps: one would mix vectors of all widths
+  if constexpr (is_integer<T> && sizeof(T) <= 2) {  // in two steps, so that a loop has vectors of at most two widths
     std::int32_t whole[strip];
     TINYPYR_INDEPENDENT
     for (i64 i = 0; i < n; ++i) whole[i] = row[i];

@@ -1,8 +1,8 @@
-// Footprints of 1, 2, 4 or 8 voxels, pooled in registers: one read of the input, one write of the output, nothing
-// between. Included once per instruction set, inside its namespace (see kernels/kernels.inl).
+// Footprints of 1, 2, 4 or 8 voxels, pooled in registers: the input is read once, the output written once, and nothing
+// is stored in between. Included once per instruction set, inside its namespace (see kernels/kernels.inl).
 //
-// Voxel p of a footprint, p counting in raster order with the caller's axis 0 fastest, lies in one of `rows` rows. With
-// pair >= 0, two neighbours of every row belong to the footprint: they differ in bit `pair` of p.
+// Voxel p of a footprint, in raster order with the caller's axis 0 fastest, lies in one of `rows` rows. If pair >= 0,
+// two neighbours of every row belong to the footprint, whose numbers differ in bit `pair`.
 
 template <int rows_, int pair_>
 struct Shape {
@@ -12,8 +12,8 @@ struct Shape {
   static constexpr int half(int p) { return pair < 0 ? 0 : p >> pair & 1; }
 };
 
-// The i-th footprint of the rows. Two narrow neighbours are read as one number of twice the width: low part, high part,
-// and no shuffles. flip is added to every integer without carry: the sign bit, where keys are wanted of signed numbers.
+// Read the i-th footprint of the rows. Two narrow neighbours are read as one number of twice the width: its low and
+// high parts, without shuffles. flip: xored with every integer; the sign bit, if keys of signed numbers are wanted.
 template <class S, class T>
 TINYPYR_INLINE void read_footprint(const T* const* row, i64 i, T flip, T* voxel) {
   if constexpr (S::pair >= 0 && is_integer<T> && sizeof(T) < 8) {
@@ -54,89 +54,93 @@ TINYPYR_INLINE void each_footprint(const Footprints& these, Visit visit) {
   }
 }
 
-// Carries are combined as a tree, axis 0 first, then axis 1, ...: the order of sums of doubles is part of the contract.
+// Combine accumulators as a tree, axis 0 first, then axis 1, ...: the order of sums of doubles is part of the contract.
 template <class M, int count>
-TINYPYR_INLINE void combine_all(typename M::Lane (*carry)[M::lanes]) {
+TINYPYR_INLINE void combine_all(typename M::Lane (*accumulator)[M::lanes]) {
   if constexpr (count > 1) {
-    combine_all<M, count / 2>(carry);
-    combine_all<M, count / 2>(carry + count / 2);
-    unrolled<M::lanes>(
-        [&](auto lane) TINYPYR_INLINE_LAMBDA { carry[0][lane] = M::combine(carry[0][lane], carry[count / 2][lane]); });
+    combine_all<M, count / 2>(accumulator);
+    combine_all<M, count / 2>(accumulator + count / 2);
+    unrolled<M::lanes>([&](auto lane) TINYPYR_INLINE_LAMBDA {
+      accumulator[0][lane] = M::combine(accumulator[0][lane], accumulator[count / 2][lane]);
+    });
   }
 }
 
-// Carries are asked for besides the voxels where there are more levels to come.
+// Reductions. Accumulators are wanted besides the voxels if there are further levels.
 template <class M>
-struct PoolFold {
+struct PoolReduction {
   using T = typename M::Voxel;
-  static constexpr bool carries_are_voxels = is_integer<T> && sizeof(T) == sizeof(typename M::Lane) && M::lanes == 1;
+  static constexpr bool accumulators_are_voxels =
+      is_integer<T> && sizeof(T) == sizeof(typename M::Lane) && M::lanes == 1;
 
   template <class S>
   static void run(const Footprints& these) {
-    if constexpr (carries_are_voxels) {  // one loop is enough
+    if constexpr (accumulators_are_voxels) {  // one loop is enough
       to<S, false>(these);
-      if (these.carry == nullptr) return;
+      if (these.accumulator == nullptr) return;
       for (i64 turn = 0; turn < these.repeat; ++turn)
-        __builtin_memcpy(static_cast<T*>(these.carry) + turn * these.out_step,
+        __builtin_memcpy(static_cast<T*>(these.accumulator) + turn * these.out_step,
                          static_cast<const T*>(these.out) + turn * these.out_step,
                          static_cast<size_t>(these.n) * sizeof(T));
     } else {
-      these.carry != nullptr ? to<S, true>(these) : to<S, false>(these);
+      these.accumulator != nullptr ? to<S, true>(these) : to<S, false>(these);
     }
   }
 
-  template <class S, bool with_carry>
+  template <class S, bool with_accumulator>
   TINYPYR_NOINLINE static void to(const Footprints& these) {
-    [[maybe_unused]] typename M::Lane* lanes = static_cast<typename M::Lane*>(these.carry);
+    [[maybe_unused]] typename M::Lane* lanes = static_cast<typename M::Lane*>(these.accumulator);
     T* out = static_cast<T*>(these.out);
     [[maybe_unused]] const i64 plane = these.plane;
     const auto ignore = from_bits<typename M::Ignore>(these.ignore);
     const bool half_even = these.half_even;
     [[maybe_unused]] const auto unflip = static_cast<key_of<T>>(these.unflip);
     each_footprint<S, T>(these, [&](i64 i, const T* voxel) TINYPYR_INLINE_LAMBDA {
-      typename M::Lane carry[S::count][M::lanes];
-      unrolled<S::count>([&](auto p) TINYPYR_INLINE_LAMBDA { M::load(voxel[p], ignore, carry[p]); });
-      combine_all<M, S::count>(carry);
-      if constexpr (with_carry)
-        unrolled<M::lanes>([&](auto lane) TINYPYR_INLINE_LAMBDA { lanes[lane * plane + i] = carry[0][lane]; });
-      const T made = M::template few<S::count>(carry[0], ignore, half_even);
+      typename M::Lane accumulator[S::count][M::lanes];
+      unrolled<S::count>([&](auto p) TINYPYR_INLINE_LAMBDA { M::load(voxel[p], ignore, accumulator[p]); });
+      combine_all<M, S::count>(accumulator);
+      if constexpr (with_accumulator)
+        unrolled<M::lanes>([&](auto lane) TINYPYR_INLINE_LAMBDA { lanes[lane * plane + i] = accumulator[0][lane]; });
+      const T result = M::template finish_small<S::count>(accumulator[0], ignore, half_even);
       if constexpr (is_integer<T>)
-        out[i] = static_cast<T>(made ^ unflip);
+        out[i] = static_cast<T>(result ^ unflip);
       else
-        out[i] = made;
+        out[i] = result;
     });
   }
 };
 
 template <class M, class U>
-struct PoolChoice {
+struct PoolSelection {
   template <class S>
   TINYPYR_NOINLINE static void run(const Footprints& these) {
     U* out = static_cast<U*>(these.out);
     const U ignore = static_cast<U>(these.ignore), unflip = static_cast<U>(these.unflip);
     each_footprint<S, U>(these, [&](i64 i, U* voxel) TINYPYR_INLINE_LAMBDA {
-      out[i] = static_cast<U>(M::template few<S::count>(voxel, ignore) ^ unflip);
+      out[i] = static_cast<U>(M::template select_small<S::count>(voxel, ignore) ^ unflip);
     });
   }
 };
 
-// How many voxels of a footprint are the one that was made of it.
+// Votes: how many voxels of a footprint have the label made of it.
 template <class U>
-struct PoolAgreeing {
+struct PoolModeVotes {
   template <class S>
   TINYPYR_NOINLINE static void run(const Footprints& these) {
     Votes<U>* out = static_cast<Votes<U>*>(these.out);
-    const U* made = static_cast<const U*>(these.carry);
+    const U* result = static_cast<const U*>(these.accumulator);
     each_footprint<S, U>(these, [&](i64 i, U* voxel) TINYPYR_INLINE_LAMBDA {
       Votes<U> count = 0;
-      unrolled<S::count>(
-          [&](auto p) TINYPYR_INLINE_LAMBDA { count = static_cast<Votes<U>>(count + (voxel[p] == made[i] ? 1 : 0)); });
+      unrolled<S::count>([&](auto p) TINYPYR_INLINE_LAMBDA {
+        count = static_cast<Votes<U>>(count + (voxel[p] == result[i] ? 1 : 0));
+      });
       out[i] = count;
     });
   }
 };
 
-// ordered: the order of voxels in the footprint matters to the answer. pairs, eight: those loops are worth having.
+// The loops of a kernel. ordered: the order of voxels in a footprint matters. pairs, eight: loops for pairs of
+// neighbours, and for eight rows, are worth their size.
 template <class Kernel, bool ordered, bool pairs, bool eight>
 constexpr Shapes shapes_of() {
   Shapes shapes = {{Kernel::template run<Shape<1, -1>>, Kernel::template run<Shape<2, -1>>,

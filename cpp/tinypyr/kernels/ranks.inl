@@ -1,24 +1,27 @@
-// Labels of one block: ranks and votes (see mode/rank_blocks.hpp). Included once per instruction set, inside its namespace.
+// Ranks and votes of the labels of a block (see mode/rank_blocks.hpp). Included once per instruction set, inside its
+// namespace.
 
-// Every loop is over a known number at a time, so that no voxel is left to a loop of single ones.
-constexpr i64 stretch = 32;
-static_assert(rank_stretch % stretch == 0);
+// Every loop has a fixed length, so that no remainder is done voxel by voxel.
+constexpr i64 rank_length = 32;
+static_assert(rank_step % rank_length == 0);
+
+// Set the code of all voxels of one label. Their codes are 0 or code_none, so that `or` sets them.
+template <class U>
+TINYPYR_INLINE void mark_label(const U* voxels, i64 n, U key, u8 code, u8* codes) {
+  for (i64 first = 0; first < n; first += rank_length) {
+    TINYPYR_INDEPENDENT
+    for (i64 i = first; i < first + rank_length; ++i)
+      codes[i] = static_cast<u8>(codes[i] | (voxels[i] == key ? code : u8{0}));
+  }
+}
 
 template <class U>
-static int rank(const void* from, i64 n, u8* codes, const u64* ignore, int most, u64* keys) {
+static int rank_labels(const void* from, i64 n, u8* codes, const u64* ignore, int most, u64* keys) {
   const U* voxels = static_cast<const U*>(from);
-  const auto mark = [&](U key, u8 code) TINYPYR_INLINE_LAMBDA {
-    for (i64 first = 0; first < n; first += stretch) {
-      TINYPYR_INDEPENDENT
-      for (i64 i = first; i < first + stretch; ++i)
-        codes[i] =
-            static_cast<u8>(codes[i] | (voxels[i] == key ? code : u8{0}));  // (no code but `nobody` is met again)
-    }
-  };
-  if (ignore != nullptr) mark(static_cast<U>(*ignore), nobody);
+  if (ignore != nullptr) mark_label(voxels, n, static_cast<U>(*ignore), code_none, codes);
   int ranks = 0;
   for (i64 at = 0;;) {
-    // the first of these eight bytes that is 0, if any is: 0x80 where a byte has no bit at all
+    // Skip eight codes at a time if none is 0: the expression has 0x7f, not 0xff, for each byte that is 0.
     for (;; at += 8) {
       if (at == n) return ranks;
       constexpr u64 low = 0x7f7f7f7f7f7f7f7fu;
@@ -29,57 +32,86 @@ static int rank(const void* from, i64 n, u8* codes, const u64* ignore, int most,
     if (ranks == most) return most + 1;
     const U key = voxels[at];
     keys[ranks++] = key;
-    mark(key, static_cast<u8>(ranks));
+    mark_label(voxels, n, key, static_cast<u8>(ranks), codes);
     at -= at % 8;
   }
 }
 
-template <int some>  // parts; 0: any number
-static void add_votes_of(const u64* from, u64* to, i64 any_number, i64 n) {
+// Before a loop around a loop of unknown length, which clang does not vectorise.
+#if defined(__clang__)
+#define TINYPYR_INDEPENDENT_OUTER
+#else
+#define TINYPYR_INDEPENDENT_OUTER TINYPYR_INDEPENDENT
+#endif
+
+template <int parts>
+static void add_known_votes(const u64* from, u64* to, i64 n) {
   TINYPYR_INDEPENDENT
   for (i64 i = 0; i < n; ++i) {
     u64 sum = from[i];
-    unrolled<some == 0 ? 0 : some - 1>([&](auto part) TINYPYR_INLINE_LAMBDA { sum += from[(part + 1) * n + i]; });
-    if constexpr (some == 0)
-      for (i64 part = 1; part < any_number; ++part) sum += from[part * n + i];
+    unrolled<parts - 1>([&](auto part) TINYPYR_INLINE_LAMBDA { sum += from[(part + 1) * n + i]; });
     to[i] = sum;
   }
 }
 
-// The sums of `parts` rows of n votes.
 static void add_votes(const u64* from, u64* to, i64 parts, i64 n) {
-  if (parts == 2) return add_votes_of<2>(from, to, parts, n);
-  if (parts == 4) return add_votes_of<4>(from, to, parts, n);
-  if (parts == 8) return add_votes_of<8>(from, to, parts, n);
-  add_votes_of<0>(from, to, parts, n);
+  if (parts == 2) return add_known_votes<2>(from, to, n);
+  if (parts == 4) return add_known_votes<4>(from, to, n);
+  if (parts == 8) return add_known_votes<8>(from, to, n);
+  TINYPYR_INDEPENDENT_OUTER
+  for (i64 i = 0; i < n; ++i) {
+    u64 sum = from[i];
+    for (i64 part = 1; part < parts; ++part) sum += from[part * n + i];
+    to[i] = sum;
+  }
 }
 
-template <int some>  // ranks; 0: any number
-static bool most_votes_of(const u64* votes, i64 words, int any_number, i64 n, u16* most, u16* winner) {
+// The rank with the most votes so far, with tie_bit where others have as many.
+struct Leader {
+  u64 votes, rank;
+
+  TINYPYR_INLINE explicit Leader(u64 first) : votes(first & 0xffff), rank(votes == 0 ? u64{tie_bit} : u64{0}) {}
+  // word: the votes of four ranks, among them r.
+  TINYPYR_INLINE void compare(u64 word, int r) {
+    const u64 count = word >> r % 4 * 16 & 0xffff;
+    const u64 unless_better = count == votes ? rank | tie_bit : rank;
+    rank = count > votes ? static_cast<u64>(r) : unless_better;
+    votes = count > votes ? count : votes;
+  }
+};
+
+template <int ranks>
+static bool most_known_votes(const u64* votes, i64 words, int, i64 n, u16* most, u16* winner) {
   u64 any = 0;
   TINYPYR_INDEPENDENT
   for (i64 i = 0; i < n; ++i) {
-    u64 best = votes[i] & 0xffff, who = best == 0 ? u64{contested} : u64{0};
-    const auto next = [&](int r) TINYPYR_INLINE_LAMBDA {
-      const u64 count = votes[r / 4 * words + i] >> r % 4 * 16 & 0xffff;
-      const u64 as_many = count == best ? who | contested : who;
-      who = count > best ? static_cast<u64>(r) : as_many;
-      best = count > best ? count : best;
-    };
-    unrolled<some == 0 ? 0 : some - 1>([&](auto r) TINYPYR_INLINE_LAMBDA { next(r + 1); });
-    if constexpr (some == 0)
-      for (int r = 1; r < any_number; ++r) next(r);
-    most[i] = static_cast<u16>(best);
-    winner[i] = static_cast<u16>(who);
-    any |= who;
+    Leader leader(votes[i]);
+    unrolled<ranks - 1>([&](auto r) TINYPYR_INLINE_LAMBDA { leader.compare(votes[(r + 1) / 4 * words + i], r + 1); });
+    most[i] = static_cast<u16>(leader.votes);
+    winner[i] = static_cast<u16>(leader.rank);
+    any |= leader.rank;
   }
-  return (any & contested) != 0;
+  return (any & tie_bit) != 0;
 }
 
+static bool most_any_votes(const u64* votes, i64 words, int ranks, i64 n, u16* most, u16* winner) {
+  u64 any = 0;
+  TINYPYR_INDEPENDENT_OUTER
+  for (i64 i = 0; i < n; ++i) {
+    Leader leader(votes[i]);
+    for (int r = 1; r < ranks; ++r) leader.compare(votes[r / 4 * words + i], r);
+    most[i] = static_cast<u16>(leader.votes);
+    winner[i] = static_cast<u16>(leader.rank);
+    any |= leader.rank;
+  }
+  return (any & tie_bit) != 0;
+}
+#undef TINYPYR_INDEPENDENT_OUTER
+
 static bool most_votes(const u64* votes, i64 words, int ranks, i64 n, u16* most, u16* winner) {
-  constexpr decltype(&most_votes_of<0>) of[] = {
-      most_votes_of<0>, most_votes_of<1>, most_votes_of<2>, most_votes_of<3>, most_votes_of<4>,
-      most_votes_of<5>, most_votes_of<6>, most_votes_of<7>, most_votes_of<8>,
+  constexpr decltype(&most_any_votes) of[] = {
+      most_any_votes,      most_known_votes<1>, most_known_votes<2>, most_known_votes<3>, most_known_votes<4>,
+      most_known_votes<5>, most_known_votes<6>, most_known_votes<7>, most_known_votes<8>,
   };
   return of[ranks <= 8 ? ranks : 0](votes, words, ranks, n, most, winner);
 }

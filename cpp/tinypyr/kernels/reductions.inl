@@ -1,20 +1,18 @@
-// One struct per method. Included once per instruction set, inside its namespace (see dispatch.cpp).
+// Reductions: one struct per method (mean, min, max) and type of voxels. Included once per instruction set, inside its
+// namespace (see kernels/kernels.inl).
 //
-// Folds (mean, min, max) have a small carry. Such a struct says how one voxel becomes lanes of the carry (load), how
-// two carries become one (combine), and how a row of carries becomes a row of voxels (finish):
+// A struct defines how a voxel becomes the lanes of an accumulator (load), how two accumulators become one (combine),
+// and how a row of accumulators becomes a row of voxels (finish):
 //
-//   Voxel   what is read and written          Lane    what one lane of the carry is
-//   lanes   how many lanes a carry has        Part    the fold of one lane alone, from carry to carry
-//   Ignore  what a voxel is compared with to be left out
-//   few     the voxel made of the carry of a whole footprint of 1, 2, 4 or 8 voxels
-//
-//   ordered   the order of voxels matters to the answer
-//   has_few   small footprints have loops of their own (kernels/footprints.inl)
-//
-// Choices (mode, median, first) see all voxels of a footprint at once, in raster order with axis 0 fastest: few<count>
-// those of one footprint (where has_few), choose those of a row, planes[p][i] being the p-th voxel of the i-th footprint.
+//   Voxel         type of voxels, as they are read and written
+//   Lane, lanes   type and number of the lanes of an accumulator
+//   Part          the reduction of one lane alone, from accumulators to accumulators
+//   Ignore        type of the ignored value, as voxels are compared with it
+//   ordered       true if the order of voxels matters
+//   has_small     true if small footprints have loops of their own (kernels/footprints.inl)
+//   finish_small  the voxel made of the accumulator of a whole footprint of 1, 2, 4 or 8 voxels
 
-// log2 of the voxels in a small footprint: 1, 2, 4 or 8 of them.
+// log2 of the number of voxels in a small footprint: 1, 2, 4 or 8.
 template <int count>
 constexpr int log2_of = count == 8 ? 3 : count / 2;
 
@@ -27,19 +25,19 @@ struct Sum {
   using Ignore = Voxel;
   using Part = Sum<A, A>;
   static constexpr int lanes = 1;
-  static constexpr bool ordered = false, has_few = 2 * sizeof(T) == sizeof(A);
+  static constexpr bool ordered = false, has_small = 2 * sizeof(T) == sizeof(A);
   static TINYPYR_INLINE void load(T x, T, A* lane) { lane[0] = static_cast<A>(x); }
   static TINYPYR_INLINE A combine(A a, A b) { return static_cast<A>(a + b); }
 };
 
-// Dividing exact integer sums by a power of two. The rounded quotient needs one addition before the shift: half of the
-// count less one, plus one if the quotient is odd.
+// Division of exact integer sums by a power of two. To round the quotient, one addition before the shift is enough:
+// half of the count less one, plus one if the quotient is odd.
 template <class T, class A>
 TINYPYR_INLINE T divide_by_power(A sum, int shift, A bias, A odd) {
   return static_cast<T>(static_cast<A>(sum + bias + (static_cast<A>(sum >> shift) & odd)) >> shift);
 }
 
-template <class T, class A, int known>  // known: the shift, where it is worth a loop of its own; 0: any
+template <class T, class A, int known>  // known: the shift, if it is worth a loop of its own; 0: any
 static void divide_by_power(const A* sums, T* out, i64 n, int any_shift, bool half_even) {
   const int shift = known > 0 ? known : any_shift;
   const A odd = static_cast<A>(half_even && shift > 0);
@@ -48,17 +46,18 @@ static void divide_by_power(const A* sums, T* out, i64 n, int any_shift, bool ha
   for (i64 i = 0; i < n; ++i) out[i] = divide_by_power<T, A>(sums[i], shift, bias, odd);
 }
 
-// Numbers of up to 32 bits as doubles, of up to 31 as floats: by way of signed ones, which every processor converts.
+// Numbers of up to 32 bits as doubles, or of up to 31 bits as floats: converted as signed numbers, which every
+// processor can.
 template <class F, class A>
 static inline F as_float(A x) {
   if constexpr (sizeof(F) == 4) return static_cast<F>(static_cast<std::int32_t>(x));
   return static_cast<F>(static_cast<std::int32_t>(x ^ 0x80000000u)) + F(2147483648);
 }
 
-// The rounded quotient of two integers by one division of floats. It is exact where the quotient times the count stays
-// well below 2^bits, F having that many: a quotient that is no half-integer then stays clear of all of them. So it is for
-// sums of up to 257 bytes as floats, and of up to 8 voxels of 16 bits; for all sums of 32 bits as doubles. Adding
-// 2^(bits - 1) leaves no room for a fraction, which rounds halves to even.
+// The rounded quotient of two integers by one division of floats. It is exact if the quotient times the count is well
+// below 2^bits, bits being the precision of F: a quotient that is not a half-integer then stays clear of all
+// half-integers. This holds for sums of up to 257 voxels of 8 bits, or up to 8 voxels of 16 bits, as floats, and for
+// all sums of 32 bits as doubles. Adding 2^(bits - 1) leaves no room for a fraction, which rounds halves to even.
 template <class T, class F, class A>
 static inline T divide_as_floats(A sum, A count, bool half_even) {
   static_assert(sizeof(T) <= 2);
@@ -75,7 +74,7 @@ static T divide_one(A sum, A count, bool half_even) {
   return static_cast<T>(quotient + (up & half_even));
 }
 
-// The rounded quotient, by whatever the processor divides best.
+// The rounded quotient, by the division that is fastest for this width.
 template <class T, class A>
 static inline T divide(A sum, A count, bool half_even) {
   if constexpr (sizeof(A) <= 4)
@@ -84,8 +83,8 @@ static inline T divide(A sum, A count, bool half_even) {
     return divide_one<T, A>(sum, count, half_even);
 }
 
-// The rounded mean of the up to 8 bytes of a sum, of which at most `most`: twice the sum times 2^15 / count, rounded up,
-// is less than 2^16 / count too large, so its upper half is the quotient. Any answer for a count of 0.
+// The rounded mean of up to `most` <= 8 bytes. Twice the sum times 2^15 / count, rounded up, is less than 2^16 / count
+// too large, so its upper half is the quotient. For a count of 0 the result is arbitrary.
 template <int most>
 static inline u8 divide_few_bytes(u16 sum, u16 count, bool half_even) {
   u16 reciprocal = 32768 / most;
@@ -95,17 +94,17 @@ static inline u8 divide_few_bytes(u16 sum, u16 count, bool half_even) {
   });
   const u16 quotient = static_cast<u16>(static_cast<u32>(static_cast<u16>(2 * sum)) * reciprocal >> 16);
   const u16 odd = static_cast<u16>(quotient & 1);
-  // signed: what every processor compares
+  // signed, because every processor compares signed lanes
   const auto twice = static_cast<std::int16_t>(2 * (sum - quotient * count) + odd);
   const u16 up = twice > static_cast<std::int16_t>(count) ? 1 : 0;
   return static_cast<u8>(quotient + (up & static_cast<u16>(half_even)));
 }
 
-// The rounded mean of up to 257 bytes. Their sum times 2^16 / count, rounded up, divided by 2^16, is less than 1 too large, so
-// it is the quotient or one more; 16 bits hold everything.
+// The rounded mean of up to 257 bytes. Their sum times 2^16 / count, rounded up, divided by 2^16, is less than 1 too
+// large, so it is the quotient or one more; all intermediate results fit 16 bits.
 static inline u8 divide_bytes(u16 sum, u16 count, u16 reciprocal, bool half_even) {
   const u16 quotient = static_cast<u16>(static_cast<u32>(sum) * reciprocal >> 16);
-  // (sums and differences are told to be of 16 bits, or a compiler widens them; signed is what every processor compares)
+  // (casts keep sums and differences at 16 bits, which compilers would widen; every processor compares signed lanes)
   const u16 rest = static_cast<u16>(sum - static_cast<u16>(quotient * count)), odd = static_cast<u16>(quotient & 1);
   const auto twice = static_cast<std::int16_t>(static_cast<u16>(2 * rest)), most = static_cast<std::int16_t>(count);
   if (!half_even) return static_cast<u8>(static_cast<u16>(quotient - (twice < 0 ? 1 : 0)));
@@ -114,7 +113,7 @@ static inline u8 divide_bytes(u16 sum, u16 count, u16 reciprocal, bool half_even
   return static_cast<u8>(static_cast<u16>(static_cast<u16>(quotient + up) - down));
 }
 
-// Dividing a row of exact integer sums by one count.
+// Division of a row of exact integer sums by one count.
 template <class T, class A>
 static void divide_by_one_count(const A* sums, T* out, i64 n, i64 count, bool half_even) {
   if ((count & (count - 1)) == 0) {
@@ -150,32 +149,32 @@ static void divide_by_one_count(const A* sums, T* out, i64 n, i64 count, bool ha
 template <class T, class A>
 struct Mean : Sum<T, A> {
   template <int count>
-  static T few(const A* sum, T, bool half_even) {
+  static T finish_small(const A* sum, T, bool half_even) {
     const A bias = static_cast<A>(half_even ? (count - 1) / 2 : 0), odd = static_cast<A>(half_even && count > 1);
     return divide_by_power<T, A>(sum[0], log2_of<count>, bias, odd);
   }
-  static void finish(const A* sums, i64, T* out, i64 n, const Finish& how) {
-    divide_by_one_count(sums, out, n, how.count, how.half_even);
+  static void finish(const A* sums, i64, T* out, i64 n, const Finish& params) {
+    divide_by_one_count(sums, out, n, params.count, params.half_even);
   }
 };
 
-// All voxels are added up, and the second lane counts those to be left out: what does not belong to the sum is taken off at
-// the end.
+// The first lane sums all voxels, and the second counts the ignored ones, whose part of the sum is subtracted at the
+// end.
 template <class T, class A>
-struct SparseMean {
+struct MeanWithIgnore {
   using Voxel = T;
   using Lane = A;
-  using Ignore = A;  // as wide as the lane, or a compiler compares bytes, and shuffles
+  using Ignore = A;  // as wide as the lane, or compilers compare bytes and shuffle
   using Part = Sum<A, A>;
   static constexpr int lanes = 2;
-  static constexpr bool ordered = false, has_few = 2 * sizeof(T) == sizeof(A) && sizeof(T) <= 2;
+  static constexpr bool ordered = false, has_small = 2 * sizeof(T) == sizeof(A) && sizeof(T) <= 2;
   static TINYPYR_INLINE void load(T x, A ignore, A* lane) {
     lane[0] = static_cast<A>(x);
     lane[1] = static_cast<A>(lane[0] == ignore);
   }
   static TINYPYR_INLINE A combine(A a, A b) { return static_cast<A>(a + b); }
   template <int count>
-  static T few(const A* lane, A ignore, bool half_even) {
+  static T finish_small(const A* lane, A ignore, bool half_even) {
     const A kept = static_cast<A>(count - lane[1]), sum = static_cast<A>(lane[0] - ignore * lane[1]);
     T mean;
     if constexpr (sizeof(T) == 1)
@@ -184,11 +183,11 @@ struct SparseMean {
       mean = divide_as_floats<T, float>(sum, static_cast<A>(kept | (kept == 0)), half_even);
     return kept == 0 ? static_cast<T>(ignore) : mean;
   }
-  static void finish(const A* sums, i64 plane, T* out, i64 n, const Finish& how) {
+  static void finish(const A* sums, i64 plane, T* out, i64 n, const Finish& params) {
     const A* left_out = sums + plane;
-    const A count = static_cast<A>(how.count);
-    const A ignore = static_cast<A>(how.ignore);
-    const bool half_even = how.half_even;
+    const A count = static_cast<A>(params.count);
+    const A ignore = static_cast<A>(params.ignore);
+    const bool half_even = params.half_even;
     TINYPYR_INDEPENDENT
     for (i64 i = 0; i < n; ++i) {
       const A kept = static_cast<A>(count - left_out[i]), sum = static_cast<A>(sums[i] - ignore * left_out[i]);
@@ -198,23 +197,24 @@ struct SparseMean {
   }
 };
 
-// 64-bit voxels: sums of their low and high halves, which fit 64 bits for every footprint (core/view.hpp, max_footprint).
-template <bool sparse>
+// Voxels of 64 bits: sums of their low and of their high halves, which fit 64 bits for every footprint (max_footprint
+// in core/view.hpp).
+template <bool has_ignore>
 struct WideMean {
   using Voxel = u64;
   using Lane = u64;
   using Ignore = Voxel;
   using Part = Sum<u64, u64>;
-  static constexpr int lanes = sparse ? 3 : 2;
-  static constexpr bool ordered = false, has_few = !sparse;
+  static constexpr int lanes = has_ignore ? 3 : 2;
+  static constexpr bool ordered = false, has_small = !has_ignore;
   static TINYPYR_INLINE void load(u64 x, u64 ignore, u64* lane) {
-    const u64 keep = sparse ? u64{0} - static_cast<u64>(x != ignore) : ~u64{0};
+    const u64 keep = has_ignore ? u64{0} - static_cast<u64>(x != ignore) : ~u64{0};
     lane[0] = x & keep & 0xffffffffu;
     lane[1] = (x & keep) >> 32;
-    if constexpr (sparse) lane[2] = keep & 1;
+    if constexpr (has_ignore) lane[2] = keep & 1;
   }
   static TINYPYR_INLINE u64 combine(u64 a, u64 b) { return a + b; }
-  // The 96-bit sum high * 2^32 + low by 2^shift, at most 2^31, rounded as above.
+  // The 96-bit sum high * 2^32 + low divided by 2^shift, at most 2^31, rounded as above.
   static u64 divide_by_power(u64 low, u64 high, int shift, u64 bias, u64 odd) {
     const u64 upper = high + (low >> 32), lower = low & 0xffffffffu;
     return (upper << (32 - shift)) + ((lower + bias + (lower >> shift & odd)) >> shift);
@@ -226,44 +226,44 @@ struct WideMean {
     return (digit << 32) + divide_one<u64, u64>((upper - digit * divisor) << 32 | lower, divisor, half_even);
   }
   template <int count>
-  static u64 few(const u64* lane, u64, bool half_even) {
+  static u64 finish_small(const u64* lane, u64, bool half_even) {
     return divide_by_power(lane[0], lane[1], log2_of<count>, half_even ? (count - 1) / 2 : 0, half_even && count > 1);
   }
-  static void finish(const u64* low, i64 plane, u64* out, i64 n, const Finish& how) {
+  static void finish(const u64* low, i64 plane, u64* out, i64 n, const Finish& params) {
     const u64* high = low + plane;
-    const u64 count = static_cast<u64>(how.count);
-    if (!sparse && (count & (count - 1)) == 0) {
+    const u64 count = static_cast<u64>(params.count);
+    if (!has_ignore && (count & (count - 1)) == 0) {
       int shift = 0;
       while ((u64{1} << shift) < count) ++shift;
-      const u64 odd = how.half_even && count > 1, bias = odd ? count / 2 - 1 : 0;
+      const u64 odd = params.half_even && count > 1, bias = odd ? count / 2 - 1 : 0;
       TINYPYR_INDEPENDENT
       for (i64 i = 0; i < n; ++i) out[i] = divide_by_power(low[i], high[i], shift, bias, odd);
       return;
     }
     for (i64 i = 0; i < n; ++i) {
       u64 divisor = count;
-      if constexpr (sparse) divisor = high[i + plane];
+      if constexpr (has_ignore) divisor = high[i + plane];
       if (divisor == 0) {
-        out[i] = how.ignore;
+        out[i] = params.ignore;
         continue;
       }
-      out[i] = divide(low[i], high[i], divisor, how.half_even);
+      out[i] = divide(low[i], high[i], divisor, params.half_even);
     }
   }
 };
 
-template <class T, bool sparse>
+template <class T, bool has_ignore>
 struct FloatMean {
   using Voxel = T;
   using Lane = double;
   using Ignore = Voxel;
   using Part = Sum<double, double>;
-  static constexpr int lanes = sparse ? 2 : 1;
-  static constexpr bool ordered = true, has_few = !sparse;
+  static constexpr int lanes = has_ignore ? 2 : 1;
+  static constexpr bool ordered = true, has_small = !has_ignore;
   static TINYPYR_INLINE void load(T x, T ignore, double* lane) {
-    if constexpr (sparse) {
+    if constexpr (has_ignore) {
       const bool left_out = (x == ignore) | ((x != x) & (ignore != ignore));
-      // -0.0 is the one number that leaves every sum as it was, the sign of a zero included
+      // -0.0 is the only number that leaves every sum unchanged, including the sign of a zero
       lane[0] = left_out ? -0.0 : static_cast<double>(x);
       lane[1] = left_out ? 0.0 : 1.0;
     } else {
@@ -272,20 +272,20 @@ struct FloatMean {
   }
   static TINYPYR_INLINE double combine(double a, double b) { return a + b; }
   template <int count>
-  static T few(const double* lane, T, bool) {
+  static T finish_small(const double* lane, T, bool) {
     return static_cast<T>(lane[0] / count);
   }
-  static void finish(const double* sums, i64 plane, T* out, i64 n, const Finish& how) {
-    if constexpr (sparse) {
+  static void finish(const double* sums, i64 plane, T* out, i64 n, const Finish& params) {
+    if constexpr (has_ignore) {
       const double* counts = sums + plane;
-      const T ignore = from_bits<T>(how.ignore);
+      const T ignore = from_bits<T>(params.ignore);
       TINYPYR_INDEPENDENT
       for (i64 i = 0; i < n; ++i) {
         const T mean = static_cast<T>(sums[i] / (counts[i] == 0 ? 1.0 : counts[i]));
         out[i] = counts[i] == 0 ? ignore : mean;
       }
     } else {
-      const double count = static_cast<double>(how.count);
+      const double count = static_cast<double>(params.count);
       TINYPYR_INDEPENDENT
       for (i64 i = 0; i < n; ++i) out[i] = static_cast<T>(sums[i] / count);
     }
@@ -301,11 +301,11 @@ struct Extreme {
   using Ignore = Voxel;
   using Part = Extreme;
   static constexpr int lanes = 1;
-  static constexpr bool ordered = false, has_few = true;
+  static constexpr bool ordered = false, has_small = true;
   static TINYPYR_INLINE void load(U x, U, U* lane) { lane[0] = x; }
   static TINYPYR_INLINE U combine(U a, U b) { return largest ? (a > b ? a : b) : (a < b ? a : b); }
   template <int>
-  static U few(const U* extreme, U, bool) {
+  static U finish_small(const U* extreme, U, bool) {
     return extreme[0];
   }
   static void finish(const U* extremes, i64, U* out, i64 n, const Finish&) {
@@ -314,190 +314,46 @@ struct Extreme {
   }
 };
 
-// Floats as they are: NaN propagates, and a zero of either sign counts as 0.0. The second lane says whether anything
-// was counted: it folds like the first, so for min the lower number means yes.
-template <class T, bool largest, bool sparse>
+// Floats as they are: NaN propagates, and a zero of either sign counts as 0.0. The second lane tells if anything was
+// counted; it is reduced like the first, so that the lower number means yes for min, and the higher one for max.
+template <class T, bool largest, bool has_ignore>
 struct FloatExtreme {
   using Voxel = T;
   using Lane = T;
   using Ignore = Voxel;
   using Part = FloatExtreme<T, largest, false>;
-  static constexpr int lanes = sparse ? 2 : 1;
-  static constexpr bool ordered = false, has_few = !sparse;
+  static constexpr int lanes = has_ignore ? 2 : 1;
+  static constexpr bool ordered = false, has_small = !has_ignore;
   static TINYPYR_INLINE void load(T x, T ignore, T* lane) {
     constexpr T worst = largest ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::infinity();
     lane[0] = x + T{0};
-    if constexpr (sparse) {
+    if constexpr (has_ignore) {
       const bool left_out = (x == ignore) | ((x != x) & (ignore != ignore));
       lane[0] = left_out ? worst : lane[0];
       lane[1] = left_out ? T(!largest) : T(largest);
     }
   }
-  // NaN wins. Two ways to say so: GCC 12 fails on the one where voxels are left out, and leaves the other scalar in loops
-  // over small footprints.
+  // NaN wins. Written in two ways, because GCC 12 does not vectorise the second one if voxels are ignored, nor the
+  // first one in loops over small footprints.
   static TINYPYR_INLINE T combine(T a, T b) {
-    const bool ahead = largest ? a > b : a < b;
-    if constexpr (sparse) return ahead ? a : (a != a ? a : b);
-    const T extreme = ahead ? a : b;
+    const bool a_wins = largest ? a > b : a < b;
+    if constexpr (has_ignore) return a_wins ? a : (a != a ? a : b);
+    const T extreme = a_wins ? a : b;
     return a == a ? extreme : a;
   }
   template <int>
-  static T few(const T* lane, T ignore, bool) {
+  static T finish_small(const T* lane, T ignore, bool) {
     const T extreme = lane[0] == lane[0] ? lane[0] : std::numeric_limits<T>::quiet_NaN();
-    if constexpr (sparse) return lane[1] == (largest ? T{0} : T{1}) ? ignore : extreme;
+    if constexpr (has_ignore) return lane[1] == (largest ? T{0} : T{1}) ? ignore : extreme;
     return extreme;
   }
-  static void finish(const T* extremes, i64 plane, T* out, i64 n, const Finish& how) {
-    const T ignore = from_bits<T>(how.ignore);
+  static void finish(const T* extremes, i64 plane, T* out, i64 n, const Finish& params) {
+    const T ignore = from_bits<T>(params.ignore);
     TINYPYR_INDEPENDENT
     for (i64 i = 0; i < n; ++i) {
       T lane[lanes] = {extremes[i]};
-      if constexpr (sparse) lane[1] = extremes[plane + i];
-      out[i] = few<0>(lane, ignore, false);
+      if constexpr (has_ignore) lane[1] = extremes[plane + i];
+      out[i] = finish_small<0>(lane, ignore, false);
     }
-  }
-};
-
-// --- choices among keys -----------------------------------------------------------------------------------------
-
-// Counting equal pairs without a branch. A voxel's votes are the voxels after it that equal it, so of all voxels with one
-// label the first has the most: the first voxel with the most votes is the mode (with ties="lowest": the smallest such
-// voxel).
-template <class U, bool lowest, bool sparse>
-struct Mode {
-  static constexpr bool ordered = !lowest, has_few = true, has_pairs = !lowest;
-
-  template <int count>
-  static U few(const U* voxel, U ignore) {
-    // counted down from 0, because a comparison of vectors gives all bits, which is -1
-    using Votes = std::make_signed_t<U>;
-    U best = voxel[0];
-    Votes most = 0;
-    unrolled<count - !sparse>([&](auto p) TINYPYR_INLINE_LAMBDA {
-      Votes votes = sparse ? -1 : 0;
-      unrolled<count - 1 - p>([&](auto q) TINYPYR_INLINE_LAMBDA {
-        votes = static_cast<Votes>(votes + (voxel[p] == voxel[p + 1 + q] ? Votes(-1) : Votes(0)));
-      });
-      if constexpr (sparse) votes = static_cast<Votes>(votes & (voxel[p] == ignore ? Votes(0) : Votes(-1)));
-      bool better = votes < most;
-      if constexpr (lowest) better |= (votes == most) & (voxel[p] < best);
-      best = better ? voxel[p] : best;
-      most = better ? votes : most;
-    });
-    if constexpr (lowest && !sparse) best = (most == 0) & (voxel[count - 1] < best) ? voxel[count - 1] : best;
-    return best;
-  }
-
-  static void choose(const U* const* planes, int count, i64 n, U* out, const Choice& how) {
-    const U ignore = static_cast<U>(how.ignore);
-    U* most = reinterpret_cast<U*>(how.scratch);
-    U* votes = most + n;
-    for (int p = 0; p < count; ++p) {
-      for (i64 i = 0; i < n; ++i) votes[i] = 1;
-      for (int q = p + 1; q < count; ++q)
-        for (i64 i = 0; i < n; ++i) votes[i] = static_cast<U>(votes[i] + (planes[p][i] == planes[q][i]));
-      for (i64 i = 0; i < n; ++i) {
-        const U counted = sparse && planes[p][i] == ignore ? U{0} : votes[i];
-        const bool better = p == 0 || (counted > most[i]) | (lowest & (counted == most[i]) & (planes[p][i] < out[i]));
-        out[i] = better ? planes[p][i] : out[i];
-        most[i] = better ? counted : most[i];
-      }
-    }
-  }
-};
-
-// Sorting networks: Batcher's odd-even merge of few voxels in registers, and his merge exchange over whole rows (Knuth,
-// The Art of Computer Programming, volume 3, algorithm 5.2.2M, good for any count). Left-out keys have been moved to the
-// top, so the lower middle of the rest is found by counting them.
-template <class U>
-struct Median {
-  static constexpr bool ordered = false, has_few = true, has_pairs = true;
-
-  template <int count>
-  static U few(U* voxel, U) {
-    sort<count>(voxel);
-    return voxel[(count - 1) / 2];
-  }
-  template <int count>
-  static TINYPYR_INLINE void sort(U* voxel) {
-    if constexpr (count > 1) {
-      sort<count / 2>(voxel);
-      sort<count / 2>(voxel + count / 2);
-      merge<count, 1>(voxel);
-    }
-  }
-  // Two sorted halves; every `step`-th of `span` voxels.
-  template <int span, int step>
-  static TINYPYR_INLINE void merge(U* voxel) {
-    if constexpr (2 * step < span) {
-      merge<span, 2 * step>(voxel);
-      merge<span, 2 * step>(voxel + step);
-      unrolled<span / (2 * step) - 1>(
-          [&](auto i) TINYPYR_INLINE_LAMBDA { exchange(voxel[step + 2 * step * i], voxel[2 * step + 2 * step * i]); });
-    } else {
-      exchange(voxel[0], voxel[step]);
-    }
-  }
-  static TINYPYR_INLINE void exchange(U& low, U& high) {
-    const U a = low, b = high;
-    low = a < b ? a : b;
-    high = a < b ? b : a;
-  }
-
-  static void choose(const U* const* planes, int count, i64 n, U* out, const Choice& how) {
-    U* sorted = reinterpret_cast<U*>(how.scratch);
-    for (int p = 0; p < count; ++p)
-      for (i64 i = 0; i < n; ++i) sorted[p * n + i] = planes[p][i];
-    int top = 1;
-    while (2 * top < count) top *= 2;
-    for (int step = top; count > 1 && step > 0; step /= 2) {
-      int q = top, r = 0, distance = step;
-      for (;;) {
-        for (int p = 0; p < count - distance; ++p)
-          if ((p & step) == r) exchange(sorted + p * n, sorted + (p + distance) * n, n);
-        if (q == step) break;
-        distance = q - step;
-        q /= 2;
-        r = step;
-      }
-    }
-    if (!how.has_ignore) {
-      const U* middle = sorted + (count - 1) / 2 * n;
-      for (i64 i = 0; i < n; ++i) out[i] = middle[i];
-    } else {
-      const U left_out = static_cast<U>(~U{0});
-      for (i64 i = 0; i < n; ++i) {
-        int kept = 0;
-        for (int p = 0; p < count; ++p) kept += sorted[p * n + i] != left_out;
-        out[i] = sorted[(kept > 0 ? kept - 1 : 0) / 2 * n + i];
-      }
-    }
-    if (how.has_nan) {
-      // NaN is the largest key but for the left-out ones
-      const U nan = static_cast<U>(how.nan);
-      for (int p = 0; p < count; ++p)
-        for (i64 i = 0; i < n; ++i) out[i] = planes[p][i] == nan ? nan : out[i];
-    }
-  }
-  static void exchange(U* low, U* high, i64 n) {
-    TINYPYR_INDEPENDENT
-    for (i64 i = 0; i < n; ++i) exchange(low[i], high[i]);
-  }
-};
-
-// stride with ignore: the first voxel that is not left out, as it is. how.ignore is in canonical form (core/codec.hpp).
-template <class U, bool floats>
-struct First {
-  static constexpr bool ordered = true, has_few = false;
-
-  static bool left_out(U voxel, U ignore) {
-    if constexpr (floats && sizeof(U) >= 4) return to_key<Kind::floating, Form::canonical>(voxel) == ignore;
-    return voxel == ignore;
-  }
-  static void choose(const U* const* planes, int count, i64 n, U* out, const Choice& how) {
-    const U ignore = static_cast<U>(how.ignore);
-    for (i64 i = 0; i < n; ++i) out[i] = left_out(planes[count - 1][i], ignore) ? ignore : planes[count - 1][i];
-    for (int p = count - 2; p >= 0; --p)
-      for (i64 i = 0; i < n; ++i) out[i] = left_out(planes[p][i], ignore) ? out[i] : planes[p][i];
   }
 };

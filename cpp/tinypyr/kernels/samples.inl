@@ -1,12 +1,12 @@
-// The loops of the sampler, in plain C++ that compilers vectorise. Included once per instruction set, inside its namespace
-// and inside a region compiled for it (see sampling.cpp, which also says whether it `rounds` in one instruction: macros do not
-// know what a region is compiled for); the same rules as in kernels/kernels.inl.
+// The sampler's loops (see sample/kernels.hpp), in plain C++ that compilers vectorise. Included once per instruction
+// set, inside its namespace and inside a region compiled for it (sampling.cpp, which also defines has_round); the same
+// rules as in kernels/kernels.inl.
 
-// Numbers below 2^51: added, the sum's low bits are the number rounded to an integer.
+// Added to a number below 2^51, it leaves the number rounded to an integer in the low bits of the sum.
 static constexpr double rounder = 6755399441055744.0;  // 1.5 * 2^52
 
 TINYPYR_INLINE double round_down(double x) {
-  if constexpr (rounds) return __builtin_floor(x) + 0.0;  // (never -0, as below)
+  if constexpr (has_round) return __builtin_floor(x) + 0.0;  // (never -0, as below)
   const double near = (x + rounder) - rounder;
   return near - (near > x ? 1.0 : 0.0);
 }
@@ -21,7 +21,7 @@ TINYPYR_INLINE i64 to_integer(double whole) {
 
 static void advance(double* coordinate, i64 n, i64 from, double before, double slope, const double* after, int afters,
                     double pad) {
-  double at[strip];  // counted in doubles: integers of 64 bits become doubles one by one
+  double at[strip];  // (doubles, because 64-bit integers are converted one by one)
   for (int i = 0; i < strip; ++i) at[i] = i;
   const double start = static_cast<double>(from);
   TINYPYR_INDEPENDENT
@@ -32,7 +32,7 @@ static void advance(double* coordinate, i64 n, i64 from, double before, double s
     for (i64 i = 0; i < n; ++i) coordinate[i] += pad;
 }
 
-static bool locate(const SampleAxis* axes, int order, const StripOf& strips) {
+static bool locate(const SampleAxis* axes, int order, const Strip& strips) {
   const i64 n = strips.n;
   const double half = order % 2 == 0 ? 0.5 : 0, least = order / 2;
   double reach[strip];
@@ -67,20 +67,21 @@ static bool locate(const SampleAxis* axes, int order, const StripOf& strips) {
     strips.offset[i] = to_integer(bad[i] == 0 ? reach[i] : 0.0);
   }
   if (any == 0) return true;
-  for (i64 i = 0; i < n; ++i) strips.where[i] = bad[i] != 0 ? edge : plain;
+  for (i64 i = 0; i < n; ++i) strips.location[i] = bad[i] != 0 ? edge : plain;
   for (int h = 0; h < strips.ndim; ++h) {
     if (!axes[h].cut) continue;
     const double low = -axes[h].margin, high = static_cast<double>(axes[h].extent - 1) + axes[h].margin;
     const double* coordinate = strips.coordinate + h * strip;
     for (i64 i = 0; i < n; ++i)
-      if (!(coordinate[i] >= low && coordinate[i] <= high)) strips.where[i] = outside;
+      if (!(coordinate[i] >= low && coordinate[i] <= high)) strips.location[i] = outside;
   }
   return false;
 }
 
-// On a line coordinates rise or fall, so that all are plain where the ends are; then nothing is compared or kept.
+// Coordinates along a line rise or fall, so that all points are plain if both ends are: no point is compared with
+// bounds.
 template <int ndim, bool even, bool fractions>
-static bool locate_line(const SampleAxis* axes, int order, const StripOf& strips, i64 from, const double* before,
+static bool locate_line(const SampleAxis* axes, int order, const Strip& strips, i64 from, const double* before,
                         const double* slope) {
   const i64 n = strips.n;
   const double start = static_cast<double>(from), half = even ? 0.5 : 0;
@@ -114,7 +115,7 @@ static bool locate_line(const SampleAxis* axes, int order, const StripOf& strips
 }
 
 template <bool even, bool fractions>
-static bool locate_line_of(const SampleAxis* axes, int order, const StripOf& strips, i64 from, const double* before,
+static bool locate_line_of(const SampleAxis* axes, int order, const Strip& strips, i64 from, const double* before,
                            const double* slope) {
   switch (strips.ndim) {
     case 1:
@@ -128,7 +129,7 @@ static bool locate_line_of(const SampleAxis* axes, int order, const StripOf& str
   }
 }
 
-static bool locate_plain_line(const SampleAxis* axes, int order, const StripOf& strips, i64 from, const double* before,
+static bool locate_plain_line(const SampleAxis* axes, int order, const Strip& strips, i64 from, const double* before,
                               const double* slope) {
   return order == 0       ? locate_line_of<true, false>(axes, order, strips, from, before, slope)
          : order % 2 == 0 ? locate_line_of<true, true>(axes, order, strips, from, before, slope)
@@ -151,35 +152,59 @@ struct Pair {
   T low, high;
 };
 
-// First the pairs of neighbours along the last axis, side by side; then, in vectors, what lies between them.
+// Two neighbours along the last axis. Narrow integers are read and kept as one number.
+template <class T>
+constexpr bool is_narrow = is_integer<T> && sizeof(T) <= 2;
+template <class T>
+using Neighbours = std::conditional_t<is_narrow<T>, u32, Pair<T>>;
+
+template <class T>
+TINYPYR_INLINE void read_contiguous(const char* at, Neighbours<T>& pair) {
+  if constexpr (is_narrow<T>)
+    pair = load_at<wider<key_of<T>>>(at);
+  else
+    __builtin_memcpy(&pair, at, 2 * sizeof(T));
+}
+
+template <class T>
+TINYPYR_INLINE void read_apart(const char* low, const char* high, Neighbours<T>& pair) {
+  if constexpr (is_narrow<T>) {
+    const u32 low_bits = load_at<key_of<T>>(low), high_bits = load_at<key_of<T>>(high);
+    pair = low_bits | high_bits << 8 * sizeof(T);
+  } else {
+    pair = {load_at<T>(low), load_at<T>(high)};
+  }
+}
+
+template <class T>
+TINYPYR_INLINE void unpack(const Neighbours<T>& pair, double& low, double& high) {
+  if constexpr (is_narrow<T>) {
+    constexpr int bits = 8 * sizeof(T), away = 32 - bits;
+    using Signed = std::conditional_t<has_sign<T>, std::int32_t, u32>;  // (shifts that extend the sign)
+    low = static_cast<double>(static_cast<std::int32_t>(static_cast<Signed>(pair << away) >> away));
+    high = static_cast<double>(static_cast<std::int32_t>(static_cast<Signed>(pair << (32 - 2 * bits)) >> away));
+  } else {
+    low = static_cast<double>(pair.low);
+    high = static_cast<double>(pair.high);
+  }
+}
+
+// First read the pairs of neighbours along the last axis, one by one; then interpolate, in vectors.
 template <class T, int ndim>
 static void linear(const char* from, const i64* offset, const double* fraction, const i64* corner, i64 next, i64 n,
                    double* to) {
   constexpr int pairs = 1 << (ndim - 1);
-  constexpr bool wide = is_integer<T> && sizeof(T) <= 2;  // a pair is read and kept as one number
-  constexpr i64 width = sizeof(T);
-  std::conditional_t<wide, u32, Pair<T>> pair[pairs][strip];
-  if (next == width)
+  Neighbours<T> pair[pairs][strip];
+  if (next == static_cast<i64>(sizeof(T)))
     for (i64 i = 0; i < n; ++i) {
       const char* at = from + offset[i];
-      unrolled<pairs>([&](auto p) TINYPYR_INLINE_LAMBDA {
-        if constexpr (wide)
-          pair[p][i] = load_at<wider<key_of<T>>>(at + corner[p]);
-        else
-          __builtin_memcpy(&pair[p][i], at + corner[p], 2 * sizeof(T));
-      });
+      unrolled<pairs>([&](auto p) TINYPYR_INLINE_LAMBDA { read_contiguous<T>(at + corner[p], pair[p][i]); });
     }
   else
     for (i64 i = 0; i < n; ++i) {
       const char* at = from + offset[i];
-      unrolled<pairs>([&](auto p) TINYPYR_INLINE_LAMBDA {
-        if constexpr (wide) {
-          const u32 low = load_at<key_of<T>>(at + corner[p]), high = load_at<key_of<T>>(at + corner[p] + next);
-          pair[p][i] = low | high << 8 * sizeof(T);
-        } else {
-          pair[p][i] = {load_at<T>(at + corner[p]), load_at<T>(at + corner[p] + next)};
-        }
-      });
+      unrolled<pairs>([&](auto p)
+                          TINYPYR_INLINE_LAMBDA { read_apart<T>(at + corner[p], at + corner[p] + next, pair[p][i]); });
     }
   TINYPYR_INDEPENDENT
   for (i64 i = 0; i < n; ++i) {
@@ -187,16 +212,7 @@ static void linear(const char* from, const i64* offset, const double* fraction, 
     const double x = fraction[(ndim - 1) * strip + i];
     unrolled<pairs>([&](auto p) TINYPYR_INLINE_LAMBDA {
       double low, high;
-      if constexpr (wide) {
-        constexpr int bits = 8 * sizeof(T), away = 32 - bits;
-        using Signed = std::conditional_t<has_sign<T>, std::int32_t, u32>;  // (shifts that bring the sign along)
-        low = static_cast<double>(static_cast<std::int32_t>(static_cast<Signed>(pair[p][i] << away) >> away));
-        high =
-            static_cast<double>(static_cast<std::int32_t>(static_cast<Signed>(pair[p][i] << (32 - 2 * bits)) >> away));
-      } else {
-        low = static_cast<double>(pair[p][i].low);
-        high = static_cast<double>(pair[p][i].high);
-      }
+      unpack<T>(pair[p][i], low, high);
       value[p] = low * (1 - x) + high * x;
     });
     if constexpr (ndim >= 2) {
@@ -230,7 +246,7 @@ static void blend(const double* const* rows, const double* fraction, i64 n, doub
   }
 }
 
-// Sums of neighbours along a row. Of vectors by name, because compilers leave so few numbers scalar.
+// Sums of the neighbours along a row. The vectors are explicit, because compilers keep so few numbers scalar.
 template <int taps>
 struct Taps {
   static constexpr int together = taps < 4 ? 2 : 4, rest = taps - together;
@@ -283,9 +299,9 @@ static void spline(const char* from, const i64* offset, const double* fraction, 
 
 // --- from doubles to voxels -----------------------------------------------------------------------------------------
 
-// Halves go away from zero, as in SciPy, or to the even neighbour.
+// Halves are rounded away from zero, as in SciPy, or to even.
 TINYPYR_INLINE double half_away(double x, bool has_negative) {
-  return x > 0 ? x + 0.5 : has_negative ? x - 0.5 : 0.0;  // (what is cut off then is the fraction)
+  return x > 0 ? x + 0.5 : has_negative ? x - 0.5 : 0.0;  // (the fraction is cut off later)
 }
 TINYPYR_INLINE double half_even(double x) {
   return __builtin_fabs(x) < 2251799813685248.0 ? (x + rounder) - rounder : x;  // (beyond 2^51, halves are even)
@@ -299,7 +315,7 @@ TINYPYR_INLINE auto rounded(double x) {
     constexpr double low = has_sign<T> ? -1.0 * (u64{1} << (8 * sizeof(T) - 1)) : 0.0;
     constexpr double high = static_cast<double>((u64{1} << (8 * sizeof(T) - has_sign<T>)) - 1);
     const double number = !has_sign<T> || x == x ? x : 0.0;
-    const double above = number > low ? number : low;  // (low, if it is no number)
+    const double above = number > low ? number : low;  // (low for NaN)
     const double moved = (above < high ? above : high) + rounder;
     u64 bits;
     __builtin_memcpy(&bits, &moved, 8);
@@ -322,7 +338,7 @@ TINYPYR_INLINE auto rounded(double x) {
   }
 }
 
-// True is what reaches 1.
+// A bool: true if the value is at least 1.
 struct Truth {
   u8 value;
 };
@@ -333,7 +349,8 @@ static void store(const double* from, i64 n, char* to, i64 to_stride) {
   T row[strip];
   if constexpr (std::is_same_v<T, Truth>) {
     for (i64 i = 0; i < n; ++i) row[i].value = (even ? half_even(from[i]) : from[i]) >= 1;
-  } else if constexpr (is_integer<T> && sizeof(T) < 4) {  // in two steps: one would mix vectors of all widths
+  } else if constexpr (is_integer<T> &&
+                       sizeof(T) < 4) {  // in two steps, so that a loop has vectors of at most two widths
     u32 held[strip];
     TINYPYR_INDEPENDENT
     for (i64 i = 0; i < n; ++i) held[i] = static_cast<u32>(rounded<T, even>(from[i]));
@@ -351,7 +368,7 @@ static void store(const double* from, i64 n, char* to, i64 to_stride) {
     for (i64 i = 0; i < n; ++i) __builtin_memcpy(to + i * to_stride, &row[i], sizeof(T));
 }
 
-// The C type of a dtype; bool is one of its own.
+// The C type of a dtype, except bool (see store_of).
 template <Kind kind, int width>
 using number_of = std::conditional_t<
     kind == Kind::floating, std::conditional_t<width == 4, float, double>,

@@ -1,90 +1,142 @@
-// Modes of levels above the first from bounds of the level below (see mode/vote_bounds.hpp). Included once per instruction set, inside
-// its namespace.
+// Modes of a level, proven from bounds of the level below (see mode/vote_bounds.hpp). Included once per instruction
+// set, inside its namespace.
+
+// Of the level below, the voxels that one voxel of this level covers ("children").
+template <class U, int count>
+struct Children {
+  using V = Votes<U>;
+  using Key = std::make_unsigned_t<V>;  // all lanes have one width
+
+  Key key[count];  // labels
+  V least[count];  // votes that the label has at least, summed over the children of the same label
+  V more[count];   // votes that the label may have beyond what any other label may have there, summed likewise
+  V others;        // votes that any label may have, summed over all children
+};
+
+template <class U, int rows>
+struct RowsBelow {
+  const U* label[rows];
+  const Votes<U>*least[rows], *most[rows], *others[rows];
+};
+
+template <bool pairs, class U, int rows, int count>
+TINYPYR_INLINE void read_children(const RowsBelow<U, rows>& below, i64 i, Votes<U> voxels, Children<U, count>& c) {
+  using V = Votes<U>;
+  c.others = 0;
+  unrolled<count>([&](auto j) TINYPYR_INLINE_LAMBDA {
+    constexpr int r = pairs ? j / 2 : j;
+    const i64 at = pairs ? 2 * i + j % 2 : i;
+    c.key[j] = below.label[r][at];
+    c.least[j] = below.least[r][at];
+    const V left = static_cast<V>(voxels - c.least[j]), most = below.most[r][at], any = below.others[r][at];
+    const V other = left < any ? left : any;
+    c.more[j] = static_cast<V>(most - other);
+    c.others = static_cast<V>(c.others + other);
+  });
+}
+
+// Give each child the sums over all children of its label.
+template <class U, int count>
+TINYPYR_INLINE void add_equal_labels(Children<U, count>& c) {
+  using V = Votes<U>;
+  V least[count], more[count];
+  unrolled<count>([&](auto j) TINYPYR_INLINE_LAMBDA {
+    least[j] = c.least[j];
+    more[j] = c.more[j];
+  });
+  unrolled<count>([&](auto j) TINYPYR_INLINE_LAMBDA {
+    unrolled<j>([&](auto k) TINYPYR_INLINE_LAMBDA {
+      const bool same = c.key[j] == c.key[k];
+      least[j] = static_cast<V>(least[j] + (same ? c.least[k] : V{0}));
+      least[k] = static_cast<V>(least[k] + (same ? c.least[j] : V{0}));
+      more[j] = static_cast<V>(more[j] + (same ? c.more[k] : V{0}));
+      more[k] = static_cast<V>(more[k] + (same ? c.more[j] : V{0}));
+    });
+  });
+  unrolled<count>([&](auto j) TINYPYR_INLINE_LAMBDA {
+    c.least[j] = least[j];
+    c.more[j] = more[j];
+  });
+}
+
+// The first label that has the most votes at least.
+template <class U, int count>
+TINYPYR_INLINE void pick_best(const Children<U, count>& c, typename Children<U, count>::Key& best, Votes<U>& least,
+                              Votes<U>& more) {
+  best = c.key[0];
+  least = c.least[0];
+  more = c.more[0];
+  unrolled<count - 1>([&](auto j) TINYPYR_INLINE_LAMBDA {
+    const bool better = c.least[j + 1] > least;
+    best = better ? c.key[j + 1] : best;
+    more = better ? c.more[j + 1] : more;
+    least = better ? c.least[j + 1] : least;
+  });
+}
+
+// Of the other labels the one that may have the most votes (`best` if there is none); what it, and what the next one,
+// may have beyond what any label may have.
+template <class U, int count>
+TINYPYR_INLINE void pick_runner_up(const Children<U, count>& c, typename Children<U, count>::Key best,
+                                   typename Children<U, count>::Key& runner_up, Votes<U>& first, Votes<U>& second) {
+  using V = Votes<U>;
+  runner_up = best;
+  first = second = 0;
+  unrolled<count>([&](auto j) TINYPYR_INLINE_LAMBDA {
+    const V more = c.key[j] == best ? V{0} : c.more[j];
+    runner_up = more > first ? c.key[j] : runner_up;
+    first = more > first ? more : first;
+  });
+  unrolled<count>([&](auto j) TINYPYR_INLINE_LAMBDA {
+    const V not_best = c.key[j] == best ? V{0} : c.more[j];
+    const V more = c.key[j] == runner_up ? V{0} : not_best;
+    second = more > second ? more : second;
+  });
+}
 
 template <class U, int rows, bool pairs>
-TINYPYR_NOINLINE static void prove(const Bounds& these) {
+TINYPYR_NOINLINE static void prove_modes(const BoundsRow& row) {
   using V = Votes<U>;
-  using Key = std::make_unsigned_t<V>;  // (all lanes of one width)
   constexpr int count = pairs ? 2 * rows : rows;
-  const U* label[rows];
-  const V *least[rows], *most[rows], *others_of[rows];
+  RowsBelow<U, rows> below;
   for (int r = 0; r < rows; ++r) {
-    label[r] = static_cast<const U*>(these.labels[r]);
-    least[r] = static_cast<const V*>(these.least[r]);
-    most[r] = static_cast<const V*>(these.most[r]);
-    others_of[r] = static_cast<const V*>(these.others[r]);
+    below.label[r] = static_cast<const U*>(row.labels[r]);
+    below.least[r] = static_cast<const V*>(row.least[r]);
+    below.most[r] = static_cast<const V*>(row.most[r]);
+    below.others[r] = static_cast<const V*>(row.others[r]);
   }
-  U *to = static_cast<U*>(these.label), *rivals = static_cast<U*>(these.rival);
-  V *low = static_cast<V*>(these.low), *high = static_cast<V*>(these.high), *others_to = static_cast<V*>(these.other);
-  V* open = static_cast<V*>(these.open);
-  const V voxels = static_cast<V>(these.voxels), all = static_cast<V>(count * these.voxels);
-  const i64 n = these.n;
+  U *label = static_cast<U*>(row.label), *runner_ups = static_cast<U*>(row.runner_up);
+  V *label_least = static_cast<V*>(row.label_least), *label_most = static_cast<V*>(row.label_most);
+  V *others_most = static_cast<V*>(row.others_most), *undecided = static_cast<V*>(row.undecided);
+  const V voxels = static_cast<V>(row.voxels), all = static_cast<V>(count * row.voxels);
+  const i64 n = row.n;
   TINYPYR_INDEPENDENT
   for (i64 i = 0; i < n; ++i) {
-    Key key[count];
-    V sure[count], more[count], others = 0;  // more: what a label may have besides what any other may have there
-    unrolled<count>([&](auto j) TINYPYR_INLINE_LAMBDA {
-      constexpr int r = pairs ? j / 2 : j;
-      const i64 at = pairs ? 2 * i + j % 2 : i;
-      key[j] = label[r][at];
-      sure[j] = least[r][at];
-      const V left = static_cast<V>(voxels - sure[j]), top = most[r][at], any = others_of[r][at];
-      const V other = left < any ? left : any;
-      more[j] = static_cast<V>(top - other);
-      others = static_cast<V>(others + other);
-    });
-    V low_of[count], more_of[count];
-    unrolled<count>([&](auto j) TINYPYR_INLINE_LAMBDA {
-      low_of[j] = sure[j];
-      more_of[j] = more[j];
-    });
-    unrolled<count>([&](auto j) TINYPYR_INLINE_LAMBDA {
-      unrolled<j>([&](auto k) TINYPYR_INLINE_LAMBDA {
-        const bool same = key[j] == key[k];
-        low_of[j] = static_cast<V>(low_of[j] + (same ? sure[k] : V{0}));
-        low_of[k] = static_cast<V>(low_of[k] + (same ? sure[j] : V{0}));
-        more_of[j] = static_cast<V>(more_of[j] + (same ? more[k] : V{0}));
-        more_of[k] = static_cast<V>(more_of[k] + (same ? more[j] : V{0}));
-      });
-    });
-    Key best = key[0];
-    V votes = low_of[0], most_votes = more_of[0];
-    unrolled<count - 1>([&](auto j) TINYPYR_INLINE_LAMBDA {
-      const bool better = low_of[j + 1] > votes;
-      best = better ? key[j + 1] : best;
-      most_votes = better ? more_of[j + 1] : most_votes;
-      votes = better ? low_of[j + 1] : votes;
-    });
-    Key rival = best;
-    V first = 0,
-      second = 0;  // the most that one other of these labels may have more than any of the rest, and the next
-    unrolled<count>([&](auto j) TINYPYR_INLINE_LAMBDA {
-      const V its = key[j] == best ? V{0} : more_of[j];
-      rival = its > first ? key[j] : rival;
-      first = its > first ? its : first;
-    });
-    unrolled<count>([&](auto j) TINYPYR_INLINE_LAMBDA {
-      const V not_best = key[j] == best ? V{0} : more_of[j];
-      const V its = key[j] == rival ? V{0} : not_best;
-      second = its > second ? its : second;
-    });
-    first = static_cast<V>(first + others);
-    second = static_cast<V>(second + others);
-    const V left = static_cast<V>(all - votes);
+    Children<U, count> c;
+    read_children<pairs>(below, i, voxels, c);
+    add_equal_labels(c);
+    typename Children<U, count>::Key best, runner_up;
+    V least, more, first, second;
+    pick_best(c, best, least, more);
+    pick_runner_up(c, best, runner_up, first, second);
+    // no label can have more votes than these leave
+    const V left = static_cast<V>(all - least);
+    first = static_cast<V>(first + c.others);
+    second = static_cast<V>(second + c.others);
     first = first < left ? first : left;
     second = second < left ? second : left;
-    to[i] = static_cast<U>(best);
-    rivals[i] = static_cast<U>(rival);
-    low[i] = votes;
-    high[i] = static_cast<V>(most_votes + others);
-    const V who = votes > second ? V{one_rival} : V{anyone};
-    open[i] = votes > first ? V{nobody_else} : who;
-    others_to[i] = votes > first ? first : second;  // (but for the rival, who is yet to be counted)
+    label[i] = static_cast<U>(best);
+    runner_ups[i] = static_cast<U>(runner_up);
+    label_least[i] = least;
+    label_most[i] = static_cast<V>(more + c.others);
+    const V not_proven = least > second ? V{runner_up_left} : V{any_label};
+    undecided[i] = least > first ? V{mode_proven} : not_proven;
+    others_most[i] = least > first ? first : second;  // (without the runner-up, which is still to be counted)
   }
 }
 
 template <class U>
-static void count(const void* from, i64 n, const u64* bits, int labels, i64* votes) {
+static void count_labels(const void* from, i64 n, const u64* bits, int labels, i64* votes) {
   const U* voxels = static_cast<const U*>(from);
   for (int label = 0; label < labels; ++label) {
     const U key = static_cast<U>(bits[label]);
@@ -95,13 +147,13 @@ static void count(const void* from, i64 n, const u64* bits, int labels, i64* vot
 }
 
 template <class U>
-static void count_beside(const void* from, i64 rows, const void* one, const void* other, void* votes) {
-  constexpr i64 n = beside(sizeof(U));
+static void count_two_labels(const void* from, i64 rows, const void* one, const void* other, void* votes) {
+  constexpr i64 n = voxels_per_line(sizeof(U));
   const U* voxels = static_cast<const U*>(from);
   Votes<U> ones[n], others[n];
-  U key[n], rival[n];
+  U key[n], other_key[n];
   __builtin_memcpy(key, one, sizeof(key));
-  __builtin_memcpy(rival, other, sizeof(rival));
+  __builtin_memcpy(other_key, other, sizeof(other_key));
   for (i64 i = 0; i < n; ++i) ones[i] = others[i] = 0;
   for (i64 row = 0; row < rows; row += 4, voxels += 4 * n) {
     TINYPYR_INDEPENDENT
@@ -109,7 +161,7 @@ static void count_beside(const void* from, i64 rows, const void* one, const void
       Votes<U> a = 0, b = 0;
       unrolled<4>([&](auto r) TINYPYR_INLINE_LAMBDA {
         a = static_cast<Votes<U>>(a + (voxels[r * n + i] == key[i] ? 1 : 0));
-        b = static_cast<Votes<U>>(b + (voxels[r * n + i] == rival[i] ? 1 : 0));
+        b = static_cast<Votes<U>>(b + (voxels[r * n + i] == other_key[i] ? 1 : 0));
       });
       ones[i] = static_cast<Votes<U>>(ones[i] + a);
       others[i] = static_cast<Votes<U>>(others[i] + b);

@@ -1,189 +1,211 @@
-// Modes of several levels from bounds.
+// Modes of the levels above the first, proven from bounds of the level below.
 //
-// Of each voxel of a level it is known which label it has, and how many votes that has at the least and at the most. So it
-// is known of any other label how many votes it may have at the most: no more than that one has, and no more than it leaves.
-// Summed over the voxels that a voxel of the next level is made of, this nearly always leaves one label that has, at the
-// least, more votes than any other can have. It is the mode, whoever the others are. Where it leaves several, those are
-// counted among the voxels of the base, and where it may be any label, all are.
+// For each voxel of a level we know its label, the fewest and the most votes that this label has, and therefore the
+// most that any other label can have: no more than this one, and no more than it leaves. Added up over the voxels that
+// a voxel of the next level covers, this nearly always leaves one label with more votes, at least, than any other can
+// have: the mode. Where it leaves two labels, or any, these are counted in the base.
+//
+// Assumes: the first level and its ModeVotes are written; VoteBounds::fits (factors of 1 and 2, footprints of at most
+// FootprintCounter::max_voxels voxels, integers, no ignored value, contiguous rows of output).
+// Guarantees: exact modes of all levels of a tile, ties included. Noise, and footprints of more than max_ranks labels
+// that have to be counted, end a tile early (Outcome): levels above the first then are written in part, and another
+// strategy makes the tile.
 #pragma once
 
 #include <algorithm>
 #include <cstring>
 
+#include "../core/arena.hpp"
+#include "../core/index.hpp"
 #include "../core/problem.hpp"
 #include "../tinypyr.hpp"
+#include "footprint_counter.hpp"
+#include "mode_tile.hpp"
+#include "outcome.hpp"
 
 namespace tinypyr {
 
-class BoundsDriver {
+class VoteBounds {
  public:
-  enum class Outcome { made, too_many_labels, out_of_memory };
+  explicit VoteBounds(const Options& options) : counter_(options) {}
 
-  explicit BoundsDriver(const Options& options) : options_(options) {}
-
-  // Whether the levels above the first of this problem can be made so.
+  // True if this strategy can make the levels above the first of a problem, and is likely to be the fastest.
   static bool fits(const Problem& p, const Options& options) {
-    const i64 width = p.codec.width;
-    if (p.levels < 2 || options.has_ignore || p.codec.kind == Kind::floating || p.codec.kind == Kind::boolean)
-      return false;
+    return p.levels > 1 && !options.has_ignore && p.codec.kind != Kind::floating && p.codec.kind != Kind::boolean &&
+           has_small_whole_footprints(p) && has_levels_of_halves(p);
+  }
+
+  // Make all levels above the first of a tile.
+  Outcome make(const Problem& tile, const ModeVotes& votes) {
+    tile_ = &tile;
+    width_ = tile.codec.width;
+    votes_width_ = votes_width(width_);
+    has_columns_ = is_cut_into_columns();
+    if (!lay_out(votes)) return Outcome::out_of_memory;
+    for (int k = 1; k < tile.levels; ++k) {
+      const IndexRange rows{AxisRange{1, tile.ndim}, tile.level[k].extent};
+      i64 at[max_ndim] = {};
+      do {
+        const Outcome outcome = with_unsigned(width_, [&](auto u) { return make_row<decltype(u)>(k, at); });
+        if (outcome != Outcome::done) return outcome;
+      } while (rows.next(at));
+    }
+    return Outcome::done;
+  }
+
+ private:
+  // Of each voxel of a level, as Votes: the fewest and the most votes of its label, and the most of any other.
+  struct LevelBounds {
+    char *least, *most, *others;
+    i64 stride[max_ndim];  // in votes
+  };
+
+  static constexpr i64 few_voxels =
+      256;  // all labels of a footprint of no more are counted without asking which may win
+
+  // Footprints fit the counter, and most of them are whole: the others are always counted.
+  static bool has_small_whole_footprints(const Problem& p) {
     i64 voxels = 1;
-    double whole = 1;  // of the last level's voxels, how many are: the others are counted
+    double whole = 1;  // share of the last level's voxels
     for (int axis = 0; axis < p.ndim; ++axis) {
       const i64 total = p.top().total[axis];
-      if (total > most_voxels) return false;
+      if (total > FootprintCounter::max_voxels) return false;
       voxels *= total;
-      if (voxels > most_voxels) return false;
+      if (voxels > FootprintCounter::max_voxels) return false;
       const i64 blocks = p.top().extent[axis], first = p.present(p.top(), axis, 0) < total;
       const i64 last = blocks > 1 && p.present(p.top(), axis, blocks - 1) < total;
       whole *= static_cast<double>(blocks - first - last) / static_cast<double>(blocks);
     }
-    if (whole < 0.5) return false;
+    return whole >= 0.5;
+  }
+
+  // Each level halves one to three axes of the one below, and its rows are contiguous.
+  static bool has_levels_of_halves(const Problem& p) {
+    const i64 width = p.codec.width;
     for (int k = 0; k < p.levels; ++k) {
       const Level& level = p.level[k];
-      bool direct = (level.extent[0] == 1 || level.stride[0] == width) && is_aligned(level.out, p.codec.width);
+      bool contiguous = (level.extent[0] == 1 || level.stride[0] == width) && is_aligned(level.out, p.codec.width);
       int pooled = 0;
       for (int axis = 0; axis < p.ndim; ++axis) {
-        if (axis > 0) direct = direct && level.stride[axis] % width == 0;
+        if (axis > 0) contiguous = contiguous && level.stride[axis] % width == 0;
         if (level.factor[axis] > 2) return false;
         pooled += level.factor[axis] == 2;
       }
-      if (!direct || pooled < 1 || pooled > 3) return false;
+      if (!contiguous || pooled < 1 || pooled > 3) return false;
     }
     return true;
   }
 
-  // All levels above the first of a tile; votes: of the first level's labels, and how its axes lie there.
-  Outcome run(const Problem& tile, char* votes, const i64* stride) {
-    tile_ = &tile;
-    width_ = tile.codec.width;
-    votes_width_ = votes_width(width_);
-    beside_ = tile.top().total[0] == 1 && tile.stride[0] == width_ && is_aligned(tile.in, tile.codec.width);
-    if (!lay_out(votes, stride)) return Outcome::out_of_memory;
-    for (int k = 1; k < tile.levels; ++k) {
-      i64 at[max_ndim] = {};
-      for (;;) {
-        if (!with_unsigned(width_, [&](auto u) { return make_row<decltype(u)>(k, at); }))
-          return Outcome::too_many_labels;
-        int axis = 1;
-        for (; axis < tile.ndim; ++axis) {
-          if (++at[axis] < tile.level[k].extent[axis]) break;
-          at[axis] = 0;
-        }
-        if (axis >= tile.ndim) break;
-      }
-    }
-    return Outcome::made;
-  }
-
- private:
-  struct Known {
-    char *least, *most, *others;
-    i64 stride[max_ndim];
-  };
-
-  // A box in memory as runs of bytes: along axes that have a stride.
-  struct Runs {
-    i64 bytes;
-    int axes;
-    i64 size[max_ndim], stride[max_ndim];
-  };
-
-  bool lay_out(char* votes, const i64* stride) {
+  // True if rows are not pooled along themselves, so that the footprints of neighbours lie side by side in memory.
+  bool is_cut_into_columns() const {
     const Problem& p = *tile_;
-    known_[0].least = known_[0].most = known_[0].others = votes;
-    std::copy(stride, stride + p.ndim, known_[0].stride);
-    i64 size[max_levels], all = 0;
-    for (int k = 1; k < p.levels; ++k) {
-      i64 voxels = 1;
-      for (int axis = 0; axis < p.ndim; ++axis) {
-        known_[k].stride[axis] = voxels;
-        voxels *= p.level[k].extent[axis];
-      }
-      all += 3 * (size[k] = round_up(voxels * votes_width_));
-    }
-    const i64 row = round_up(p.level[1].extent[0] * votes_width_), voxels = most_voxels + rank_stretch;
-    const i64 lines = beside_ ? 64 * voxels : 0;
-    if (!memory_.reserve(all + 2 * row + 2 * round_up(voxels * votes_width_) + round_up(voxels) + lines)) return false;
-    char* at = memory_.data();
-    const auto take = [&](i64 bytes) {
-      char* start = at;
-      at += bytes;
-      return start;
-    };
-    for (int k = 1; k < p.levels; ++k) {
-      known_[k].least = take(size[k]);
-      known_[k].most = take(size[k]);
-      known_[k].others = take(size[k]);
-    }
-    open_ = take(row);
-    rivals_ = take(row);
-    voxels_ = take(round_up(voxels * votes_width_));
-    votes_ = take(round_up(voxels * votes_width_));
-    codes_ = reinterpret_cast<u8*>(take(round_up(voxels)));
-    lines_ = take(lines);
-    return true;
+    bool columns = p.top().total[0] == 1 && p.stride[0] == width_ && is_aligned(p.in, p.codec.width);
+    for (int axis = 1; axis < p.ndim; ++axis) columns = columns && p.stride[axis] != width_;  // (overlapping views)
+    return columns;
   }
 
-  // at: a row's coordinates. False: some voxel has too many labels.
+  bool lay_out(const ModeVotes& votes) {
+    const Problem& p = *tile_;
+    bounds_[0].least = bounds_[0].most = bounds_[0].others = votes.data;
+    std::copy(votes.stride, votes.stride + p.ndim, bounds_[0].stride);
+    const i64 row = p.level[1].extent[0] * votes_width_, room = FootprintCounter::room;
+    char* voxels = nullptr;
+    u8* codes = nullptr;
+    const bool has_room = memory_.lay_out([&](auto& take) {
+      for (int k = 1; k < p.levels; ++k) {
+        i64 count = 1;
+        for (int axis = 0; axis < p.ndim; ++axis) {
+          bounds_[k].stride[axis] = count;
+          count *= p.level[k].extent[axis];
+        }
+        bounds_[k].least = take.template array<char>(count * votes_width_);
+        bounds_[k].most = take.template array<char>(count * votes_width_);
+        bounds_[k].others = take.template array<char>(count * votes_width_);
+      }
+      undecided_ = take.template array<char>(row);
+      runner_ups_ = take.template array<char>(row);
+      voxels = take.template array<char>(room * votes_width_);
+      cell_votes_ = take.template array<char>(room * votes_width_);
+      codes = take.template array<u8>(room);
+      columns_ = take.template array<char>(has_columns_ ? 64 * room : 0);
+    });
+    counter_.start(p, voxels, codes);
+    return has_room;
+  }
+
+  // --- rows ---------------------------------------------------------------------------------------------------------
+
+  // Make the row of level k at these coordinates (at[0]: 0). Voxels with cut footprints, at the edges, are counted.
   template <class U>
-  bool make_row(int k, i64* at) {
+  Outcome make_row(int k, i64* at) {
     const Problem& p = *tile_;
     const Level& level = p.level[k];
     const auto is_whole = [&](int axis, i64 j) { return p.present(level, axis, j) == level.total[axis]; };
     bool whole = true;
     for (int axis = 1; axis < p.ndim; ++axis) whole = whole && is_whole(axis, at[axis]);
-    // those that are cut have all their voxels counted; between them are those that are whole
     const i64 n = level.extent[0];
     const i64 begin = !whole || !is_whole(0, 0), end = !whole || n == begin ? begin : n - !is_whole(0, n - 1);
-    for (at[0] = 0; at[0] < n; ++at[0]) {
+    Outcome outcome = Outcome::done;
+    for (at[0] = 0; at[0] < n && outcome == Outcome::done; ++at[0]) {
       if (at[0] == begin && begin < end) {
-        Bounds row = {};
-        start_row(k, at, row);
-        const int log2_rows = start_row_below(k, at, row);
-        row.n = end - begin;
-        p.rows().prove[level.factor[0] == 2][log2_rows](row);
-        if (k == 1 && is_noise<U>(row)) return false;
-        if (!settle_row<U>(k, at, row)) return false;
+        outcome = prove_row<U>(k, at, end - begin);
         at[0] = end - 1;
       } else {
-        Bounds one = {};
-        start_row(k, at, one);
-        gather(voxels_, from_, runs_);
-        if (!count_all<U>(one, 0)) return false;
+        outcome = count_voxel<U>(k, at);
       }
     }
     at[0] = 0;
-    return true;
+    return outcome;
   }
 
-  // Where a row's first voxel lies, and the voxels of the base below it.
-  void start_row(int k, const i64* at, Bounds& row) {
+  // n voxels with whole footprints.
+  template <class U>
+  Outcome prove_row(int k, const i64* at, i64 n) {
+    BoundsRow row = {};
+    start_row(k, at, row);
+    const int log2_rows = start_row_below(k, at, row);
+    row.n = n;
+    tile_->rows().prove_modes[tile_->level[k].factor[0] == 2][log2_rows](row);
+    if (k == 1 && is_noise<U>(row)) return Outcome::noise;
+    return settle_row<U>(k, at, row);
+  }
+
+  template <class U>
+  Outcome count_voxel(int k, const i64* at) {
+    BoundsRow row = {};
+    start_row(k, at, row);
+    counter_.gather(footprint_.from, footprint_.runs);
+    return count_all<U>(row, 0);
+  }
+
+  // Set where the row's outputs lie, and footprint_ to that of its first voxel.
+  void start_row(int k, const i64* at, BoundsRow& row) {
     const Problem& p = *tile_;
     const Level& level = p.level[k];
-    i64 out = 0, known = 0;
-    from_ = p.in;
-    footprint_ = 1;
+    i64 out = 0, bounds = 0;
+    footprint_.from = p.in;
+    footprint_.voxels = 1;
     for (int axis = 0; axis < p.ndim; ++axis) {
       out += at[axis] * level.stride[axis];
-      known += at[axis] * known_[k].stride[axis];
-      from_ += p.base_index(axis, (level.origin[axis] + at[axis]) * level.total[axis]) * p.stride[axis];
-      size_[axis] = p.present(level, axis, at[axis]);
-      footprint_ *= size_[axis];
+      bounds += at[axis] * bounds_[k].stride[axis];
+      footprint_.from += p.base_index(axis, (level.voxel_offset[axis] + at[axis]) * level.total[axis]) * p.stride[axis];
+      footprint_.size[axis] = p.present(level, axis, at[axis]);
+      footprint_.voxels *= footprint_.size[axis];
     }
-    runs_ = runs_of(width_, size_, p.stride);
+    footprint_.runs = BoxRuns(p.ndim, width_, footprint_.size, p.stride);
     row.label = level.out + out;
-    row.low = known_[k].least + known * votes_width_;
-    row.high = known_[k].most + known * votes_width_;
-    row.other = known_[k].others + known * votes_width_;
-    row.rival = rivals_;
-    row.open = open_;
+    row.label_least = bounds_[k].least + bounds * votes_width_;
+    row.label_most = bounds_[k].most + bounds * votes_width_;
+    row.others_most = bounds_[k].others + bounds * votes_width_;
+    row.runner_up = runner_ups_;
+    row.undecided = undecided_;
   }
 
-  // Where what is known of the level below lies, for a row whose first voxel is whole: in how many rows, as log2.
-  int start_row_below(int k, const i64* at, Bounds& row) {
+  // Set the rows of the level below, for a row whose first voxel is whole. Return log2 of their number.
+  int start_row_below(int k, const i64* at, BoundsRow& row) {
     const Problem& p = *tile_;
     const Level &level = p.level[k], &below = p.level[k - 1];
-    const Known& from = known_[k - 1];
+    const LevelBounds& from = bounds_[k - 1];
     row.labels[0] = below.out;
     row.least[0] = from.least;
     row.most[0] = from.most;
@@ -198,7 +220,7 @@ class BoundsDriver {
     row.voxels = 1;
     int log2_rows = 0;
     for (int axis = 0; axis < p.ndim; ++axis) {
-      move(0, 0, axis, (level.origin[axis] + at[axis]) * level.factor[axis] - below.origin[axis]);
+      move(0, 0, axis, (level.voxel_offset[axis] + at[axis]) * level.factor[axis] - below.voxel_offset[axis]);
       row.voxels *= below.total[axis];
     }
     for (int axis = 1; axis < p.ndim; ++axis) {
@@ -209,246 +231,158 @@ class BoundsDriver {
     return log2_rows;
   }
 
-  // The labels of a row that are not proven.
+  // True if bounds are of no use: nearly everything would have to be counted.
   template <class U>
-  bool settle_row(int k, const i64* at, const Bounds& row) {
-    const Votes<U>* open = static_cast<const Votes<U>*>(row.open);
-    if (beside_ && row.n >= beside(sizeof(U))) return settle_beside<U>(k, at, row);
-    const i64 step = tile_->level[k].total[0] * tile_->stride[0];
-    for (i64 i = 0; i < row.n; ++i) {
-      if (open[i] == nobody_else) continue;
-      if (!settle<U>(k, at, row, i, from_ + i * step, runs_)) return false;
-    }
-    return true;
-  }
-
-  // Whether bounds are of no use: nearly everything would have to be counted.
-  template <class U>
-  static bool is_noise(const Bounds& row) {
+  static bool is_noise(const BoundsRow& row) {
     i64 proven = 0;
-    for (i64 i = 0; i < row.n; ++i) proven += static_cast<const Votes<U>*>(row.open)[i] == nobody_else;
+    for (i64 i = 0; i < row.n; ++i) proven += static_cast<const Votes<U>*>(row.undecided)[i] == mode_proven;
     return row.n >= 8 && 2 * proven < row.n;
   }
 
-  // The same where rows are not pooled along themselves: of a voxel's footprint each voxel lies in a cache line of its own,
-  // beside its neighbours', and it takes no longer to look at them all.
+  // --- undecided voxels ---------------------------------------------------------------------------------------------
+
   template <class U>
-  bool settle_beside(int k, const i64* at, const Bounds& row) {
-    constexpr i64 n = beside(sizeof(U)), line = n * sizeof(U);
+  Outcome settle_row(int k, const i64* at, const BoundsRow& row) {
+    if (has_columns_ && row.n >= voxels_per_line(sizeof(U))) return settle_columns<U>(k, at, row);
+    const Votes<U>* undecided = static_cast<const Votes<U>*>(row.undecided);
+    const i64 step = tile_->level[k].total[0] * tile_->stride[0];
+    for (i64 i = 0; i < row.n; ++i) {
+      if (undecided[i] == mode_proven) continue;
+      const Outcome outcome = settle<U>(k, at, row, i, footprint_.from + i * step, footprint_.runs);
+      if (outcome != Outcome::done) return outcome;
+    }
+    return Outcome::done;
+  }
+
+  // The same where footprints are columns: each voxel of a footprint is in a cache line of its own, with its
+  // neighbours', so that it takes no longer to count for all of them.
+  template <class U>
+  Outcome settle_columns(int k, const i64* at, const BoundsRow& row) {
+    constexpr i64 n = voxels_per_line(sizeof(U)), line = n * sizeof(U);
     U* label = static_cast<U*>(row.label);
-    const U* rival = static_cast<const U*>(row.rival);
-    const Votes<U>* open = static_cast<const Votes<U>*>(row.open);
-    Votes<U>*low = static_cast<Votes<U>*>(row.low), *high = static_cast<Votes<U>*>(row.high);
-    Votes<U>* other = static_cast<Votes<U>*>(row.other);
-    Runs lines = runs_;
-    if (lines.bytes != width_) return false;  // (rows of one voxel)
+    const U* runner_up = static_cast<const U*>(row.runner_up);
+    const Votes<U>* undecided = static_cast<const Votes<U>*>(row.undecided);
+    BoxRuns lines = footprint_.runs, column;
     lines.bytes = line;
-    const Runs column = {width_, 1, {footprint_}, {line}};
+    column.bytes = width_;
+    column.add(footprint_.voxels, line);
     for (i64 first = 0; first < row.n; first += n) {
       const i64 begin = std::min(first, row.n - n);
       i64 unsettled = 0;
-      for (i64 i = begin; i < begin + n; ++i) unsettled += open[i];
+      for (i64 i = begin; i < begin + n; ++i) unsettled += undecided[i];
       if (unsettled == 0) continue;
-      gather(lines_, from_ + begin * width_, lines);
+      gather_box(columns_, footprint_.from + begin * width_, lines);
       Votes<U> votes[2 * n];
-      tile_->rows().count_beside(lines_, footprint_, label + begin, rival + begin, votes);
+      tile_->rows().count_two_labels(columns_, footprint_.voxels, label + begin, runner_up + begin, votes);
       for (i64 j = 0; j < n; ++j) {
         const i64 i = begin + j;
-        if (i < first || open[i] == nobody_else) continue;
-        if (open[i] == one_rival && votes[j] != votes[n + j]) {
-          if (votes[j] < votes[n + j]) label[i] = rival[i];
-          low[i] = high[i] = std::max(votes[j], votes[n + j]);
-          other[i] = std::max(other[i], std::min(votes[j], votes[n + j]));
-        } else if (!settle<U>(k, at, row, i, lines_ + j * width_, column)) {
-          return false;
+        if (i < first || undecided[i] == mode_proven) continue;
+        if (undecided[i] == runner_up_left && votes[j] != votes[n + j]) {
+          settle_two<U>(row, i, votes[j], votes[n + j]);
+        } else {
+          const Outcome outcome = settle<U>(k, at, row, i, columns_ + j * width_, column);
+          if (outcome != Outcome::done) return outcome;
         }
       }
     }
-    return true;
+    return Outcome::done;
+  }
+
+  // A voxel whose label and runner-up have these different votes.
+  template <class U>
+  static void settle_two(const BoundsRow& row, i64 i, Votes<U> votes, Votes<U> runner_up_votes) {
+    Votes<U>* least = static_cast<Votes<U>*>(row.label_least);
+    Votes<U>* most = static_cast<Votes<U>*>(row.label_most);
+    Votes<U>* others = static_cast<Votes<U>*>(row.others_most);
+    if (votes < runner_up_votes) static_cast<U*>(row.label)[i] = static_cast<const U*>(row.runner_up)[i];
+    least[i] = most[i] = std::max(votes, runner_up_votes);
+    others[i] = std::max(others[i], std::min(votes, runner_up_votes));
   }
 
   // from, runs: the voxels of its footprint.
   template <class U>
-  bool settle(int k, const i64* at, const Bounds& row, i64 i, const char* from, const Runs& runs) {
+  Outcome settle(int k, const i64* at, const BoundsRow& row, i64 i, const char* from, const BoxRuns& runs) {
     u64 keys[max_ranks];
     keys[0] = static_cast<const U*>(row.label)[i];
-    keys[1] = static_cast<const U*>(row.rival)[i];
-    int contenders = 2;
-    i64 others = static_cast<const Votes<U>*>(row.other)[i];
-    if (static_cast<const Votes<U>*>(row.open)[i] == anyone) {
-      contenders = footprint_ <= few_voxels ? 0 : choose<U>(k, at, i, keys);
-      others = footprint_;  // not known
+    keys[1] = static_cast<const U*>(row.runner_up)[i];
+    int candidates = 2;
+    i64 others = static_cast<const Votes<U>*>(row.others_most)[i];
+    if (static_cast<const Votes<U>*>(row.undecided)[i] == any_label) {
+      candidates = footprint_.voxels <= few_voxels ? 0 : find_candidates<U>(k, at, i, keys);
+      others = footprint_.voxels;  // not known
     }
-    if (contenders < 0) return false;
-    gather(voxels_, from, runs);
-    if (contenders == 0) return count_all<U>(row, i);
-    count<U>(row, i, keys, contenders, others);
-    return true;
+    if (candidates > max_ranks) return Outcome::too_many_labels;
+    counter_.gather(from, runs);
+    if (candidates == 0) return count_all<U>(row, i);
+    store<U>(row, i, counter_.count(footprint_, keys, candidates, others));
+    return Outcome::done;
   }
 
-  // The labels that may be the mode, by the bounds of the first level: how many, 0 where it may be any label, and less than 0
-  // where there are too many.
+  // Find the labels that may be the mode by the bounds of the first level. Return their number, 0 if any label may be
+  // the mode, or a number above max_ranks.
   template <class U>
-  int choose(int k, const i64* at, i64 i, u64* keys) {
+  int find_candidates(int k, const i64* at, i64 i, u64* keys) {
     const Problem& p = *tile_;
     const Level &level = p.level[k], &first = p.level[0];
-    const char *labels = first.out, *votes = known_[0].least;
+    const char *labels = first.out, *votes = bounds_[0].least;
     i64 size[max_ndim], stride[max_ndim], cells = 1, cell_voxels = 1;
     for (int axis = 0; axis < p.ndim; ++axis) {
       size[axis] = level.total[axis] / first.total[axis];
-      const i64 start = (level.origin[axis] + at[axis] + (axis == 0 ? i : 0)) * size[axis] - first.origin[axis];
+      const i64 start =
+          (level.voxel_offset[axis] + at[axis] + (axis == 0 ? i : 0)) * size[axis] - first.voxel_offset[axis];
       labels += start * first.stride[axis];
-      votes += start * known_[0].stride[axis] * votes_width_;
-      stride[axis] = known_[0].stride[axis] * votes_width_;
+      votes += start * bounds_[0].stride[axis] * votes_width_;
+      stride[axis] = bounds_[0].stride[axis] * votes_width_;
       cells *= size[axis];
       cell_voxels *= first.total[axis];
     }
-    gather(voxels_, labels, runs_of(width_, size, first.stride));
-    gather(votes_, votes, runs_of(votes_width_, size, stride));
-    const int ranks = rank(cells, keys);
-    if (ranks > max_ranks) return -1;
-    i64 low[max_ranks] = {}, more[max_ranks] = {}, others = 0;
+    counter_.gather(labels, BoxRuns(p.ndim, width_, size, first.stride));
+    gather_box(cell_votes_, votes, BoxRuns(p.ndim, votes_width_, size, stride));
+    const int ranks = counter_.rank(cells, keys);
+    if (ranks > max_ranks) return ranks;
+    i64 least[max_ranks] = {}, more[max_ranks] = {}, others = 0;
     for (i64 cell = 0; cell < cells; ++cell) {
-      const i64 own = reinterpret_cast<const Votes<U>*>(votes_)[cell], other = std::min(own, cell_voxels - own);
-      low[codes_[cell] - 1] += own;
-      more[codes_[cell] - 1] += own - other;
+      const i64 own = reinterpret_cast<const Votes<U>*>(cell_votes_)[cell], other = std::min(own, cell_voxels - own);
+      least[counter_.rank_of(cell)] += own;
+      more[counter_.rank_of(cell)] += own - other;
       others += other;
     }
-    const i64 best = *std::max_element(low, low + ranks);
+    const i64 best = *std::max_element(least, least + ranks);
     if (others >= best) return 0;
-    int contenders = 0;
+    int candidates = 0;
     for (int r = 0; r < ranks; ++r)
-      if (more[r] + others >= best) keys[contenders++] = keys[r];
-    return contenders;
+      if (more[r] + others >= best) keys[candidates++] = keys[r];
+    return candidates;
   }
 
-  Runs runs_of(i64 bytes, const i64* extent, const i64* stride) const {
-    Runs runs;
-    runs.bytes = bytes;
-    runs.axes = 0;
-    for (int axis = 0; axis < tile_->ndim; ++axis) {
-      if (extent[axis] == 1) continue;
-      if (runs.axes == 0 && stride[axis] == runs.bytes) {
-        runs.bytes *= extent[axis];
-        continue;
-      }
-      runs.size[runs.axes] = extent[axis];
-      runs.stride[runs.axes++] = stride[axis];
-    }
-    if (runs.axes == 0) {
-      runs.size[runs.axes] = 1;
-      runs.stride[runs.axes++] = 0;
-    }
-    return runs;
-  }
-
-  // A box, one run after the other.
-  static void gather(char* to, const char* from, const Runs& runs) {
-    with_known_size(runs.bytes, [to, from, &runs](auto bytes) mutable {
-      i64 index[max_ndim];
-      for (int axis = 1; axis < runs.axes; ++axis) index[axis] = 0;
-      const i64 size = runs.size[0], stride = runs.stride[0];  // (here, or what is written might be them)
-      for (;;) {
-        for (i64 i = 0; i < size; ++i, to += bytes) std::memcpy(to, from + i * stride, static_cast<std::size_t>(bytes));
-        int axis = 1;
-        for (; axis < runs.axes; ++axis) {
-          from += runs.stride[axis];
-          if (++index[axis] < runs.size[axis]) break;
-          from -= runs.size[axis] * runs.stride[axis];
-          index[axis] = 0;
-        }
-        if (axis >= runs.axes) return;
-      }
-    });
-  }
-
-  // Ranks of the first n of what is gathered, and their labels.
-  int rank(i64 n, u64* keys) const {
-    const i64 entries = ceil_div(n, rank_stretch) * rank_stretch;
-    std::memset(codes_, 0, static_cast<std::size_t>(n));
-    std::memset(codes_ + n, nobody, static_cast<std::size_t>(entries - n));
-    return tile_->rows().rank(voxels_, entries, codes_, nullptr, max_ranks, keys);
-  }
-
-  // Of the voxels gathered: whatever labels they have, or the most frequent of these.
+  // Count every label of the footprint gathered.
   template <class U>
-  bool count_all(const Bounds& row, i64 i) {
-    u64 keys[max_ranks];
-    const int ranks = rank(footprint_, keys);
-    if (ranks <= max_ranks) count<U>(row, i, keys, ranks, 0);
-    return ranks <= max_ranks;
+  Outcome count_all(const BoundsRow& row, i64 i) {
+    FootprintCounter::Counts counts;
+    if (!counter_.count_all(footprint_, counts)) return Outcome::too_many_labels;
+    store<U>(row, i, counts);
+    return Outcome::done;
   }
+
   template <class U>
-  void count(const Bounds& row, i64 i, const u64* keys, int labels, i64 others) {
-    i64 votes[max_ranks], most = 0, second = 0;
-    tile_->rows().count(voxels_, footprint_, keys, labels, votes);
-    int tied = 0;
-    for (int label = 0; label < labels; ++label) {
-      if (votes[label] > most) tied = 0;
-      if (votes[label] >= most) tied_[tied++] = keys[label];
-      second = std::max(second, std::min(most, votes[label]));
-      most = std::max(most, votes[label]);
-    }
-    const i64 most_of_others = std::min(std::max(others, second), most);
-    u64 best = tied_[0];
-    if (tied > 1) best = options_.ties == Ties::lowest ? lowest(tied) : first(tied);
-    static_cast<U*>(row.label)[i] = static_cast<U>(best);
-    static_cast<Votes<U>*>(row.low)[i] = static_cast<Votes<U>*>(row.high)[i] = static_cast<Votes<U>>(most);
-    static_cast<Votes<U>*>(row.other)[i] = static_cast<Votes<U>>(most_of_others);
+  static void store(const BoundsRow& row, i64 i, const FootprintCounter::Counts& counts) {
+    static_cast<U*>(row.label)[i] = static_cast<U>(counts.label);
+    static_cast<Votes<U>*>(row.label_least)[i] = static_cast<Votes<U>>(counts.votes);
+    static_cast<Votes<U>*>(row.label_most)[i] = static_cast<Votes<U>>(counts.votes);
+    static_cast<Votes<U>*>(row.others_most)[i] = static_cast<Votes<U>>(counts.others);
   }
 
-  u64 lowest(int tied) const {
-    u64 best = 0, least = 0;
-    for (int i = 0; i < tied; ++i) {
-      u64 key = tied_[i];
-      if (!tile_->codec.is_identity()) tile_->rows().encode(&key, &key, 1, tile_->codec);
-      if (i > 0 && key >= least) continue;
-      best = tied_[i];
-      least = key;
-    }
-    return best;
-  }
-
-  // The one whose first voxel comes first in raster order.
-  u64 first(int tied) const {
-    const Problem& p = *tile_;
-    int order[max_ndim];
-    i64 step[max_ndim], voxels = 1, index[max_ndim] = {};
-    for (int axis = 0; axis < p.ndim; ++axis) {
-      order[axis] = axis;
-      step[axis] = voxels;
-      voxels *= size_[axis];
-    }
-    std::sort(order, order + p.ndim, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
-    for (const char* voxel = voxels_;;) {
-      u64 key = 0;
-      std::memcpy(&key, voxel, static_cast<std::size_t>(width_));
-      if (std::find(tied_, tied_ + tied, key) != tied_ + tied) return key;
-      for (int i = 0; i < p.ndim; ++i) {
-        const int axis = order[i];
-        voxel += step[axis] * width_;
-        if (++index[axis] < size_[axis]) break;
-        voxel -= size_[axis] * step[axis] * width_;
-        index[axis] = 0;
-      }
-    }
-  }
-
-  static constexpr i64 most_voxels = 4096, few_voxels = 256;
-
-  const Options& options_;
   const Problem* tile_ = nullptr;
   int width_ = 0, votes_width_ = 0;
-  Known known_[max_levels];
-  Scratch memory_;
-  bool beside_ = false;
-  char *open_ = nullptr, *rivals_ = nullptr, *voxels_ = nullptr, *votes_ = nullptr, *lines_ = nullptr;
-  u8* codes_ = nullptr;
-  // The base's voxels of a footprint at the beginning of a row: where and how many they are, also along each axis.
-  const char* from_ = nullptr;
-  Runs runs_;
-  i64 footprint_ = 0, size_[max_ndim];
-  u64 tied_[max_ranks];
+  bool has_columns_ = false;
+  LevelBounds bounds_[max_levels];
+  Arena memory_;
+  // Of the row at hand: by voxel, Undecided as Votes, and runner-ups; the footprint of its first voxel.
+  char *undecided_ = nullptr, *runner_ups_ = nullptr;
+  BaseFootprint footprint_;
+  // Gathered: votes of the first level; cache lines of columns.
+  char *cell_votes_ = nullptr, *columns_ = nullptr;
+  FootprintCounter counter_;
 };
 
 }  // namespace tinypyr

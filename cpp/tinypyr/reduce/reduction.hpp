@@ -1,439 +1,180 @@
-// mean, min and max: levels from carries.
+// mean, min and max: levels from accumulators.
 //
-// A pyramid is a chain of stages, each of which pools one axis by one factor; where a level's last stage ends, the
-// level is written. A stage owns one row of carries. To make its row, a stage along a row axis pools the row of the
-// stage before; a stage along any other axis adds up `factor` such rows. Recursion from the last stage therefore reads
-// the base once, in long runs, and holds one row per stage, whatever the depth of the pyramid.
+// Recursion from the last stage of a plan (reduce/reduction_plan.hpp) reads the base once, in long runs, and holds one
+// row per stage, whatever the depth of the pyramid.
 #pragma once
 
-#include <cstdlib>
-
 #include "../core/problem.hpp"
+#include "base_reader.hpp"
+#include "reduction_plan.hpp"
+#include "row_writer.hpp"
 #include "small_footprints.hpp"
 
 namespace tinypyr {
 
-constexpr i64 short_run = 256;                                              // bytes
-constexpr i64 longest_carry = i64{1} << 20, most_row_bytes = i64{6} << 20;  // of one stage; of a row and all its stages
-
-class FoldDriver {
+// Order of calls: run and fits are independent of each other, and of earlier calls.
+class ReductionDriver {
  public:
-  // small: the fold whose carries hold small footprints; widen: from its lanes to those of `fold` (the same: null).
-  FoldDriver(const Fold& fold, const Fold& small, const Fold* widen, bool any_order, bool half_even, u64 ignore)
-      : fold_(fold),
-        small_(small),
-        widen_(widen),
-        any_order_(any_order),
-        half_even_(half_even),
-        ignore_(ignore),
-        halves_(small.small, !any_order, ignore, half_even, small.lane_bytes) {}
+  explicit ReductionDriver(const ReductionRule& rule)
+      : rule_(rule), small_footprints_(rule.small_kernels()), plan_(rule), writer_(rule) {}
 
-  // fits: false where nothing is made, because even the shortest rows take too much memory (reduce/streaming_reduction.hpp).
+  // Make all levels. *fits: false, and nothing is made, if even the shortest rows take too much memory
+  // (reduce/streaming_reduction.hpp makes such levels).
   Status run(const Problem& whole, bool* fits) {
     *fits = true;
-    halved_ = halves_.fits(whole);
-    if (halved_ && whole.levels == 1) return halves_.run(whole);
-    if (!shape_rows(whole, fits)) return Status::out_of_memory;
+    if (whole.levels == 1 && small_footprints_.fits(whole)) return small_footprints_.run(whole);
+    if (!choose_rows(whole, fits)) return Status::out_of_memory;
     if (!*fits) return Status::ok;
-    last_row_ = whole.in;
-    for (i64 first = 0; first < blocks_; first += chunk_) {
-      if (chunk_ < blocks_ && !plan_part(whole, first)) return Status::out_of_memory;  // (else it is planned)
+    base_.start_pass(whole);
+    for (i64 first = 0; first < cut_.blocks; first += cut_.chunk) {
+      if (cut_.is_cut() && !plan_part(whole, first)) return Status::out_of_memory;  // (else it is planned)
       if (!lay_out()) return Status::out_of_memory;
-      walk();
+      const IndexRange rows{AxisRange{cut_.axes, part_->ndim}, part_->top().extent};
+      rows.each(index_, [&] { complete(plan_.count - 1); });
     }
     return Status::ok;
   }
 
-  // Whether it would. False: no memory to find out.
-  bool fits(const Problem& whole, bool* fits) {
-    halved_ = halves_.fits(whole);
-    return shape_rows(whole, fits);
-  }
+  // Set *fits as run would. False if memory runs out.
+  bool fits(const Problem& whole, bool* fits) { return choose_rows(whole, fits); }
 
  private:
-  struct Stage {
-    int axis;
-    bool along_row;
-    Run run;     // along the row; elsewhere only n (extent before), factor and phase
-    i64 length;  // voxels of the row after it
-    int level;   // that is written from its row, or -1
-    char* carry;
-  };
+  static constexpr i64 longest_accumulators = i64{1} << 20;  // bytes of one stage
+  static constexpr i64 most_row_bytes = i64{6} << 20;        // of a row and all its stages
 
-  // The part of a factor that is pooled in one stage, where the order does not matter: pairs of neighbours, and up to four
-  // runs (large factors in one go: their carries would be as long as the row).
-  static i64 step_of(i64 factor, int axis) {
-    if (factor % 2 != 0 || factor > 64) return factor;
-    return axis > 0 && factor % 4 == 0 ? 4 : 2;
-  }
-
-  // What does not change from row to row of a level.
-  struct RowShape {
-    bool direct;   // the row lies in the output as it is made
-    bool uniform;  // every footprint of the row has the same number of voxels along the row axes
-    i64 count;     // that number, or of the footprints that have most
-  };
-
-  // Rows as long as keep the first stage's carries in the second-level cache: where a row ends and the next does not follow
-  // it in memory, the flow from memory stops. Shorter where there are many stages of them.
-  bool shape_rows(const Problem& whole, bool* fits) {
-    int first_axis = 0;  // of the first stage, if there is one along the row
-    i64 shrinks = 1;     // how much shorter it leaves the row
+  // Choose rows so long that the first stage's accumulators stay in the second-level cache: where a row ends and the
+  // next does not follow it in memory, reading stalls. Shorter rows if there are many stages of them.
+  bool choose_rows(const Problem& whole, bool* fits) {
+    small_first_ = small_footprints_.fits(whole);
+    int first_axis = 0;
+    i64 shrinks = 1;
     for (int axis = 0; axis < whole.ndim; ++axis) {
       const i64 factor = whole.level[0].factor[axis];
-      if (halved_) shrinks *= factor;
-      if (halved_ || !any_order_ || factor == 1) continue;
+      if (small_first_) shrinks *= factor;
+      if (small_first_ || !rule_.any_order || factor == 1) continue;
       first_axis = axis;
-      shrinks = std::min<i64>(8, step_of(factor, axis));
+      shrinks = std::min<i64>(8, factor_of_stage(factor, axis));
     }
     if (!part_) part_ = Problem::allocate();
     if (!part_) return false;
-    problem_ = part_.get();
-    for (i64 carries = longest_carry / (fold_.lanes * fold_.lane_bytes);; carries /= 2) {
-      cut_rows(whole, carries, first_axis, shrinks);
+    for (i64 longest = longest_accumulators / (rule_.reduction->lanes * rule_.reduction->lane_bytes);; longest /= 2) {
+      cut_ = cut_rows(whole, longest, first_axis, shrinks);
       i64 bytes = 0;
-      for (i64 first = 0; first <= std::min<i64>(1, blocks_ - chunk_); ++first) {  // (the very first block may be cut)
+      for (i64 first = 0; first <= std::min<i64>(1, cut_.blocks - cut_.chunk);
+           ++first) {  // (the first block may be cut)
         if (!plan_part(whole, first)) return false;
-        bytes = std::max(bytes, row_bytes_);
+        bytes = std::max(bytes, plan_.bytes());
       }
       *fits = bytes <= most_row_bytes;
-      if (*fits || carries <= 512) return true;
+      if (*fits || longest <= 512) return true;
     }
   }
 
-  // How many axes a row has, how many blocks of the last level there are along the last of them, and how many of these it
-  // takes at a time.
-  void cut_rows(const Problem& whole, i64 carries, int first_axis, i64 shrinks) {
-    int axes = 0;
-    i64 length = 1, chunk = 0;
-    for (; axes < whole.ndim && chunk == 0; ++axes) {
-      const i64 longest = axes < first_axis ? carries : carries * shrinks;
-      const i64 block = std::min(whole.top().total[axes], whole.extent[axes]);
-      if (axes > 0 && length * block > longest) break;
-      const i64 blocks = std::max<i64>(1, longest / (length * block));
-      if (blocks < whole.top().extent[axes]) chunk = blocks;
-      length *= whole.extent[axes];
-    }
-    row_axes_ = axes;
-    blocks_ = whole.top().extent[axes - 1];
-    chunk_ = chunk == 0 ? blocks_ : chunk;
-  }
-
-  // The plan of a row's blocks from the first one on.
+  // Plan the rows of one chunk.
   bool plan_part(const Problem& whole, i64 first) {
     *part_ = whole;
-    if (chunk_ < blocks_) part_->restrict_to(row_axes_ - 1, first, std::min(chunk_, blocks_ - first));
-    return plan();
+    if (cut_.is_cut()) part_->restrict_to(cut_.axes - 1, first, std::min(cut_.chunk, cut_.blocks - first));
+    return plan_.build(*part_, cut_.axes, small_first_);
   }
 
-  // Stages, and how many bytes their rows take.
-  bool plan() {
-    const Problem& p = *problem_;
-    const i64 most = i64{p.levels} * (p.ndim + 1) + 62 * p.ndim + 1;
-    if (!stage_memory_.reserve(most * static_cast<i64>(sizeof(Stage)))) return false;
-    stages_ = reinterpret_cast<Stage*>(stage_memory_.data());
-    count_ = 0;
-
-    i64 extent[max_ndim], origin[max_ndim], row_length = 1;
-    for (int axis = 0; axis < p.ndim; ++axis) {
-      extent[axis] = p.extent[axis];
-      origin[axis] = p.origin[axis];
-      if (axis < row_axes_) row_length *= extent[axis];
-    }
-    const i64 base_length = row_length;
-    auto add_stage = [&](int axis, i64 factor) {
-      Stage& stage = stages_[count_++];
-      const i64 phase = origin[axis] - floor_div(origin[axis], factor) * factor;
-      stage = {axis, axis < row_axes_, {1, extent[axis], 1, factor, phase, 0}, 0, -1, nullptr};
-      for (int other = 0; other < row_axes_; ++other) {
-        if (other < axis) stage.run.span *= extent[other];
-        if (other > axis) stage.run.outer *= extent[other];
-      }
-      if (stage.along_row) row_length /= extent[axis];
-      extent[axis] = block_count(extent[axis], factor, origin[axis]);
-      origin[axis] = floor_div(origin[axis], factor);
-      if (stage.along_row) row_length *= extent[axis];
-      stage.length = row_length;
-    };
-    // Sums of integers, and extremes, are the same in any order: slowest axis first, so that all long runs are added to
-    // each other and only what is left is pooled within the run; large factors a little at a time. Above a halved level,
-    // fastest axis first: pairs are as good, and leave less to the others (unless runs get too short for a vector). Sums of
-    // doubles are not: the caller's axis 0 first, then axis 1, ..., whatever the memory order.
-    int order[max_ndim];
-    for (int axis = 0; axis < p.ndim; ++axis) order[axis] = axis;
-    if (!halved_ || extent[0] * p.codec.width < short_run) std::reverse(order, order + (halved_ ? row_axes_ : p.ndim));
-    if (!any_order_) std::sort(order, order + p.ndim, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
-    if (halved_) {
-      if (!halves_.plan(p)) return false;
-      row_length = 1;
-      for (int axis = 0; axis < p.ndim; ++axis) {
-        extent[axis] = p.level[0].extent[axis];
-        origin[axis] = p.level[0].origin[axis];
-        if (axis < row_axes_) row_length *= extent[axis];
-      }
-      stages_[count_++] = {0, true, {}, row_length, 0, nullptr};
-    }
-    for (int k = halved_; k < p.levels; ++k) {
-      const int before = count_;
-      for (int i = 0; i < p.ndim; ++i) {
-        const int axis = order[i];
-        i64 factor = p.level[k].factor[axis];
-        if (factor == 1 || extent[axis] == 1) {
-          origin[axis] = floor_div(origin[axis], factor);
-          continue;
-        }
-        for (i64 step; any_order_ && extent[axis] > 2 && (step = step_of(factor, axis)) < factor; factor /= step)
-          add_stage(axis, step);
-        add_stage(axis, factor);
-      }
-      if (count_ == before) add_stage(0, 1);
-      stages_[count_ - 1].level = k;
-    }
-
-    base_direct_ = p.codec.is_identity() && is_contiguous(row_axes_, p.extent, p.stride, p.codec.width) &&
-                   is_aligned(p.in, p.codec.width);
-    for (int axis = row_axes_; axis < p.ndim; ++axis)
-      base_direct_ = base_direct_ && p.stride[axis] % p.codec.width == 0;
-    for (int k = 0; k < p.levels; ++k) {
-      const Level& level = p.level[k];
-      RowShape& shape = shapes_[k];
-      shape = {p.codec.is_identity() && is_contiguous(row_axes_, level.extent, level.stride, p.codec.width) &&
-                   is_aligned(level.out, p.codec.width),
-               true, 1};
-      for (int axis = row_axes_; axis < p.ndim; ++axis)
-        shape.direct = shape.direct && level.stride[axis] % p.codec.width == 0;
-      Segment segment[3] = {};
-      for (int axis = 0; axis < row_axes_; ++axis) {
-        shape.uniform = shape.uniform && p.segments(level, axis, segment) == 1;
-        shape.count *= p.most_present(level, axis);
-      }
-    }
-
-    bool all_direct = true;
-    for (int k = 0; k < p.levels; ++k) all_direct = all_direct && shapes_[k].direct;
-    base_bytes_ = halved_ || base_direct_ ? 0 : round_up(base_length * p.codec.width);
-    out_bytes_ = all_direct ? 0 : round_up(base_length * p.codec.width);
-    row_bytes_ = base_bytes_ + out_bytes_ + (halved_ ? halves_.bytes() : 0);
-    for (int s = 0; s < count_; ++s) row_bytes_ += carry_bytes(stages_[s]);
-    return true;
-  }
-
-  // Memory for the rows of a plan.
+  // Take memory for the rows of the plan.
   bool lay_out() {
-    if (!row_memory_.reserve(row_bytes_)) return false;
-    char* at = row_memory_.data();
-    auto take = [&](i64 bytes) {
-      char* start = at;
-      at += bytes;
-      return start;
-    };
-    base_row_ = take(base_bytes_);
-    out_row_ = take(out_bytes_);
-    for (int s = 0; s < count_; ++s) stages_[s].carry = take(carry_bytes(stages_[s]));
-    return true;
-  }
-  i64 carry_bytes(const Stage& stage) const { return round_up(stage.length * fold_.lanes * fold_.lane_bytes); }
-
-  void walk() {
-    const Problem& p = *problem_;
-    std::fill(at_, at_ + p.ndim, 0);
-    for (;;) {
-      complete(count_ - 1);
-      int axis = row_axes_;
-      for (; axis < p.ndim; ++axis) {
-        if (++at_[axis] < p.top().extent[axis]) break;
-        at_[axis] = 0;
-      }
-      if (axis >= p.ndim) return;
-    }
+    char *base_row = nullptr, *out_row = nullptr;
+    const bool has_memory = memory_.lay_out([&](auto& take) {
+      base_row = take.template array<char>(plan_.base_row_bytes());
+      out_row = take.template array<char>(plan_.out_row_bytes());
+      for (int s = 0; s < plan_.count; ++s)
+        plan_.stages[s].accumulators = take.template array<char>(plan_.accumulator_bytes(plan_.stages[s]));
+    });
+    base_.start(*part_, plan_, index_, base_row);
+    writer_.start(*part_, plan_, index_, out_row);
+    return has_memory;
   }
 
-  // The row of stage s at the coordinates at_ of the other axes, in the stage's own memory; its level is written.
+  // Make the row of stage s, at index_ along the other axes, in the stage's own memory, and write its level.
   const char* complete(int s) {
-    const Stage& stage = stages_[s];
-    make(s, stage.carry, stage.length, false);
-    if (stage.level >= 0) write(stage.level, stage.carry, stage.length);
-    return stage.carry;
+    const Stage& stage = plan_.stages[s];
+    make(s, stage.accumulators, stage.length, false);
+    if (stage.level >= 0) writer_.write(stage.level, stage.accumulators, stage.length);
+    return stage.accumulators;
   }
 
-  // The row of stage s into (or, with add, onto) `to`, whose lanes lie `plane` elements apart.
-  void make(int s, char* to, i64 plane, bool add) {
-    const Stage& stage = stages_[s];
-    if (halved_ && s == 0) return make_halves(to, plane);
-    if (stage.along_row) {
-      if (s == 0)
-        pool_base(to, plane, stage.run, add);
-      else
-        pool_lanes(complete(s - 1), stages_[s - 1].length, to, plane, stage.run, add, s == 1);
-      return;
-    }
-    if (add && !any_order_) {  // the order of a sum of doubles is fixed: this stage's rows first
-      make(s, stage.carry, stage.length, false);
-      pool_lanes(stage.carry, stage.length, to, plane, {1, stage.length, 1, 1, 0, 0}, true);
-      return;
-    }
+  // Make the row of stage s in `to`, whose lanes lie `plane` elements apart, or combine it with what is there (onto).
+  void make(int s, char* to, i64 plane, bool onto) {
+    const Stage& stage = plan_.stages[s];
+    if (small_first_ && s == 0) return make_small_footprints(to, plane);
+    if (stage.along_row) return pool(s, to, plane, stage.run, onto);
     const Run whole_row = {1, stage.length, 1, 1, 0, 0};
-    const i64 block = at_[stage.axis];
+    if (onto && !rule_.any_order) {  // the order of a sum of doubles is fixed: this stage's rows first
+      make(s, stage.accumulators, stage.length, false);
+      pool_lanes(stage.accumulators, stage.length, to, plane, whole_row, true, false);
+      return;
+    }
+    const i64 block = index_[stage.axis];
     const i64 first = std::max<i64>(0, block * stage.run.factor - stage.run.phase);
     const i64 end = std::min(stage.run.n, (block + 1) * stage.run.factor - stage.run.phase);
     for (i64 child = first; child < end; ++child) {
-      at_[stage.axis] = child;
-      const bool onto = add || child > first;
-      if (s == 0)
-        pool_base(to, plane, whole_row, onto);
-      else if (stages_[s - 1].level >= 0)
-        pool_lanes(complete(s - 1), stages_[s - 1].length, to, plane, whole_row, onto, s == 1);
+      index_[stage.axis] = child;
+      const bool child_onto = onto || child > first;
+      if (s == 0 || plan_.stages[s - 1].level >= 0)
+        pool(s, to, plane, whole_row, child_onto);
       else
-        make(s - 1, to, plane, onto);
+        make(s - 1, to, plane, child_onto);
     }
-    at_[stage.axis] = block;
+    index_[stage.axis] = block;
   }
 
-  // The first level's row and its voxels, straight from the base: once for every row of memory that belongs to it.
-  void make_halves(char* to, i64 plane) {
-    const Problem& p = *problem_;
-    const Level& level = p.level[0];
-    i64 at[max_ndim];
-    std::copy(at_, at_ + p.ndim, at);
-    std::fill(at, at + row_axes_, 0);
-    const i64 ahead = halves_.ahead_along(1);
-    char* out = voxels_of(0);
-    for (;;) {
-      const i64 count = row_axes_ > 1 ? halves_.alike(at) : 1;
-      halves_.make(at, count, ahead, out, level.extent[0], to, plane);
-      to += count * level.extent[0] * small_.lane_bytes;
-      out += count * level.extent[0] * p.codec.width;
-      i64 move = count;
-      int axis = 1;
-      for (; axis < row_axes_; ++axis, move = 1) {
-        if ((at[axis] += move) < level.extent[axis]) break;
-        at[axis] = 0;
-      }
-      if (axis >= row_axes_) return;
-    }
-  }
-
-  // Rows of the base are read at a constant distance most of the time, so the next one can be fetched during this one. What
-  // follows in a long row is fetched instead, unless it is read voxel after voxel, which the hardware follows by itself.
-  void pool_base(char* to, i64 plane, Run run, bool add) {
-    const char* from = base_row();
-    if (base_direct_) {
-      run.ahead = from - last_row_;
-      if (std::abs(run.ahead) > Halves::longest_fetched_row) {
-        const i64 block = std::min(run.factor, run.n) * run.span * problem_->codec.width;
-        run.ahead =
-            run.factor == 1 || block > Halves::longest_fetched_row ? 0 : std::max(block, Halves::fetch_distance);
-      }
-      last_row_ = from;
-    }
-    fold_.first(from, to, plane, run, add, ignore_);
-  }
-
-  void pool_lanes(const char* from, i64 from_plane, char* to, i64 to_plane, const Run& run, bool add,
-                  bool from_first = false) {
-    const bool widens = from_first && halved_ && widen_ != nullptr;
-    const i64 from_bytes = widens ? small_.lane_bytes : fold_.lane_bytes;
-    for (int lane = 0; lane < fold_.lanes; ++lane)
-      (widens ? widen_->first : fold_.part)(from + lane * from_plane * from_bytes,
-                                            to + lane * to_plane * fold_.lane_bytes, 0, run, add, 0);
-  }
-
-  const char* base_row() {
-    const Problem& p = *problem_;
-    const char* from = p.in;
-    for (int axis = row_axes_; axis < p.ndim; ++axis) from += at_[axis] * p.stride[axis];
-    if (base_direct_) return from;
-    i64 length = 1;
-    for (int axis = 0; axis < row_axes_; ++axis) length *= p.extent[axis];
-    if (!is_contiguous(row_axes_, p.extent, p.stride, p.codec.width)) {
-      box_to_row(p.rows(), p.codec.width, base_row_, from, row_axes_, p.extent, p.stride);
-      from = base_row_;
-    }
-    p.rows().encode(from, base_row_, length, p.codec);
-    return base_row_;
-  }
-
-  // Where the voxels of a level's row are made.
-  char* voxels_of(int k) { return shapes_[k].direct ? row_of(problem_->level[k]) : out_row_; }
-  // Where in a level's output the row at hand lies.
-  char* row_of(const Level& level) const {
-    char* out = level.out;
-    for (int axis = row_axes_; axis < problem_->ndim; ++axis) out += at_[axis] * level.stride[axis];
-    return out;
-  }
-
-  void write(int k, const char* carry, i64 length) {
-    const Problem& p = *problem_;
-    const Level& level = p.level[k];
-    const RowShape& shape = shapes_[k];
-    if (p.lane_stride != 0 && k == p.levels - 1) {
-      for (int lane = 0; lane < fold_.lanes; ++lane)
-        row_to_box(p.kernels->of_width(fold_.lane_bytes), fold_.lane_bytes, carry + lane * length * fold_.lane_bytes,
-                   row_of(level) + lane * p.lane_stride, row_axes_, level.extent, level.stride);
+  // Pool the row below stage s.
+  void pool(int s, char* to, i64 plane, const Run& run, bool onto) {
+    if (s == 0) {
+      Run base_run = run;
+      const char* from = base_.read(base_run);
+      rule_.reduction->first(from, to, plane, base_run, onto, rule_.ignore);
       return;
     }
-    char* made = voxels_of(k);
-    if (!halved_ || k > 0) {  // (or they have been made with the carry)
-      i64 count = 1;
-      for (int axis = row_axes_; axis < p.ndim; ++axis) count *= p.present(level, axis, at_[axis]);
-      // (as if no footprint along the row were cut, then those that are: few, and runs without them are short)
-      finish(carry, length, made, 0, length, count * shape.count);
-      if (!shape.uniform) finish_axis(level, row_axes_ - 1, carry, length, made, 0, length, count, true);
-    }
-    if (shape.direct) return;
-    p.rows().decode(made, length, p.codec);
-    row_to_box(p.rows(), p.codec.width, made, row_of(level), row_axes_, level.extent, level.stride);
+    const char* from = complete(s - 1);
+    pool_lanes(from, plan_.stages[s - 1].length, to, plane, run, onto, s == 1 && small_first_);
   }
 
-  void finish(const char* carry, i64 plane, char* out, i64 from, i64 length, i64 count) {
-    fold_.finish(carry + from * fold_.lane_bytes, plane, out + from * problem_->codec.width, length,
-                 {count, half_even_, ignore_});
+  // Make the first level's row, accumulators and voxels, from the base: once for every row of memory that belongs to
+  // it.
+  void make_small_footprints(char* to, i64 plane) {
+    const Problem& p = *part_;
+    const Level& level = p.level[0];
+    i64 at[max_ndim], count;
+    std::copy(index_, index_ + p.ndim, at);
+    const IndexRange rows{AxisRange{1, cut_.axes}, level.extent};
+    rows.start(at);
+    const i64 ahead = plan_.footprints.current().ahead_along(1);
+    RowTarget target = {writer_.voxels_of(0), level.extent[0], to, plane, nullptr, 0};
+    do {
+      count = cut_.axes > 1 ? plan_.footprints.current().alike(at) : 1;
+      plan_.footprints.make(at, count, ahead, target);
+      target.accumulators += count * level.extent[0] * rule_.small->lane_bytes;
+      target.voxels += count * level.extent[0] * p.codec.width;
+    } while (rows.next(at, [](int, i64) {}, count));
   }
 
-  // Footprints at the edges hold fewer voxels: finish runs of equal counts. whole: those that are not cut are finished.
-  void finish_axis(const Level& level, int axis, const char* carry, i64 plane, char* out, i64 from, i64 length,
-                   i64 count, bool whole) {
-    Segment segments[3];
-    const int found = problem_->segments(level, axis, segments);
-    const i64 step = length / level.extent[axis], most = problem_->most_present(level, axis);
-    bool below_uniform = true;
-    i64 below = 1;
-    for (int other = 0; other < axis; ++other) {
-      Segment lower[3] = {};
-      below_uniform = below_uniform && problem_->segments(level, other, lower) == 1;
-      below *= lower[0].present;
-    }
-    for (int i = 0; i < found; ++i) {
-      const Segment& segment = segments[i];
-      const bool finished = whole && segment.present == most;
-      if (below_uniform) {
-        if (!finished)
-          finish(carry, plane, out, from + segment.first * step, segment.count * step, count * segment.present * below);
-        continue;
-      }
-      for (i64 j = segment.first; j < segment.first + segment.count; ++j)
-        finish_axis(level, axis - 1, carry, plane, out, from + j * step, step, count * segment.present, finished);
-    }
+  // Pool a row of accumulators. from_small: of the small footprints' accumulators, whose lanes may be narrower.
+  void pool_lanes(const char* from, i64 from_plane, char* to, i64 to_plane, const Run& run, bool onto,
+                  bool from_small) {
+    const bool widens = from_small && rule_.widening != nullptr;
+    const i64 to_bytes = rule_.reduction->lane_bytes, from_bytes = widens ? rule_.small->lane_bytes : to_bytes;
+    const auto pool_lane = widens ? rule_.widening->first : rule_.reduction->part;
+    for (int lane = 0; lane < rule_.reduction->lanes; ++lane)
+      pool_lane(from + lane * from_plane * from_bytes, to + lane * to_plane * to_bytes, 0, run, onto, 0);
   }
 
-  const Fold &fold_, &small_;
-  const Fold* widen_;
-  const bool any_order_, half_even_;
-  const u64 ignore_;
-
-  std::unique_ptr<Problem> part_;
-  const Problem* problem_ = nullptr;
-  i64 blocks_ = 0, chunk_ = 0;
-  int row_axes_ = 1, count_ = 0;
-  Stage* stages_ = nullptr;
-  RowShape shapes_[max_levels];
-  bool base_direct_ = false, halved_ = false;
-  Halves halves_;
-  char *base_row_ = nullptr, *out_row_ = nullptr;
-  i64 base_bytes_ = 0, out_bytes_ = 0, row_bytes_ = 0;
-  const char* last_row_ = nullptr;
-  i64 at_[max_ndim];
-  Scratch stage_memory_, row_memory_;
+  const ReductionRule rule_;
+  SmallFootprints small_footprints_;  // for single levels
+  std::unique_ptr<Problem> part_;     // the chunk at hand
+  RowCut cut_ = {1, 0, 0};
+  bool small_first_ = false;
+  ReductionPlan plan_;
+  BaseReader base_;
+  RowWriter writer_;
+  i64 index_[max_ndim] = {};  // of the row being made, at the stage being made
+  Arena memory_;
 };
 
 }  // namespace tinypyr

@@ -1,225 +1,178 @@
-// Rows of small footprints: what is pooled by no more than two along any axis goes from the input to a row of voxels or
-// carries in one step, each footprint in registers (kernels/footprints.inl).
+// Rows of small footprints: a first level that is pooled by no more than two along any axis goes from the input to a
+// row of voxels or accumulators in one step, each footprint in registers (kernels/footprints.inl).
 //
-// The rows that a row of output needs are read side by side, which hardware prefetchers follow badly: what is soon to be
-// read is asked for before. Asked for a little at a time, and in order of memory whatever the order of reading, it comes
+// The input rows that a row of the output needs are read side by side, which hardware prefetchers follow badly. So
+// memory is prefetched by hand: a little at a time and in order of memory, whatever the order of reading, it arrives
 // twice as fast as side by side or a row in one go.
 #pragma once
 
+#include <cstdlib>
+
+#include "../core/fetcher.hpp"
 #include "../core/problem.hpp"
 
 namespace tinypyr {
 
-class Halves {
- public:
-  // In bytes: rows that are asked for before they are read (others the hardware follows), and how far before.
+// The loops of a method for small footprints, and their parameters.
+struct SmallKernels {
+  const Shapes& shapes;
+  bool ordered;  // the order of voxels in a footprint matters
+  u64 ignore;
+  bool half_even;  // rounding of integer means
+  i64 lane_bytes;  // of accumulators; 0 if the method has none
+};
+
+// The destination of rows. Null: not wanted.
+struct RowTarget {
+  char* voxels;
+  i64 voxel_step;  // from row to row, in voxels
+  // Lanes of accumulators, `plane` elements between those of one accumulator; the rows as far apart as those of voxels.
+  // With accumulators the voxels are keys, because lanes are made of keys (core/codec.hpp).
+  char* accumulators;
+  i64 plane;
+  // Votes: how many voxels of each footprint have the label made of it.
+  char* votes;
+  i64 vote_step;
+};
+
+// How the rows along axis 0 of a problem's first level are made. Order of calls: prepare, once for every problem, which
+// must outlive it; then the rest is read.
+struct FootprintPlan {
+  // Longer rows (in bytes) are left to the hardware's prefetcher; others are prefetched so far ahead.
   static constexpr i64 longest_fetched_row = 16384, fetch_distance = 2048;
 
-  // Loops of a choice or (with lanes of so many bytes) a fold; how a voxel is left out, and how integer means are rounded.
-  Halves(const Shapes& shapes, bool ordered, u64 ignore, bool half_even = false, int lane_bytes = 0)
-      : shapes_(shapes), ordered_(ordered), ignore_(ignore), half_even_(half_even), lane_bytes_(lane_bytes) {}
-
-  // Whether the first level of this problem can be made so.
-  bool fits(const Problem& p) const {
-    const Level& level = p.level[0];
-    int pooled = 0, earlier = 0;  // axes pooled besides axis 0, and those of them that come earlier in raster order
-    for (int axis = 0; axis < p.ndim; ++axis) {
-      if (is_pooled(p, axis) && level.total[axis] != 2) return false;
-      if (axis > 0 && is_pooled(p, axis)) {
-        ++pooled;
-        earlier += p.logical[axis] < p.logical[0];
-      }
-    }
-    if (p.extent[0] * p.codec.width < shortest_row) return false;
-    return pooled <= 3 && shapes_.of(1 << pooled, is_pooled(p, 0) ? (ordered_ ? earlier : 0) : -1) != nullptr;
-  }
-
-  // The whole first level, which is not a fold's carry. votes: null, or where to say how many voxels of each footprint are the
-  // one made of it (Votes, whose axes have these strides, the first: 1).
-  Status run(const Problem& whole, char* votes = nullptr, const i64* vote_stride = nullptr) {
-    if (!part_) part_ = Problem::allocate();
-    if (!part_) return Status::out_of_memory;
-    Problem* const part = part_.get();
-    const i64 blocks = whole.level[0].extent[0];
-    const i64 chunk = std::min(blocks, longest_copied_row / whole.codec.width);
-    for (i64 first = 0; first < blocks;) {
-      *part = whole;
-      part->levels = 1;
-      if (!plan(*part)) return Status::out_of_memory;
-      if (!(read_as_is_ && is_direct()) && chunk < blocks) {
-        part->restrict_to(0, first, std::min(chunk, blocks - first));
-        if (!plan(*part)) return Status::out_of_memory;
-      }
-      if (!walk(votes == nullptr ? nullptr : votes + first * vote_bytes(whole), vote_stride))
-        return Status::out_of_memory;
-      first += part->level[0].extent[0];
-    }
-    return Status::ok;
-  }
-
-  // Get ready for rows of this problem, which must outlive them.
-  bool plan(const Problem& p) {
-    problem_ = &p;
-    const Level& level = p.level[0];
-    // The sign bit of integers is flipped on the way; anything else that an encoder does needs a row of its own.
+  // ordered: the order of voxels in a footprint matters.
+  void prepare(const Problem& p, bool ordered) {
+    problem = &p;
+    const i64 width = p.codec.width;
+    // Kernels flip the sign bit of integers themselves; anything else that an encoder does needs a row of its own.
     Codec flipped = p.codec;
     flipped.kind = Kind::unsigned_integer;
     const bool flips = p.codec.kind == Kind::signed_integer && !p.codec.keys_are_bits();
-    read_as_is_ = (p.codec.is_identity() || (flips && flipped.is_identity())) && p.stride[0] == p.codec.width &&
-                  is_aligned(p.in, p.codec.width);
-    for (int axis = 1; axis < p.ndim; ++axis) read_as_is_ = read_as_is_ && p.stride[axis] % p.codec.width == 0;
-    flip_ = flips && read_as_is_ ? p.codec.top_bit() : 0;
-    segment_count_ = p.segments(level, 0, segments_);
+    reads_in_place = (p.codec.is_identity() || (flips && flipped.is_identity())) && p.stride[0] == width &&
+                     is_aligned(p.in, p.codec.width);
+    for (int axis = 1; axis < p.ndim; ++axis) reads_in_place = reads_in_place && p.stride[axis] % width == 0;
+    flip = flips && reads_in_place ? p.codec.top_bit() : 0;
+    segment_count = p.segments(p.level[0], 0, segments);
 
-    order_count_ = 0;
+    pooled_count = 0;
     for (int axis = 1; axis < p.ndim; ++axis)
-      if (is_pooled(p, axis)) order_[order_count_++] = axis;
-    std::sort(order_, order_ + order_count_, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
-    pair_ = 0;
-    for (int i = 0; i < order_count_; ++i) pair_ += ordered_ && p.logical[order_[i]] < p.logical[0];
-    if (read_as_is_) return true;
-    row_bytes_ = round_up(p.extent[0] * p.codec.width);
-    return rows_.reserve(row_bytes_ << order_count_);
+      if (p.level[0].total[axis] > 1) pooled[pooled_count++] = axis;
+    std::sort(pooled, pooled + pooled_count, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
+    pair = 0;
+    for (int i = 0; i < pooled_count; ++i) pair += ordered && p.logical[pooled[i]] < p.logical[0];
+    row_bytes = reads_in_place ? 0 : round_up(p.extent[0] * width);
   }
 
-  // Of memory that the rows of the plan take.
-  i64 bytes() const { return read_as_is_ ? 0 : row_bytes_ << order_count_; }
+  // Size of the copied input rows.
+  i64 bytes() const { return row_bytes << pooled_count; }
 
-  // How far on in the input, in bytes, to ask for memory, where rows along an axis are made one after the other.
+  // True if kernels make the voxels that are wanted (else keys, which must be decoded).
+  bool makes_voxels() const { return reads_in_place || problem->codec.is_identity(); }
+
+  // True if kernels can write to the level's output.
+  bool writes_in_place() const {
+    const Level& level = problem->level[0];
+    const int width = problem->codec.width;
+    bool direct = makes_voxels() && (level.extent[0] == 1 || level.stride[0] == width) && is_aligned(level.out, width);
+    for (int axis = 1; axis < problem->ndim; ++axis) direct = direct && level.stride[axis] % width == 0;
+    return direct;
+  }
+  bool reads_and_writes_in_place() const { return reads_in_place && writes_in_place(); }
+
+  // How many bytes ahead in the input to prefetch if rows along an axis are made one after the other.
   i64 ahead_along(int axis) const {
-    const Problem& p = *problem_;
+    const Problem& p = *problem;
     if (axis >= p.ndim || p.extent[0] * p.codec.width > longest_fetched_row) return 0;
     const i64 step = p.level[0].total[axis] * p.stride[axis];
     return step * ceil_div(fetch_distance, std::max<i64>(1, std::abs(step)));
   }
 
-  // How many rows from these coordinates on, along axis 1, are made alike, and best at once: a few where they are short.
+  // How many rows along axis 1, from these coordinates on, have footprints of the same shape, and are best made at
+  // once: a few if they are short.
   i64 alike(const i64* at) const {
-    const Problem& p = *problem_;
-    if (p.ndim == 1 || !read_as_is_) return 1;
+    const Problem& p = *problem;
+    if (p.ndim == 1 || !reads_in_place) return 1;
     const Level& level = p.level[0];
     i64 rows = level.extent[1] - at[1];
     if (rows > 1 && p.present(level, 1, level.extent[1] - 1) != level.total[1]) --rows;
     if (p.present(level, 1, at[1]) != level.total[1]) rows = 1;
-    return std::min(rows, std::max<i64>(1, most_at_once / (p.extent[0] * p.codec.width << order_count_)));
+    return std::min(rows, std::max<i64>(1, most_at_once / (p.extent[0] * p.codec.width << pooled_count)));
   }
 
-  // `count` alike rows from these coordinates (axes 1, 2, ... of the first level) on into voxels, `out_step` of them apart;
-  // `ahead` bytes further on in the input comes what will be read soon. carry: null, or where a fold's lanes go as well, as
-  // far apart, `plane` between those of one carry; the voxels then are keys, as lanes are made from (core/codec.hpp).
-  // votes: as in run, `vote_step` apart.
-  void make(const i64* at, i64 count, i64 ahead, char* out, i64 out_step, char* carry = nullptr, i64 plane = 0,
-            char* votes = nullptr, i64 vote_step = 0) {
-    const Problem& p = *problem_;
-    const Level& level = p.level[0];
-    const char* start = p.in;
-    for (int axis = 1; axis < p.ndim; ++axis)
-      start += p.base_index(axis, (level.origin[axis] + at[axis]) * level.total[axis]) * p.stride[axis];
-    const char* row[8] = {start};
-    int rows = 1, bits = 0, pair = 0;
-    for (int i = 0; i < order_count_; ++i) {
-      const int axis = order_[i];
-      if (p.present(level, axis, at[axis]) == 1) continue;
-      for (int r = 0; r < rows; ++r) row[rows + r] = row[r] + p.stride[axis];
-      rows *= 2;
-      pair += i < pair_;
-      ++bits;
-    }
-    const i64 width = p.codec.width;
-    for (int r = 0; r < rows; ++r) {
-      if (!read_as_is_) row[r] = read(row[r], rows_.data() + r * row_bytes_);
-    }
-    const bool fetches = read_as_is_ && ahead != 0;
+  const Problem* problem = nullptr;
+  bool reads_in_place = false;
+  u64 flip = 0;         // xored with voxels that are read in place
+  Segment segments[3];  // of axis 0
+  int segment_count = 0;
+  int pooled[max_ndim];  // pooled axes besides axis 0, in raster order
+  int pooled_count = 0;
+  int pair = 0;       // those of them that are earlier in raster order than axis 0
+  i64 row_bytes = 0;  // of a copied input row
+
+ private:
+  static constexpr i64 most_at_once = 4096;  // bytes
+};
+
+// The rows of a plan. Order of calls: plan, once for every problem; then make.
+class FootprintRows {
+ public:
+  explicit FootprintRows(const SmallKernels& kernels) : kernels_(kernels) {}
+
+  // False if memory runs out.
+  bool plan(const Problem& p) {
+    plan_.prepare(p, kernels_.ordered);
+    return plan_.row_bytes == 0 || rows_.reserve(plan_.bytes());
+  }
+  const FootprintPlan& current() const { return plan_; }
+
+  // Make `count` alike rows from these coordinates of the first level on (axes 1, 2, ...). ahead: from ahead_along.
+  void make(const i64* at, i64 count, i64 ahead, const RowTarget& target) {
+    const Problem& p = *plan_.problem;
+    Inputs inputs;
+    locate(at, inputs);
+    inputs.step = count > 1 ? p.level[0].total[1] * p.stride[1] / p.codec.width : 0;
     Fetcher fetcher;
-    if (fetches) {
-      fetcher.start(row[0] + ahead, p.extent[0] * width);
-      fetcher.repeat(count > 1 ? count * level.total[1] : p.present(level, 1, at[1]), p.stride[1]);
-      for (int i = 0; i < order_count_; ++i)
-        if (order_[i] > 1) fetcher.repeat(p.present(level, order_[i], at[order_[i]]), p.stride[order_[i]]);
-    }
-    const i64 step = count > 1 ? level.total[1] * p.stride[1] / width : 0;
+    const bool fetches = plan_.reads_in_place && ahead != 0;
+    if (fetches) start_fetching(fetcher, inputs.row[0] + ahead, at, count);
     i64 first = 0;
-    for (int s = 0; s < segment_count_; ++s) {
-      const Segment& segment = segments_[s];
-      const int bit = segment.present == 2 ? pair : -1;
-      const PoolFootprints pool = shapes_.of(rows, bit);
-      const PoolFootprints count_votes = votes == nullptr ? nullptr : p.rows().agreeing.of(rows, bit);
-      // pieces: some footprints of a row, or some rows
-      const i64 footprint = rows * segment.present * width;
-      const i64 most = fetches ? std::max<i64>(64, piece / footprint) : count * segment.count;
-      const i64 length = std::min(segment.count, most), turns = std::max<i64>(1, most / segment.count);
-      for (i64 turn = 0; turn < count; turn += turns) {
-        const i64 repeat = std::min(turns, count - turn);
-        for (i64 begin = 0; begin < segment.count; begin += length) {
-          const i64 n = std::min(length, segment.count - begin);
-          const i64 to = segment.first + begin + turn * out_step;
-          const void* from[8];
-          for (int r = 0; r < rows; ++r) from[r] = row[r] + (first + begin * segment.present + turn * step) * width;
-          fetcher.some<1>(n * repeat * footprint);
-          pool({from, n, repeat, step, out_step, out + to * width,
-                carry == nullptr ? nullptr : carry + to * lane_bytes_, plane, ignore_, flip_,
-                carry == nullptr ? flip_ : 0, half_even_});
-          if (count_votes == nullptr) continue;
-          for (i64 i = 0; i < repeat; ++i) {
-            count_votes({from, n, 1, 0, 0, votes + (segment.first + begin + (turn + i) * vote_step) * vote_bytes(p),
-                         out + (to + i * out_step) * width, 0, 0, 0, 0, false});
-            for (int r = 0; r < rows; ++r) from[r] = static_cast<const char*>(from[r]) + step * width;
-          }
-        }
-      }
-      first += segment.count * segment.present;
+    for (int s = 0; s < plan_.segment_count; ++s) {
+      make_segment(plan_.segments[s], first, count, inputs, fetches, fetcher, target);
+      first += plan_.segments[s].count * plan_.segments[s].present;
     }
   }
 
  private:
-  bool walk(char* votes, const i64* vote_stride) {
-    const Problem& p = *problem_;
+  // The input rows that a row of the output is made of.
+  struct Inputs {
+    const char* row[max_small_footprint];
+    int rows, pair;  // pair: as in Shapes::of, for footprints with two voxels along axis 0
+    i64 step;        // to the next row's, in voxels
+  };
+
+  void locate(const i64* at, Inputs& inputs) {
+    const Problem& p = *plan_.problem;
     const Level& level = p.level[0];
-    const i64 width = p.codec.width, length = level.extent[0];
-    const bool voxels = are_voxels(), direct = is_direct();
-    if (!direct && !made_.reserve(length * width)) return false;
-    i64 at[max_ndim] = {};
-    char* out = level.out;
-    const i64 ahead = ahead_along(1);
-    const i64 out_step = p.ndim > 1 ? level.stride[1] / width : 0;
-    const i64 vote_step = votes != nullptr && p.ndim > 1 ? vote_stride[1] : 0;
-    for (;;) {
-      char* made = direct ? out : made_.data();
-      const i64 count = direct ? alike(at) : 1;
-      make(at, count, ahead, made, out_step, nullptr, 0, votes, vote_step);
-      if (!direct) {
-        if (!voxels) p.rows().decode(made, length, p.codec);
-        p.rows().copy(out, level.stride[0], made, width, length);
-      }
-      i64 move = count;
-      int axis = 1;
-      for (; axis < p.ndim; ++axis, move = 1) {
-        out += move * level.stride[axis];
-        if (votes != nullptr) votes += move * vote_stride[axis] * vote_bytes(p);
-        if ((at[axis] += move) < level.extent[axis]) break;
-        out -= at[axis] * level.stride[axis];
-        if (votes != nullptr) votes -= at[axis] * vote_stride[axis] * vote_bytes(p);
-        at[axis] = 0;
-      }
-      if (axis >= p.ndim) return true;
+    const char* start = p.in;
+    for (int axis = 1; axis < p.ndim; ++axis)
+      start += p.base_index(axis, (level.voxel_offset[axis] + at[axis]) * level.total[axis]) * p.stride[axis];
+    inputs.row[0] = start;
+    inputs.rows = 1;
+    inputs.pair = 0;
+    for (int i = 0; i < plan_.pooled_count; ++i) {
+      const int axis = plan_.pooled[i];
+      if (p.present(level, axis, at[axis]) == 1) continue;
+      for (int r = 0; r < inputs.rows; ++r) inputs.row[inputs.rows + r] = inputs.row[r] + p.stride[axis];
+      inputs.rows *= 2;
+      inputs.pair += i < plan_.pair;
     }
+    if (plan_.reads_in_place) return;
+    for (int r = 0; r < inputs.rows; ++r) inputs.row[r] = read(inputs.row[r], rows_.data() + r * plan_.row_bytes);
   }
 
-  // Whether the kernels make voxels as they are wanted, and whether where they are wanted.
-  bool are_voxels() const { return read_as_is_ || problem_->codec.is_identity(); }
-  bool is_direct() const {
-    const Level& level = problem_->level[0];
-    const i64 width = problem_->codec.width;
-    bool direct = are_voxels() && (level.extent[0] == 1 || level.stride[0] == width) && is_aligned(level.out, width);
-    for (int axis = 1; axis < problem_->ndim; ++axis) direct = direct && level.stride[axis] % width == 0;
-    return direct;
-  }
-
-  static i64 vote_bytes(const Problem& p) { return votes_width(p.codec.width); }
-  static bool is_pooled(const Problem& p, int axis) { return p.level[0].total[axis] > 1; }
-
+  // Copy and encode a row of the input.
   const char* read(const char* from, char* to) const {
-    const Problem& p = *problem_;
+    const Problem& p = *plan_.problem;
     if (p.stride[0] != p.codec.width) {
       p.rows().copy(to, p.codec.width, from, p.stride[0], p.extent[0]);
       from = to;
@@ -228,23 +181,147 @@ class Halves {
     return to;
   }
 
-  static constexpr i64 shortest_row = 32, longest_copied_row = 16384, piece = 1024, most_at_once = 4096;  // bytes
+  void start_fetching(Fetcher& fetcher, const char* from, const i64* at, i64 count) const {
+    const Problem& p = *plan_.problem;
+    const Level& level = p.level[0];
+    fetcher.start(from, p.extent[0] * p.codec.width);
+    fetcher.repeat(count > 1 ? count * level.total[1] : p.present(level, 1, at[1]), p.stride[1]);
+    for (int i = 0; i < plan_.pooled_count; ++i)
+      if (plan_.pooled[i] > 1)
+        fetcher.repeat(p.present(level, plan_.pooled[i], at[plan_.pooled[i]]), p.stride[plan_.pooled[i]]);
+  }
 
-  const Shapes& shapes_;
-  const bool ordered_;
-  const u64 ignore_;
-  const bool half_even_;
-  const i64 lane_bytes_;
+  // Make the footprints of a segment of axis 0, whose voxels begin at `first` in the rows: in pieces, between which
+  // memory is prefetched. A piece is a part of one row, or several whole rows.
+  void make_segment(const Segment& segment, i64 first, i64 count, const Inputs& inputs, bool fetches, Fetcher& fetcher,
+                    const RowTarget& target) const {
+    const i64 width = plan_.problem->codec.width, footprint = inputs.rows * segment.present * width;
+    const int pair = segment.present == 2 ? inputs.pair : -1;
+    const PoolFootprints pool = kernels_.shapes.of(inputs.rows, pair);
+    const PoolFootprints count_votes =
+        target.votes == nullptr ? nullptr : plan_.problem->rows().mode_votes.of(inputs.rows, pair);
+    const i64 most = fetches ? std::max<i64>(64, piece / footprint) : count * segment.count;
+    const i64 length = std::min(segment.count, most), turns = std::max<i64>(1, most / segment.count);
+    for (i64 turn = 0; turn < count; turn += turns) {
+      const i64 repeat = std::min(turns, count - turn);
+      for (i64 begin = 0; begin < segment.count; begin += length) {
+        const i64 n = std::min(length, segment.count - begin);
+        const i64 to = segment.first + begin + turn * target.voxel_step;
+        const void* from[max_small_footprint];
+        for (int r = 0; r < inputs.rows; ++r)
+          from[r] = inputs.row[r] + (first + begin * segment.present + turn * inputs.step) * width;
+        fetcher.some<1>(n * repeat * footprint);
+        pool({from, n, repeat, inputs.step, target.voxel_step, target.voxels + to * width,
+              target.accumulators == nullptr ? nullptr : target.accumulators + to * kernels_.lane_bytes, target.plane,
+              kernels_.ignore, plan_.flip, target.accumulators == nullptr ? plan_.flip : 0, kernels_.half_even});
+        if (count_votes == nullptr) continue;
+        char* votes =
+            target.votes + (segment.first + begin + turn * target.vote_step) * votes_width(plan_.problem->codec.width);
+        count_rows(count_votes, inputs, from, n, repeat, to, votes, target);
+      }
+    }
+  }
 
-  const Problem* problem_ = nullptr;
-  bool read_as_is_ = false;
-  u64 flip_ = 0;
-  Segment segments_[3];
-  int segment_count_ = 0;
-  int order_[max_ndim];  // pooled axes besides axis 0, in raster order
-  int order_count_ = 0, pair_ = 0;
-  i64 row_bytes_ = 0;
-  Scratch rows_, made_;
+  void count_rows(PoolFootprints count_votes, const Inputs& inputs, const void** from, i64 n, i64 repeat, i64 to,
+                  char* votes, const RowTarget& target) const {
+    const i64 width = plan_.problem->codec.width, vote_bytes = votes_width(plan_.problem->codec.width);
+    for (i64 i = 0; i < repeat; ++i) {
+      count_votes({from, n, 1, 0, 0, votes + i * target.vote_step * vote_bytes,
+                   target.voxels + (to + i * target.voxel_step) * width, 0, 0, 0, 0, false});
+      for (int r = 0; r < inputs.rows; ++r) from[r] = static_cast<const char*>(from[r]) + inputs.step * width;
+    }
+  }
+
+  static constexpr i64 piece = 1024;  // bytes
+
+  const SmallKernels kernels_;
+  FootprintPlan plan_;
+  Arena rows_;  // copied input rows
+};
+
+// The first level of a problem. Order of calls: fits, then run if it is true.
+class SmallFootprints {
+ public:
+  explicit SmallFootprints(const SmallKernels& kernels) : kernels_(kernels), rows_(kernels) {}
+  SmallFootprints(const Shapes& shapes, bool ordered, u64 ignore)
+      : SmallFootprints(SmallKernels{shapes, ordered, ignore, false, 0}) {}
+
+  // True if there are loops for the first level of this problem, and its rows are long enough for them.
+  bool fits(const Problem& p) const {
+    const Level& level = p.level[0];
+    int pooled = 0, earlier = 0;  // axes pooled besides axis 0, and those of them that come earlier in raster order
+    for (int axis = 0; axis < p.ndim; ++axis) {
+      if (level.total[axis] > 2) return false;
+      if (axis > 0 && level.total[axis] == 2) {
+        ++pooled;
+        earlier += p.logical[axis] < p.logical[0];
+      }
+    }
+    if (p.extent[0] * p.codec.width < shortest_row || pooled > 3) return false;
+    const int pair = level.total[0] == 1 ? -1 : kernels_.ordered ? earlier : 0;
+    return kernels_.shapes.of(1 << pooled, pair) != nullptr;
+  }
+
+  // Make the first level of `whole`. votes: null, or the array of Votes (how many voxels of each footprint have the
+  // label made of it), whose axes have these strides, in Votes, the first of them 1.
+  Status run(const Problem& whole, char* votes = nullptr, const i64* vote_stride = nullptr) {
+    if (!part_) part_ = Problem::allocate();
+    if (!part_) return Status::out_of_memory;
+    Problem& part = *part_;
+    const i64 blocks = whole.level[0].extent[0];
+    const i64 chunk = std::min(blocks, longest_copied_row / whole.codec.width);
+    for (i64 first = 0; first < blocks;) {
+      part = whole;
+      part.levels = 1;
+      if (!rows_.plan(part)) return Status::out_of_memory;
+      if (!rows_.current().reads_and_writes_in_place() && chunk < blocks) {
+        part.restrict_to(0, first, std::min(chunk, blocks - first));
+        if (!rows_.plan(part)) return Status::out_of_memory;
+      }
+      char* const part_votes = votes == nullptr ? nullptr : votes + first * votes_width(whole.codec.width);
+      if (!make_rows(part, part_votes, vote_stride)) return Status::out_of_memory;
+      first += part.level[0].extent[0];
+    }
+    return Status::ok;
+  }
+
+ private:
+  // Make all rows of the planned part.
+  bool make_rows(const Problem& p, char* votes, const i64* vote_stride) {
+    const Level& level = p.level[0];
+    const i64 width = p.codec.width, length = level.extent[0], vote_bytes = votes_width(p.codec.width);
+    const bool direct = rows_.current().writes_in_place();
+    if (!direct && !made_.reserve(length * width)) return false;
+    RowTarget target = {};
+    target.voxel_step = p.ndim > 1 ? level.stride[1] / width : 0;
+    target.vote_step = votes != nullptr && p.ndim > 1 ? vote_stride[1] : 0;
+    target.votes = votes;
+    char* out = level.out;
+    const i64 ahead = rows_.current().ahead_along(1);
+    const IndexRange all{AxisRange{1, p.ndim}, level.extent};
+    i64 at[max_ndim] = {}, count;
+    do {
+      target.voxels = direct ? out : made_.data();
+      count = direct ? rows_.current().alike(at) : 1;
+      rows_.make(at, count, ahead, target);
+      if (direct) continue;
+      if (!rows_.current().makes_voxels()) p.rows().decode(target.voxels, length, p.codec);
+      p.rows().copy(out, level.stride[0], target.voxels, width, length);
+    } while (all.next(
+        at,
+        [&](int axis, i64 n) {
+          out += n * level.stride[axis];
+          if (votes != nullptr) target.votes += n * vote_stride[axis] * vote_bytes;
+        },
+        count));
+    return true;
+  }
+
+  static constexpr i64 shortest_row = 32, longest_copied_row = 16384;  // bytes
+
+  const SmallKernels kernels_;
+  FootprintRows rows_;
+  Arena made_;
   std::unique_ptr<Problem> part_;
 };
 

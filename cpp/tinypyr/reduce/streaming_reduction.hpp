@@ -1,9 +1,9 @@
-// mean, min and max of footprints that are too long for rows of carries: of millions of voxels along one axis that cannot be
-// read as they lie, or that another axis is pooled before.
+// mean, min and max of footprints that are too long for rows of accumulators: millions of voxels along one axis that
+// cannot be read as they lie, or that another axis is pooled before.
 //
-// Levels whose rows are short enough are made as ever (reduce/reduction.hpp), a piece at a time, and leave their carries. Those of the
-// levels above are summed one by one, in the order that is part of the contract: within a footprint the caller's axis 0
-// first, then axis 1, ..., and every sum goes on from piece to piece where it stopped.
+// Levels whose rows are short enough are made by a ReductionDriver, a piece at a time, and leave their accumulators.
+// Those of the levels above are combined one by one, in the order that is part of the contract: within a footprint the
+// caller's axis 0 first, then axis 1, ...; every sum continues from piece to piece.
 #pragma once
 
 #include <algorithm>
@@ -14,146 +14,122 @@
 
 namespace tinypyr {
 
-class LongFolds {
+// The accumulator of one voxel.
+struct Accumulator {
+  static constexpr int most_lanes = 4;
+  u64 lane[most_lanes];
+};
+
+// The voxels of the level below that a footprint has, along each axis, and one of them.
+struct Children {
+  i64 first[max_ndim], end[max_ndim], at[max_ndim];
+};
+
+// Accumulators of the levels that a ReductionDriver makes, combined along some axes, a piece at a time. Order of calls:
+// start, then the rest.
+class AccumulatorPieces {
  public:
-  // parts: for pieces of levels that fit; fold: their carries.
-  LongFolds(FoldDriver& parts, const Fold& fold, bool half_even, u64 ignore)
-      : parts_(parts), fold_(fold), half_even_(half_even), ignore_(ignore) {}
+  // parts: a driver with the same rule.
+  AccumulatorPieces(ReductionDriver& parts, const ReductionRule& rule)
+      : parts_(parts), rule_(rule), reduction_(*rule.reduction) {}
 
-  Status run(const Problem& whole) {
+  // False, here and below, if memory runs out.
+  bool start(const Problem& whole) {
     problem_ = &whole;
-    part_ = Problem::allocate();
-    if (!part_) return Status::out_of_memory;
-    first_ = whole.levels;
-    for (bool fits = false; first_ > 0 && !fits;) {
-      *part_ = whole;
-      part_->levels = --first_;
-      if (first_ > 0) ask_for_sums(*part_, nullptr);
-      if (first_ > 0 && !parts_.fits(*part_, &fits)) return Status::out_of_memory;
-    }
-    // pieces along the axis of most voxels; rows of their carries, one more for each axis that is summed before, each of
-    // which has room in front for the sum so far
-    i64 most = 0;
-    for (int axis = 0; axis < whole.ndim; ++axis) {
-      order_[axis] = axis;
-      const i64 below = first_ == 0 ? whole.extent[axis] : whole.level[first_ - 1].extent[axis];
-      const i64 voxels = std::min(below, whole.level[first_].factor[axis]);
-      if (voxels > most) along_ = axis;
-      most = std::max(most, voxels);
-    }
-    std::sort(order_, order_ + whole.ndim, [&](int a, int b) { return whole.logical[a] < whole.logical[b]; });
-    before_ = static_cast<int>(std::find(order_, order_ + whole.ndim, along_) - order_);
-    const i64 row = round_up((piece + 1) * fold_.lanes * fold_.lane_bytes);
-    if (!memory_.reserve((before_ + 1) * row + piece * whole.codec.width)) return Status::out_of_memory;
-    for (int i = 0; i <= before_; ++i) rows_[i] = memory_.data() + i * row;
-    voxels_ = memory_.data() + (before_ + 1) * row;
+    return find_first_level() && lay_out();
+  }
 
-    const Level& top = whole.top();
-    i64 at[max_ndim] = {};
-    for (;;) {
-      Carry carry;
-      if (!make(whole.levels - 1, at, carry)) return Status::out_of_memory;
-      int axis = 0;
-      for (; axis < whole.ndim; ++axis) {
-        if (++at[axis] < top.extent[axis]) break;
-        at[axis] = 0;
+  // The number of levels that the driver makes, and so the first level that is made of pieces.
+  int first_level() const { return first_; }
+  // Axes as they are combined, the caller's axis 0 first; and the number of that of pieces among them.
+  const int* order() const { return order_; }
+  int piece_axis() const { return before_; }
+
+  // Combine the children of a footprint of the first level along the axis of pieces and those before it.
+  bool sum(Children& children, Accumulator& accumulator) {
+    for (i64 begin = children.first[along_]; begin < children.end[along_]; begin += piece) {
+      const i64 n = std::min(piece, children.end[along_] - begin);
+      const bool continues = begin > children.first[along_];
+      children.at[along_] = begin;
+      if (!sum_rows(before_ - 1, children, n)) return false;
+      for (int lane = 0; lane < reduction_.lanes; ++lane) {
+        char* row = lane_of(rows_[before_], lane);
+        if (continues) std::memcpy(row, &accumulator.lane[lane], static_cast<std::size_t>(reduction_.lane_bytes));
+        const i64 count = n + continues;
+        reduction_.part(row + (continues ? 0 : reduction_.lane_bytes), &accumulator.lane[lane], 0,
+                        {1, count, 1, count, 0, 0}, false, 0);
       }
-      if (axis >= whole.ndim) return Status::ok;
     }
+    return true;
   }
 
  private:
   static constexpr i64 piece = 4096;
-  static constexpr int most_lanes = 4;
 
-  struct Carry {
-    u64 lane[most_lanes];
-  };
-  // The voxels of the level below that a footprint has, along each axis.
-  struct Children {
-    i64 first[max_ndim], end[max_ndim], at[max_ndim];
-  };
+  // Find how many levels the driver can make.
+  bool find_first_level() {
+    part_ = Problem::allocate();
+    if (!part_) return false;
+    first_ = problem_->levels;
+    for (bool fits = false; first_ > 0 && !fits;) {
+      *part_ = *problem_;
+      part_->levels = --first_;
+      if (first_ > 0) ask_for_sums(*part_, nullptr);
+      if (first_ > 0 && !parts_.fits(*part_, &fits)) return false;
+    }
+    return true;
+  }
+
+  // Choose the axis of pieces, and take memory: rows of a piece's accumulators, one more for each axis that is combined
+  // before, each with room in front for the sum so far; and a piece's voxels.
+  bool lay_out() {
+    const Problem& p = *problem_;
+    i64 most = 0;
+    for (int axis = 0; axis < p.ndim; ++axis) {
+      order_[axis] = axis;
+      const i64 below = first_ == 0 ? p.extent[axis] : p.level[first_ - 1].extent[axis];
+      const i64 voxels = std::min(below, p.level[first_].factor[axis]);
+      if (voxels > most) along_ = axis;
+      most = std::max(most, voxels);
+    }
+    std::sort(order_, order_ + p.ndim, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
+    before_ = static_cast<int>(std::find(order_, order_ + p.ndim, along_) - order_);
+    return memory_.lay_out([&](auto& take) {
+      for (int i = 0; i <= before_; ++i)
+        rows_[i] = take.template array<char>(plane() * reduction_.lanes * reduction_.lane_bytes);
+      voxels_ = take.template array<char>(piece * p.codec.width);
+    });
+  }
 
   i64 plane() const { return piece + 1; }
-  char* lane_of(char* row, int lane) const { return row + lane * plane() * fold_.lane_bytes; }
+  char* lane_of(char* row, int lane) const { return row + lane * plane() * reduction_.lane_bytes; }
 
-  // to, or what is there and this, in that order.
-  void add(const Carry& carry, bool onto, Carry& to) const {
-    for (int lane = 0; lane < fold_.lanes; ++lane)
-      fold_.part(&carry.lane[lane], &to.lane[lane], 0, {1, 1, 1, 1, 0, 0}, onto, 0);
-  }
-
-  // The carry of a voxel, which is written.
-  bool make(int k, const i64* at, Carry& carry) {
-    const Problem& p = *problem_;
-    const Level& level = p.level[k];
-    Children children;
-    for (int axis = 0; axis < p.ndim; ++axis) {
-      const i64 origin = k == 0 ? p.origin[axis] : p.level[k - 1].origin[axis];
-      const i64 extent = k == 0 ? p.extent[axis] : p.level[k - 1].extent[axis];
-      const i64 start = (level.origin[axis] + at[axis]) * level.factor[axis] - origin;
-      children.first[axis] = std::max<i64>(0, start);
-      children.end[axis] = std::min(extent, start + level.factor[axis]);
-    }
-    if (!sum(k, p.ndim - 1, children, carry)) return false;
-    write(level, k, at, carry);
-    return true;
-  }
-
-  // The sum along the d-th axis in order of sums along those before it.
-  bool sum(int k, int d, Children& children, Carry& carry) {
-    if (d < 0) return make(k - 1, children.at, carry);
-    if (k == first_ && d == before_) return sum_pieces(children, carry);
-    const int axis = order_[d];
-    for (i64 j = children.first[axis]; j < children.end[axis]; ++j) {
-      children.at[axis] = j;
-      Carry one;
-      if (!sum(k, d - 1, children, one)) return false;
-      add(one, j > children.first[axis], carry);
-    }
-    return true;
-  }
-
-  bool sum_pieces(Children& children, Carry& carry) {
-    for (i64 begin = children.first[along_]; begin < children.end[along_]; begin += piece) {
-      const i64 n = std::min(piece, children.end[along_] - begin);
-      const bool goes_on = begin > children.first[along_];
-      children.at[along_] = begin;
-      if (!sum_rows(before_ - 1, children, n)) return false;
-      for (int lane = 0; lane < fold_.lanes; ++lane) {
-        char* row = lane_of(rows_[before_], lane);
-        if (goes_on) std::memcpy(row, &carry.lane[lane], static_cast<std::size_t>(fold_.lane_bytes));
-        const i64 count = n + goes_on;
-        fold_.part(row + (goes_on ? 0 : fold_.lane_bytes), &carry.lane[lane], 0, {1, count, 1, count, 0, 0}, false, 0);
-      }
-    }
-    return true;
-  }
-
-  // The carries of a piece, summed along the axes before it up to the d-th, into the row after that.
+  // Combine the accumulators of a piece along the axes before it up to the d-th, in the row after that.
   bool sum_rows(int d, Children& children, i64 n) {
     if (d < 0) return read(children.at, n, rows_[0]);
     const int axis = order_[d];
     for (i64 j = children.first[axis]; j < children.end[axis]; ++j) {
       children.at[axis] = j;
       if (!sum_rows(d - 1, children, n)) return false;
-      for (int lane = 0; lane < fold_.lanes; ++lane)
-        fold_.part(lane_of(rows_[d], lane) + fold_.lane_bytes, lane_of(rows_[d + 1], lane) + fold_.lane_bytes, 0,
-                   {1, n, 1, 1, 0, 0}, j > children.first[axis], 0);
+      for (int lane = 0; lane < reduction_.lanes; ++lane)
+        reduction_.part(lane_of(rows_[d], lane) + reduction_.lane_bytes,
+                        lane_of(rows_[d + 1], lane) + reduction_.lane_bytes, 0, {1, n, 1, 1, 0, 0},
+                        j > children.first[axis], 0);
     }
     return true;
   }
 
-  // The carries of n voxels from these coordinates on, along_: of the base, or of the last level that is made in pieces.
+  // Fill a row with the accumulators of n voxels, along the axis of pieces: of the base, or of the last level that the
+  // driver makes.
   bool read(const i64* at, i64 n, char* row) {
     const Problem& p = *problem_;
-    char* to = row + fold_.lane_bytes;
+    char* to = row + reduction_.lane_bytes;
     if (first_ == 0) {
       const char* from = p.in;
       for (int axis = 0; axis < p.ndim; ++axis) from += at[axis] * p.stride[axis];
       p.rows().copy(voxels_, p.codec.width, from, p.stride[along_], n);
       p.rows().encode(voxels_, voxels_, n, p.codec);
-      fold_.first(voxels_, to, plane(), {1, n, 1, 1, 0, 0}, false, ignore_);
+      reduction_.first(voxels_, to, plane(), {1, n, 1, 1, 0, 0}, false, rule_.ignore);
       return true;
     }
     Problem& part = *part_;
@@ -165,19 +141,87 @@ class LongFolds {
     return parts_.run(part, &fits) == Status::ok && fits;
   }
 
-  // One level more: the carries of the last one.
+  // Add a level: the accumulators of the last one.
   void ask_for_sums(Problem& part, char* to) const {
     Level& sums = part.level[part.levels++];
     sums = part.level[first_ - 1];
     sums.out = to;
     for (int axis = 0; axis < part.ndim; ++axis) {
       sums.factor[axis] = 1;
-      sums.stride[axis] = fold_.lane_bytes;
+      sums.stride[axis] = reduction_.lane_bytes;
     }
-    part.lane_stride = plane() * fold_.lane_bytes;
+    part.lane_stride = plane() * reduction_.lane_bytes;
   }
 
-  void write(const Level& level, int k, const i64* at, const Carry& carry) {
+  ReductionDriver& parts_;
+  const ReductionRule& rule_;
+  const Reduction& reduction_;
+  const Problem* problem_ = nullptr;
+  std::unique_ptr<Problem> part_;
+  int first_ = 0;
+  int along_ = 0, before_ = 0;  // the axis of pieces; axes that are combined before it
+  int order_[max_ndim];
+  char *rows_[max_ndim], *voxels_ = nullptr;
+  Arena memory_;
+};
+
+class StreamingReduction {
+ public:
+  // parts: a driver with the same rule, for the pieces of levels that fit.
+  StreamingReduction(ReductionDriver& parts, const ReductionRule& rule)
+      : rule_(rule), reduction_(*rule.reduction), pieces_(parts, rule) {}
+
+  Status run(const Problem& whole) {
+    problem_ = &whole;
+    if (!pieces_.start(whole)) return Status::out_of_memory;
+    i64 at[max_ndim];
+    const IndexRange voxels{AxisRange{0, whole.ndim}, whole.top().extent};
+    const bool is_complete = voxels.each(at, [&] {
+      Accumulator accumulator;
+      return make(whole.levels - 1, at, accumulator);
+    });
+    return is_complete ? Status::ok : Status::out_of_memory;
+  }
+
+ private:
+  // Make the accumulator of a voxel, and write the voxel. (false, here and below: memory runs out)
+  bool make(int k, const i64* at, Accumulator& accumulator) {
+    const Problem& p = *problem_;
+    const Level& level = p.level[k];
+    Children children;
+    for (int axis = 0; axis < p.ndim; ++axis) {
+      const i64 offset = k == 0 ? p.voxel_offset[axis] : p.level[k - 1].voxel_offset[axis];
+      const i64 extent = k == 0 ? p.extent[axis] : p.level[k - 1].extent[axis];
+      const i64 start = (level.voxel_offset[axis] + at[axis]) * level.factor[axis] - offset;
+      children.first[axis] = std::max<i64>(0, start);
+      children.end[axis] = std::min(extent, start + level.factor[axis]);
+    }
+    if (!sum(k, p.ndim - 1, children, accumulator)) return false;
+    write(level, k, at, accumulator);
+    return true;
+  }
+
+  // Combine along the d-th axis in order what is combined along those before it.
+  bool sum(int k, int d, Children& children, Accumulator& accumulator) {
+    if (d < 0) return make(k - 1, children.at, accumulator);
+    if (k == pieces_.first_level() && d == pieces_.piece_axis()) return pieces_.sum(children, accumulator);
+    const int axis = pieces_.order()[d];
+    for (i64 j = children.first[axis]; j < children.end[axis]; ++j) {
+      children.at[axis] = j;
+      Accumulator one;
+      if (!sum(k, d - 1, children, one)) return false;
+      add(one, j > children.first[axis], accumulator);
+    }
+    return true;
+  }
+
+  // Set `to` to an accumulator, or (onto) to the sum of `to` and the accumulator, in that order.
+  void add(const Accumulator& accumulator, bool onto, Accumulator& to) const {
+    for (int lane = 0; lane < reduction_.lanes; ++lane)
+      reduction_.part(&accumulator.lane[lane], &to.lane[lane], 0, {1, 1, 1, 1, 0, 0}, onto, 0);
+  }
+
+  void write(const Level& level, int k, const i64* at, const Accumulator& accumulator) {
     const Problem& p = *problem_;
     char* out = level.out;
     i64 count = 1;
@@ -185,31 +229,24 @@ class LongFolds {
       out += at[axis] * level.stride[axis];
       count *= p.present(level, axis, at[axis]);
     }
+    const std::size_t lane_bytes = static_cast<std::size_t>(reduction_.lane_bytes);
     if (p.lane_stride != 0 && k == p.levels - 1) {
-      for (int lane = 0; lane < fold_.lanes; ++lane)
-        std::memcpy(out + lane * p.lane_stride, &carry.lane[lane], static_cast<std::size_t>(fold_.lane_bytes));
+      for (int lane = 0; lane < reduction_.lanes; ++lane)
+        std::memcpy(out + lane * p.lane_stride, &accumulator.lane[lane], lane_bytes);
       return;
     }
-    u64 lanes[most_lanes], voxel = 0;  // one plane after the other
-    for (int lane = 0; lane < fold_.lanes; ++lane)
-      std::memcpy(reinterpret_cast<char*>(lanes) + lane * fold_.lane_bytes, &carry.lane[lane],
-                  static_cast<std::size_t>(fold_.lane_bytes));
-    fold_.finish(lanes, 1, &voxel, 1, {count, half_even_, ignore_});
+    u64 lanes[Accumulator::most_lanes], voxel = 0;  // lanes side by side
+    for (int lane = 0; lane < reduction_.lanes; ++lane)
+      std::memcpy(reinterpret_cast<char*>(lanes) + lane * reduction_.lane_bytes, &accumulator.lane[lane], lane_bytes);
+    reduction_.finish(lanes, 1, &voxel, 1, {count, rule_.half_even, rule_.ignore});
     p.rows().decode(&voxel, 1, p.codec);
     std::memcpy(out, &voxel, static_cast<std::size_t>(p.codec.width));
   }
 
-  FoldDriver& parts_;
-  const Fold& fold_;
-  const bool half_even_;
-  const u64 ignore_;
+  const ReductionRule& rule_;
+  const Reduction& reduction_;
   const Problem* problem_ = nullptr;
-  std::unique_ptr<Problem> part_;
-  int first_ = 0;                    // of the levels that are summed here
-  int along_ = 0, order_[max_ndim];  // the axis of pieces; axes as they are summed
-  int before_ = 0;                   // how many of them before that
-  Scratch memory_;
-  char *rows_[max_ndim], *voxels_ = nullptr;
+  AccumulatorPieces pieces_;
 };
 
 }  // namespace tinypyr

@@ -1,4 +1,4 @@
-// Weights of B-splines: what each of the order + 1 neighbours of a place counts.
+// Weights of B-splines: of the order + 1 neighbours of a point.
 //
 // M. Unser, A. Aldroubi, M. Eden: B-spline signal processing. IEEE Trans. Signal Process. 41 (1993).
 #pragma once
@@ -9,10 +9,10 @@ namespace tinypyr {
 
 constexpr int max_order = 5;
 
-// x: from the neighbour of the middle to the place, which is 0 to 1 for odd orders and -1/2 to 1/2 for even ones.
+// x: the point's distance from the middle neighbour: 0 to 1 for odd orders, -1/2 to 1/2 for even ones.
 template <int order>
 TINYPYR_INLINE void spline_weights(double x, double* weight) {
-  constexpr double sixth = 1.0 / 6;  // (multiplied with: divisions take several times as long)
+  constexpr double sixth = 1.0 / 6;  // (a multiplication takes a fraction of a division's time)
   const double y = 1 - x;
   if constexpr (order == 0) {
     weight[0] = 1;
@@ -47,7 +47,7 @@ TINYPYR_INLINE void spline_weights(double x, double* weight) {
   }
 }
 
-// visit(std::integral_constant of the order).
+// Call visit with the order as a std::integral_constant.
 template <class Visit>
 TINYPYR_INLINE void with_order(int order, Visit visit) {
   switch (order) {

@@ -1,15 +1,16 @@
-// Mode and median of a footprint that is too large to be held: several sweeps over its voxels, each of which looks at a
-// part of their values. Keys are cut into bytes, as in a radix sort: voxels are counted per value of the byte at hand,
-// and what cannot be the answer is not looked at again.
+// Mode and median of a footprint that is too large to be held: several passes over its voxels, each of which looks at a
+// part of their values. Keys are cut into bytes, as in a radix sort: voxels are counted per value of one byte, and keys
+// that cannot be the answer are not looked at again.
 #pragma once
 
 #include <algorithm>
 
 #include "../core/problem.hpp"
+#include "../tinypyr.hpp"
 
 namespace tinypyr {
 
-// visit(label, votes) of sorted keys.
+// Call visit(label, votes) for every label of sorted keys.
 template <class U, class Visit>
 inline void each_label(const U* sorted, const U* end, Visit visit) {
   while (sorted != end) {
@@ -19,22 +20,24 @@ inline void each_label(const U* sorted, const U* end, Visit visit) {
   }
 }
 
-// each(visit): visit(key) of all voxels, in raster order.
+// each(visit) calls visit(key) for all voxels in raster order. median and mode are independent of each other.
 template <class U, class Each>
-class Sweeps {
+class RadixSelect {
  public:
-  Sweeps(Each each, const Choice& how) : each_(each), how_(how), left_out_(static_cast<U>(how.ignore)) {}
+  RadixSelect(Each each, const SelectParams& params)
+      : each_(each), params_(params), left_out_(static_cast<U>(params.ignore)) {}
 
-  // The lower middle of what is kept, whose ignored keys have been moved to the top; a NaN wherever there is one.
+  // The lower middle of the voxels that are kept, if the key of the ignored value has been remapped to the top; NaN if
+  // there is one.
   U median() {
     left_out_ = static_cast<U>(~U{0});
-    bool nan = false;
-    if (how_.has_nan) each_([&](U key) { nan = nan || key == static_cast<U>(how_.nan); });
-    if (nan) return static_cast<U>(how_.nan);
+    bool has_nan = false;
+    if (params_.has_nan) each_([&](U key) { has_nan = has_nan || key == static_cast<U>(params_.nan); });
+    if (has_nan) return static_cast<U>(params_.nan);
     i64 counts[256], rank = -1;
-    U found = 0;
+    U prefix = 0;
     for (int shift = top_shift; shift >= 0; shift -= 8) {
-      count(found, shift, counts);
+      count(prefix, shift, counts);
       if (shift == top_shift) {
         i64 kept = 0;
         for (const i64 voxels : counts) kept += voxels;
@@ -43,12 +46,12 @@ class Sweeps {
       }
       int byte = 0;
       for (; rank >= counts[byte]; ++byte) rank -= counts[byte];
-      found = with_byte(found, shift, byte);
+      prefix = with_byte(prefix, shift, byte);
     }
-    return found;
+    return prefix;
   }
 
-  // memory: room for so many keys.
+  // memory: for so many keys. The larger, the fewer passes.
   U mode(Ties ties, U* memory, i64 room) {
     ties_ = ties;
     memory_ = memory;
@@ -68,16 +71,17 @@ class Sweeps {
 
   static U with_byte(U prefix, int shift, int byte) { return static_cast<U>(prefix | static_cast<U>(byte) << shift); }
   static U below(int shift) { return static_cast<U>((u64{1} << shift) - 1); }
-  bool kept(U key) const { return !how_.has_ignore || key != left_out_; }
+  bool is_kept(U key) const { return !params_.has_ignore || key != left_out_; }
 
-  // Voxels per byte at `shift` of the keys that agree with prefix above it.
+  // Count voxels per value of the byte at `shift`, of the keys that agree with the prefix above it.
   void count(U prefix, int shift, i64* counts) {
     std::fill(counts, counts + 256, 0);
     const U low = prefix, high = with_byte(static_cast<U>(prefix | below(shift)), shift, 255);
-    each_([&](U key) { counts[key >> shift & 255] += low <= key && key <= high && kept(key); });
+    each_([&](U key) { counts[key >> shift & 255] += low <= key && key <= high && is_kept(key); });
   }
 
-  // All labels that agree with prefix above the byte at `shift`, as many values of it at a time as there is room for.
+  // Try all labels that agree with the prefix above the byte at `shift`: as many values of that byte at a time as
+  // memory has room for.
   void try_all(U prefix, int shift) {
     i64 counts[256];
     count(prefix, shift, counts);
@@ -97,11 +101,11 @@ class Sweeps {
     }
   }
 
-  // The labels of a range, whose voxels there is room for.
+  // Try the labels from low to high, whose voxels memory has room for.
   void try_some(U low, U high) {
     U* end = memory_;
     each_([&](U key) {
-      if (low <= key && key <= high && kept(key)) *end++ = key;
+      if (low <= key && key <= high && is_kept(key)) *end++ = key;
     });
     std::sort(memory_, end);
     i64 most = 0;
@@ -116,27 +120,28 @@ class Sweeps {
     });
   }
 
-  // Labels from `lowest`, which is one of them, to `high` that have the most votes of all there: better than those before?
-  template <class Wins>
-  void try_winners(U lowest, U high, i64 votes, Wins wins) {
+  // Compare the best label so far with those from `lowest` to `high` that have the most votes there: the labels for
+  // which is_winner is true, `lowest` being one of them.
+  template <class IsWinner>
+  void try_winners(U lowest, U high, i64 votes, IsWinner is_winner) {
     if (votes < best_.votes || (votes == best_.votes && ties_ == Ties::lowest)) return;
-    Best found = {lowest, votes, 0};
+    Best winner = {lowest, votes, 0};
     if (ties_ == Ties::first) {
       i64 position = 0;
       bool searching = true;
       each_([&](U key) {
-        if (searching && lowest <= key && key <= high && kept(key) && wins(key)) {
-          found = {key, votes, position};
+        if (searching && lowest <= key && key <= high && is_kept(key) && is_winner(key)) {
+          winner = {key, votes, position};
           searching = false;
         }
         ++position;
       });
     }
-    if (votes > best_.votes || found.position < best_.position) best_ = found;
+    if (votes > best_.votes || winner.position < best_.position) best_ = winner;
   }
 
   Each each_;
-  const Choice& how_;
+  const SelectParams& params_;
   U left_out_;
   Ties ties_ = Ties::first;
   U* memory_ = nullptr;

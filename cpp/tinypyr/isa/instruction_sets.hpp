@@ -1,0 +1,57 @@
+// The instruction sets that this machine can run, with their kernels: from isa/list.hpp and a test of the processor.
+#pragma once
+
+#include "../kernels/table.hpp"
+#include "list.hpp"
+
+namespace tinypyr {
+
+struct InstructionSets {
+  static constexpr int most = 4;
+
+  int count = 0;
+  const char* names[most];
+  Kernels kernels[most];
+  i64 shortest_row[most];  // bytes; shorter rows are faster with the next set
+
+  InstructionSets() {
+#if TINYPYR_X86
+    __builtin_cpu_init();
+#endif
+#define TINYPYR_ADD_SET(id, name, is_supported, shortest) \
+  if (is_supported) add(name, id::table, shortest);
+    TINYPYR_INSTRUCTION_SETS(TINYPYR_ADD_SET)
+#undef TINYPYR_ADD_SET
+    // (from the narrowest set on, so that what is borrowed is complete)
+    for (int i = count - 2; i >= 0; --i) borrow_kernels(kernels[i + 1], kernels[i]);
+  }
+
+ private:
+  void add(const char* name, const Kernels& table, i64 shortest) {
+    names[count] = name;
+    kernels[count] = table;
+    shortest_row[count++] = shortest;
+  }
+
+  // Loops that do little besides waiting for memory are as fast with narrower vectors, or faster: of vectors of half a
+  // cache line, fewer straddle two (bench/NOTES.md). A set leaves them null and takes those of the next set.
+  static void borrow_kernels(const Kernels& next, Kernels& kernels) {
+    if (kernels.minima.is_empty()) kernels.minima = next.minima;
+    if (kernels.maxima.is_empty()) kernels.maxima = next.maxima;
+    for (int width = 0; width < 4; ++width) {
+      RowKernels& rows = kernels.rows[width];
+      const RowKernels& others = next.rows[width];
+      if (rows.copy == nullptr) rows.copy = others.copy;
+      for (int floats = 0; floats < 2; ++floats)
+        if (rows.first[floats].planes == nullptr) rows.first[floats] = others.first[floats];
+    }
+  }
+};
+
+// Those of this machine, tested once.
+inline const InstructionSets& usable_sets() {
+  static const InstructionSets sets;
+  return sets;
+}
+
+}  // namespace tinypyr

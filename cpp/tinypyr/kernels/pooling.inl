@@ -1,0 +1,159 @@
+// Pooling of one axis of a contiguous row (outer, n, span). Included once per instruction set, inside its namespace
+// (see kernels/kernels.inl). M is a struct of kernels/reductions.inl.
+
+template <class M, bool add>
+TINYPYR_INLINE void put_accumulator(typename M::Lane* to, i64 plane, i64 i, const typename M::Lane* accumulator) {
+  for (int lane = 0; lane < M::lanes; ++lane) {
+    typename M::Lane& slot = to[lane * plane + i];
+    slot = add ? M::combine(slot, accumulator[lane]) : accumulator[lane];
+  }
+}
+
+template <class M>
+TINYPYR_INLINE void accumulate(typename M::Lane* accumulator, typename M::Voxel x, typename M::Ignore ignore) {
+  typename M::Lane next[M::lanes];
+  M::load(x, ignore, next);
+  for (int lane = 0; lane < M::lanes; ++lane) accumulator[lane] = M::combine(accumulator[lane], next[lane]);
+}
+
+// Any factor along the fastest axis, one block after the other. Never vectorised: GCC 12 would start a sum of doubles
+// with ignored voxels from +0.0, and lose the sign of a zero.
+template <class M, bool add>
+TINYPYR_SCALAR static void pool_along(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 blocks,
+                                      i64 factor, typename M::Ignore ignore) {
+  for (i64 block = 0; block < blocks; ++block, from += factor) {
+    typename M::Lane accumulator[M::lanes];
+    M::load(from[0], ignore, accumulator);
+    for (i64 step = 1; step < factor; ++step) accumulate<M>(accumulator, from[step], ignore);
+    put_accumulator<M, add>(to, plane, block, accumulator);
+  }
+}
+
+// Any factor along another axis: neighbours are pooled together, a cache line or two at a time.
+template <class M, bool add>
+TINYPYR_NOINLINE static void pool_across(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 span,
+                                         i64 factor, typename M::Ignore ignore) {
+  constexpr i64 tile = 128;
+  typename M::Lane accumulator[M::lanes][tile], one[M::lanes];
+  for (i64 first = 0; first < span; first += tile) {
+    const i64 count = span - first < tile ? span - first : tile;
+    for (i64 step = 0; step < factor; ++step)
+      for (i64 i = 0; i < count; ++i) {
+        M::load(from[step * span + first + i], ignore, one);
+        for (int lane = 0; lane < M::lanes; ++lane)
+          accumulator[lane][i] = step == 0 ? one[lane] : M::combine(accumulator[lane][i], one[lane]);
+      }
+    for (int lane = 0; lane < M::lanes; ++lane)
+      for (i64 i = 0; i < count; ++i) {
+        typename M::Lane& slot = to[lane * plane + first + i];
+        slot = add ? M::combine(slot, accumulator[lane][i]) : accumulator[lane][i];
+      }
+  }
+}
+
+// Blocks of `factor` steps of `span` voxels each; the steps of a block are combined in sequence. fixed: the factor, if
+// it is worth a loop of its own; 0: any.
+template <class M, int fixed, bool add>
+static void pool_blocks(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 blocks, i64 span,
+                        i64 any_factor, typename M::Ignore ignore) {
+  using T = typename M::Voxel;
+  using A = typename M::Lane;
+  if constexpr (fixed == 1) {
+    TINYPYR_INDEPENDENT
+    for (i64 i = 0; i < blocks * span; ++i) {
+      A accumulator[M::lanes];
+      M::load(from[i], ignore, accumulator);
+      put_accumulator<M, add>(to, plane, i, accumulator);
+    }
+  } else if constexpr (fixed > 0) {
+    if (span == 1) {
+      TINYPYR_INDEPENDENT
+      for (i64 i = 0; i < blocks; ++i) {
+        A accumulator[M::lanes];
+        if constexpr (fixed == 2 && is_integer<T> && sizeof(T) < 8) {
+          // two voxels are read as one number of twice the width: its low and high parts, without shuffles
+          using W = wider<T>;
+          const W pair = read_pair<W>(from + 2 * i);
+          M::load(static_cast<T>(pair), ignore, accumulator);
+          accumulate<M>(accumulator, static_cast<T>(pair >> 8 * sizeof(T)), ignore);
+        } else {
+          M::load(from[fixed * i], ignore, accumulator);
+          unrolled<fixed - 1>(
+              [&](auto step) TINYPYR_INLINE_LAMBDA { accumulate<M>(accumulator, from[fixed * i + 1 + step], ignore); });
+        }
+        put_accumulator<M, add>(to, plane, i, accumulator);
+      }
+      return;
+    }
+    for (i64 block = 0; block < blocks; ++block, from += fixed * span, to += span) {
+      TINYPYR_INDEPENDENT
+      for (i64 i = 0; i < span; ++i) {
+        A accumulator[M::lanes];
+        M::load(from[i], ignore, accumulator);
+        unrolled<fixed - 1>(
+            [&](auto step) TINYPYR_INLINE_LAMBDA { accumulate<M>(accumulator, from[(1 + step) * span + i], ignore); });
+        put_accumulator<M, add>(to, plane, i, accumulator);
+      }
+    }
+  } else if (span == 1) {
+    pool_along<M, add>(from, to, plane, blocks, any_factor, ignore);
+  } else {
+    for (i64 block = 0; block < blocks; ++block, from += any_factor * span, to += span)
+      pool_across<M, add>(from, to, plane, span, any_factor, ignore);
+  }
+}
+
+// Not inlined, because a copy of each loop for every kind of block would make the library four times as large.
+template <class M, bool add>
+TINYPYR_NOINLINE static void pool_any(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 blocks,
+                                      i64 span, i64 factor, typename M::Ignore ignore) {
+  if (factor == 1) return pool_blocks<M, 1, add>(from, to, plane, blocks, span, factor, ignore);
+  if (factor == 2) return pool_blocks<M, 2, add>(from, to, plane, blocks, span, factor, ignore);
+  if constexpr (M::lanes == 1 && sizeof(typename M::Voxel) <= 2) {  // (each is as large as all others together)
+    if (factor == 3) return pool_blocks<M, 3, add>(from, to, plane, blocks, span, factor, ignore);
+    if (factor == 4 && span > 1) return pool_blocks<M, 4, add>(from, to, plane, blocks, span, factor, ignore);
+    if (factor == 5 && span > 1) return pool_blocks<M, 5, add>(from, to, plane, blocks, span, factor, ignore);
+  }
+  pool_blocks<M, 0, add>(from, to, plane, blocks, span, factor, ignore);
+}
+
+template <class M, bool add>
+static void pool_run(const typename M::Voxel* from, typename M::Lane* to, i64 plane, const Run& run,
+                     typename M::Ignore ignore) {
+  i64 outer = run.outer, n = run.n;
+  if (run.phase == 0 && n % run.factor == 0) {  // no partial blocks: one long run of whole ones
+    n *= outer;
+    outer = 1;
+  }
+  for (i64 o = 0; o < outer; ++o, from += n * run.span) {
+    const typename M::Voxel* at = from;
+    i64 left = n;
+    auto blocks = [&](i64 count, i64 factor) {
+      if (count == 0) return;  // (the factor may be so large that products with it overflow)
+      // blocks, about a kilobyte at a time if memory is prefetched meanwhile
+      const i64 length = factor * run.span, width = sizeof(*at);
+      const i64 most = run.ahead == 0 ? count : 1 + 1024 / (length * width);
+      while (count > 0) {
+        const i64 some = count < most ? count : most;
+        if (run.ahead != 0) prefetch(reinterpret_cast<const char*>(at) + run.ahead, some * length * width);
+        pool_any<M, add>(at, to, plane, some, run.span, factor, ignore);
+        at += some * length;
+        to += some * run.span;
+        left -= some * factor;
+        count -= some;
+      }
+    };
+    if (run.phase > 0) blocks(1, left < run.factor - run.phase ? left : run.factor - run.phase);
+    blocks(left / run.factor, run.factor);
+    if (left > 0) blocks(1, left);
+  }
+}
+
+template <class M>
+static void pool(const void* from, void* to, i64 plane, const Run& run, bool add, u64 ignore_bits) {
+  using T = typename M::Voxel;
+  const T* source = static_cast<const T*>(from);
+  typename M::Lane* target = static_cast<typename M::Lane*>(to);
+  const auto ignore = from_bits<typename M::Ignore>(ignore_bits);
+  add ? pool_run<M, true>(source, target, plane, run, ignore) : pool_run<M, false>(source, target, plane, run, ignore);
+}

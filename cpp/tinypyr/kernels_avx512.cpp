@@ -1,0 +1,26 @@
+// Pooling kernels for AVX-512, except those that AVX2 does as well (borrow_kernels in isa/instruction_sets.hpp), which
+// are null here and so are not compiled.
+
+#include "isa/list.hpp"
+#include "kernels/table.hpp"
+
+#if TINYPYR_X86
+namespace tinypyr {
+
+TINYPYR_BEGIN_avx512
+#include "kernels/kernels.inl"
+
+static constexpr Kernels own_kernels() {
+  Kernels kernels = all_kernels;
+  kernels.minima = kernels.maxima = {};
+  for (RowKernels& rows : kernels.rows) {
+    rows.copy = nullptr;
+    rows.first[0] = rows.first[1] = {};
+  }
+  return kernels;
+}
+constexpr Kernels table = own_kernels();
+TINYPYR_END_avx512
+
+}  // namespace tinypyr
+#endif

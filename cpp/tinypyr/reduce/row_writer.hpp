@@ -1,0 +1,109 @@
+// Rows of accumulators to voxels of a level.
+#pragma once
+
+#include "../core/problem.hpp"
+#include "reduction_plan.hpp"
+
+namespace tinypyr {
+
+// Order of calls: start for every plan; then voxels_of and write for the row at an index of the axes that are not in
+// rows, which the caller changes in place.
+class RowWriter {
+ public:
+  explicit RowWriter(const ReductionRule& rule) : rule_(rule), reduction_(*rule.reduction) {}
+
+  // out_row: where voxels are made that cannot be made in the output. All arguments must outlive the rows.
+  void start(const Problem& problem, const ReductionPlan& plan, const i64* index, char* out_row) {
+    problem_ = &problem;
+    plan_ = &plan;
+    index_ = index;
+    out_row_ = out_row;
+  }
+
+  // The place where the voxels of a level's row are made.
+  char* voxels_of(int k) const { return plan_->shapes[k].direct ? row_in(problem_->level[k]) : out_row_; }
+
+  // Write the row of a level. Its voxels are made from accumulators, unless they have been made with them.
+  void write(int k, const char* accumulators, i64 length) const {
+    const Problem& p = *problem_;
+    const Level& level = p.level[k];
+    const RowShape& shape = plan_->shapes[k];
+    if (p.lane_stride != 0 && k == p.levels - 1) return write_sums(level, accumulators, length);
+    char* voxels = voxels_of(k);
+    if (!plan_->small_first() || k > 0) {
+      i64 count = 1;
+      for (int axis = plan_->row_axes(); axis < p.ndim; ++axis) count *= p.present(level, axis, index_[axis]);
+      // (as if no footprint along the row were cut, then those that are: few, and runs without them are short)
+      const Span row = {accumulators, length, voxels};
+      finish(row, 0, length, count * shape.footprint);
+      if (!shape.uniform) finish_cut(level, plan_->row_axes() - 1, row, 0, length, count, true);
+    }
+    if (shape.direct) return;
+    p.rows().decode(voxels, length, p.codec);
+    row_to_box(p.rows(), p.codec.width, voxels, row_in(level), plan_->row_axes(), level.extent, level.stride);
+  }
+
+ private:
+  // A row of accumulators, `plane` of them between lanes, and the voxels made of it.
+  struct Span {
+    const char* accumulators;
+    i64 plane;
+    char* voxels;
+  };
+
+  // The place of the row in a level's output.
+  char* row_in(const Level& level) const {
+    char* out = level.out;
+    for (int axis = plan_->row_axes(); axis < problem_->ndim; ++axis) out += index_[axis] * level.stride[axis];
+    return out;
+  }
+
+  void write_sums(const Level& level, const char* accumulators, i64 length) const {
+    const int width = reduction_.lane_bytes;
+    const RowKernels& kernels = problem_->kernels->of_width(width);
+    for (int lane = 0; lane < reduction_.lanes; ++lane)
+      row_to_box(kernels, width, accumulators + lane * length * width, row_in(level) + lane * problem_->lane_stride,
+                 plan_->row_axes(), level.extent, level.stride);
+  }
+
+  // Make `length` voxels of footprints of `count` voxels each, from place `from` of the row on.
+  void finish(const Span& row, i64 from, i64 length, i64 count) const {
+    reduction_.finish(row.accumulators + from * reduction_.lane_bytes, row.plane,
+                      row.voxels + from * problem_->codec.width, length, {count, rule_.half_even, rule_.ignore});
+  }
+
+  // Footprints at the edges have fewer voxels: finish runs of equal counts, along `axis` and the faster ones. count:
+  // voxels along slower axes. is_whole: along those axes no footprint is cut, so that only cut ones are left to do
+  // here.
+  void finish_cut(const Level& level, int axis, const Span& row, i64 from, i64 length, i64 count, bool is_whole) const {
+    Segment segments[3];
+    const int segment_count = problem_->segments(level, axis, segments);
+    const i64 step = length / level.extent[axis], most = problem_->most_present(level, axis);
+    bool faster_uniform = true;
+    i64 faster = 1;  // voxels along the faster axes
+    for (int other = 0; other < axis; ++other) {
+      Segment lower[3] = {};
+      faster_uniform = faster_uniform && problem_->segments(level, other, lower) == 1;
+      faster *= lower[0].present;
+    }
+    for (int i = 0; i < segment_count; ++i) {
+      const Segment& segment = segments[i];
+      const bool is_done = is_whole && segment.present == most;
+      if (faster_uniform) {
+        if (!is_done) finish(row, from + segment.first * step, segment.count * step, count * segment.present * faster);
+        continue;
+      }
+      for (i64 j = segment.first; j < segment.first + segment.count; ++j)
+        finish_cut(level, axis - 1, row, from + j * step, step, count * segment.present, is_done);
+    }
+  }
+
+  const ReductionRule rule_;
+  const Reduction& reduction_;
+  const Problem* problem_ = nullptr;
+  const ReductionPlan* plan_ = nullptr;
+  const i64* index_ = nullptr;
+  char* out_row_ = nullptr;
+};
+
+}  // namespace tinypyr
