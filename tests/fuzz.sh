@@ -13,12 +13,13 @@ work=${TINYPYR_FUZZ_DIR:-$(mktemp -d)}
 mkdir -p "$work/corpus"
 sanitize=address,undefined
 if [ ! -x "$work/fuzz" ] || [ -n "$(find "$root/cpp" "$root/tests/cpp" -newer "$work/fuzz" -print -quit)" ]; then
-  flags=(-std=c++17 -O1 -g1 -fno-omit-frame-pointer -DTINYPYR_FUZZ -I"$root/cpp" -fno-sanitize-recover=all)
-  clang++ "${flags[@]}" -fsanitize="fuzzer,$sanitize" -c "$root/tests/cpp/test_core.cpp" -o "$work/test.o" &
-  clang++ "${flags[@]}" -fsanitize="fuzzer-no-link,$sanitize" -c "$root/cpp/tinypyr/dispatch.cpp" -o "$work/core.o"
-  clang++ "${flags[@]}" -fsanitize="fuzzer-no-link,$sanitize" -c "$root/cpp/tinypyr/sampling.cpp" -o "$work/sampling.o"
-  wait $!
-  clang++ -fsanitize="fuzzer,$sanitize" "$work/test.o" "$work/core.o" "$work/sampling.o" -pthread -o "$work/fuzz"
+  flags=(-std=c++17 -O1 -g1 -fno-omit-frame-pointer -I"$root/cpp" -fsanitize="fuzzer-no-link,$sanitize"
+    -fno-sanitize-recover=all)
+  rm -rf "$work/objects" && mkdir "$work/objects"
+  # The library and what the tests share. main() is libFuzzer's.
+  find "$root/cpp" "$root/tests/cpp" -name '*.cpp' ! -name main.cpp ! -name 'test_*' -print0 |
+    (cd "$work/objects" && xargs -0 -n 1 -P "$(nproc)" clang++ "${flags[@]}" -c)
+  clang++ -fsanitize="fuzzer,$sanitize" "$work"/objects/*.o -pthread -o "$work/fuzz"
 fi
 cd "$work"
 exec ./fuzz -max_total_time="$seconds" -max_len=512 -timeout=30 -print_final_stats=1 "$@" corpus
