@@ -24,7 +24,7 @@ std::vector<Test>& registered_tests() {
   return tests;
 }
 
-// Calls only what POSIX allows in a signal handler.
+// Calls only functions that POSIX allows in a signal handler.
 void on_fault(int number) {
   const auto put = [](const char* text) { return write(STDERR_FILENO, text, std::strlen(text)) >= 0; };
   const char* kind = number == SIGFPE ? "arithmetic fault in " : "memory fault in ";

@@ -1,4 +1,4 @@
-// The library as the tests name it. The names of its types that the tests use beside those of pyramid() are all here.
+// The library's interface, and helpers for its dtypes, methods and instruction sets.
 #pragma once
 
 #include <cstddef>
@@ -41,6 +41,7 @@ inline const char* instruction_set_name(int isa) {
 using BoundaryMode = tinypyr::Extend;
 constexpr int boundary_mode_count = 8;
 constexpr Operation operation_mask = Operation::keep;
+constexpr Status status_bad_voxel_offset = Status::bad_origin;
 
 inline void set_voxel_offset(Options& options, const i64* offset) { options.origin = offset; }
 inline void set_boundary_mode(Sampling& sampling, BoundaryMode mode) { sampling.extend = mode; }

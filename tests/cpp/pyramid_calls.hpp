@@ -1,5 +1,4 @@
-// Calls of pyramid(): its arguments made from those of the oracle, and arrays on the heap for what exceeds the guarded
-// memory.
+// Arguments of pyramid() made from those of the oracle, and arrays on the heap for inputs that exceed the guarded memory.
 #pragma once
 
 #include <vector>

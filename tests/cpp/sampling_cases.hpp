@@ -21,7 +21,7 @@ struct SamplingCase {
   void describe(const char* subject, int number) const;
 };
 
-// The same case for the same number, so that one test can rely on what another has checked.
+// The same case for the same number, so that one test can rely on the checks of another.
 SamplingCase random_sampling_case(int number);
 
 // What the oracle expects, for all output voxels one after the other.

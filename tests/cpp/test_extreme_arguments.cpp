@@ -14,32 +14,15 @@ namespace tinypyr_tests {
 
 namespace {
 
-constexpr i64 one = 1, smallest = std::numeric_limits<i64>::min(), largest = std::numeric_limits<i64>::max();
-constexpr i64 extremes[] = {0,
-                            1,
-                            2,
-                            3,
-                            -1,
-                            -2,
-                            7,
-                            8,
-                            one << 31,
-                            -(one << 31),
-                            (one << 31) - 1,
-                            one << 32,
-                            one << 60,
-                            (one << 60) + 1,
-                            one << 61,
-                            -(one << 60),
-                            one << 62,
-                            -(one << 62),
-                            largest,
-                            smallest,
-                            smallest + 1};
+constexpr i64 smallest = std::numeric_limits<i64>::min(), largest = std::numeric_limits<i64>::max();
+// Powers of two.
+constexpr i64 e31 = i64{1} << 31, e32 = i64{1} << 32, e60 = i64{1} << 60, e61 = i64{1} << 61, e62 = i64{1} << 62;
+constexpr i64 extremes[] = {0,   1,   2,       3,   -1,   -2,  7,    8,       e31,      -e31,        e31 - 1,
+                            e32, e60, e60 + 1, e61, -e60, e62, -e62, largest, smallest, smallest + 1};
 constexpr i64 moderate[] = {0, 1, 1, 2, 3, 3, 5, 9};
 constexpr std::size_t checked_bytes = 8192;  // at both ends of each output's memory, more than any output has
 
-// Random decisions to replace a valid number by an extreme one; from case to case never, sometimes or nearly always.
+// Random decisions to replace a valid number by an extreme one. A call has none, some or almost only extreme numbers.
 class Chance {
  public:
   explicit Chance(Random& random) {
@@ -63,7 +46,7 @@ struct Arguments {
   std::vector<Shape> factors;
 };
 
-// What the arguments say about the call.
+// Properties of a call that follow from its arguments.
 struct Properties {
   bool in_range = true;  // every number but the strides is one that pyramid() accepts
   bool has_voxels = true;
@@ -105,8 +88,8 @@ Properties properties_of(const Arguments& arguments) {
   i64 voxel_count = 1;
   for (std::size_t axis = 0; axis < arguments.axes; ++axis) {
     const i64 extent = arguments.shape[axis];
-    properties.in_range = properties.in_range && is_between(extent, 0, one << 60) &&
-                          is_between(arguments.voxel_offset[axis], -(one << 60), one << 60);
+    properties.in_range =
+        properties.in_range && is_between(extent, 0, e60) && is_between(arguments.voxel_offset[axis], -e60, e60);
     for (const Shape& factor : arguments.factors) properties.in_range = properties.in_range && factor[axis] >= 1;
     if (extent == 0) properties.has_voxels = false;
     is_small = is_small && is_between(extent, 0, 4096);
@@ -292,7 +275,7 @@ void ExtremeCalls::check_call(int number) {
 void ExtremeCalls::check_result(Status status, const Arguments& arguments, const Properties& properties,
                                 const Volume& volume, const Pooling& pooling, const Outputs& outputs) {
   CHECK(status == Status::ok || status == Status::bad_view || status == Status::bad_factor ||
-        status == Status::bad_origin || status == Status::bad_out);
+        status == status_bad_voxel_offset || status == Status::bad_out);
   CHECK(status != Status::ok || properties.in_memory || (properties.in_range && !properties.has_voxels));
   if (outputs.are_valid) CHECK(status == Status::ok);
   if (status != Status::ok) {

@@ -15,7 +15,7 @@ struct Array {
   Shape shape;
 };
 
-// Check that 2, 8 and all cores compute what one thread computes.
+// Check that 2, 8 and as many threads as cores compute the same levels as one thread.
 void check_thread_counts(const View& input, const LevelBox& box, const std::vector<Shape>& factors, Layout layout,
                          Options options) {
   const std::vector<HeapArray> expected = heap_levels(input.dtype, box, factors, layout);

@@ -1,4 +1,4 @@
-// Voxels as bits in the low bytes of a 64-bit integer, and the values that these bits mean. Computed without the library.
+// Conversion between voxels as bits, in the low bytes of a 64-bit integer, and the values that they encode.
 #pragma once
 
 #include "library.hpp"
