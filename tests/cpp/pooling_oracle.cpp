@@ -63,7 +63,8 @@ u64 pooled_voxel(Dtype dtype, const std::vector<u64>& footprint, const Pooling& 
   return order_statistic(dtype, kept, pooling.method);
 }
 
-// The footprint of voxel `position` of level `coarse` is [*first, *end) in `fine`. `factor` lies between the two levels.
+// The footprint of voxel `position` of level `coarse` is [*first, *end) in `fine`. `factor` lies between the two
+// levels.
 void find_footprint(const LevelBox& fine, const LevelBox& coarse, const std::vector<i128>& factor,
                     const Shape& position, Shape* first, Shape* end) {
   for (std::size_t axis = 0; axis < position.size(); ++axis) {

@@ -9,7 +9,7 @@
 
 namespace tinypyr_tests {
 
-// What to compute from an input array.
+// Arguments of a pyramid besides the input array.
 struct Pooling {
   Method method = Method::mean;
   Rounding rounding = Rounding::half_even;

@@ -1,4 +1,5 @@
-// Arguments of pyramid() made from those of the oracle, and arrays on the heap for inputs that exceed the guarded memory.
+// Arguments of pyramid() made from those of the oracle, and arrays on the heap for inputs that exceed the guarded
+// memory.
 #pragma once
 
 #include <vector>

@@ -35,7 +35,8 @@ class Random {
   std::uint64_t state_;
 };
 
-// Select one case in `interval`. Hashing the number keeps the selection independent of any pattern in the numbering of the cases.
+// Select one case in `interval`. Hashing the number keeps the selection independent of any pattern in the numbering of
+// the cases.
 inline bool is_selected(int number, int interval) {
   return static_cast<std::uint32_t>(number) * 2654435761u / 65536 % static_cast<std::uint32_t>(interval) == 0;
 }

@@ -24,7 +24,7 @@ struct SamplingCase {
 // The same case for the same number, so that one test can rely on the checks of another.
 SamplingCase random_sampling_case(int number);
 
-// What the oracle expects, for all output voxels one after the other.
+// Results of the oracle for all output voxels, one after the other.
 struct ExpectedSamples {
   std::vector<double> coordinates;
   std::vector<Interpolated> values;

@@ -11,8 +11,8 @@ namespace {
 
 double modulo(double a, double b) { return a - std::floor(a / b) * b; }
 
-// The coordinate inside an axis of n voxels that has the value of coordinate x. Outside the axis x is returned where the
-// boundary mode gives a value to each voxel instead (see source_voxel).
+// Map coordinate x to the coordinate inside an axis of n voxels that has the same value. Return x unchanged for
+// boundary modes that extend the array by voxels, which source_voxel() maps instead.
 double folded(BoundaryMode mode, double x, double n) {
   const double last = n - 1;
   if (x >= 0 && x <= last) return x;
@@ -69,7 +69,7 @@ AxisPosition axis_position(const Interpolation& interpolation, double x, i64 n) 
   return {static_cast<i64>(index), at - index};
 }
 
-// True where the boundary mode gives the fill value without looking at voxels; also for coordinates that are NaN.
+// True if the boundary mode gives the fill value alone, without the value of any voxel. NaN is such a coordinate.
 bool is_filled(BoundaryMode mode, const Shape& shape, const double* coordinate) {
   if (mode != BoundaryMode::constant && mode != BoundaryMode::border) return false;
   const double margin = mode == BoundaryMode::border ? 0.5 : 0;

@@ -9,7 +9,8 @@
 
 namespace tinypyr_tests {
 
-// What to interpolate: an array, of which a call gets a part that may continue at the beginning after the end of an axis.
+// Arguments of an interpolation. A call gets a part of the whole array, which may run past the end of an axis and
+// continue at its beginning.
 struct Interpolation {
   Volume whole;
   Shape part_first, part_shape;

@@ -48,9 +48,9 @@ bool is_combined(const Combination& combination, const PlacedArray& values, cons
   return true;
 }
 
-// Check a combination on every instruction set, with the values that sample_affine() returns on the same one. (These are
-// checked for the same case in test_sampling.cpp.) Return false, with nothing
-// checked, if the values need voxels outside the part.
+// Check a combination on every instruction set, with the values that sample_affine() returns on the same one. (These
+// are checked for the same case in test_sampling.cpp.) Return false, with nothing checked, if the values need voxels
+// outside the part.
 bool check_combination(const SamplingCase& sampling, const Combination& combination) {
   const Shape& shape = sampling.output_shape;
   const Volume& volume = combination.volume;

@@ -1,6 +1,6 @@
 // Calls of pyramid() with arguments that are wrong or extreme: extents, strides, offsets and factors near the limits of
-// 64 bits, null pointers, outputs that do not fit their level. A call either returns a status and writes nothing, or the
-// memory that its views span exists, between guard pages, and the levels are those of the oracle.
+// 64 bits, null pointers, outputs that do not fit their level. A call either returns a status and writes nothing, or
+// the memory that its views span exists, between guard pages, and the levels are those of the oracle.
 
 #include <algorithm>
 #include <cstddef>

@@ -123,8 +123,8 @@ TEST(pooling, largest_sums_do_not_overflow) {
   }
 }
 
-// Buffers are sized by the voxels that exist: a size computed from the factor alone would overflow here. The layout, rows
-// of axis 0 without gaps and a gap after each plane, is one in which several rows are read in place.
+// Buffers are sized by the voxels that exist: a size computed from the factor alone would overflow here. The layout,
+// rows of axis 0 without gaps and a gap after each plane, is one in which several rows are read in place.
 TEST(pooling, factors_beyond_the_array_match_the_oracle) {
   const Shape shape = {2, 3000, 3};
   Random random(17);

@@ -15,7 +15,8 @@ namespace tinypyr_tests {
 
 namespace {
 
-// Order 0 copies bits. A linear value may differ by rounding; a boolean of a value next to the threshold 1 may be either.
+// Order 0 copies bits. A linear value may differ by rounding; a boolean of a value next to the threshold 1 may be
+// either.
 bool is_expected(const Interpolated& expected, int order, Dtype dtype, u64 bits) {
   if (order == 0) return bits == expected.bits;
   if (is_boolean(dtype)) return std::abs(expected.value - 1) < 1e-9 || (bits != 0) == (expected.value >= 1);
