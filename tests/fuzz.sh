@@ -13,14 +13,13 @@ work=${TINYPYR_FUZZ_DIR:-$(mktemp -d)}
 mkdir -p "$work/corpus"
 sanitize=address,undefined
 if [ ! -x "$work/fuzz" ] || [ -n "$(find "$root/cpp" "$root/tests/cpp" -newer "$work/fuzz" -print -quit)" ]; then
-  flags=(-std=c++17 -O1 -g1 -fno-omit-frame-pointer -DTINYPYR_FUZZ -I"$root/cpp" -fno-sanitize-recover=all)
-  rm -f "$work"/*.o
-  compile() { clang++ "${flags[@]}" -fsanitize="$1,$sanitize" -c "$2" -o "$work/$3-$(basename "$2" .cpp).o"; }
-  jobs=()
-  for source in "$root"/tests/cpp/*.cpp; do compile fuzzer "$source" test & jobs+=($!); done
-  for source in "$root"/cpp/tinypyr/*.cpp; do compile fuzzer-no-link "$source" library & jobs+=($!); done
-  for job in "${jobs[@]}"; do wait "$job"; done
-  clang++ -fsanitize="fuzzer,$sanitize" "$work"/*.o -pthread -o "$work/fuzz"
+  flags=(-std=c++17 -O1 -g1 -fno-omit-frame-pointer -I"$root/cpp" -fsanitize="fuzzer-no-link,$sanitize"
+    -fno-sanitize-recover=all -Wno-pass-failed)
+  rm -rf "$work/objects" && mkdir "$work/objects"
+  # The library and what the tests share. main() is libFuzzer's.
+  find "$root/cpp" "$root/tests/cpp" -name '*.cpp' ! -name main.cpp ! -name 'test_*' -print0 |
+    (cd "$work/objects" && xargs -0 -n 1 -P "$(nproc)" clang++ "${flags[@]}" -c)
+  clang++ -fsanitize="fuzzer,$sanitize" "$work"/objects/*.o -pthread -o "$work/fuzz"
 fi
 cd "$work"
 exec ./fuzz -max_total_time="$seconds" -max_len=512 -timeout=30 -print_final_stats=1 "$@" corpus

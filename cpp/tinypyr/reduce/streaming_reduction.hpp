@@ -188,7 +188,7 @@ class StreamingReduction {
   bool make(int k, const i64* at, Accumulator& accumulator) {
     const Problem& p = *problem_;
     const Level& level = p.level[k];
-    Children children;
+    Children children{};
     for (int axis = 0; axis < p.ndim; ++axis) {
       const i64 offset = k == 0 ? p.voxel_offset[axis] : p.level[k - 1].voxel_offset[axis];
       const i64 extent = k == 0 ? p.extent[axis] : p.level[k - 1].extent[axis];
