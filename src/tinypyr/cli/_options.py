@@ -1,0 +1,283 @@
+"""The options of the commands, each derived from a parameter of a Python function.
+
+The parameter ``target_voxel_size`` is the option ``--target-voxel-size`` and has the same default. A parameter that is
+False by default is a flag (``--link``); one that is True by default is a pair (``--resume/--no-resume``). The tests
+compare the options of every command with the signature of its function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from ._click import Argument, Arguments, Option
+
+# --- from text to Python values ---
+
+
+def integers(text: str) -> int | tuple[int, ...]:
+    """Return an integer, or a tuple of comma-separated integers."""
+    try:
+        values = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(f"{text!r} is not a whole number, or whole numbers separated by commas") from None
+    return values[0] if len(values) == 1 else values
+
+
+def extents(text: str) -> tuple[int, ...]:
+    """Return a tuple of comma-separated integers."""
+    values = integers(text)
+    return values if isinstance(values, tuple) else (values,)
+
+
+def region(text: str) -> list[tuple[int, int]]:
+    """Return the intervals of a region such as ``0:64,512:1024``."""
+    try:
+        return [(int(a), int(b)) for a, b in (part.split(":") for part in text.split(","))]
+    except ValueError:
+        raise ValueError(f"{text!r} is not START:STOP for each axis, separated by commas") from None
+
+
+def factor(text: str) -> Any:
+    """Return a factor: ``auto``, one for all levels (``2`` or ``1,2,2``), or one per level (``1,2,2/2,2,2``)."""
+    if text == "auto":
+        return text
+    per_level = [integers(part) for part in text.split("/")]
+    return per_level[0] if len(per_level) == 1 else [(f,) if isinstance(f, int) else f for f in per_level]
+
+
+def levels(text: str) -> Any:
+    """Return a number of levels, or ``auto``."""
+    return text if text == "auto" else integers(text)
+
+
+def number(text: str) -> int | float:
+    """Return an int if the text is one, otherwise a float."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number") from None
+
+
+def numbers(text: str) -> list[float]:
+    """Return a list of comma-separated floats."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{text!r} is not a number, or numbers separated by commas") from None
+
+
+def blocks(text: str) -> list[int]:
+    """Return the numbers of blocks such as ``3,7,10-12``."""
+    selected: list[int] = []
+    for piece in text.split(","):
+        first, dash, last = piece.partition("-")
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal()) or not 0 <= int(last) - int(first) < 1 << 24:
+            raise ValueError(f"{text!r} is not a list of block numbers, such as 3,7,10-12")
+        selected += range(int(first), int(last) + 1)
+    return selected
+
+
+def part(text: str) -> tuple[int, int]:
+    """Return the two numbers of a part such as ``3/16``."""
+    first, _, last = text.partition("/")
+    if not (first.isdecimal() and last.isdecimal()):
+        raise ValueError(f"{text!r} is not a part, such as 3/16")
+    return int(first), int(last)
+
+
+# --- from parameters to options ---
+
+
+def option_name(parameter: str) -> str:
+    """Return the option of a Python parameter."""
+    return "--" + parameter.replace("_", "-")
+
+
+def value(
+    parameter: str,
+    metavar: str,
+    help: str,
+    *,
+    default: Any = None,
+    omitted: str = "none",
+    read: Callable[[str], Any] | None = None,
+    type: Any = None,
+    heading: str = "Options",
+) -> Option:
+    """Return an option with a value. Its help states the default, or in words the behaviour if it is omitted."""
+    stated = omitted if default is None else default
+    return Option(
+        option_name(parameter),
+        metavar=metavar,
+        help=f"{help} (default: {stated})",
+        default=default,
+        read=read,
+        type=type,
+        heading=heading,
+    )
+
+
+def flag(parameter: str, help: str, *, heading: str = "Options") -> Option:
+    """Return the option of a parameter that is False by default."""
+    return Option(option_name(parameter), is_flag=True, help=help, heading=heading)
+
+
+def switch(parameter: str, help: str, *, heading: str = "Options") -> Option:
+    """Return the pair of options of a parameter that is True by default."""
+    name = option_name(parameter)
+    return Option(f"{name}/--no-{name[2:]}", default=True, help=f"{help} (default: {name})", heading=heading)
+
+
+def arguments_of(arguments: Arguments, options: Sequence[click.Parameter]) -> dict[str, Any]:
+    """Return the values of these options as keyword arguments of the Python function."""
+    return {str(option.name): getattr(arguments, str(option.name)) for option in options}
+
+
+# --- parameters that several functions share ---
+
+SOURCE = Argument("source", "path or URL of the volume: a store, or a NIfTI file")
+STORE = Argument("store", "path or URL of the store")
+PLAN = Argument("plan", "file that tinypyr plan or tinypyr apply has written")
+WORKERS = value("workers", "N", "blocks to process at the same time", omitted="one per core", type=int)
+
+#: Parameters of the target and of the resources, shared by store.plan and multires.apply_scaled_processing.
+TARGET = [
+    value(
+        "format",
+        "FORMAT",
+        "ome-zarr-0.5, ome-zarr-0.4, n5 or precomputed",
+        omitted="that of an existing TARGET, else ome-zarr-0.5",
+    ),
+    value("chunks", "N,...", "voxels per chunk along the axes of SOURCE", omitted="those of SOURCE", read=extents),
+    value("shards", "N,...", "voxels per shard along the axes of SOURCE", omitted="those of SOURCE", read=extents),
+    value(
+        "codec",
+        "CODEC",
+        "zstd, gzip, blosc or raw",
+        omitted="that of SOURCE if the format is the same, else zstd, or gzip in n5",
+    ),
+    value("memory", "SIZE", "bytes that the build may hold", default="1GiB"),
+    value(
+        "block", "SIZE", "approximate bytes of level 0 per block", omitted="a 32nd of the volume, from 64MiB to 4GiB"
+    ),
+    WORKERS,
+]
+
+#: Parameters of store.plan, beside source and target.
+PLANNING = [
+    value(
+        "factor",
+        "F",
+        "auto, one factor for all levels (2 or 1,2,2), or one per level (1,2,2/2,2,2)",
+        default="auto",
+        read=factor,
+    ),
+    value(
+        "levels",
+        "N",
+        "number of levels above level 0, or auto: until the volume fits into one chunk",
+        default="auto",
+        read=levels,
+    ),
+    value(
+        "method",
+        "METHOD",
+        "mean, mode, median, min, max, stride, or auto: mode for labels, mean otherwise",
+        default="auto",
+    ),
+    value("ignore", "V", "exclude voxels that equal this value", read=number),
+    value("rounding", "RULE", "rounding of means of integers: half-even or floor", default="half-even"),
+    value("ties", "RULE", "label to take if two are equally frequent: first or lowest", default="first"),
+    value("mask", "STORE", "path or URL of a mask: voxels that are 0 in it are excluded from every level"),
+    value("exclude", "STORE", "the inverse of --mask: voxels that are not 0 in it are excluded from every level"),
+    value(
+        "region",
+        "A:B,...",
+        "part of level 0 that has changed: only the voxels above it are computed again",
+        omitted="all",
+        read=region,
+    ),
+    flag("recursive", "compute each level from the level before; only for --method median"),
+    flag("link", "write a link to level 0 instead of copying it; only for OME-Zarr on the same disk"),
+    flag("force", "allow the mean of labels"),
+    *TARGET,
+]
+
+#: Parameters of store.run and store.build for the execution of blocks.
+RUNNING = [
+    Option(
+        "--engine",
+        type=click.Choice(["threads", "processes", "dask"]),
+        default="threads",
+        metavar="ENGINE",
+        help="run blocks in threads, in processes, or on a dask cluster: dask (default: threads)",
+    ),
+    value(
+        "scheduler", "ADDRESS", "address of the dask scheduler, such as tcp://10.0.0.1:8786; required by --engine dask"
+    ),
+    value(
+        "blocks", "N,...", "process these blocks again, and no others, such as 3,7,10-12", omitted="all", read=blocks
+    ),
+    switch("resume", "keep the blocks that an interrupted run has finished; --no-resume processes all blocks again"),
+    Option(
+        "--progress",
+        type=click.Choice(["auto", "json", "none"]),
+        default="auto",
+        metavar="STYLE",
+        help="auto: a bar if standard error is a terminal; json: one line per block; or none (default: auto)",
+    ),
+]
+
+RESAMPLING_HEADING = "Resampling of SOURCE to another grid, which becomes level 0 of TARGET (see tinypyr.resample)"
+#: Parameters of tinypyr.Resampled, and two options that define its grid.
+RESAMPLING = [
+    value("like", "STORE", "store whose level 0 has the target's grid", heading=RESAMPLING_HEADING),
+    value(
+        "target_voxel_size",
+        "S,...",
+        "size of the target's voxels, one number for each axis of SOURCE",
+        read=numbers,
+        heading=RESAMPLING_HEADING,
+    ),
+    value(
+        "transform",
+        "FILE",
+        "text file with the n x (n + 1) matrix from TARGET's world coordinates to SOURCE's, axes as in TARGET",
+        omitted="the same world",
+        heading=RESAMPLING_HEADING,
+    ),
+    value(
+        "order",
+        "N",
+        "interpolation: 0 nearest, 1 linear, 2 to 5 splines",
+        omitted="0 for labels, 1 otherwise",
+        type=int,
+        heading=RESAMPLING_HEADING,
+    ),
+    switch(
+        "anti_aliasing",
+        "pool SOURCE first where the target's voxels are larger; --no-anti-aliasing samples level 0",
+        heading=RESAMPLING_HEADING,
+    ),
+]
+
+#: Parameters of store.check, beside the store.
+CHECKING = [
+    value("method", "METHOD", "method of the levels", omitted="as recorded in the metadata"),
+    value("ignore", "V", "excluded value", omitted="as recorded in the metadata", read=number),
+    value("mask", "STORE", "path or URL of the mask of the build"),
+    value("exclude", "STORE", "path or URL of the inverse mask of the build"),
+    value(
+        "sample", "SHARE", "share of level 0 to read, in random pieces; more than 0, at most 1", omitted="1", type=float
+    ),
+    value("seed", "N", "random seed of --sample", default=0, type=int),
+    value("memory", "SIZE", "bytes of level 0 to hold at a time", default="256MiB"),
+]
