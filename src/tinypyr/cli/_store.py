@@ -245,10 +245,10 @@ STORE = Argument("store", "path or URL")
 
 def _arguments(arguments: Arguments) -> dict[str, Any]:
     names = (  # as in store.plan
-        "factor levels method format ignore rounding ties chunks shards codec mask region recursive link memory "
-        "block workers force"
+        "factor levels method format ignore rounding ties chunks shards codec region recursive link memory block "
+        "workers force"
     )
-    return {name: getattr(arguments, name) for name in names.split()}
+    return {name: getattr(arguments, name) for name in names.split()} | {"exclude": arguments.mask}
 
 
 def _source(arguments: Arguments) -> Any:
@@ -381,7 +381,7 @@ def _build(arguments: Arguments) -> int:
 def _run(arguments: Arguments) -> int:
     from .. import store
 
-    plan = store.load(arguments.plan)
+    plan = store.Plan.load(arguments.plan)
     with engine_of(arguments) as engine:
         report = store.run(
             plan,
@@ -402,7 +402,7 @@ def _run(arguments: Arguments) -> int:
 def _finalize(arguments: Arguments) -> int:
     from .. import store
 
-    print(store.finalize(store.load(arguments.plan)))
+    print(store.finalize(store.Plan.load(arguments.plan)))
     return 0
 
 
@@ -468,16 +468,16 @@ def _view(arguments: Arguments) -> int:
 def _check(arguments: Arguments) -> int:
     from .. import store
 
-    findings = store.check(
+    result = store.check(
         arguments.store,
         method=arguments.method,
         ignore=arguments.ignore,
-        mask=arguments.mask,
+        exclude=arguments.mask,
         sample=arguments.sample,
         seed=arguments.seed,
     )
-    print(findings)
-    return 1 if findings else 0
+    print(result)
+    return 0 if result.ok else 1
 
 
 COMMANDS = [
