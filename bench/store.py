@@ -185,8 +185,9 @@ def measure(folder: Path, name: str, method: workloads.Method, arguments: argpar
     }
     for call in calls.values():  # (and warm)
         call()
-    if findings := store.check(folder, sample=0.1):
-        raise AssertionError(str(findings))
+    result = store.check(folder, sample=0.1)
+    if not result.ok:
+        raise AssertionError(str(result))
     base = ts.open(level(folder, "0"), open=True).result()
     ready = [ts.open(level(folder, str(n)), open=True).result().read().result() for n in range(1, LEVELS + 1)]
     calls[ALONE] = lambda: store_alone(folder, ready)

@@ -400,7 +400,7 @@ def metadata(folder: Path, seconds: float, seed: int) -> dict[str, int]:
         signal.alarm(20)
         try:
             if format == "plan":
-                store.load(path)
+                store.Plan.load(path)
             else:
                 store.plan(where, out, levels=1, factor=2)
                 list(open_volume(Location.at(where)).grids)

@@ -123,7 +123,7 @@ def test_a_job_array(slurm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     logs = "".join(path.read_text() for path in tmp_path.glob("plan.json.*.log"))
     assert not list(base.glob(".tinypyr")), logs
     assert {path.name for path in tmp_path.glob("mark-*")} == {"mark-1", "mark-2", "mark-3", "mark-"}
-    assert not store.check(base)
+    assert store.check(base).ok
 
 
 def test_a_part_that_fails_keeps_the_end_away(slurm: Path, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_part_that_fails_keeps_the_end_away(slurm: Path, tmp_path: Path) -> No
     assert len(open_volume(Location.at(base)).paths) == 1, "not finalized"
     assert cli.main(["run", str(saved), "--part", "2/2"]) == 0
     assert cli.main(["finalize", str(saved)]) == 0
-    assert not store.check(base)
+    assert store.check(base).ok
 
 
 def test_mistakes_in_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
@@ -219,10 +219,10 @@ def test_processes_write_one_sharded_array_to_s3(bucket: str, tmp_path: Path) ->
         for part in (1, 2, 3, 2)
     ]
     assert [part.wait() for part in parts] == [0, 0, 0, 0]
-    store.finalize(store.load(saved))
+    store.finalize(store.Plan.load(saved))
     made = open_volume(Location.at(where))
     np.testing.assert_array_equal(level_array(made, 0).read().result(), small_labels())
-    assert not store.check(where)
+    assert store.check(where).ok
     left = Location.at(where).keys()
     assert not [key for key in left if "tinypyr" in key]
     again = store.build(f"{bucket}/base", where, factor=2, levels=2, method="mode", block=1)

@@ -182,7 +182,7 @@ def test_parts_of_a_saved_plan(
     assert cli.main(["run", saved, "--blocks", "0,5-7"]) == 0
     assert cli.main(["finalize", saved]) == 0
     if in_place:
-        assert not store.check(where)
+        assert store.check(where).ok
     else:
         assert same(files(where)) == alone
     before = files(where)
@@ -204,7 +204,7 @@ def test_saved_plans_that_no_longer_hold(base: Path, tmp_path: Path, capsys: pyt
         except ValueError:
             pass
         with pytest.raises(store.StoreError, match="plan"):
-            store.load(saved)
+            store.Plan.load(saved)
     saved.write_text(text)
     array = store.source.level_array(store.source.open_volume(Location.at(base)), 0)
     part = array[:8, :8, :8].read().result()
@@ -214,7 +214,7 @@ def test_saved_plans_that_no_longer_hold(base: Path, tmp_path: Path, capsys: pyt
     time.sleep(0.02)  # (a clock of files may tick slowly)
     tensorstore.open(spec, open=True, write=True).result()[:8, :8, :8].write(part + 1).result()
     with pytest.raises(store.StoreError, match=r"out of date .of a source that has changed since"):
-        store.load(saved)
+        store.Plan.load(saved)
     assert cli.main(["run", str(tmp_path / "no.json")]) == 1
     assert "cannot be read" in capsys.readouterr().err
     assert cli.main(["run", str(saved), "--part", "4/3"]) == 1
@@ -243,7 +243,7 @@ def test_blocks_that_fail_do_not_stop_the_others(base: Path, tmp_path: Path, mon
         store.build(base, tmp_path / "t", blocks=[99999], **ARGUMENTS)
     report = store.build(base, tmp_path / "t", blocks=list(report.failed), **ARGUMENTS)
     assert report.blocks_done == 2
-    assert not store.check(tmp_path / "t")
+    assert store.check(tmp_path / "t").ok
 
 
 @pytest.fixture
@@ -265,7 +265,7 @@ def test_one_builder_at_a_time(base: Path, tmp_path: Path, another: subprocess.P
     another.kill()
     another.wait()
     assert store.build(base, **ARGUMENTS).blocks_done == plan.blocks, "who died is succeeded"
-    assert not store.check(base)
+    assert store.check(base).ok
 
 
 def test_builders_on_other_machines_are_known_by_what_they_say(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,7 +356,7 @@ def test_numbers_of_numpy_are_numbers(base: Path, tmp_path: Path) -> None:
     saved = tmp_path / "plan.json"
     cut: Any = np.array([8, 8, 8])
     store.plan(base, tmp_path / "t", chunks=cut, shards=2 * cut, levels=1, factor=2, block=1).save(saved)
-    plan = store.load(saved)
+    plan = store.Plan.load(saved)
     assert plan.layouts[0].unit == (16, 16, 16)
     assert store.run(plan, blocks=[np.int64(3)]).blocks_done == 1  # type: ignore[list-item]
     wrongs: list[dict[str, Any]] = [{"blocks": 3}, {"part": "1/2"}, {"part": (0, 0)}]
@@ -370,14 +370,14 @@ def test_saved_regions_end_and_other_regions_go_on(base: Path, tmp_path: Path) -
     saved = tmp_path / "plan.json"
     region: Any = [(np.int64(0), np.int64(8))] * 3
     store.plan(base, region=region, workers=2, block=1).save(saved)
-    store.run(store.load(saved))
+    store.run(store.Plan.load(saved))
     store.plan(base, region=[(8, 16)] * 3)  # what an interrupted region has left is in nobody's way
-    assert store.finalize(store.load(saved)).blocks_done == 0
+    assert store.finalize(store.Plan.load(saved)).blocks_done == 0
     for late in (store.run, store.finalize):
-        assert str(late(store.load(saved))) == "made before; nothing to do"
+        assert str(late(store.Plan.load(saved))) == "made before; nothing to do"
     assert not (base / ".tinypyr").exists()
     assert store.build(base, region=region, workers=2, block=1).blocks_done > 0
-    assert not store.check(base)
+    assert store.check(base).ok
 
 
 @pytest.mark.parametrize("format", ["ome-zarr-0.5", "precomputed"])
@@ -387,7 +387,7 @@ def test_an_end_before_the_beginning(format: str, base: Path, tmp_path: Path) ->
         store.finalize(plan)
     store.run(plan)
     store.finalize(plan)
-    assert not store.check(tmp_path / "t")
+    assert store.check(tmp_path / "t").ok
     for again in ({"blocks": [0]}, {"resume": False}):
         given: dict[str, Any] = again
         with pytest.raises(store.StoreError, match="finished already"):

@@ -121,7 +121,7 @@ def test_a_store_with_its_own_levels(tmp_path: Path) -> None:
     )
     np.testing.assert_array_equal(levels[0], want)
     assert store.levels(tmp_path / "made")[0].grid == grid
-    assert not store.check(tmp_path / "made")
+    assert store.check(tmp_path / "made").ok
     again = apply_scaled_processing(tmp_path / "image", Looks, 2, lowres=1, sigma=1)
     assert isinstance(again, Applied)
     np.testing.assert_array_equal(seen[-1], stored[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import random
 import re
@@ -242,7 +243,7 @@ def test_levels_beside_level_0(format: str, tmp_path: Path) -> None:
     axes = "".join(open_volume(Location.at(where)).grids[0].axes)
     for got, want in zip(read(where, axes), in_memory(read(where, axes)[0], report.plan), strict=True):
         np.testing.assert_array_equal(got, want)
-    assert not store.check(where)
+    assert store.check(where).ok
     for path, held in before.items():
         if path.name not in ("info",):
             assert path.read_bytes() == held
@@ -339,7 +340,7 @@ def test_an_interrupted_build_goes_on(
         zip(read(tmp_path / "t", "zyx"), in_memory(array, report.plan), strict=True) if not in_place else ()
     ):
         np.testing.assert_array_equal(got, want)
-    assert not store.check(tmp_path / "t")
+    assert store.check(tmp_path / "t").ok
 
 
 def test_another_array_is_not_gone_on_with(tmp_path: Path, many_blocks: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -454,6 +455,35 @@ def test_mistakes_are_named_and_nothing_is_created(tmp_path: Path) -> None:
         assert sorted(map(str, tmp_path.rglob("*"))) == before, (arguments, "created something")
 
 
+def test_build_takes_every_parameter_of_plan() -> None:
+    planned, built = (inspect.signature(function).parameters for function in (store.plan, store.build))
+    assert list(built)[: len(planned)] == list(planned)
+    assert all(built[name] == parameter for name, parameter in planned.items())
+    assert list(built)[len(planned) :] == ["engine", "resume", "progress", "blocks"]
+    run = inspect.signature(store.run).parameters
+    assert all(built[name].default == run[name].default for name in ("engine", "resume", "progress", "blocks"))
+
+
+def test_build_forwards_every_parameter_to_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+    monkeypatch.setattr(store.running, "make_plan", lambda *arguments, **options: calls.append((arguments, options)))
+    monkeypatch.setattr(store.running, "complete", lambda *arguments: None)
+    names = [name for name in inspect.signature(store.plan).parameters if name not in ("source", "target")]
+    values: dict[str, Any] = {name: object() for name in names}
+    store.build("source", "target", **values)
+    assert calls == [(("source", "target"), values)]
+
+
+def test_results_have_readable_representations(tmp_path: Path) -> None:
+    report = store.build(np.ones((64, 48), np.uint8), tmp_path / "t", levels=1, factor=2, chunks=(16, 16))
+    assert repr(report) == str(report)
+    assert repr(report).startswith("1 levels in ")
+    assert repr(report.plan) == str(report.plan)
+    assert "64 x 48  scale 1, 1" in repr(report.plan)
+    level = store.levels(tmp_path / "t")[1]
+    assert repr(level) == f"Level(uint8, {level.grid!r})"
+
+
 def test_too_little_memory_says_how_much(tmp_path: Path) -> None:
     volume = np.broadcast_to(np.uint8(1), (4096, 4096, 64))
     with pytest.raises(store.StoreError, match=r"memory: .* per worker needed"):
@@ -472,7 +502,7 @@ def test_levels_that_outgrow_the_memory(method: str, tmp_path: Path, many_blocks
     report = store.running.complete(plan)
     for got, want in zip(read(tmp_path / "t", "zyx"), in_memory(volume, plan), strict=True):
         np.testing.assert_array_equal(got, want)
-    assert not store.check(tmp_path / "t")
+    assert store.check(tmp_path / "t").ok
     if method == "mode":
         assert report.labels == [np.unique(level).size for level in in_memory(volume, plan)]
 
@@ -493,7 +523,7 @@ def test_long_label_lists_are_shortened_and_reported(tmp_path: Path, monkeypatch
 def test_labels_are_not_averaged(tmp_path: Path) -> None:
     labels = np.ones((16, 16), np.uint32)
     store.build(labels, tmp_path / "t", levels=0, factor=2, method="mode")
-    with pytest.raises(ValueError, match="mean of labels"):
+    with pytest.raises(ValueError, match="averaging label IDs"):
         store.plan(tmp_path / "t", method="mean")
     assert store.plan(tmp_path / "t", method="mean", force=True, factor=2, levels=1).method == "mean"
     assert store.plan(tmp_path / "t", factor=2, levels=1).method == "mode"
@@ -502,10 +532,11 @@ def test_labels_are_not_averaged(tmp_path: Path) -> None:
 def test_check_finds_what_is_wrong(tmp_path: Path) -> None:
     array = np.random.default_rng(0).integers(0, 255, (30, 40)).astype(np.uint8)
     store.build(array, tmp_path / "t", levels=2, factor=2, chunks=(8, 8))
-    findings = store.check(tmp_path / "t")
-    assert not findings
-    assert findings.voxels == 15 * 20 + 8 * 10
-    assert not store.check(tmp_path / "t", sample=0.3)
+    result = store.check(tmp_path / "t")
+    assert result.ok
+    assert (result.problems, result.voxels, result.levels) == ([], 15 * 20 + 8 * 10, 2)
+    assert repr(result) == str(result) == f"{tmp_path}/t: geometry and 380 voxels of its levels are right"
+    assert store.check(tmp_path / "t", sample=0.3).ok
     volume = open_volume(Location.at(tmp_path / "t"))
     array = level_array(volume, 2)
     ts.open(array.spec(), open=True, write=True).result()[3, 4].write(np.uint8(0)).result()
@@ -524,7 +555,7 @@ def test_what_is_not_finished_is_not_right(
     where = tmp_path / "t"
     store.build(array, where, levels=0, factor=2, chunks=(8, 8, 8))
     assert cli.main(["check", str(where)]) == 0
-    assert "has level 0 alone, and no levels to check" in capsys.readouterr().out
+    assert "has level 0 only, and no levels to check" in capsys.readouterr().out
 
     def fails(*given: Any) -> Any:
         raise store.StoreError("no space left")
@@ -534,7 +565,7 @@ def test_what_is_not_finished_is_not_right(
         with pytest.raises(store.StoreError, match="no space left"):
             store.build(where, levels=3, factor=2)
     assert cli.main(["check", str(where)]) == 1
-    assert "a build of it has begun and not ended" in capsys.readouterr().out
+    assert "has an unfinished build; run its command again to resume" in capsys.readouterr().out
     with pytest.raises(store.StoreError, match="base: 2,2,2/4,4,4/8,8,8 there, 1,2,2/1,4,4/1,8,8 here"):
         store.build(where, levels=3, factor=(1, 2, 2))
     store.build(where, levels=3, factor=2)
@@ -699,7 +730,7 @@ def test_other_peoples_zarr_v2(dtype: str, order: str, tmp_path: Path) -> None:
     report = store.build(tmp_path, factor=2, levels=2)
     for got, want in zip(read(tmp_path, "zyx"), in_memory(array, report.plan), strict=True):
         np.testing.assert_array_equal(got, want)
-    assert not store.check(tmp_path)
+    assert store.check(tmp_path).ok
     for number, shape in ((1, [10, 17, 21]), (2, [5, 9, 11])):
         assert json.loads((tmp_path / str(number) / ".zarray").read_text()) == {**meta, "shape": shape}
     assert json.loads((tmp_path / ".zattrs").read_text())["mine"] == [1]
@@ -729,7 +760,7 @@ def test_sharded_precomputed(chunks: tuple[int, int, int], tmp_path: Path, many_
     store.build(volume, tmp_path / "u", levels=0, **arguments)
     store.build(tmp_path / "u", factor=(2, 2, 2, 1), levels=2)
     for found in (tmp_path / "t", tmp_path / "u"):
-        assert not store.check(found)
+        assert store.check(found).ok
         assert not list(found.glob(".tinypyr*"))
     one, other = (json.loads((tmp_path / name / "info").read_text())["scales"] for name in "tu")
     assert [scale["sharding"]["minishard_bits"] for scale in one] == [0, 0, 0]
@@ -743,22 +774,21 @@ def test_precomputed_offsets_as_tensorstore_has_them(tmp_path: Path) -> None:
     array = np.random.default_rng(0).integers(0, 255, (40, 50, 30)).astype(np.uint8)
     grid = Grid(array.shape, "xyz", (4, 4, 40), units=["nanometer"] * 3, voxel_offset=(10, 5, 3))
     store.build(array, tmp_path, format="precomputed", grid=grid, factor=(2, 2, 1), levels=3, chunks=(16, 16, 16))
-    assert not store.check(tmp_path)
+    assert store.check(tmp_path).ok
     levels = [
         ts.open(
             {"driver": "neuroglancer_precomputed", "kvstore": f"file://{tmp_path}/", "scale_index": number}, open=True
         ).result()
         for number in range(4)
     ]
-    assert levels[0].domain.voxel_offset == (10, 5, 3, 0)
+    assert levels[0].domain.origin == (10, 5, 3, 0)
     for number, level in enumerate(levels[1:], 1):
         want = ts.downsample(levels[0], [2**number, 2**number, 1, 1], "mean")
         assert level.domain == want.domain
         assert tuple(level.dimension_units[:2]) == (ts.Unit(4 * 2**number, "nm"),) * 2
         # whole blocks: TensorStore reads wrongly those that are cut at both ends
         inner = tuple(
-            slice(start + 1, stop - 1)
-            for start, stop in zip(level.voxel_offset, level.domain.exclusive_max, strict=True)
+            slice(start + 1, stop - 1) for start, stop in zip(level.origin, level.domain.exclusive_max, strict=True)
         )
         got, expected = (array[(*inner[:3], slice(None))].read().result() for array in (level, want))
         np.testing.assert_array_equal(got, expected)

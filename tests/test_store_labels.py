@@ -56,7 +56,7 @@ def test_no_more_parts_than_blocks(tmp_path: Path, capsys: pytest.CaptureFixture
     capsys.readouterr()
     assert cli.main(["slurm", str(saved), "--parts", "200", "--dry-run"]) == 0
     said = capsys.readouterr().out
-    blocks = len(store.load(saved).numbers)
+    blocks = len(store.Plan.load(saved).numbers)
     assert f"not submitted: {blocks} parts" in said
     assert "sbatch --dependency=afterok:JOB" in said
     assert f"#SBATCH --array=1-{blocks}\n" in (tmp_path / "plan.json.part.sh").read_text()

@@ -42,25 +42,74 @@ def footprint(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 def test_masked_voxels_are_left_out(
     dtype: str, method: str, ignore: int | None, footprint: None, tmp_path: Path
 ) -> None:
-    """As if they had a value that the volume has not, in a wider dtype, and that were ignored."""
+    """Excluded voxels behave like voxels of a value that the volume does not have, and that is ignored."""
     rng = np.random.default_rng(3)
     volume = rng.integers(0, 256 if dtype == "uint8" else 5, (21, 33, 17)).astype(dtype)
-    mask = rng.random(volume.shape) < 0.4
-    mask[:16, :16] = True
+    excluded = rng.random(volume.shape) < 0.4
+    excluded[:16, :16] = True
     arguments: dict[str, Any] = {"factor": 2, "levels": 3, "chunks": (8, 8, 8), "force": True}
-    plan = store.plan(volume, tmp_path / "t", method=method, ignore=ignore, mask=mask, **arguments)
+    plan = store.plan(volume, tmp_path / "t", method=method, ignore=ignore, exclude=excluded, **arguments)
     store.running.complete(plan)
-    wide = np.where(mask, -77, volume.astype(np.float64 if dtype == "float32" else np.int32))
+    wide = np.where(excluded, -77, volume.astype(np.float64 if dtype == "float32" else np.int32))
     if ignore is not None:
         wide = np.where(volume == ignore, -77, wide)
     known: Any = method
     want = tinypyr.pyramid(wide, (2, 2, 2), known, levels=3, ignore=-77)
     for got, wanted in zip(read(tmp_path / "t", "zyx")[1:], want, strict=True):
         np.testing.assert_array_equal(got, np.where(wanted == -77, 0, wanted).astype(dtype))
-    with pytest.raises(store.StoreError, match="name that mask"):
+    with pytest.raises(store.StoreError, match="built with exclude an array; pass exclude="):
         store.check(tmp_path / "t")
-    assert not store.check(tmp_path / "t", mask=mask)
-    assert store.check(tmp_path / "t", mask=~mask)
+    assert store.check(tmp_path / "t", exclude=excluded).ok
+    assert store.check(tmp_path / "t", mask=~excluded).ok
+    assert not store.check(tmp_path / "t", mask=excluded).ok
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "float32"])
+def test_exclude_is_the_inverse_of_mask(dtype: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    volume, counts = rng.integers(1, 255, (24, 24, 24)).astype(np.uint8), rng.random((24, 24, 24)) < 0.5
+    more: dict[str, Any] = {"factor": 2, "levels": 2, "chunks": (8, 8, 8)}
+    store.build(volume, tmp_path / "mask", mask=counts.astype(dtype), **more)
+    store.build(volume, tmp_path / "exclude", exclude=(~counts).astype(dtype), **more)
+    assert not read(tmp_path / "mask", "zyx")[1][~tinypyr.downsample(counts, 2, "max")].any()
+    for one, other in zip(read(tmp_path / "mask", "zyx"), read(tmp_path / "exclude", "zyx"), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for name in ("mask", "exclude"):
+        notes = open_volume(Location.at(tmp_path / name)).notes
+        assert {key: notes[key] for key in ("mask", "exclude")} == {"mask": None, "exclude": None, name: "an array"}
+        with pytest.raises(store.StoreError, match=f"built with {name} an array; pass {name}="):
+            store.check(tmp_path / name)
+        with pytest.raises(store.StoreError, match=f"built with {name} an array"):
+            store.plan(tmp_path / name, region=[(0, 8)] * 3)
+
+
+def test_mask_and_exclude_together_are_an_error(tmp_path: Path) -> None:
+    volume = np.ones((8, 8), np.uint8)
+    store.build(volume, tmp_path / "t", levels=0)
+    with pytest.raises(ValueError, match="mask: exclude, its inverse, is given as well"):
+        store.build(volume, tmp_path / "new", mask=volume, exclude=volume)
+    with pytest.raises(ValueError, match="mask: exclude, its inverse, is given as well"):
+        store.check(tmp_path / "t", method="mean", mask=volume, exclude=volume)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("parameter", ["mask", "exclude"])
+def test_saved_plans_keep_mask_and_exclude_apart(parameter: str, tmp_path: Path) -> None:
+    volume = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    store.build(volume, tmp_path / "base", levels=0)
+    store.build((volume % 3 == 0).astype(np.uint8), tmp_path / "voxels", levels=0)
+    more: dict[str, Any] = {"factor": 2, "levels": 1, parameter: tmp_path / "voxels"}
+    saved = store.plan(tmp_path / "base", tmp_path / "t", **more)
+    saved.save(tmp_path / "plan.json")
+    plan = store.Plan.load(tmp_path / "plan.json")
+    assert plan.mask is not None
+    assert plan.mask.parameter == parameter
+    other: dict[str, Any] = {
+        "factor": 2,
+        "levels": 1,
+        {"mask": "exclude", "exclude": "mask"}[parameter]: tmp_path / "voxels",
+    }
+    assert plan.fingerprint == saved.fingerprint != store.plan(tmp_path / "base", tmp_path / "t", **other).fingerprint
 
 
 def opened(where: Path) -> Any:
@@ -100,7 +149,7 @@ def test_only_what_lies_above_a_change_is_made_again(format: str, method: str, f
     store.build(volume, once, **arguments)
     for got, want in zip(read(where, "xyz"), read(once, "xyz"), strict=True):
         np.testing.assert_array_equal(got, want)
-    assert not store.check(where)
+    assert store.check(where).ok
 
 
 def test_regions_that_make_no_sense(tmp_path: Path) -> None:
@@ -111,11 +160,11 @@ def test_regions_that_make_no_sense(tmp_path: Path) -> None:
         (tmp_path / "t", {"region": [(0, 33), (0, 4)]}, "region: .* does not lie within"),
         (tmp_path / "t", {"region": [(0, 4)]}, "region"),
         (tmp_path / "t", {"region": 5}, "region: 5 is not"),
-        (tmp_path / "bare", {"region": [(0, 4), (0, 4)]}, "region: of a store that has its levels"),
+        (tmp_path / "bare", {"region": [(0, 4), (0, 4)]}, "region: needs a store that has levels already"),
         (tmp_path / "t", {"region": [(0, 4), (0, 4)], "mask": volume}, "mask: not with a region"),
-        (volume, {"target": tmp_path / "new", "mask": volume[:5]}, "mask: of shape"),
-        (volume, {"target": tmp_path / "new", "recursive": True}, "recursive: of medians only"),
-        (volume, {"target": tmp_path / "new", "link": True}, "link: from a store"),
+        (volume, {"target": tmp_path / "new", "mask": volume[:5]}, "mask: has shape"),
+        (volume, {"target": tmp_path / "new", "recursive": True}, "recursive: allowed for medians only"),
+        (volume, {"target": tmp_path / "new", "link": True}, "link: needs a store as source"),
     ):
         given: dict[str, Any] = dict(more)
         with pytest.raises(ValueError, match=match):
@@ -132,13 +181,13 @@ def test_a_region_of_what_has_not_changed_changes_nothing(format: str, tmp_path:
         where = tmp_path / str(number)
         given: dict[str, Any] = dict(more)
         store.build(volume, where, factor=2, levels=3, chunks=(8, 8, 8), format=format, grid=grid, **given)
-        assert not store.check(where)
+        assert store.check(where).ok
         before = read(where, "xyz")
         axes = open_volume(Location.at(where)).grids[0].axes
         store.build(where, region=[(0, 4) if axis in "xyz" else (0, 1) for axis in axes])
         for got, want in zip(read(where, "xyz"), before, strict=True):
             np.testing.assert_array_equal(got, want)
-        assert not store.check(where)
+        assert store.check(where).ok
         for name, value in (
             ("factor", (2, 2, 1)),
             ("levels", 2),
@@ -161,11 +210,12 @@ def test_a_region_where_nobody_says_how_levels_were_made(tmp_path: Path) -> None
     with pytest.raises(ValueError, match=r"method: .* does not say how"):
         store.plan(tmp_path / "t", region=[(0, 4), (0, 4)])
     store.build(tmp_path / "t", region=[(0, 4), (0, 4)], method="max")
-    assert not store.check(tmp_path / "t")
+    assert store.check(tmp_path / "t").ok
 
 
-def test_axes_of_a_mask_are_matched_by_name(tmp_path: Path) -> None:
-    """The same mask in every format, and as the array that it was made of; checked with any of them."""
+@pytest.mark.parametrize("parameter", ["mask", "exclude"])
+def test_axes_of_a_mask_are_matched_by_name(parameter: str, tmp_path: Path) -> None:
+    """The same voxels in every format, and as the array that they came from, give the same levels."""
     rng = np.random.default_rng(10)
     volume, mask = rng.integers(0, 255, (12, 12, 12)).astype(np.uint8), np.zeros((12, 12, 12), np.uint8)
     mask[:5, :, 3:] = 1
@@ -174,21 +224,24 @@ def test_axes_of_a_mask_are_matched_by_name(tmp_path: Path) -> None:
         store.build(mask, tmp_path / f"mask-{format}", levels=0, format=format, method="mean")
         masks.append(tmp_path / f"mask-{format}")
     store.build(volume, tmp_path / "base", levels=0)
-    want = read_after(tmp_path / "want", tmp_path / "base", mask, "ome-zarr-0.5")
+    want = read_after(tmp_path / "want", tmp_path / "base", parameter, mask, "ome-zarr-0.5")
     for number, given in enumerate(masks):
         for format in FORMATS:
             where = tmp_path / f"{number}-{format}"
-            for got, wanted in zip(read_after(where, tmp_path / "base", given, format), want, strict=True):
+            for got, wanted in zip(read_after(where, tmp_path / "base", parameter, given, format), want, strict=True):
                 np.testing.assert_array_equal(got, wanted)
             for other in masks:
-                assert not store.check(where, mask=other)
+                options: dict[str, Any] = {parameter: other}
+                assert store.check(where, **options).ok
     for wrong, kind in ((5, TypeError), (mask[:3], ValueError), (mask.astype("U1"), store.StoreError)):
-        with pytest.raises(kind, match="mask"):
-            store.plan(tmp_path / "base", tmp_path / "new", mask=wrong)
+        options = {parameter: wrong}
+        with pytest.raises(kind, match=f"^{parameter}: "):
+            store.plan(tmp_path / "base", tmp_path / "new", **options)
 
 
-def read_after(where: Path, source: Path, mask: Any, format: str) -> list[Array]:
-    store.build(source, where, mask=mask, format=format, factor=2, levels=2)
+def read_after(where: Path, source: Path, parameter: str, voxels: Any, format: str) -> list[Array]:
+    options: dict[str, Any] = {parameter: voxels}
+    store.build(source, where, format=format, factor=2, levels=2, **options)
     return read(where, "zyx")
 
 
@@ -202,7 +255,7 @@ def test_medians_of_medians(footprint: None, tmp_path: Path) -> None:
         np.testing.assert_array_equal(got, want)
         want = tinypyr.downsample(want, 2, "median")
     assert open_volume(Location.at(target)).notes["recursive"] is True
-    assert not store.check(target)
+    assert store.check(target).ok
 
 
 @pytest.mark.parametrize("format", ["ome-zarr-0.5", "ome-zarr-0.4"])
@@ -215,7 +268,7 @@ def test_a_linked_base_is_not_copied(format: str, tmp_path: Path, capsys: pytest
     assert (target / "0").is_symlink()
     for got, want in zip(read(target, "yx"), in_memory(volume, store.plan(source)), strict=True):
         np.testing.assert_array_equal(got, want)
-    assert not store.check(target)
+    assert store.check(target).ok
     assert {path: path.read_bytes() for path in source.rglob("*") if path.is_file()} == before
     capsys.readouterr()
     assert cli.main(["build", str(source), str(tmp_path / "n5"), "--no-copy", "--format", "n5"]) == 2
@@ -243,7 +296,7 @@ def test_a_full_disk_is_named_and_the_build_goes_on(small_disk: Path) -> None:
         store.build(volume, target, **arguments)
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
     store.build(volume, target, **arguments)
-    assert not store.check(target)
+    assert store.check(target).ok
     for got, want in zip(
         read(target, "zyx"), in_memory(volume, store.plan(volume, "memory://n", **arguments)), strict=True
     ):

@@ -74,7 +74,7 @@ def _plugin(name: str) -> Any:
 def _apply(arguments: Arguments) -> int:
     from ..multires import PluginError
     from ..multires import applied as _apply
-    from ..store.running import asked_for, complete
+    from ..store.running import checked_blocks, complete
 
     if (arguments.plan and arguments.out) or (arguments.json and not arguments.plan):
         raise ValueError(
@@ -110,7 +110,7 @@ def _apply(arguments: Arguments) -> int:
         else:
             _store.show_plan(todo)
         return 0
-    asked_for(todo, arguments.blocks)
+    checked_blocks(todo, arguments.blocks)
     with _store.engine_of(arguments) as engine:
         try:
             _apply.ready(made, todo, engine, arguments.progress != "none")

@@ -321,7 +321,7 @@ def _info(arguments: Arguments) -> int:
     from ..store.source import open_volume
 
     volume = open_volume(Location.at(arguments.store))
-    print(f"{volume.location.name}: {volume.format}, {volume.dtype}" + (f", {volume.kind}" if volume.kind else ""))
+    print(f"{volume.place.name}: {volume.format}, {volume.dtype}" + (f", {volume.kind}" if volume.kind else ""))
     print_levels(volume.paths, volume.grids)
     print(f"chunks of level 0: {' x '.join(map(str, volume.layout.chunks))}")
     if volume.layout.shards:

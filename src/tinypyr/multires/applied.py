@@ -199,7 +199,7 @@ def planned(
 def ready(made: Applied, todo: Any, engine: Any, progress: Any) -> Any:
     """The plan, once its field is there; if it has been built, none is needed."""
     from ..store.engines import engine_for
-    from ..store.planning import state_of
+    from ..store.target_state import state_of
 
     engine_for(todo, engine).close()  # refuses what it cannot do
     if state_of(todo) == "finished":

@@ -190,7 +190,7 @@ def run_block(plan: Plan, number: int, levels: Levels | None = None) -> int:
     def use(values: Array, leaf: Box) -> None:
         first = [start for start, _ in leaf]
         voxel_offset = tuple(o + start for o, start in zip(plan.grids[0].voxel_offset, first, strict=True))
-        mask = None if plan.mask is None else plan.mask.read(leaf)
+        mask = None if plan.mask is None else plan.mask.excluded(leaf)
         if carries:
             levels, missing, on = plan.pooling.with_accumulator(values, factors, voxel_offset, first, mask)
             _place(accumulator, on, plan.region(plan.leaf_levels, leaf), plan.region(plan.leaf_levels, box))

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 
 from ..errors import StoreError
 from .blocks import Levels, run_block
-from .planning import from_text
 from .plans import Plan
+from .saved_plans import plan_from_text
 
 #: How often a block is begun anew because a process that ran it has died.
 TRIES = 3
@@ -174,7 +174,7 @@ def _asked(call: Any, *arguments: Any) -> Any:
 
 @functools.lru_cache(maxsize=2)
 def _loaded(text: str, run: str) -> tuple[Plan, Levels]:
-    plan = from_text(text, "the plan")
+    plan = plan_from_text(text, "the plan")
     return plan, Levels(plan)
 
 

@@ -22,6 +22,10 @@ class Level(NamedTuple):
     #: What the store says that they are: "image", "labels", or nothing.
     kind: Literal["image", "labels"] | None = None
 
+    def __repr__(self) -> str:
+        kind = f", {self.kind}" if self.kind else ", labels" if self.holds_labels else ""
+        return f"Level({self.array.dtype.name}{kind}, {self.grid!r})"
+
 
 def levels(store: str | os.PathLike[str]) -> list[Level]:
     """The levels of a store of any format that `build` knows, finest first; no voxel is read.

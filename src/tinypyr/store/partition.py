@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from .._util.sizes import size_text
 from ..errors import StoreError
@@ -13,6 +14,17 @@ from .source import Source
 from .volume import Layout
 
 Extents = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Sizes of leaves and blocks in base voxels, and the number of levels that each of them completes."""
+
+    leaf: Extents
+    block: Extents
+    whole_levels: int
+    leaf_levels: int
+
 
 #: Bytes of the base in a block, unless the user says: a 32nd of the volume, but no less than the first of these and no
 #: more than the second; and never more blocks than the third.
@@ -37,7 +49,7 @@ def choose_blocks(
     budget: int,
     carries: bool,
     wanted: int | None,
-) -> tuple[Extents, Extents, int, int]:
+) -> Partition:
     """Leaf, block, how many levels blocks write whole, and how many leaves make.
 
     ``wanted``: about how many bytes of the base a block should have; None: as suits the volume.
@@ -104,4 +116,4 @@ def choose_blocks(
             fits = voxels(wider) * size * share + open_units <= budget and voxels(wider) * size <= GOOD_LEAF
             if fits and wider[axis] <= block[axis] and block[axis] % wider[axis] == 0:
                 leaf, grown = wider, True
-    return tuple(leaf), tuple(block), whole, by_leaves
+    return Partition(tuple(leaf), tuple(block), whole, by_leaves)

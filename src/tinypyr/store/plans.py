@@ -42,7 +42,7 @@ Box = Sequence[tuple[int, int]]
 ACCUMULATED_AT_ONCE = 1 << 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """Blocks, numbered; see :func:`plan`, which makes it. ``str(plan)`` says what it will do."""
 
@@ -279,6 +279,31 @@ class Plan:
         except OSError as error:
             raise StoreError(f"{os.fspath(path)}: the plan cannot be written: {error}") from None
 
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Plan:
+        """Return the plan that :meth:`save` wrote to a file.
+
+        The arguments in the file are planned again, and the result is compared with the saved plan.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        Plan
+
+        Raises
+        ------
+        StoreError
+            If the file is damaged or holds no plan, or if the source, or this version of tinypyr, now leads to a
+            different plan.
+        """
+        from .saved_plans import load_plan
+
+        return load_plan(path)
+
     @functools.cached_property
     def scratch(self) -> Scratch:
         """What lies beside the levels while they are being made."""
@@ -308,7 +333,7 @@ class Plan:
             "rounding": self.rounding,
             "ties": self.ties,
             "recursive": self.recursive,
-            "mask": None if self.mask is None else self.mask.recipe or self.mask.name,
+            **{name: None if self.mask is None else self.mask.note(name) for name in ("mask", "exclude")},
             "region": None if self.changed is None else [list(span) for span in self.changed],
             "copies_base": self.copies_base,
             "levels": [
@@ -368,6 +393,8 @@ class Plan:
             for path, grid, layout in zip(self.paths, self.grids, self.layouts, strict=True)
         ]
         return "\n".join([self.heading, f"  axes {', '.join(self.grids[0].axes)}", *lines, self.summary])
+
+    __repr__ = __str__
 
 
 class Numbers(Sequence[int]):

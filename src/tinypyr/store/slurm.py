@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
-from .planning import load
+from .plans import Plan
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def job_script(settings: Settings, options: Sequence[str], lines: Sequence[str],
 
 def submit(path: Path, settings: Settings, *, dry_run: bool = False) -> list[str]:
     """Write the scripts beside the plan and submit them; what to tell the user."""
-    plan = load(path)
+    plan = Plan.load(path)
     path = path.absolute()
     parts = min(settings.parts or 16, len(plan.numbers))  # (more would have nothing to do)
     cpus = settings.cpus or plan.workers

@@ -197,20 +197,29 @@ def open_source(source: Any, grid: Grid | None = None) -> Source:
 
 
 class Mask:
-    """Which voxels of a grid are left out. Axes of a store are matched by name, those of an array as they come."""
+    """Voxels of a grid to exclude from every level, as an array or a store tells.
 
-    def __init__(self, mask: Any, grid: Grid) -> None:
-        if not isinstance(mask, (str, os.PathLike)) and not hasattr(mask, "dtype"):
-            raise TypeError(f"mask: {type(mask).__name__} is neither a path nor an array")
+    The axes of a store are matched by name, those of an array by position.
+
+    Attributes
+    ----------
+    parameter : {"mask", "exclude"}
+        The argument that the voxels came from: non-zero voxels of a ``mask`` count, those of ``exclude`` do not.
+    """
+
+    def __init__(self, voxels: Any, grid: Grid, parameter: Literal["mask", "exclude"]) -> None:
+        self.parameter = parameter
+        if not isinstance(voxels, (str, os.PathLike)) and not hasattr(voxels, "dtype"):
+            raise TypeError(f"{parameter}: {type(voxels).__name__} is neither a path nor an array")
         try:
-            read = open_source(mask)
+            source = open_source(voxels)
         except StoreError as error:
-            raise StoreError(f"mask: {error}") from None
-        if read.dtype.kind not in "biuf":
-            raise ValueError(f"mask: of {read.dtype}; numbers or booleans are wanted")
-        shape = read.grid.shape
-        if read.volume is not None:  # (of an array that says nothing the names are those of its last axes)
-            axes = [grid.axes.index(axis) if axis in grid.axes else -1 for axis in read.grid.axes]
+            raise StoreError(f"{parameter}: {error}") from None
+        if source.dtype.kind not in "biuf":
+            raise ValueError(f"{parameter}: has dtype {source.dtype}; pass booleans or real numbers")
+        shape = source.grid.shape
+        if source.volume is not None:  # (unnamed axes of a store have the names of the last axes)
+            axes = [grid.axes.index(axis) if axis in grid.axes else -1 for axis in source.grid.axes]
         else:  # axes of one voxel may be missing
             axes = list(range(grid.ndim))
             if shape != grid.shape:
@@ -218,17 +227,31 @@ class Mask:
         covered = [grid.shape[axis] if axis >= 0 else 1 for axis in axes]
         missing = [n for axis, n in enumerate(grid.shape) if axis not in axes]
         if list(shape) != covered or any(n > 1 for n in missing):
-            raise ValueError(f"mask: of shape {shape}, but the volume has shape {grid.shape}")
-        self._source, self._axes = read, axes
-        self.name, self.place, self.recipe, self.stamp = read.name, read.place, read.recipe, read.stamp
-        self.volume, self.refuse_missing = read.volume, read.refuse_missing
+            raise ValueError(f"{parameter}: has shape {shape}, but the volume has shape {grid.shape}")
+        self._source, self._axes = source, axes
+        self.name, self.place, self.recipe, self.stamp = source.name, source.place, source.recipe, source.stamp
+        self.volume, self.refuse_missing = source.volume, source.refuse_missing
 
-    def read(self, box: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
-        """The part of a box."""
+    @classmethod
+    def of(cls, mask: Any, exclude: Any, grid: Grid) -> Mask | None:
+        """Return the mask that the arguments ``mask`` and ``exclude`` describe; None if neither is given."""
+        if mask is not None and exclude is not None:
+            raise ValueError("mask: exclude, its inverse, is given as well; give one of the two")
+        if mask is not None:
+            return cls(mask, grid, "mask")
+        return None if exclude is None else cls(exclude, grid, "exclude")
+
+    def note(self, parameter: str) -> Any:
+        """Return the recipe or the name of the voxels if they came from this argument, otherwise None."""
+        return (self.recipe or self.name) if parameter == self.parameter else None
+
+    def excluded(self, box: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+        """Return for every voxel of a box whether it is excluded."""
         part = tuple(slice(*box[axis]) if axis >= 0 else slice(0, 1) for axis in self._axes)
-        values: NDArray[np.bool_] = np.asarray(self._source.read(part).result() != 0)
+        voxels = np.asarray(self._source.read(part).result())
+        excluded: NDArray[np.bool_] = voxels == 0 if self.parameter == "mask" else voxels != 0
         order = sorted(range(len(self._axes)), key=lambda i: self._axes[i])
-        return values.transpose(order).reshape([b - a for a, b in box])
+        return excluded.transpose(order).reshape([b - a for a, b in box])
 
 
 def default_chunks(grid: Grid) -> tuple[int, ...]:
