@@ -106,7 +106,7 @@ def test_a_job_array(slurm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     base, saved = tmp_path / "base", tmp_path / "plan.json"
     store.build(small_labels(), base, levels=0, chunks=(8, 8, 8), method="mode", grid=Grid(small_labels().shape, "zyx"))
     arguments = ["--factor=2", "--levels=3", "--method=mode", "--memory=64MiB", "--workers=1", "--block=1"]
-    assert cli.main(["plan", str(base), *arguments, "--out", str(saved)]) == 0
+    assert cli.main(["plan", str(base), *arguments, "--plan-file", str(saved)]) == 0
     settings = tmp_path / "cluster.toml"
     settings.write_text(f'parts = 9\nlimit = 2\ntime = "5"\nlines = ["export MARK={tmp_path}/mark"]\n')
     line = ["--line", 'touch "$MARK-$SLURM_ARRAY_TASK_ID"', "--line", f"touch {tmp_path}/mark-$SLURM_ARRAY_TASK_ID"]

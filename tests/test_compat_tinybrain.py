@@ -244,7 +244,7 @@ def test_peer_segmentation_floats(peer: Any) -> None:
 
 
 def test_peer_every_2x2_pattern(peer: Any) -> None:
-    """All 5**4 blocks of labels 0 to 4, sparse and not, against tinybrain and against the rule as told."""
+    """All 5**4 blocks of labels 0 to 4, sparse and not, equal tinybrain and the documented rule."""
     array = np.zeros((2 * 5**4, 2, 1), np.uint8, order="F")
     for i, (a, b, c, d) in enumerate(itertools.product(range(5), repeat=4)):
         array[2 * i : 2 * i + 2, :, 0] = [[a, c], [b, d]]

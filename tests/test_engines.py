@@ -171,7 +171,7 @@ def test_parts_of_a_saved_plan(
         "--block",
         "1",
     ]
-    assert cli.main(["plan", str(base), *target, *arguments, "--out", saved]) == 0
+    assert cli.main(["plan", str(base), *target, *arguments, "--plan-file", saved]) == 0
     assert cli.main(["finalize", saved]) == 1
     assert "block 0 is not done" in capsys.readouterr().err
     command = [sys.executable, "-m", "tinypyr", "run", saved, "--part"]

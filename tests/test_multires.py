@@ -527,7 +527,7 @@ def test_a_saved_plan_is_run_in_parts(em: tuple[Path, Array], tmp_path: Path) ->
     command += ["--chunks", "16,16,16", "--param", "low=5"]
     assert main([*command, "--plan"]) == 0
     assert not target.exists()
-    assert main([*command, "--out", str(file), "--progress", "none"]) == 0
+    assert main([*command, "--plan-file", str(file), "--progress", "none"]) == 0
     for part in ("1/2", "2/2"):
         assert main(["run", str(file), "--part", part, "--progress", "none"]) == 0
     assert main(["finalize", str(file)]) == 0
@@ -736,12 +736,20 @@ def test_the_command(em: tuple[Path, Array], tmp_path: Path, capsys: pytest.Capt
         stored(target), apply_scaled_processing(image, GaussianBiasFieldCorrection, sigma=(2, 3, 3), normalize=True)
     )
     assert png.read_bytes().startswith(b"\x89PNG")
-    own = [*command[:2], str(tmp_path / "own"), "--plugin", f"{__name__}:Identity", "--factor", "1", "--float"]
-    assert main([*own, "--order", "0"]) == 0
+    own = [
+        *command[:2],
+        str(tmp_path / "own"),
+        "--plugin",
+        f"{__name__}:Identity",
+        "--factor",
+        "1",
+        "--no-preserve-dtype",
+    ]
+    assert main([*own, "--order", "0", "--no-preserve-dtype"]) == 0
     np.testing.assert_array_equal(stored(tmp_path / "own"), image)
     capsys.readouterr()
     for arguments, status, message in [
-        (["--plugin", "tiles"], 2, "--plugin: 'tiles' is none of gaussian-bias, n4"),
+        (["--plugin", "tiles"], 2, "--plugin: 'tiles' is not one of gaussian-bias, n4"),
         (["--plugin", "no.such:Plugin"], 2, "--plugin: no.such:Plugin cannot be imported"),
         (["--plugin", "background", "--param", "sizes=3"], 2, "unexpected keyword argument 'sizes'"),
         (["--plugin", "background", "--param", "size=0"], 2, "size: 0 is not a number of voxels"),
@@ -1075,12 +1083,12 @@ def test_more_of_the_command(em: tuple[Path, Array], tmp_path: Path, capsys: pyt
     subprocess.run([*command, "halves:Halves"], cwd=own, check=True, capture_output=True)
     np.testing.assert_array_equal(stored(target), np.rint(image / 2).astype(np.uint16))
     for arguments, message in [
-        (["--picture", str(tmp_path / "none" / "x.png")], "--picture: .* cannot be written there"),
+        (["--picture", str(tmp_path / "none" / "x.png")], "--picture: .* cannot be written"),
         (["--picture", str(tmp_path / "x.jpg")], "--picture: .* does not end in .png"),
-        (["--out", str(tmp_path / "none" / "plan.json")], "--out: .* cannot be written there"),
-        (["--plan", "--out", str(tmp_path / "plan.json")], "--plan, --out"),
+        (["--plan-file", str(tmp_path / "none" / "plan.json")], "--plan-file: .* cannot be written"),
+        (["--plan", "--plan-file", str(tmp_path / "plan.json")], "--plan, --plan-file"),
         (["--blocks", "99"], "blocks: 99 is none of"),
-        (["--scheduler", "tcp://127.0.0.1:1"], "--scheduler: of dask only"),
+        (["--scheduler", "tcp://127.0.0.1:1"], "--scheduler: only dask has a scheduler"),
         (["--param", "sigma=1,2"], "sigma: .1, 2. is 2 numbers, but the volume has 3 axes"),
         (["--param", "normalize=yes"], "normalize: 'yes' is neither True nor False"),
         (["--param", "mode=foo"], "mode: 'foo' is none of"),

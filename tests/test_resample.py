@@ -428,7 +428,7 @@ def test_the_command_sees_a_store_through_another_grid(tmp_path: Path, capsys: p
     source, grid, turn = a_turn(tmp_path)
     np.savetxt(tmp_path / "turn.txt", turn)
     store.build(np.zeros(grid.shape, np.uint8), tmp_path / "atlas", grid=grid, levels=0, progress=False)
-    spacing = (["--spacing", "2,2,2"], tinypyr.resample(source, Grid((40, 50, 60)).level(2)))
+    spacing = (["--target-voxel-size", "2,2,2"], tinypyr.resample(source, Grid((40, 50, 60)).level(2)))
     like = (["--like", str(tmp_path / "atlas"), "--transform", str(tmp_path / "turn.txt"), "--order", "0"],)
     for number, (options, want) in enumerate([spacing, (*like, tinypyr.resample(source, grid, turn, order=0))]):
         where = str(tmp_path / f"made{number}")
@@ -438,12 +438,15 @@ def test_the_command_sees_a_store_through_another_grid(tmp_path: Path, capsys: p
     zarr = pytest.importorskip("zarr", reason="optional")
     zarr.create_array(tmp_path / "cells", shape=(1, 16), chunks=(1, 16), dtype="u8")[:] = cells
     where = str(tmp_path / "fine")
-    assert cli.main(["build", str(tmp_path / "cells"), where, "--spacing", "1,0.7", "--progress=none"]) == 0
+    assert cli.main(["build", str(tmp_path / "cells"), where, "--target-voxel-size", "1,0.7", "--progress=none"]) == 0
     assert set(np.unique(store.levels(where)[0].array.read().result())) == {1000, 2000}, "wide labels are not averaged"
     for options, message in (
-        (["--order", "0"], "--like, --spacing: one of them"),
-        (["--spacing", "2,2"], "--spacing: [2.0, 2.0] is not one size for each of z, y, x"),
-        (["--spacing", "2,2,2", "--transform", "nowhere.txt"], "--transform: nowhere.txt"),
+        (["--order", "0"], "--like, --target-voxel-size: give one of them"),
+        (
+            ["--target-voxel-size", "2,2"],
+            "[2.0, 2.0] does not have one number for each of the axes z, y, x",
+        ),
+        (["--target-voxel-size", "2,2,2", "--transform", "nowhere.txt"], "--transform: nowhere.txt"),
     ):
         capsys.readouterr()
         assert cli.main(["build", str(source), str(tmp_path / "no"), *options]) == 2

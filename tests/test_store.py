@@ -636,13 +636,13 @@ def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         ([], "tinypyr: Missing command"),
         (["buidl"], "tinypyr: No such command 'buidl'"),
         (["build"], "tinypyr build: Missing argument 'SOURCE'"),
-        (["build", "x", "--factor", "1,z"], "--factor': '1,z' is not a number"),
-        (["build", "x", "--region", "1-2"], "--region': '1-2' is no START:STOP"),
-        (["build", "x", "--blocks", "2-1"], "--blocks': '2-1' is not numbers of blocks"),
+        (["build", "x", "--factor", "1,z"], "--factor': '1,z' is not a whole number"),
+        (["build", "x", "--region", "1-2"], "--region': '1-2' is not START:STOP"),
+        (["build", "x", "--blocks", "2-1"], "--blocks': '2-1' is not a list of block numbers"),
         (["build", "x", "--engine", "magic"], "--engine': 'magic' is not one of"),
         (["build", "x", "--fast"], "--fast"),
-        (["run", "x", "--part", "1"], "--part': '1' is no part"),
-        (["plan", "x", "--out", "--json"], "--out': --json is an option; give a value first"),
+        (["run", "x", "--part", "1"], "--part': '1' is not a part"),
+        (["plan", "x", "--plan-file", "--json"], "--plan-file': --json is an option; give a value first"),
         (["check", "x", "--ignore", "zero"], "--ignore': 'zero' is not a number"),
     ],
 )
@@ -659,12 +659,12 @@ def test_where_a_command_may_write(tmp_path: Path, capsys: pytest.CaptureFixture
     where, plan = str(tmp_path / "em.ome.zarr"), str(tmp_path / "plan.json")
     store.build(np.ones((40, 40), np.uint8), where, factor=2, levels=1)
     target = str(tmp_path / "new")
-    for arguments in (["preview", where, "--out"], ["plan", where, target, "--out"]):
+    for arguments in (["preview", where, "--out"], ["plan", where, target, "--plan-file"]):
         assert cli.main([*arguments, str(tmp_path / "none" / "x.png")]) == 2
-        assert "--out: " in capsys.readouterr().err
+        assert f"tinypyr: {arguments[-1]}: " in capsys.readouterr().err
     assert cli.main(["preview", where, "--out", str(tmp_path / "x.jpg")]) == 2
     assert "does not end in .png" in capsys.readouterr().err
-    assert cli.main(["plan", where, target, "--out", plan]) == 0
+    assert cli.main(["plan", where, target, "--plan-file", plan]) == 0
     assert cli.main(["finalize", plan]) == 1
     assert "run the plan first" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["em.ome.zarr", "plan.json"]

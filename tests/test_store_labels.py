@@ -52,7 +52,7 @@ def test_no_more_parts_than_blocks(tmp_path: Path, capsys: pytest.CaptureFixture
     labels = np.random.default_rng(0).integers(0, 9, (20, 20, 20)).astype(np.uint32)
     base, saved = tmp_path / "base of it", tmp_path / "plan.json"
     store.build(labels, base, levels=0, chunks=(8, 8, 8), method="mode")
-    assert cli.main(["plan", str(base), "--factor=2", "--levels=1", "--method=mode", "--out", str(saved)]) == 0
+    assert cli.main(["plan", str(base), "--factor=2", "--levels=1", "--method=mode", "--plan-file", str(saved)]) == 0
     capsys.readouterr()
     assert cli.main(["slurm", str(saved), "--parts", "200", "--dry-run"]) == 0
     said = capsys.readouterr().out

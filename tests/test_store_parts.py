@@ -264,14 +264,14 @@ def test_a_linked_base_is_not_copied(format: str, tmp_path: Path, capsys: pytest
     source, target = tmp_path / "s", tmp_path / "t"
     store.build(volume, source, levels=0, chunks=(8, 8), format=format)
     before = {path: path.read_bytes() for path in source.rglob("*") if path.is_file()}
-    assert cli.main(["build", str(source), str(target), "--no-copy", "--format", format, "--factor", "2"]) == 0
+    assert cli.main(["build", str(source), str(target), "--link", "--format", format, "--factor", "2"]) == 0
     assert (target / "0").is_symlink()
     for got, want in zip(read(target, "yx"), in_memory(volume, store.plan(source)), strict=True):
         np.testing.assert_array_equal(got, want)
     assert store.check(target).ok
     assert {path: path.read_bytes() for path in source.rglob("*") if path.is_file()} == before
     capsys.readouterr()
-    assert cli.main(["build", str(source), str(tmp_path / "n5"), "--no-copy", "--format", "n5"]) == 2
+    assert cli.main(["build", str(source), str(tmp_path / "n5"), "--link", "--format", "n5"]) == 2
     assert "link" in capsys.readouterr().err
     assert not (tmp_path / "n5").exists()
 

@@ -85,19 +85,21 @@ class Option(click.Option):
     """An option under a heading, whose text an optional function converts. Its ValueError becomes a usage error."""
 
     def __init__(
-        self, *names: str, help: str, heading: str = "Options", read: Callable[[str], Any] | None = None, **more: Any
+        self, *names: str, help: str, heading: str = "Options", parse: Callable[[str], Any] | None = None, **more: Any
     ) -> None:
         super().__init__(names, help=help, callback=self._converted, **more)
         self.heading = heading
-        self._read = read
+        self._parse = parse
 
     def _converted(self, ctx: click.Context, param: click.Parameter, value: Any) -> Any:
         if isinstance(value, str) and any(value in other.opts for other in ctx.command.get_params(ctx)):
             raise click.BadParameter(f"{value} is an option; give a value first", ctx, param)
-        if self._read is None or not isinstance(value, (str, tuple)):
+        if self._parse is None:
             return value
         try:
-            return [self._read(text) for text in value] if self.multiple else self._read(value)
+            if isinstance(value, tuple):  # of a repeatable option
+                return [self._parse(text) for text in value]
+            return self._parse(value) if isinstance(value, str) else value
         except ValueError as error:
             raise click.BadParameter(str(error), ctx, param) from None
 

@@ -17,7 +17,7 @@ from ._click import Argument, Arguments, Option
 # --- from text to Python values ---
 
 
-def integers(text: str) -> int | tuple[int, ...]:
+def parse_integers(text: str) -> int | tuple[int, ...]:
     """Return an integer, or a tuple of comma-separated integers."""
     try:
         values = tuple(int(part) for part in text.split(","))
@@ -26,13 +26,13 @@ def integers(text: str) -> int | tuple[int, ...]:
     return values[0] if len(values) == 1 else values
 
 
-def extents(text: str) -> tuple[int, ...]:
+def parse_extents(text: str) -> tuple[int, ...]:
     """Return a tuple of comma-separated integers."""
-    values = integers(text)
+    values = parse_integers(text)
     return values if isinstance(values, tuple) else (values,)
 
 
-def region(text: str) -> list[tuple[int, int]]:
+def parse_region(text: str) -> list[tuple[int, int]]:
     """Return the intervals of a region such as ``0:64,512:1024``."""
     try:
         return [(int(a), int(b)) for a, b in (part.split(":") for part in text.split(","))]
@@ -40,20 +40,20 @@ def region(text: str) -> list[tuple[int, int]]:
         raise ValueError(f"{text!r} is not START:STOP for each axis, separated by commas") from None
 
 
-def factor(text: str) -> Any:
+def parse_factor(text: str) -> Any:
     """Return a factor: ``auto``, one for all levels (``2`` or ``1,2,2``), or one per level (``1,2,2/2,2,2``)."""
     if text == "auto":
         return text
-    per_level = [integers(part) for part in text.split("/")]
+    per_level = [parse_integers(part) for part in text.split("/")]
     return per_level[0] if len(per_level) == 1 else [(f,) if isinstance(f, int) else f for f in per_level]
 
 
-def levels(text: str) -> Any:
+def parse_levels(text: str) -> Any:
     """Return a number of levels, or ``auto``."""
-    return text if text == "auto" else integers(text)
+    return text if text == "auto" else parse_integers(text)
 
 
-def number(text: str) -> int | float:
+def parse_number(text: str) -> int | float:
     """Return an int if the text is one, otherwise a float."""
     try:
         return int(text)
@@ -65,7 +65,7 @@ def number(text: str) -> int | float:
         raise ValueError(f"{text!r} is not a number") from None
 
 
-def numbers(text: str) -> list[float]:
+def parse_numbers(text: str) -> list[float]:
     """Return a list of comma-separated floats."""
     try:
         return [float(part) for part in text.split(",")]
@@ -73,7 +73,7 @@ def numbers(text: str) -> list[float]:
         raise ValueError(f"{text!r} is not a number, or numbers separated by commas") from None
 
 
-def blocks(text: str) -> list[int]:
+def parse_blocks(text: str) -> list[int]:
     """Return the numbers of blocks such as ``3,7,10-12``."""
     selected: list[int] = []
     for piece in text.split(","):
@@ -85,7 +85,7 @@ def blocks(text: str) -> list[int]:
     return selected
 
 
-def part(text: str) -> tuple[int, int]:
+def parse_part(text: str) -> tuple[int, int]:
     """Return the two numbers of a part such as ``3/16``."""
     first, _, last = text.partition("/")
     if not (first.isdecimal() and last.isdecimal()):
@@ -108,7 +108,7 @@ def value(
     *,
     default: Any = None,
     omitted: str = "none",
-    read: Callable[[str], Any] | None = None,
+    parse: Callable[[str], Any] | None = None,
     type: Any = None,
     heading: str = "Options",
 ) -> Option:
@@ -119,7 +119,7 @@ def value(
         metavar=metavar,
         help=f"{help} (default: {stated})",
         default=default,
-        read=read,
+        parse=parse,
         type=type,
         heading=heading,
     )
@@ -148,25 +148,32 @@ STORE = Argument("store", "path or URL of the store")
 PLAN = Argument("plan", "file that tinypyr plan or tinypyr apply has written")
 WORKERS = value("workers", "N", "blocks to process at the same time", omitted="one per core", type=int)
 
+
+def format_option(omitted: str) -> Option:
+    """Return the option ``--format``, whose default depends on the command."""
+    return value("format", "FORMAT", "ome-zarr-0.5, ome-zarr-0.4, n5 or precomputed", omitted=omitted)
+
+
 #: Parameters of the target and of the resources, shared by store.plan and multires.apply_scaled_processing.
 TARGET = [
     value(
-        "format",
-        "FORMAT",
-        "ome-zarr-0.5, ome-zarr-0.4, n5 or precomputed",
-        omitted="that of an existing TARGET, else ome-zarr-0.5",
+        "chunks", "N,...", "voxels per chunk along the axes of SOURCE", omitted="those of SOURCE", parse=parse_extents
     ),
-    value("chunks", "N,...", "voxels per chunk along the axes of SOURCE", omitted="those of SOURCE", read=extents),
-    value("shards", "N,...", "voxels per shard along the axes of SOURCE", omitted="those of SOURCE", read=extents),
+    value(
+        "shards", "N,...", "voxels per shard along the axes of SOURCE", omitted="those of SOURCE", parse=parse_extents
+    ),
     value(
         "codec",
         "CODEC",
         "zstd, gzip, blosc or raw",
-        omitted="that of SOURCE if the format is the same, else zstd, or gzip in n5",
+        omitted="that of SOURCE if the format is the same, else zstd, and gzip in n5",
     ),
     value("memory", "SIZE", "bytes that the build may hold", default="1GiB"),
     value(
-        "block", "SIZE", "approximate bytes of level 0 per block", omitted="a 32nd of the volume, from 64MiB to 4GiB"
+        "block",
+        "SIZE",
+        "approximate size of a block in bytes of level 0",
+        omitted="a 32nd of the volume, from 64MiB to 4GiB",
     ),
     WORKERS,
 ]
@@ -178,14 +185,14 @@ PLANNING = [
         "F",
         "auto, one factor for all levels (2 or 1,2,2), or one per level (1,2,2/2,2,2)",
         default="auto",
-        read=factor,
+        parse=parse_factor,
     ),
     value(
         "levels",
         "N",
         "number of levels above level 0, or auto: until the volume fits into one chunk",
         default="auto",
-        read=levels,
+        parse=parse_levels,
     ),
     value(
         "method",
@@ -193,7 +200,7 @@ PLANNING = [
         "mean, mode, median, min, max, stride, or auto: mode for labels, mean otherwise",
         default="auto",
     ),
-    value("ignore", "V", "exclude voxels that equal this value", read=number),
+    value("ignore", "V", "exclude voxels that equal this value", parse=parse_number),
     value("rounding", "RULE", "rounding of means of integers: half-even or floor", default="half-even"),
     value("ties", "RULE", "label to take if two are equally frequent: first or lowest", default="first"),
     value("mask", "STORE", "path or URL of a mask: voxels that are 0 in it are excluded from every level"),
@@ -203,11 +210,12 @@ PLANNING = [
         "A:B,...",
         "part of level 0 that has changed: only the voxels above it are computed again",
         omitted="all",
-        read=region,
+        parse=parse_region,
     ),
     flag("recursive", "compute each level from the level before; only for --method median"),
     flag("link", "write a link to level 0 instead of copying it; only for OME-Zarr on the same disk"),
-    flag("force", "allow the mean of labels"),
+    flag("force", "allow the mean of labels, which produces labels of other objects"),
+    format_option("that of SOURCE if there is no TARGET, else ome-zarr-0.5"),
     *TARGET,
 ]
 
@@ -218,13 +226,15 @@ RUNNING = [
         type=click.Choice(["threads", "processes", "dask"]),
         default="threads",
         metavar="ENGINE",
-        help="run blocks in threads, in processes, or on a dask cluster: dask (default: threads)",
+        help="place to process blocks: threads, processes, or dask, which needs --scheduler (default: threads)",
     ),
+    value("scheduler", "ADDRESS", "address of a running dask scheduler, such as tcp://10.0.0.1:8786"),
     value(
-        "scheduler", "ADDRESS", "address of the dask scheduler, such as tcp://10.0.0.1:8786; required by --engine dask"
-    ),
-    value(
-        "blocks", "N,...", "process these blocks again, and no others, such as 3,7,10-12", omitted="all", read=blocks
+        "blocks",
+        "N,...",
+        "process these blocks again, and no others, such as 3,7,10-12",
+        omitted="all",
+        parse=parse_blocks,
     ),
     switch("resume", "keep the blocks that an interrupted run has finished; --no-resume processes all blocks again"),
     Option(
@@ -244,7 +254,7 @@ RESAMPLING = [
         "target_voxel_size",
         "S,...",
         "size of the target's voxels, one number for each axis of SOURCE",
-        read=numbers,
+        parse=parse_numbers,
         heading=RESAMPLING_HEADING,
     ),
     value(
@@ -271,12 +281,16 @@ RESAMPLING = [
 
 #: Parameters of store.check, beside the store.
 CHECKING = [
-    value("method", "METHOD", "method of the levels", omitted="as recorded in the metadata"),
-    value("ignore", "V", "excluded value", omitted="as recorded in the metadata", read=number),
-    value("mask", "STORE", "path or URL of the mask of the build"),
-    value("exclude", "STORE", "path or URL of the inverse mask of the build"),
+    value("method", "METHOD", "method with which the levels were built", omitted="as recorded in the metadata"),
+    value("ignore", "V", "value that was excluded", omitted="as recorded in the metadata", parse=parse_number),
+    value("mask", "STORE", "path or URL of the mask with which the levels were built"),
+    value("exclude", "STORE", "path or URL of the inverse mask with which the levels were built"),
     value(
-        "sample", "SHARE", "share of level 0 to read, in random pieces; more than 0, at most 1", omitted="1", type=float
+        "sample",
+        "SHARE",
+        "share of level 0 to read, in random pieces; more than 0, at most 1",
+        omitted="all of it",
+        type=float,
     ),
     value("seed", "N", "random seed of --sample", default=0, type=int),
     value("memory", "SIZE", "bytes of level 0 to hold at a time", default="256MiB"),

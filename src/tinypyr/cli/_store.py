@@ -25,7 +25,7 @@ from ._options import (
     STORE,
     arguments_of,
     flag,
-    part,
+    parse_part,
     value,
 )
 from ._tables import print_levels, print_plan
@@ -211,7 +211,8 @@ def _source_of(arguments: Arguments) -> Any:
     """Return the store itself, or a lazy array of it in another grid."""
     from .. import store
 
-    if all(getattr(arguments, str(option.name)) == option.default for option in RESAMPLING):
+    values = arguments_of(arguments, RESAMPLING).values()
+    if all(value is None or value is True for value in values):  # all of them are omitted
         return arguments.source
     size, other = arguments.target_voxel_size, arguments.like
     if (other is None) == (size is None):
@@ -375,14 +376,20 @@ _SLURM = [
     value(
         "mem", "SIZE", "memory of one part, such as 8G; at least the memory of the plan", omitted="that of the cluster"
     ),
-    value("cpus_per_task", "N", "processor cores of one part", omitted="the plan's workers", type=int),
+    Option(
+        "--cpus-per-task",
+        "cpus",
+        metavar="N",
+        help="processor cores of one part (default: the plan's workers)",
+        type=int,
+    ),
     value("limit", "N", "largest number of parts that run at the same time", type=int),
     Option(
         "--line",
         "lines",
         multiple=True,
         metavar="TEXT",
-        help="line to add to the job scripts; repeatable (default: none)",
+        help="line to insert before the command in the job scripts; repeatable (default: none)",
     ),
     value("settings", "FILE", "TOML file with any of these options as keys, and a list of lines"),
     flag("dry_run", "write the job scripts without submitting them"),
@@ -411,7 +418,7 @@ COMMANDS = [
         "process blocks of a saved plan",
         [
             PLAN,
-            value("part", "I/N", "the I-th of N parts, counted from 1", omitted="all blocks", read=part),
+            value("part", "I/N", "the I-th of N parts, counted from 1", omitted="all blocks", parse=parse_part),
             value(
                 "workers",
                 "N",
