@@ -42,13 +42,9 @@ PLUGINS = {
 
 
 def _param(text: str) -> tuple[str, Any]:
-    from ..multires import apply_scaled_processing
-
     name, equals, value = text.partition("=")
     if not (equals and name.isidentifier()):
         raise ValueError(f"{text!r} is no NAME=VALUE")
-    if name in inspect.signature(apply_scaled_processing).parameters and name != "params":
-        raise ValueError(f"{name!r} is no parameter of a plugin, but of tinypyr apply itself")
     if value in ("True", "False", "None"):  # as Python has them
         return name, {"True": True, "False": False, "None": None}[value]
     try:
@@ -59,21 +55,22 @@ def _param(text: str) -> tuple[str, Any]:
 
 def _plugin(name: str) -> Any:
     from .. import multires
-    from ..multires.plugins import imported
+    from ..multires.adapter import import_plugin
 
     if name in PLUGINS:
         return getattr(multires, PLUGINS[name])
     if ":" not in name:
         raise ValueError(f"--plugin: {name!r} is none of {', '.join(PLUGINS)}, nor MODULE:CLASS")
     try:
-        return imported(name)
+        return import_plugin(name)
     except (Exception, SystemExit) as error:  # (whatever a module may do when it is imported)
         raise ValueError(f"--plugin: {name} cannot be imported: {type(error).__name__}: {error}") from None
 
 
 def _apply(arguments: Arguments) -> int:
     from ..multires import PluginError
-    from ..multires import applied as _apply
+    from ..multires.picture import draw_applied
+    from ..multires.processing import plan_applied, prepare_field
     from ..store.running import asked_for, complete
 
     if (arguments.plan and arguments.out) or (arguments.json and not arguments.plan):
@@ -90,19 +87,19 @@ def _apply(arguments: Arguments) -> int:
     except TypeError as error:
         raise ValueError(f"--param: {error}; it takes {_signature(plugin)}") from None
     names = "levels method format chunks shards codec block"
-    made, todo = _apply.planned(
+    made, todo = plan_applied(
         arguments.source,
         plugin,
         arguments.factor,
         arguments.target,
         memory=arguments.memory,
         workers=arguments.workers,
-        store_options={name: getattr(arguments, name) for name in names.split()},
+        **{name: getattr(arguments, name) for name in names.split()},
         lowres=arguments.lowres,
-        lowres_mask=arguments.mask,
+        mask=arguments.mask,
         order=arguments.order,
         preserve_dtype=not arguments.float,
-        temp_zarr_path=arguments.field,
+        field=arguments.field,
     )
     if arguments.plan:
         if arguments.json:
@@ -113,9 +110,9 @@ def _apply(arguments: Arguments) -> int:
     asked_for(todo, arguments.blocks)
     with _store.engine_of(arguments) as engine:
         try:
-            _apply.ready(made, todo, engine, arguments.progress != "none")
+            prepare_field(made, todo, engine, arguments.progress != "none")
             if arguments.picture is not None:
-                _apply.picture(made, arguments.picture)
+                draw_applied(made, arguments.picture)
                 print(f"picture: {arguments.picture}")
         except PluginError as error:
             print(f"tinypyr: {error}", file=sys.stderr)

@@ -5,6 +5,6 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("bioimage_py", "pyramid_sampler", "tinybrain"):
+    if name in ("bioimage_py", "pyramid_sampler", "tinybrain", "zarrnii"):
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
