@@ -1,8 +1,9 @@
-"""Computed at low resolution, applied at full: ramps come back exactly, nothing depends on cuts, integers are kept."""
+"""Multi-resolution processing: ramps are reproduced exactly, results do not depend on blocks, integers are exact."""
 
 from __future__ import annotations
 
 import gzip
+import inspect
 import os
 import pickle
 import re
@@ -31,6 +32,7 @@ from tinypyr.multires import (
     ScaledProcessingPlugin,
     apply_scaled_processing,
 )
+from tinypyr.multires.processing import plan_applied
 
 Array = np.ndarray[Any, Any]
 
@@ -73,7 +75,7 @@ def test_no_seams() -> None:
     made = Applied(image, GaussianBiasFieldCorrection(sigma=2, normalize=True), (2, 4, 3))
     whole = made[...]
     assert whole.dtype == image.dtype
-    np.testing.assert_array_equal(apply_scaled_processing(image, made._plugin.given, (2, 4, 3)), whole)
+    np.testing.assert_array_equal(apply_scaled_processing(image, made._plugin.instance, (2, 4, 3)), whole)
     for _ in range(30):
         box = tuple(slice(*sorted(rng.choice(n + 1, 2, replace=False).tolist())) for n in image.shape)
         np.testing.assert_array_equal(made[box], whole[box])
@@ -84,9 +86,9 @@ def test_no_seams() -> None:
 def test_of_dask_comes_dask(chunks: tuple[int, ...]) -> None:
     da = pytest.importorskip("dask.array", reason="an extra of its own")
     image = np.random.default_rng(1).integers(0, 255, (20, 30, 30), dtype=np.uint8)
-    want = apply_scaled_processing(image, GaussianBiasFieldCorrection, 2, sigma=3, normalize=True)
+    want = apply_scaled_processing(image, GaussianBiasFieldCorrection, 2, params={"sigma": 3, "normalize": True})
     got = apply_scaled_processing(
-        da.from_array(image, chunks=chunks), GaussianBiasFieldCorrection, 2, sigma=3, normalize=True
+        da.from_array(image, chunks=chunks), GaussianBiasFieldCorrection, 2, params={"sigma": 3, "normalize": True}
     )
     assert isinstance(got, da.Array)
     assert got.chunksize == chunks
@@ -109,20 +111,20 @@ def test_a_store_with_its_own_levels(tmp_path: Path) -> None:
             return super().lowres_func(lowres)
 
     report = apply_scaled_processing(
-        tmp_path / "image", Looks, (1, 4, 4), target=tmp_path / "made", sigma=12, units="world", normalize=True,
-        levels=1, chunk_size=(8, 16, 24), progress=False,
+        tmp_path / "image", Looks, (1, 4, 4), target=tmp_path / "made",
+        levels=1, chunks=(8, 16, 24), progress=False, params={"sigma": 12, "units": "world", "normalize": True},
     )  # fmt: skip
     assert isinstance(report, store.Report)
     stored = [level.array.read().result() for level in store.levels(tmp_path / "image")]
     np.testing.assert_array_equal(seen[0], stored[2])
     levels = [level.array.read().result() for level in store.levels(tmp_path / "made")]
     want = apply_scaled_processing(
-        image, GaussianBiasFieldCorrection, (1, 4, 4), lowres=stored[2], sigma=(4, 3, 3), normalize=True
+        image, GaussianBiasFieldCorrection, (1, 4, 4), lowres=stored[2], params={"sigma": (4, 3, 3), "normalize": True}
     )
     np.testing.assert_array_equal(levels[0], want)
     assert store.levels(tmp_path / "made")[0].grid == grid
     assert store.check(tmp_path / "made").ok
-    again = apply_scaled_processing(tmp_path / "image", Looks, 2, lowres=1, sigma=1)
+    again = apply_scaled_processing(tmp_path / "image", Looks, 2, lowres=1, params={"sigma": 1})
     assert isinstance(again, Applied)
     np.testing.assert_array_equal(seen[-1], stored[1])
     assert isinstance(again.field, Field)
@@ -170,7 +172,9 @@ def test_a_known_field_is_taken_away() -> None:
     y, x = np.ix_(np.linspace(-1, 1, 128), np.linspace(-1, 1, 128))
     shading = 1 + 0.3 * x - 0.2 * y * y
     image = np.rint(texture * shading).astype(np.uint16)
-    made = apply_scaled_processing(image, GaussianBiasFieldCorrection, (1, 4, 4), sigma=(8, 1.5, 1.5), normalize=True)
+    made = apply_scaled_processing(
+        image, GaussianBiasFieldCorrection, (1, 4, 4), params={"sigma": (8, 1.5, 1.5), "normalize": True}
+    )
     ratio = made[:, 16:-16, 16:-16].mean(0) / texture[:, 16:-16, 16:-16].mean(0)
     left = tinypyr.downsample(ratio / ratio.mean(), 8)
     assert abs(left - 1).max() < 0.01
@@ -180,7 +184,7 @@ def test_a_known_field_is_taken_away() -> None:
 def test_a_background_is_subtracted() -> None:
     volume = np.full((24, 64, 64), 100, np.uint16) + np.arange(64, dtype=np.uint16)
     volume[12, 32, 32] = 500
-    made = apply_scaled_processing(volume, BackgroundSubtraction, 4, size=3, sigma=0)
+    made = apply_scaled_processing(volume, BackgroundSubtraction, 4, params={"size": 3, "sigma": 0})
     assert 360 <= made[12, 32, 32] <= 400
     assert np.median(made) <= 8
 
@@ -209,32 +213,49 @@ def failing(low: Array) -> Array:
 @pytest.mark.parametrize(
     ("message", "call"),
     [
-        ("plugin: 3 is no plugin", lambda: apply_scaled_processing(IMAGE, 3)),
+        ("plugin: 3 is not a plugin", lambda: apply_scaled_processing(IMAGE, 3)),
         ("plugin: dict has no lowres_func", lambda: apply_scaled_processing(IMAGE, dict)),
         ("plugin: its operation 'add'", lambda: apply_scaled_processing(IMAGE, (np.copy, "add"))),
-        ("sigma: parameters are for a class", lambda: apply_scaled_processing(IMAGE, (np.copy, "divide"), sigma=1)),
-        ("sigma: -1", lambda: apply_scaled_processing(IMAGE, GaussianBiasFieldCorrection, sigma=-1)),
-        ("source: of shape .8,.; two axes", lambda: apply_scaled_processing(IMAGE[0], Identity)),
-        ("source: of shape .0, 8.", lambda: apply_scaled_processing(IMAGE[:0], Identity)),
-        ("source: of complex128", lambda: apply_scaled_processing(IMAGE * 1j, Identity)),
-        ("downsample_factor: .* 0", lambda: apply_scaled_processing(IMAGE, Identity, 0)),
-        ("downsample_factor: ", lambda: apply_scaled_processing(IMAGE, Identity, 1.5)),
-        ("lowres: of shape .3, 3.", lambda: apply_scaled_processing(IMAGE, Identity, 2, lowres=np.ones((3, 3)))),
-        ("lowres: 1, but there are levels 0 to 0", lambda: apply_scaled_processing(IMAGE, Identity, 2, lowres=1)),
+        (
+            "params: .* only applies to a class of plugins, but .* is an object",
+            lambda: apply_scaled_processing(IMAGE, (np.copy, "divide"), params={"sigma": 1}),
+        ),
+        ("sigma: -1", lambda: apply_scaled_processing(IMAGE, GaussianBiasFieldCorrection, params={"sigma": -1})),
+        ("source: shape .8,. is not supported", lambda: apply_scaled_processing(IMAGE[0], Identity)),
+        ("source: shape .0, 8. is not supported", lambda: apply_scaled_processing(IMAGE[:0], Identity)),
+        ("source: dtype complex128 is not supported", lambda: apply_scaled_processing(IMAGE * 1j, Identity)),
+        ("factor: 0 must be 1 or more", lambda: apply_scaled_processing(IMAGE, Identity, 0)),
+        ("factor: ", lambda: apply_scaled_processing(IMAGE, Identity, 1.5)),
+        (
+            "lowres: its shape is .3, 3., but factor .2, 2. gives .4, 4.",
+            lambda: apply_scaled_processing(IMAGE, Identity, 2, lowres=np.ones((3, 3))),
+        ),
+        (
+            "lowres: there is no level 1",
+            lambda: apply_scaled_processing(IMAGE, Identity, 2, lowres=1),
+        ),
         (
             "preserve_dtype: 2",
             lambda: apply_scaled_processing(IMAGE, Identity, 2, preserve_dtype=2),  # type: ignore[arg-type]
         ),
-        ("levels, store_options: of a target", lambda: apply_scaled_processing(IMAGE, Identity, 2, levels=1)),
+        ("levels: 1 needs a target", lambda: apply_scaled_processing(IMAGE, Identity, 2, levels=1)),
+        ("codec: 'zstd' needs a target", lambda: apply_scaled_processing(IMAGE, Identity, 2, codec="zstd")),
+        ("chunks: .* needs a target", lambda: apply_scaled_processing(IMAGE, Identity, 2, chunks=(4, 4))),
+        ("engine: 'processes' needs a target", lambda: apply_scaled_processing(IMAGE, Identity, engine="processes")),
+        ("field: 3 is neither a path", lambda: apply_scaled_processing(IMAGE, Identity, field=3)),  # type: ignore[arg-type]
+        ("params: 3 is not a dict", lambda: apply_scaled_processing(IMAGE, Identity, params=3)),  # type: ignore[arg-type]
+        ("mask, exclude: only one", lambda: apply_scaled_processing(IMAGE, Identity, 1, mask=IMAGE, exclude=IMAGE)),
+        ("mask: its shape is .3, 3.", lambda: apply_scaled_processing(IMAGE, Identity, 2, mask=np.ones((3, 3)))),
+        ("exclude: its shape is .3, 3.", lambda: apply_scaled_processing(IMAGE, Identity, 2, exclude=np.ones((3, 3)))),
         ("order: 9", lambda: apply_scaled_processing(IMAGE, Identity, 2, order=9)),
         ("failing: lowres_func failed: ZeroDivisionError", lambda: apply_scaled_processing(IMAGE, (failing, "divide"))),
-        ("lowres_func made float64 of shape ..", lambda: apply_scaled_processing(IMAGE, (np.mean, "divide"))),
+        ("lowres_func returned float64 of shape ..", lambda: apply_scaled_processing(IMAGE, (np.mean, "divide"))),
         (
             r"highres_func failed at \[0:8, 0:8\]: ValueError",
             lambda: apply_scaled_processing(IMAGE, (np.copy, lambda full, up: full.reshape(3))),
         ),
         (
-            r"highres_func made uint8 of shape \(8,\) at \[0:8, 0:8\]; real numbers of shape \(8, 8\) are needed",
+            r"highres_func returned uint8 of shape \(8,\) at \[0:8, 0:8\]; it must return real numbers",
             lambda: apply_scaled_processing(IMAGE, (np.copy, lambda full, up: full[0])),
         ),
     ],
@@ -329,16 +350,27 @@ def test_percentiles_come_to_lie_where_they_are_wanted() -> None:
     rng = np.random.default_rng(6)
     volume = rng.integers(1000, 3000, (12, 40, 40), dtype=np.uint16)
     volume[6:] //= 2
-    made = apply_scaled_processing(volume, PercentileNormalization, (1, 1, 1), low=2, high=98, to=(100, 200))
+    made = apply_scaled_processing(
+        volume, PercentileNormalization, (1, 1, 1), params={"low": 2, "high": 98, "to": (100, 200)}
+    )
     ends = np.percentile(volume, (2, 98))
     want = np.rint(np.clip(100 + (volume - ends[0]) / (ends[1] - ends[0]) * 100, 0, None))
     np.testing.assert_array_equal(made, want.astype(np.uint16))
     each = apply_scaled_processing(
-        volume, PercentileNormalization, 1, low=2, high=98, to=(0, 1), along="z", preserve_dtype=False
+        volume,
+        PercentileNormalization,
+        1,
+        preserve_dtype=False,
+        params={"low": 2, "high": 98, "to": (0, 1), "along": "z"},
     )
     np.testing.assert_allclose(np.percentile(each, (2, 98), axis=(1, 2)), np.outer([0, 1], np.ones(12)), atol=1e-12)
     masked = apply_scaled_processing(
-        volume, PercentileNormalization, 1, to=(0, 1), preserve_dtype=False, lowres_mask=volume * 0 + (volume < 1200)
+        volume,
+        PercentileNormalization,
+        1,
+        preserve_dtype=False,
+        mask=volume * 0 + (volume < 1200),
+        params={"to": (0, 1)},
     )
     inside = np.percentile(volume[volume < 1200], (1, 99))
     np.testing.assert_allclose(masked, (volume - inside[0]) / (inside[1] - inside[0]))
@@ -349,11 +381,25 @@ def test_what_a_mask_leaves_out_does_not_count() -> None:
     image = np.full((32, 64), 100, np.uint8)
     image[:, 32:] = 0  # no tissue there
     mask = image > 0
-    made = Applied(image, GaussianBiasFieldCorrection(sigma=3), 1, lowres_mask=mask)
+    made = Applied(image, GaussianBiasFieldCorrection(sigma=3), 1, mask=mask)
     assert isinstance(made.field, Field)
     np.testing.assert_allclose(made.field.values[:, :32], 100, rtol=1e-5)
-    floor = Applied(image, BackgroundSubtraction(size=9, sigma=0), 1, lowres_mask=mask)
+    floor = Applied(image, BackgroundSubtraction(size=9, sigma=0), 1, mask=mask)
     np.testing.assert_array_equal(floor[:, :32], 0)
+
+
+def test_exclude_is_the_inverse_of_mask(tmp_path: Path) -> None:
+    """As arrays, and as stores."""
+    store = pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
+    image = np.random.default_rng(17).random((16, 16))
+    counts = (image > 0.5).astype(np.uint8) * 7
+    excluded = (counts == 0).astype(np.uint8) * 3
+    want = apply_scaled_processing(image, PercentileNormalization, 1, mask=counts)
+    assert (want != apply_scaled_processing(image, PercentileNormalization, 1)).any()
+    np.testing.assert_array_equal(apply_scaled_processing(image, PercentileNormalization, 1, exclude=excluded), want)
+    store.build(excluded, tmp_path / "excluded", levels=0, progress=False)
+    got = apply_scaled_processing(image, PercentileNormalization, 1, exclude=tmp_path / "excluded")
+    np.testing.assert_array_equal(got, want)
 
 
 def test_a_mask_of_other_plugins() -> None:
@@ -364,13 +410,13 @@ def test_a_mask_of_other_plugins() -> None:
     def takes(low: Array, lowres_mask: Array) -> Array:
         return np.full(low.shape, low[lowres_mask].mean())
 
-    made = apply_scaled_processing(image, (takes, lambda full, up: up), 2, lowres_mask=mask)
+    made = apply_scaled_processing(image, (takes, lambda full, up: up), 2, mask=mask)
     np.testing.assert_array_equal(made, image[2:4, 2:4].mean())
-    with pytest.raises(TypeError, match="lowres_mask: the lowres_func of copy takes none"):
-        apply_scaled_processing(image, (np.copy, "divide"), 2, lowres_mask=mask)
+    with pytest.raises(TypeError, match="mask: lowres_func of copy has no parameter lowres_mask"):
+        apply_scaled_processing(image, (np.copy, "divide"), 2, mask=mask)
 
 
-def test_a_plugin_of_dask_arrays() -> None:
+def test_a_plugin_may_use_methods_of_dask_arrays() -> None:
     """One that asks for what only these have."""
     pytest.importorskip("dask.array", reason="an extra of its own")
     image = np.full((16, 16), 8, np.uint8)
@@ -405,7 +451,7 @@ def test_dask_is_read_when_it_is_computed() -> None:
             want = apply_scaled_processing(image, (lambda low: low + 1.0, "divide"), factor)
             np.testing.assert_array_equal(made.compute(scheduler="threads"), want)
             assert read
-    cut = apply_scaled_processing(source, (np.copy, "divide"), 2, chunk_size=(5, 33, 20))
+    cut = apply_scaled_processing(source, (np.copy, "divide"), 2, chunks=(5, 33, 20))
     assert cut.chunksize == (5, 33, 20)
 
 
@@ -439,7 +485,7 @@ def test_n4_is_the_spline_that_simpleitk_finds() -> None:
     fine = Grid([2 * n - 1 for n in shape], scale=(0.5,) * 3)
     assert isinstance(made.field, Field)
     ours = tinypyr.resample(
-        made.field.values, fine, order=3, antialias=False, source_grid=made.field.grid, prefilter=False
+        made.field.values, fine, order=3, anti_aliasing=False, source_grid=made.field.grid, prefilter=False
     )
     large = sitk.Image([2 * n - 1 for n in reversed(shape)], sitk.sitkFloat32)
     np.testing.assert_allclose(ours, sitk.GetArrayFromImage(n4.GetLogBiasFieldAsImage(large)), atol=5e-5)
@@ -462,10 +508,10 @@ def test_n4_takes_a_known_field_away(shape: tuple[int, ...]) -> None:
 def test_n4_says_what_it_cannot_do() -> None:
     pytest.importorskip("SimpleITK", reason="an extra of its own")
     image = np.ones((8, 8, 8, 8))
-    with pytest.raises(ValueError, match="N4 is of two or three axes"):
+    with pytest.raises(ValueError, match="N4 needs two or three axes"):
         apply_scaled_processing(image, N4BiasFieldCorrection, 2, source_grid=Grid(image.shape, axes="wzyx"))
-    with pytest.raises(ValueError, match=r"spline_spacing: 0\.1 puts"):
-        apply_scaled_processing(image[0], N4BiasFieldCorrection, 2, spline_spacing=0.1)
+    with pytest.raises(ValueError, match=r"spline_spacing: 0\.1 needs"):
+        apply_scaled_processing(image[0], N4BiasFieldCorrection, 2, params={"spline_spacing": 0.1})
     with pytest.raises(PluginError, match="no voxel above 0"):
         apply_scaled_processing(image[0] * 0, N4BiasFieldCorrection, 2)
     bad: list[dict[str, Any]] = [{"spline_spacing": -1}, {"shrink_factor": 0}, {"convergence": {"iters": []}}]
@@ -505,12 +551,13 @@ def test_no_engine_and_no_chunk_changes_a_bit(
     em: tuple[Path, Array], tmp_path: Path, engine: str, plugin: Any, params: dict[str, Any]
 ) -> None:
     source, image = em
-    want = apply_scaled_processing(image, plugin, (2, 4, 3), **params)
-    for number, (chunks, options) in enumerate([((16, 16, 16), {"block": "64KiB"}), ((7, 52, 9), {"codec": "raw"})]):
+    want = apply_scaled_processing(image, plugin, (2, 4, 3), params=params)
+    cases: list[tuple[Any, dict[str, Any]]] = [((16, 16, 16), {"block": "64KiB"}), ((7, 52, 9), {"codec": "raw"})]
+    for number, (chunks, options) in enumerate(cases):
         target = tmp_path / f"made{number}"
         report = apply_scaled_processing(
-            source, plugin, (2, 4, 3), target=target, chunk_size=chunks, engine=engine, levels=1, store_options=options,
-            progress=False, **params,
+            source, plugin, (2, 4, 3), target=target, chunks=chunks, engine=engine, levels=1,
+            progress=False, params=params, **options,
         )  # fmt: skip
         np.testing.assert_array_equal(stored(target), want)
         np.testing.assert_array_equal(stored(target, 1), tinypyr.downsample(want, report.plan.factors[0]))
@@ -531,7 +578,7 @@ def test_a_saved_plan_is_run_in_parts(em: tuple[Path, Array], tmp_path: Path) ->
     for part in ("1/2", "2/2"):
         assert main(["run", str(file), "--part", part, "--progress", "none"]) == 0
     assert main(["finalize", str(file)]) == 0
-    want = apply_scaled_processing(image, PercentileNormalization, 2, low=5)
+    want = apply_scaled_processing(image, PercentileNormalization, 2, params={"low": 5})
     np.testing.assert_array_equal(stored(target), want)
     assert main([*command, "--progress", "none"]) == 0, "made before"
 
@@ -551,8 +598,8 @@ def test_an_interrupted_build_goes_on(em: tuple[Path, Array], tmp_path: Path, mo
     from tinypyr.store import blocks as block_runs
 
     source, image = em
-    how: dict[str, Any] = {"target": tmp_path / "made", "chunk_size": (16, 16, 16), "progress": False}
-    how["store_options"] = {"block": "64KiB"}
+    how: dict[str, Any] = {"target": tmp_path / "made", "chunks": (16, 16, 16), "progress": False}
+    how["block"] = "64KiB"
     TIMES.clear()
     run_block = block_runs.run_block
     blocks: list[int] = []
@@ -566,16 +613,16 @@ def test_an_interrupted_build_goes_on(em: tuple[Path, Array], tmp_path: Path, mo
 
     monkeypatch.setattr("tinypyr.store.engines.run_block", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        apply_scaled_processing(source, Counted, 4, sigma=2, workers=1, **how)
+        apply_scaled_processing(source, Counted, 4, workers=1, **how, params={"sigma": 2})
     monkeypatch.undo()
     with pytest.raises(store.StoreError, match=r"another build has begun there .params: .*'sigma': 2"):
-        apply_scaled_processing(source, Counted, 4, sigma=3, **how)
-    report = apply_scaled_processing(source, Counted, 4, sigma=2, **how)
+        apply_scaled_processing(source, Counted, 4, **how, params={"sigma": 3})
+    report = apply_scaled_processing(source, Counted, 4, **how, params={"sigma": 2})
     assert len(TIMES) == 1
     assert report.blocks_kept == 3
-    want = apply_scaled_processing(image, GaussianBiasFieldCorrection, 4, sigma=2)
+    want = apply_scaled_processing(image, GaussianBiasFieldCorrection, 4, params={"sigma": 2})
     np.testing.assert_array_equal(stored(tmp_path / "made"), want)
-    again = apply_scaled_processing(source, Counted, 4, sigma=2, **how)
+    again = apply_scaled_processing(source, Counted, 4, **how, params={"sigma": 2})
     assert again.already_complete
     assert len(TIMES) == 1
 
@@ -585,13 +632,13 @@ def test_a_field_can_be_kept(em: tuple[Path, Array], tmp_path: Path) -> None:
 
     source, image = em
     kept = tmp_path / "field"
-    how: dict[str, Any] = {"temp_zarr_path": kept, "sigma": 2.0}
+    how: dict[str, Any] = {"field": kept, "params": {"sigma": 2.0}}
     made = apply_scaled_processing(source, GaussianBiasFieldCorrection, 4, progress=False, **how)
-    want = apply_scaled_processing(image, GaussianBiasFieldCorrection, 4, sigma=2.0)
+    want = apply_scaled_processing(image, GaussianBiasFieldCorrection, 4, params={"sigma": 2.0})
     np.testing.assert_array_equal(made[...], want)
     (level,) = store.levels(kept)
     assert level.grid == made.grid.level(4)
-    again = Applied(source, (np.copy, "divide"), 4, temp_zarr_path=kept)
+    again = Applied(source, (np.copy, "divide"), 4, field=kept)
     with pytest.raises(store.StoreError, match="holds the field of another"):
         again.prepare()
     source_again = apply_scaled_processing(source, GaussianBiasFieldCorrection, 4, progress=False, **how)
@@ -606,13 +653,32 @@ def test_temporary_stores_are_removed(em: tuple[Path, Array], tmp_path: Path, mo
     source, image = em
     (tmp_path / "temp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temp"))
-    made = apply_scaled_processing(source, GaussianBiasFieldCorrection, 4, use_temp_zarr=True, progress=False)
+    made = apply_scaled_processing(source, GaussianBiasFieldCorrection, 4, field=True, progress=False)
     assert list((tmp_path / "temp").iterdir())
     assert made[0, 0, 0] >= 0
     del made
     assert not list((tmp_path / "temp").iterdir())
-    apply_scaled_processing(image, GaussianBiasFieldCorrection, 4, use_temp_zarr=True)
+    apply_scaled_processing(image, GaussianBiasFieldCorrection, 4, field=True)
     assert not list((tmp_path / "temp").iterdir())
+
+
+def test_a_field_may_be_held_in_memory_during_a_build(em: tuple[Path, Array], tmp_path: Path) -> None:
+    from tinypyr import store
+
+    source, image = em
+    made = Applied(source, GaussianBiasFieldCorrection, 4, field=False, target=tmp_path / "made")
+    assert made.recipe()["field"] is None
+    assert Applied(source, GaussianBiasFieldCorrection, 4, target=tmp_path / "made").recipe()["field"] is not None
+    apply_scaled_processing(
+        source, GaussianBiasFieldCorrection, 4, field=False, target=tmp_path / "made", levels=0, progress=False
+    )
+    np.testing.assert_array_equal(
+        stored(tmp_path / "made"), apply_scaled_processing(image, GaussianBiasFieldCorrection, 4)
+    )
+    with pytest.raises(store.StoreError, match="field: other processes need the field in a store"):
+        apply_scaled_processing(
+            source, GaussianBiasFieldCorrection, 4, field=False, target=tmp_path / "t", engine="processes"
+        )
 
 
 def test_other_processes_need_a_plugin_that_they_find(em: tuple[Path, Array], tmp_path: Path) -> None:
@@ -620,7 +686,7 @@ def test_other_processes_need_a_plugin_that_they_find(em: tuple[Path, Array], tm
 
     source, _ = em
     for plugin in ((np.copy, lambda full, up: full), Identity(array=np.ones(3))):
-        with pytest.raises(store.StoreError, match="is of this process alone"):
+        with pytest.raises(store.StoreError, match="cannot be recreated by other processes"):
             apply_scaled_processing(source, plugin, 4, target=tmp_path / "made", engine="processes")
     with pytest.raises(store.StoreError, match="an array in memory"):
         apply_scaled_processing(np.ones((8, 8)), Identity, 2, target=tmp_path / "made", engine="processes")
@@ -641,28 +707,28 @@ def test_the_low_resolution_may_be_larger_than_the_memory(
             return made
 
     made = Applied(source, Looks(sigma=2, normalize=True), 1, memory="1MiB")
-    want = apply_scaled_processing(image, GaussianBiasFieldCorrection, 1, sigma=2, normalize=True)
+    want = apply_scaled_processing(image, GaussianBiasFieldCorrection, 1, params={"sigma": 2, "normalize": True})
     np.testing.assert_array_equal(made[...], want)
     assert seen == [True]
 
 
-def test_nifti(tmp_path: Path) -> None:
+def test_nifti_files_are_read_with_their_grid_and_scaling(tmp_path: Path) -> None:
     nibabel = pytest.importorskip("nibabel", reason="an extra of its own")
     store = pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
     voxels = np.random.default_rng(11).integers(1, 4000, (30, 36, 42)).astype(np.int16)
     image = nibabel.Nifti1Image(voxels, np.array([[0.5, 0, 0, 7], [0, 0.5, 0, -3], [0, 0, 2, 1], [0, 0, 0, 1]]))
     image.header.set_xyzt_units("mm", "sec")
-    want = apply_scaled_processing(voxels, GaussianBiasFieldCorrection, (2, 2, 1), sigma=2)
+    want = apply_scaled_processing(voxels, GaussianBiasFieldCorrection, (2, 2, 1), params={"sigma": 2})
     for name in ("volume.nii", "volume.nii.gz"):
         nibabel.save(image, tmp_path / name)
-        made = apply_scaled_processing(tmp_path / name, GaussianBiasFieldCorrection, (2, 2, 1), sigma=2)
+        made = apply_scaled_processing(tmp_path / name, GaussianBiasFieldCorrection, (2, 2, 1), params={"sigma": 2})
         assert (made.grid.scale, made.grid.translation) == ((0.5, 0.5, 2), (7, -3, 1))
         assert made.grid.units == ("millimeter",) * 3
         np.testing.assert_array_equal(made[...], want)
         target = tmp_path / f"{name}.ome.zarr"
         apply_scaled_processing(
-            tmp_path / name, GaussianBiasFieldCorrection, (2, 2, 1), sigma=2, target=target, engine="processes",
-            progress=False,
+            tmp_path / name, GaussianBiasFieldCorrection, (2, 2, 1), target=target, engine="processes",
+            progress=False, params={"sigma": 2},
         )  # fmt: skip
         axes = store.levels(target)[0].grid.axes
         np.testing.assert_array_equal(stored(target).transpose([axes.index(axis) for axis in "xyz"]), want)
@@ -717,15 +783,21 @@ class Exits(ScaledProcessingPlugin):
 def test_a_plugin_that_exits_is_a_failed_block(engine: str, em: tuple[Path, Array], tmp_path: Path) -> None:
     store = pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
     with pytest.raises(PluginError, match="lowres_func failed: SystemExit: early"):
-        apply_scaled_processing(em[0], Exits, target=tmp_path / "t", progress=False, engine=engine, early=True)
+        apply_scaled_processing(
+            em[0], Exits, target=tmp_path / "t", progress=False, engine=engine, params={"early": True}
+        )
     with pytest.raises(store.BuildError) as raised:
-        apply_scaled_processing(em[0], Exits, target=tmp_path / "u", progress=False, engine=engine, early=False)
+        apply_scaled_processing(
+            em[0], Exits, target=tmp_path / "u", progress=False, engine=engine, params={"early": False}
+        )
     assert all(
         "highres_func failed at" in why and "SystemExit: 3" in why for why in raised.value.report.failed.values()
     )
 
 
-def test_the_command(em: tuple[Path, Array], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_applies_plugins(
+    em: tuple[Path, Array], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from tinypyr.cli import main
 
     source, image = em
@@ -733,18 +805,11 @@ def test_the_command(em: tuple[Path, Array], tmp_path: Path, capsys: pytest.Capt
     command = ["apply", str(source), str(target), "--plugin", "gaussian-bias", "--progress", "none"]
     assert main([*command, "--param", "sigma=[2,3,3]", "--param", "normalize=true", "--picture", str(png)]) == 0
     np.testing.assert_array_equal(
-        stored(target), apply_scaled_processing(image, GaussianBiasFieldCorrection, sigma=(2, 3, 3), normalize=True)
+        stored(target),
+        apply_scaled_processing(image, GaussianBiasFieldCorrection, params={"sigma": (2, 3, 3), "normalize": True}),
     )
     assert png.read_bytes().startswith(b"\x89PNG")
-    own = [
-        *command[:2],
-        str(tmp_path / "own"),
-        "--plugin",
-        f"{__name__}:Identity",
-        "--factor",
-        "1",
-        "--no-preserve-dtype",
-    ]
+    own = [*command[:2], str(tmp_path / "own"), "--plugin", f"{__name__}:Identity", "--factor", "1"]
     assert main([*own, "--order", "0", "--no-preserve-dtype"]) == 0
     np.testing.assert_array_equal(stored(tmp_path / "own"), image)
     capsys.readouterr()
@@ -753,8 +818,8 @@ def test_the_command(em: tuple[Path, Array], tmp_path: Path, capsys: pytest.Capt
         (["--plugin", "no.such:Plugin"], 2, "--plugin: no.such:Plugin cannot be imported"),
         (["--plugin", "background", "--param", "sizes=3"], 2, "unexpected keyword argument 'sizes'"),
         (["--plugin", "background", "--param", "size=0"], 2, "size: 0 is not a number of voxels"),
-        (["--plugin", "gaussian-bias", "--factor", "0"], 2, "downsample_factor"),
-        (["--plugin", "percentile", "--param", "along=q"], 2, "along: 'q' is none of the axes"),
+        (["--plugin", "gaussian-bias", "--factor", "0"], 2, "factor: "),
+        (["--plugin", "percentile", "--param", "along=q"], 2, "along: 'q' is not one of the axes"),
     ]:
         assert main(["apply", str(source), str(tmp_path / "bad"), *arguments]) == status
         assert message in capsys.readouterr().err
@@ -773,10 +838,10 @@ def test_the_workers_of_a_cluster(em: tuple[Path, Array], tmp_path: Path) -> Non
     ):
         for number, (plugin, params) in enumerate(CASES):
             apply_scaled_processing(
-                source, plugin, (2, 4, 3), target=tmp_path / f"{number}", engine=client, progress=False,
-                store_options={"block": "64KiB"}, **params,
+                source, plugin, (2, 4, 3), target=tmp_path / f"{number}", engine=client, progress=False, params=params,
+                block="64KiB",
             )  # fmt: skip
-            want = apply_scaled_processing(image, plugin, (2, 4, 3), **params)
+            want = apply_scaled_processing(image, plugin, (2, 4, 3), params=params)
             np.testing.assert_array_equal(stored(tmp_path / f"{number}"), want)
 
 
@@ -802,7 +867,7 @@ class Volume:
 
 def correct(volume, target, **how):
     apply_scaled_processing(
-        volume, GaussianBiasFieldCorrection, 4, target=sys.argv[1] + target, sigma=2, progress=False, workers=2,
+        volume, GaussianBiasFieldCorrection(sigma=2), 4, target=sys.argv[1] + target, progress=False, workers=2,
         levels=1, **how,
     )
 
@@ -849,7 +914,7 @@ def test_state_that_is_not_among_params_is_not_lost(em: tuple[Path, Array], tmp_
     from tinypyr import store
 
     source, image = em
-    with pytest.raises(store.StoreError, match="Times is of this process alone"):
+    with pytest.raises(store.StoreError, match="Times cannot be recreated by other processes"):
         apply_scaled_processing(source, Times(3), 2, target=tmp_path / "made", engine="processes")
     apply_scaled_processing(source, Times(3), 2, target=tmp_path / "made", progress=False, levels=1)
     np.testing.assert_array_equal(stored(tmp_path / "made"), image * 3)
@@ -859,11 +924,11 @@ def test_state_that_is_not_among_params_is_not_lost(em: tuple[Path, Array], tmp_
     for k in (2.0, 5.0):
         plugin = (lambda low, k=k: np.full(low.shape, k)), "multiply"
         if k == 2:
-            made = apply_scaled_processing(source, plugin, 2, temp_zarr_path=kept, progress=False)
+            made = apply_scaled_processing(source, plugin, 2, field=kept, progress=False)
             np.testing.assert_array_equal(made[...], image * 2)
         else:
             with pytest.raises(store.StoreError, match="holds the field of another"):
-                apply_scaled_processing(source, plugin, 2, temp_zarr_path=kept, progress=False)
+                apply_scaled_processing(source, plugin, 2, field=kept, progress=False)
 
 
 def test_the_caller_s_array_is_not_written_to() -> None:
@@ -884,29 +949,29 @@ def test_where_a_field_may_be_kept(em: tuple[Path, Array], tmp_path: Path) -> No
     source, _ = em
     before = sorted(path for path in source.rglob("*"))
     for place in (source, source / "0" / "field"):
-        with pytest.raises(ValueError, match=r"temp_zarr_path: .*: inside the source, or around it"):
-            Applied(source, Identity, 2, temp_zarr_path=place)
-    with pytest.raises(ValueError, match=r"temp_zarr_path: .*: inside the target, or around it"):
-        apply_scaled_processing(source, Identity, 2, target=tmp_path / "t", temp_zarr_path=tmp_path / "t")
+        with pytest.raises(ValueError, match=r"field: .* is inside the source, or contains it"):
+            Applied(source, Identity, 2, field=place)
+    with pytest.raises(ValueError, match=r"field: .* is inside the target, or contains it"):
+        apply_scaled_processing(source, Identity, 2, target=tmp_path / "t", field=tmp_path / "t")
     store.build(np.ones((8, 8)), tmp_path / "other", levels=0, progress=False)
     for _ in range(2):
-        with pytest.raises(store.StoreError, match="exists already, and holds no field"):
-            Applied(source, Identity, 2, temp_zarr_path=tmp_path / "other").prepare()
+        with pytest.raises(store.StoreError, match="exists already and is not a field"):
+            Applied(source, Identity, 2, field=tmp_path / "other").prepare()
     assert sorted(path for path in source.rglob("*")) == before
-    Applied(source, Identity, 2, temp_zarr_path=tmp_path / "field").prepare()
+    Applied(source, Identity, 2, field=tmp_path / "field").prepare()
     next(path for path in (tmp_path / "field" / "0" / "c").rglob("*") if path.is_file()).unlink()
     with pytest.raises(store.StoreError, match="chunks of the field are missing"):
-        Applied(source, Identity, 2, temp_zarr_path=tmp_path / "field").prepare()
+        Applied(source, Identity, 2, field=tmp_path / "field").prepare()
 
 
 def test_a_temporary_field_lives_as_long_as_who_reads_it() -> None:
     pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
     image = np.ones((8, 8))
     plugin = (lambda low: np.full(low.shape, 2.0)), "divide"
-    field = Applied(image, plugin, 4, use_temp_zarr=True).field
+    field = Applied(image, plugin, 4, field=True).field
     assert isinstance(field, Field)
     assert (field.values.read().result() == 2).all()
-    assert (Applied(image, plugin, 4, use_temp_zarr=True).upsampled[0][...] == 2).all()
+    assert (Applied(image, plugin, 4, field=True).upsampled[0][...] == 2).all()
 
 
 def test_one_field_however_many_ask() -> None:
@@ -931,7 +996,7 @@ def test_a_volume_that_begins_anywhere() -> None:
     made = Applied(image, (lambda low: low, lambda full, up: up), 4, source_grid=grid)
     assert isinstance(made.field, Field)
     np.testing.assert_allclose(made.field.values, tinypyr.downsample(image, 4, voxel_offset=(5, 3)))
-    want = tinypyr.resample(made.field.values, grid, source_grid=made.field.grid, antialias=False, mode="nearest")
+    want = tinypyr.resample(made.field.values, grid, source_grid=made.field.grid, anti_aliasing=False, mode="nearest")
     np.testing.assert_allclose(made[...], want)
 
 
@@ -960,7 +1025,7 @@ def test_what_is_masked_out_may_be_no_number() -> None:
     image = np.random.default_rng(13).random((32, 32)).astype(np.float32) + 1
     image[:8] = np.nan
     for plugin in (GaussianBiasFieldCorrection(2.0), BackgroundSubtraction(3), PercentileNormalization()):
-        made = apply_scaled_processing(image, plugin, 1, lowres_mask=np.isfinite(image))
+        made = apply_scaled_processing(image, plugin, 1, mask=np.isfinite(image))
         assert np.isfinite(made[8:]).all()
 
 
@@ -976,11 +1041,11 @@ def test_a_mask_in_a_store_with_levels(value: int, tmp_path: Path) -> None:
         seen.append(lowres_mask)
         return lowres
 
-    apply_scaled_processing(np.ones((32, 32)), (low, "divide"), 4, lowres_mask=tmp_path / "mask")
+    apply_scaled_processing(np.ones((32, 32)), (low, "divide"), 4, mask=tmp_path / "mask")
     np.testing.assert_array_equal(seen[0], np.arange(8) >= np.full((8, 1), 4))
 
 
-def test_n4_of_channels() -> None:
+def test_n4_estimates_a_field_for_each_channel() -> None:
     """Each for itself."""
     pytest.importorskip("SimpleITK", reason="an extra of its own")
     rng = np.random.default_rng(14)
@@ -1006,9 +1071,12 @@ def test_integers_near_one_are_told_of() -> None:
 
 @pytest.mark.parametrize("dtype", ["float16", "bool"])
 @pytest.mark.parametrize("plugin", [GaussianBiasFieldCorrection, BackgroundSubtraction, PercentileNormalization])
-def test_every_dtype(plugin: Any, dtype: str) -> None:
+def test_rare_dtypes_get_the_values_of_float32(plugin: Any, dtype: str) -> None:
     image = (np.random.default_rng(15).random((16, 16)) > 0.5).astype(dtype)
-    assert apply_scaled_processing(image, plugin, 2).dtype == image.dtype
+    result = apply_scaled_processing(image, plugin, 1)
+    assert result.dtype == image.dtype
+    want = apply_scaled_processing(image.astype(np.float32), plugin, 1)
+    np.testing.assert_allclose(result.astype(np.float32), want > 0.5 if dtype == "bool" else want, atol=2e-3)
 
 
 def test_a_view_as_source_lies_where_it_says(tmp_path: Path) -> None:
@@ -1032,11 +1100,11 @@ def test_what_goes_to_the_workers_of_dask_is_small() -> None:
     assert pickle.loads(pickle.dumps(Applied(image[:2], GaussianBiasFieldCorrection(1.0), 1))).shape == whole.shape
 
 
-def test_no_number_becomes_0() -> None:
+def test_nan_becomes_0_in_integers() -> None:
     image = np.ones((8, 8), np.int32)
     made = apply_scaled_processing(image, (np.copy, lambda full, up: np.where(full > 0, np.nan, 1.0)), 2)
     assert (made == 0).all()
-    with pytest.raises(PluginError, match="highres_func made complex128"):
+    with pytest.raises(PluginError, match="highres_func returned complex128"):
         apply_scaled_processing(image, (np.copy, lambda full, up: full * 1j), 2)
 
 
@@ -1053,12 +1121,14 @@ def test_a_field_that_never_is_the_same_twice(em: tuple[Path, Array], tmp_path: 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(running, "merge", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            Applied(source, plugin, 2, temp_zarr_path=tmp_path / "field").prepare()
-    made = Applied(source, plugin, 2, temp_zarr_path=tmp_path / "field")
+            Applied(source, plugin, 2, field=tmp_path / "field").prepare()
+    made = Applied(source, plugin, 2, field=tmp_path / "field")
     np.testing.assert_allclose(made[...], image / 2, atol=0.5)
 
 
-def test_more_of_the_command(em: tuple[Path, Array], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_creates_nothing_on_errors(
+    em: tuple[Path, Array], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Refused before anything is read or created; modules of the current folder are found."""
     from tinypyr.cli import main
 
@@ -1089,10 +1159,10 @@ def test_more_of_the_command(em: tuple[Path, Array], tmp_path: Path, capsys: pyt
         (["--plan", "--plan-file", str(tmp_path / "plan.json")], "--plan, --plan-file"),
         (["--blocks", "99"], "blocks: 99 is none of"),
         (["--scheduler", "tcp://127.0.0.1:1"], "--scheduler: only dask has a scheduler"),
-        (["--param", "sigma=1,2"], "sigma: .1, 2. is 2 numbers, but the volume has 3 axes"),
+        (["--param", "sigma=1,2"], "sigma: .1, 2. has 2 numbers, but the volume has 3 axes"),
         (["--param", "normalize=yes"], "normalize: 'yes' is neither True nor False"),
-        (["--param", "mode=foo"], "mode: 'foo' is none of"),
-        (["--factor", "4,4"], "downsample_factor: .4, 4. is not one number for each"),
+        (["--param", "mode=foo"], "mode: 'foo' is not a boundary mode"),
+        (["--factor", "4,4"], "factor: .4, 4. is not one number for each"),
     ]:
         assert main(["apply", str(source), str(tmp_path / "bad"), "--plugin", "gaussian-bias", *arguments]) == 2
         assert re.search(message, capsys.readouterr().err), arguments
@@ -1115,8 +1185,8 @@ def test_a_plugin_is_the_same_in_other_processes() -> None:
     """Whatever the order of its sets there, and whether two of its texts are one object."""
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); from test_multires import Keeps; "
-        "from tinypyr.multires.plugins import Plugin; "
-        "made = Plugin.of(Keeps, {'a': 'one', 'b': 'one'}); print(made.identity, made.code)"
+        "from tinypyr.multires.adapter import PluginAdapter; "
+        "made = PluginAdapter.of(Keeps, {'a': 'one', 'b': 'one'}); print(made.identity, made.code)"
     )
     told = {
         subprocess.run(
@@ -1127,3 +1197,28 @@ def test_a_plugin_is_the_same_in_other_processes() -> None:
     }  # fmt: skip
     assert len(told) == 1
     assert told.pop().split()[1] == "test_multires:Keeps"
+
+
+def test_reprs_are_readable(tmp_path: Path) -> None:
+    image = np.ones((8, 6), np.uint8)
+    plugin = GaussianBiasFieldCorrection(sigma=2.0, normalize=True)
+    assert repr(plugin) == "GaussianBiasFieldCorrection(sigma=2.0, mode='reflect', units='voxel', normalize=True)"
+    assert repr(Applied(image, plugin, (2, 3))) == (
+        "Applied(GaussianBiasFieldCorrection, an array, factor=(2, 3), 8 x 6 voxels, uint8)"
+    )
+
+
+def test_no_parameter_is_hidden() -> None:
+    """Editors and type checkers see every parameter, and `Applied` has those of the function that it needs."""
+    for function in (apply_scaled_processing, Applied, tinypyr.resample, tinypyr.resample_like, tinypyr.Resampled):
+        kinds = {parameter.kind for parameter in inspect.signature(function).parameters.values()}
+        assert not kinds & {inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL}, function
+    names = set(inspect.signature(apply_scaled_processing).parameters)
+    assert set(inspect.signature(Applied).parameters) <= names
+    assert list(inspect.signature(plan_applied).parameters) == [
+        name for name in inspect.signature(plan_applied).parameters if name in names
+    ]
+    like = dict(inspect.signature(tinypyr.resample_like).parameters)
+    other, like["grid"] = like.pop("other"), inspect.signature(tinypyr.resample).parameters["grid"]
+    assert other.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert like == dict(inspect.signature(tinypyr.resample).parameters)

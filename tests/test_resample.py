@@ -148,13 +148,13 @@ def test_a_coarse_view_reads_a_coarse_level(tmp_path: Path) -> None:
     grid = Grid((8, 12, 12), axes="zyx", scale=(32, 32, 32), translation=(-112, -176, -176))
     before = tinypyr.resample(where, grid, turn)
     assert (before > 0).any()
-    direct = tinypyr.resample(where, grid, turn, antialias=False)
+    direct = tinypyr.resample(where, grid, turn, anti_aliasing=False)
     names = [dataset["path"] for dataset in _datasets(where)]
     for name in names[:2]:
         shutil.rmtree(where / name / "c")
     np.testing.assert_array_equal(tinypyr.resample(where, grid, turn), before)
     assert (direct > 0).any()
-    assert (tinypyr.resample(where, grid, turn, antialias=False) == 0).all()
+    assert (tinypyr.resample(where, grid, turn, anti_aliasing=False) == 0).all()
     like = tinypyr.resample_like(image, where, source_grid=base)
     np.testing.assert_array_equal(like, image)
 
@@ -167,7 +167,7 @@ def test_labels_are_not_averaged(tmp_path: Path) -> None:
     base = Grid(labels.shape)
     store.build(labels, tmp_path / "labels.ome.zarr", grid=base, factor=2, levels=2, chunks=(16, 16), progress=False)
     half = base.level(2)
-    with pytest.raises(ValueError, match="order: 1 of labels"):
+    with pytest.raises(ValueError, match="order: 1 would produce labels"):
         tinypyr.resample(tmp_path / "labels.ome.zarr", half)
     got = tinypyr.resample(tmp_path / "labels.ome.zarr", half, order=0)
     np.testing.assert_array_equal(got, tinypyr.downsample(labels, 2, "mode"))
@@ -244,28 +244,31 @@ IMAGE = np.zeros((4, 4), np.uint8)
 GRID = Grid((3, 3))
 BAD: list[tuple[str, Callable[[], Any]]] = [
     ("grid: tuple is not a Grid", lambda: tinypyr.resample(IMAGE, (3, 3))),  # type: ignore[arg-type]
-    ("grid: of axes", lambda: tinypyr.resample(IMAGE, Grid((3, 3, 3)))),
+    ("grid: its axes are .* but source has 2 axes", lambda: tinypyr.resample(IMAGE, Grid((3, 3, 3)))),
     (
-        "grid: axis y is in micrometer",
+        "grid: the unit of axis y is micrometer, but the source has nanometer",
         lambda: tinypyr.resample(
             IMAGE, Grid((3, 3), units=["micrometer"] * 2), source_grid=Grid((4, 4), units=["nanometer"] * 2)
         ),
     ),
-    ("transform: of shape", lambda: tinypyr.resample(IMAGE, GRID, np.eye(2))),
+    ("transform: its shape is .2, 2.", lambda: tinypyr.resample(IMAGE, GRID, np.eye(2))),
     ("transform: .* not finite", lambda: tinypyr.resample(IMAGE, GRID, np.array([[1, 0, np.nan], [0, 1, 0]]))),
     ("transform: its last row", lambda: tinypyr.resample(IMAGE, GRID, np.ones((3, 3)))),
     ("order: 7", lambda: tinypyr.resample(IMAGE, GRID, order=7)),
     ("mode: 'bogus'", lambda: tinypyr.resample(IMAGE, GRID, mode="bogus")),
-    ("antialias: 3", lambda: tinypyr.resample(IMAGE, GRID, antialias=3)),  # type: ignore[arg-type]
-    ("source_grid: of shape", lambda: tinypyr.resample(IMAGE, GRID, source_grid=GRID)),
+    ("anti_aliasing: 3", lambda: tinypyr.resample(IMAGE, GRID, anti_aliasing=3)),  # type: ignore[arg-type]
+    (
+        "source_grid: its shape is .3, 3.",
+        lambda: tinypyr.resample(IMAGE, GRID, source_grid=GRID),
+    ),
     ("source: list", lambda: tinypyr.resample([1, 2], GRID)),
     (
-        "grid: .* beyond all numbers",
+        "grid: its voxels have no finite coordinates in the source",
         lambda: tinypyr.resample(np.arange(5.0), Grid((3,), scale=[1e300]), source_grid=Grid((5,), scale=[1e-300])),
     ),
-    ("grid: of axes .* but source has 3", lambda: tinypyr.resample(np.zeros((2,) * 3), Grid((2, 2)))),
-    ("source: of no dimensions", lambda: tinypyr.resample(np.array(3), Grid(()))),
-    ("out: shares memory", lambda: tinypyr.resample(IMAGE, Grid((4, 4)), out=IMAGE)),
+    ("grid: its axes are .* but source has 3 axes", lambda: tinypyr.resample(np.zeros((2,) * 3), Grid((2, 2)))),
+    ("source: an array without dimensions", lambda: tinypyr.resample(np.array(3), Grid(()))),
+    ("out: it shares memory with the source", lambda: tinypyr.resample(IMAGE, Grid((4, 4)), out=IMAGE)),
     ("out: ", lambda: tinypyr.resample(IMAGE, GRID, out=np.zeros((3, 3)))),
 ]
 
@@ -333,8 +336,8 @@ def test_another_view_is_not_taken_for_the_one_that_began(tmp_path: Path) -> Non
     plan = store.plan(tinypyr.Resampled(source, grid, turn), target, **cut)
     plan.save(tmp_path / "plan.json")
     store.run(plan, part=(1, 2))
-    with pytest.raises(store.StoreError, match=r"another build has begun there .antialias: True there, False here"):
-        store.build(tinypyr.Resampled(source, grid, turn, antialias=False), target, **cut)
+    with pytest.raises(store.StoreError, match=r"another build has begun there .anti_aliasing: True there, False here"):
+        store.build(tinypyr.Resampled(source, grid, turn, anti_aliasing=False), target, **cut)
     level = next(path for path in source.rglob("c/0/0/0") if path.is_file())
     level.write_bytes(level.read_bytes() + b"\0")
     with pytest.raises(store.StoreError, match="a source that has changed"):
@@ -362,7 +365,7 @@ def test_a_view_of_a_source_that_has_moved_is_out_of_date(tmp_path: Path) -> Non
     (source / "zarr.json").write_text(before)
     store.Plan.load(tmp_path / "plan.json")
     store.build(source, factor=2, levels=1, method="max", progress=False)  # from now on, level 1 is what fits
-    with pytest.raises(store.StoreError, match=r"out of date .source: .* its levels are not where they were"):
+    with pytest.raises(store.StoreError, match=r"out of date .source: .* its levels have changed"):
         store.Plan.load(tmp_path / "plan.json")
     assert store.plan(view, tmp_path / "made").fingerprint != (
         store.plan(tinypyr.Resampled(source, grid), tmp_path / "made").fingerprint
@@ -463,3 +466,26 @@ def test_a_view_of_labels_is_of_labels(tmp_path: Path) -> None:
     store.build(labels, where, factor=2, levels=1, method="mode", progress=False)
     view = tinypyr.Resampled(where, Grid((32, 32), scale=(0.5, 0.5), translation=(-0.25, -0.25)), order=0)
     assert store.plan(view, tmp_path / "fine").method == "mode"
+
+
+def test_a_repr_names_source_level_and_interpolation(tmp_path: Path) -> None:
+    pytest.importorskip("tensorstore", reason="an extra of its own")
+    source, grid, turn = a_turn(tmp_path)
+    assert repr(tinypyr.Resampled(source, grid, turn)) == (
+        f"Resampled({source}, level 0, at 24 x 35 x 33 voxels, uint8, order=1, mode='border')"
+    )
+    coarse = Grid((10, 12, 15), scale=(4, 4, 4))
+    assert repr(tinypyr.Resampled(source, coarse, order=0, mode="nearest")) == (
+        f"Resampled({source}, level 1 pooled by 2 x 2 x 2, at 10 x 12 x 15 voxels, uint8, order=0, mode='nearest')"
+    )
+
+
+def test_resample_like_takes_every_option_of_resample() -> None:
+    image = np.random.default_rng(16).random((8, 8))
+    grid, turn = Grid((3, 4), scale=(3, 3), translation=(-2, 1)), [[0.8, -0.6, 1], [0.6, 0.8, 2]]
+    options: dict[str, Any] = {"source_grid": Grid((8, 8), scale=(0.5, 1)), "mode": "constant", "cval": 7.0}
+    want = tinypyr.resample(image, grid, turn, 0, False, **options)
+    out = np.empty((3, 4))
+    assert tinypyr.resample_like(image, grid, turn, 0, False, **options, out=out) is out
+    np.testing.assert_array_equal(out, want)
+    assert (out == 7).any()
