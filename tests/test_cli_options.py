@@ -82,8 +82,10 @@ def parameters_of(command: str) -> dict[str, inspect.Parameter]:
     return parameters
 
 
-def default_of(param: Any) -> Any:
-    return param.get_default(click.Context(click.Command("any")), call=False)
+def default_of(option: Any) -> Any:
+    """Return the value that a command gets if the option is omitted."""
+    context = click.Context(click.Command("any"))
+    return option.process_value(context, option.get_default(context))
 
 
 @pytest.mark.parametrize("command", FUNCTIONS)

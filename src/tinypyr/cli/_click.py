@@ -87,6 +87,8 @@ class Option(click.Option):
     def __init__(
         self, *names: str, help: str, heading: str = "Options", parse: Callable[[str], Any] | None = None, **more: Any
     ) -> None:
+        if parse is not None:
+            more["type"] = str  # click would otherwise derive the type from the default
         super().__init__(names, help=help, callback=self._converted, **more)
         self.heading = heading
         self._parse = parse
