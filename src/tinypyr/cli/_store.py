@@ -423,7 +423,7 @@ def _info(arguments: Arguments) -> int:
     from ..store.source import open_volume
 
     volume = open_volume(Location.at(arguments.store))
-    print(f"{volume.place.name}: {volume.format}, {volume.dtype}" + (f", {volume.kind}" if volume.kind else ""))
+    print(f"{volume.location.name}: {volume.format}, {volume.dtype}" + (f", {volume.kind}" if volume.kind else ""))
     _show_levels(volume.paths, volume.grids)
     print(f"chunks of level 0 {' x '.join(map(str, volume.layout.chunks))}")
     if volume.layout.shards:
@@ -514,7 +514,13 @@ COMMANDS = [
         [
             PLAN_FILE,
             *(
-                Option(f"--{name}", type=kind, metavar=name[0].upper(), help=what)
+                Option(
+                    f"--{name}",
+                    ("cpus_per_task" if name == "cpus" else name),
+                    type=kind,
+                    metavar=name[0].upper(),
+                    help=what,
+                )
                 for name, kind, what in (
                     ("parts", int, "how many jobs, no more than there are blocks (default: 16)"),
                     ("partition", str, "of the cluster"),

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from .._pooling.arguments import MAX_COORDINATE
 from ..grid import Grid
 from ..store import StoreError, build
-from ..store.formats import FORMATS
+from ..store.formats import ome_zarr_04, ome_zarr_05
 from ..store.location import Location, open_array
 from ..store.source import open_volume
 from ..store.volume import Layout
@@ -138,7 +138,7 @@ def initialize_test_image(
     kind = np.dtype(np.float64 if dtype is None else dtype)
     if kind.kind not in "iuf" or kind.itemsize > 8:
         raise ValueError(f"dtype: {dtype!r} is neither integers nor floats")
-    known = FORMATS["ome-zarr-0.4" if place.read(".zgroup") is not None else "ome-zarr-0.5"]
+    known = ome_zarr_04 if place.read(".zgroup") is not None else ome_zarr_05
     if field.keys():
         if not overwrite_field:
             raise StoreError(f"{field.name}: exists already; set overwrite_field, or choose another")

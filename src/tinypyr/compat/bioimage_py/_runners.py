@@ -202,7 +202,7 @@ class Folder:
             raise TypeError(f"resume_from: {path!r} is no path") from None
         self._scratch = Scratch(Location.at(self.path.as_uri()))
         try:
-            found = self._scratch.plan() if self.path.is_dir() else None
+            found = self._scratch.read_plan() if self.path.is_dir() else None
         except StoreError as error:
             raise ValueError(f"resume_from: {error}") from None
         if found is None or "blocks" not in found:
@@ -227,7 +227,7 @@ class Folder:
         if isinstance(job.mask, np.ndarray):
             np.save(os.path.join(path, "mask.npy"), job.mask)
         blocks = len(numbers) if isinstance(numbers, range) else list(numbers)
-        Scratch(Location.at(Path(path).absolute().as_uri())).begin({"job": described, "blocks": blocks})
+        Scratch(Location.at(Path(path).absolute().as_uri())).write_plan({"job": described, "blocks": blocks})
         return cls(path)
 
     def refuse_another(self, here: dict[str, Any]) -> None:
@@ -247,14 +247,14 @@ class Folder:
         """Held while parts are run; a second run is refused."""
         from ...store.ownership import Ownership
 
-        return Ownership(self._scratch.place)
+        return Ownership(self._scratch.location)
 
     def begin(self) -> list[int]:
         """The blocks that are still to be made, told to all parts; what is known of earlier failures is forgotten."""
         missing = self.missing()
         for number in missing:
-            self._scratch.place.write(_error(number), None)
-        self._scratch.place.write(_TODO, json.dumps(missing).encode())
+            self._scratch.location.write(_error(number), None)
+        self._scratch.location.write(_TODO, json.dumps(missing).encode())
         return missing
 
     def job(self) -> Job:
@@ -273,28 +273,28 @@ class Folder:
 
     def run(self, part: int, parts: int) -> int:
         """Make the blocks of a part; how many failed."""
-        todo = json.loads(self._scratch.place.read(_TODO) or b"[]")
+        todo = json.loads(self._scratch.location.read(_TODO) or b"[]")
         failed, job = 0, self.job()
         for number in todo[len(todo) * (part - 1) // parts : len(todo) * part // parts]:
             try:
                 job.run(number)
             except Exception as error:
                 failed += 1
-                self._scratch.place.write(_error(number), _told(error).encode())
+                self._scratch.location.write(_error(number), _told(error).encode())
                 continue
-            self._scratch.leave(number, self._fingerprint, b"")
+            self._scratch.write_result(number, self._fingerprint, b"")
         return failed
 
     def missing(self) -> list[int]:
         """The blocks that are still to be made."""
-        return [number for number in self.numbers if self._scratch.left(number, self._fingerprint) is None]
+        return [number for number in self.numbers if self._scratch.read_result(number, self._fingerprint) is None]
 
     def failed(self, late: float) -> dict[int, str]:
         """The blocks that are not made, and why; what is made may be seen so many seconds late."""
         until = time.monotonic() + late
         while True:
             missing = self.missing()
-            told = {number: self._scratch.place.read(_error(number)) for number in missing}
+            told = {number: self._scratch.location.read(_error(number)) for number in missing}
             known = {number: raw.decode() for number, raw in told.items() if raw is not None}
             if len(known) == len(missing) or time.monotonic() >= until:
                 ended = f"its process ended before it was made; see the logs in {self.path}"
@@ -427,10 +427,10 @@ def _created(spec: dict[str, Any]) -> int | None:
 def _opened(told: dict[str, Any]) -> Any:
     from ...errors import StoreError
     from ...store.location import open_array
-    from ...store.source import arrange
+    from ...store.source import at_zero
 
     try:
-        return arrange(open_array(told["spec"], str(told["spec"]["kvstore"]), open=True))
+        return at_zero(open_array(told["spec"], str(told["spec"]["kvstore"]), open=True))
     except StoreError as error:
         raise ValueError(str(error)) from None
 
