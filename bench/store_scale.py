@@ -41,7 +41,7 @@ def on_paper() -> None:
         )
         taken = time.perf_counter() - start
         what = plan.describe()
-        block = plan.bytes_of(plan.blocks // 2)
+        block = plan.bytes_in_block(plan.blocks // 2)
         print(
             f"| {name} | {plan.blocks:,} | {size_text(block)} | {len(plan.factors)} | "
             f"{size_text(what['bytes_to_read'])} | {size_text(what['bytes_to_write'])} | {len(json.dumps(what)):,} B | "

@@ -34,7 +34,7 @@ import numpy as np
 from stores import FORMATS, files
 from tinypyr import Grid, store
 from tinypyr.store.location import Location
-from tinypyr.store.source import level_array, open_volume, voxels_of
+from tinypyr.store.source import level_array, open_volume, read_voxels
 
 #: System calls by what they do to files.
 FAMILIES = {
@@ -291,7 +291,7 @@ def mutate(folder: Path, rounds: int, seed: int) -> dict[str, int]:
     store.build(volume, where, levels=2, **made)
     begun = store.plan(volume, folder / "begun", levels=2, block=1, **made)
     store.run(begun)
-    beside = [begun.scratch.left(number, begun.fingerprint) for number in begun.numbers]
+    beside = [begun.scratch.read_result(number, begun.fingerprint) for number in begun.numbers]
     want = _read_all(where)
     names = sorted(path for path in where.rglob("*") if path.is_file())
     names += sorted((folder / "begun" / ".tinypyr").glob("*"))
@@ -308,12 +308,12 @@ def mutate(folder: Path, rounds: int, seed: int) -> dict[str, int]:
         path.write_bytes(mutated)
         try:
             if path.name.startswith("block-"):
-                left = [begun.scratch.left(number, begun.fingerprint) for number in begun.numbers]
+                left = [begun.scratch.read_result(number, begun.fingerprint) for number in begun.numbers]
                 if any(held not in (None, right) for held, right in zip(left, beside, strict=True)):
                     raise AssertionError(f"{path} at {at}: taken for what a block left")
                 found["made again"] += None in left
             elif path.name == "plan.json":
-                if begun.scratch.plan() != begun.saved():
+                if begun.scratch.read_plan() != begun.to_dict():
                     raise AssertionError(f"{path} at {at}: taken for the plan")
                 found["right data"] += 1  # (white space)
             else:
@@ -335,7 +335,7 @@ def _read_all(where: Path) -> list[np.ndarray[Any, Any]]:
     levels = []
     for number in range(len(volume.paths)):
         array = level_array(volume, number)
-        levels.append(voxels_of(array.read(), f"{where}/{volume.paths[number]}", [(0, n) for n in array.shape]))
+        levels.append(read_voxels(array.read(), f"{where}/{volume.paths[number]}", [(0, n) for n in array.shape]))
     return levels
 
 

@@ -145,8 +145,8 @@ def test_mistakes_in_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     store.plan(base, factor=2, levels=2).save(saved)
     for text, match in (
         ("partitions = 3", "settings: 'partitions' in"),
-        ("parts = 0", "parts: 0 is not a number above 0"),
-        ('cpus = "many"', "cpus: 'many' is not"),
+        ("parts = 0", "parts: 0 is not an integer above 0"),
+        ('cpus_per_task = "many"', "cpus_per_task: 'many' is not an integer"),
         ("lines = 5", "lines: 5 is not"),
         ("parts =", "cannot be read"),
     ):
@@ -155,7 +155,7 @@ def test_mistakes_in_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         assert match in capsys.readouterr().err
     monkeypatch.setenv("PATH", str(tmp_path))
     assert cli.main(["slurm", str(saved)]) == 1
-    assert "there is no Slurm on this machine" in capsys.readouterr().err
+    assert "Slurm is not installed on this machine" in capsys.readouterr().err
 
 
 def test_bioimage_pys_downsample_as_jobs(slurm: Path, tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_processes_write_one_sharded_array_to_s3(bucket: str, tmp_path: Path) ->
     left = Location.at(where).keys()
     assert not [key for key in left if "tinypyr" in key]
     again = store.build(f"{bucket}/base", where, factor=2, levels=2, method="mode", block=1)
-    assert str(again).startswith("made before")
+    assert str(again).startswith("already complete")
 
 
 def test_a_bucket_that_is_not_there_is_an_error(bucket: str) -> None:

@@ -188,7 +188,7 @@ def test_parts_of_a_saved_plan(
     before = files(where)
     for late in (["run", saved, "--part", "2/3"], ["finalize", saved]):
         assert cli.main(late) == 0
-        assert "made before" in capsys.readouterr().out
+        assert "already complete" in capsys.readouterr().out
     assert files(where) == before
 
 
@@ -257,7 +257,7 @@ def another() -> Iterator[subprocess.Popen[bytes]]:
 def test_one_builder_at_a_time(base: Path, tmp_path: Path, another: subprocess.Popen[bytes]) -> None:
     plan = store.plan(base, **ARGUMENTS)
     held = {**ownership._process(another.pid), "token": "theirs", "time": 0.0}
-    plan.scratch.place.write_json(ownership.OWNER, held)
+    plan.scratch.location.write_json(ownership.OWNER, held)
     before = files(base)
     with pytest.raises(store.StoreError, match=rf"process {another.pid} on .* is building here"):
         store.build(base, **ARGUMENTS)
@@ -270,20 +270,20 @@ def test_one_builder_at_a_time(base: Path, tmp_path: Path, another: subprocess.P
 
 def test_builders_on_other_machines_are_known_by_what_they_say(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = store.plan(base, **ARGUMENTS)
-    held = {"host": "elsewhere", "kernel": "another", "pid": 1, "begun": "5", "token": "theirs", "time": time.time()}
-    plan.scratch.place.write_json(ownership.OWNER, held)
+    held = {"host": "elsewhere", "kernel": "another", "pid": 1, "started": "5", "token": "theirs", "time": time.time()}
+    plan.scratch.location.write_json(ownership.OWNER, held)
     with pytest.raises(store.StoreError, match="process 1 on elsewhere is building here"):
         store.build(base, **ARGUMENTS)
     held["time"] = time.time() - ownership.HEARTBEAT_TIMEOUT - 1
-    plan.scratch.place.write_json(ownership.OWNER, held)
+    plan.scratch.location.write_json(ownership.OWNER, held)
     monkeypatch.setattr(ownership, "HEARTBEAT_INTERVAL", 0.01)
 
     def take_over(progress: store.Progress) -> None:
         if progress.blocks_done == 3:
-            plan.scratch.place.write_json(ownership.OWNER, held)
+            plan.scratch.location.write_json(ownership.OWNER, held)
             time.sleep(0.2)
 
-    with pytest.raises(store.StoreError, match="another builder has taken over"):
+    with pytest.raises(store.StoreError, match="another process has taken over"):
         store.build(base, progress=take_over, **ARGUMENTS)
     assert store.build(base, **ARGUMENTS).blocks_kept >= 3
 
@@ -304,7 +304,7 @@ def test_what_blocks_left_is_whole_or_made_again(base: Path, alone: Files, tmp_p
     assert same(files(tmp_path / "t")) == alone
     (folder / "plan.json").parent.mkdir()
     (folder / "plan.json").write_text('{"plan": {}}')
-    with pytest.raises(store.StoreError, match=r"plan.json is no plan that tinypyr has saved"):
+    with pytest.raises(store.StoreError, match=r"plan.json is not a plan that tinypyr has saved"):
         store.build(base, tmp_path / "t", **(ARGUMENTS | {"method": "max"}))
 
 
@@ -318,7 +318,7 @@ def test_a_plan_is_as_long_for_an_exabyte(tmp_path: Path) -> None:
         boxes = [plan.box(number) for number in (0, plan.blocks // 2, plan.blocks - 1)]
         assert boxes[-1][0][1] == edge
         assert [plan.numbers[i] for i in (0, plan.blocks - 1)] == [0, plan.blocks - 1]
-        assert [list(plan.blocks_of(box)) for box in boxes] == [[0], [plan.blocks // 2], [plan.blocks - 1]]
+        assert [list(plan.blocks_in(box)) for box in boxes] == [[0], [plan.blocks // 2], [plan.blocks - 1]]
     assert max(lengths) < 2 * min(lengths)
     assert blocks[-1] <= 1 << 20
 
@@ -334,7 +334,7 @@ def test_numbers_of_blocks(base: Path) -> None:
             for number in range(plan.blocks)
             if all(a < high and b > low for (a, b), (low, high) in zip(plan.box(number), box, strict=True))
         ]
-        found = plan.blocks_of([(low, high) for low, high in box])
+        found = plan.blocks_in([(low, high) for low, high in box])
         assert list(found) == touched
         assert len(found) == len(touched)
         assert [number in found for number in range(plan.blocks)] == [n in touched for n in range(plan.blocks)]
@@ -374,7 +374,7 @@ def test_saved_regions_end_and_other_regions_go_on(base: Path, tmp_path: Path) -
     store.plan(base, region=[(8, 16)] * 3)  # what an interrupted region has left is in nobody's way
     assert store.finalize(store.Plan.load(saved)).blocks_done == 0
     for late in (store.run, store.finalize):
-        assert str(late(store.Plan.load(saved))) == "made before; nothing to do"
+        assert str(late(store.Plan.load(saved))) == "already complete; nothing to do"
     assert not (base / ".tinypyr").exists()
     assert store.build(base, region=region, workers=2, block=1).blocks_done > 0
     assert store.check(base).ok
@@ -403,7 +403,7 @@ def test_what_changes_nothing_may_change(tmp_path: Path) -> None:
         store.plan(array, tmp_path / "t", grid=Grid(array.shape, units=["nanometer"] * 3), **given)
     report = store.build(array, tmp_path / "t", memory="6MiB", workers=2, **given)
     assert report.blocks_kept > 0
-    assert str(store.build(array, tmp_path / "t", memory="512MiB", **given)) == "made before; nothing to do"
+    assert str(store.build(array, tmp_path / "t", memory="512MiB", **given)) == "already complete; nothing to do"
 
 
 def test_a_script_without_a_guard(base: Path, tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def test_metadata_made_to_do_harm(good: Path, tmp_path: Path) -> None:
 def test_a_noted_value_that_no_voxel_has(noted: Any, good: Path, tmp_path: Path) -> None:
     shutil.copytree(good, tmp_path / "store")
     spoil(tmp_path / "store", "zarr.json", (*ENTRY, "metadata", "ignore"), noted)
-    with pytest.raises(store.StoreError, match=r"levels leave out .*, which no uint8 is"):
+    with pytest.raises(store.StoreError, match=r"levels ignore .*, which is not a value of uint8"):
         store.check(tmp_path / "store")
 
 

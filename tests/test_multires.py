@@ -607,7 +607,7 @@ def test_an_interrupted_build_goes_on(em: tuple[Path, Array], tmp_path: Path, mo
     def interrupted(plan: Any, number: int, levels: Any) -> int:
         if len(blocks) == 3:
             raise KeyboardInterrupt
-        if ".tinypyr" not in plan.place.name:  # (the field is built, too)
+        if ".tinypyr" not in plan.location.name:  # (the field is built, too)
             blocks.append(number)
         return run_block(plan, number, levels)
 

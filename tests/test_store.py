@@ -178,7 +178,7 @@ def test_each_chunk_is_read_once_and_written_once(
     array = np.random.default_rng(0).integers(1, 255, (64, 200, 200)).astype(np.uint8)
     source = Counting(array, (16, 16, 16))
     written: dict[tuple[str, str], int] = {}
-    write = blocks.Units._write
+    write = blocks.WriteUnits._write
 
     def counted(units: Any, box: Any, values: Array) -> None:
         for start, (a, b) in zip(units._unit, box, strict=True):
@@ -188,7 +188,7 @@ def test_each_chunk_is_read_once_and_written_once(
         written[key] = written.get(key, 0) + 1
         write(units, box, values)
 
-    monkeypatch.setattr(blocks.Units, "_write", counted)
+    monkeypatch.setattr(blocks.WriteUnits, "_write", counted)
     plan = store.plan(source, tmp_path / "t", factor=2, levels=4, chunks=(16, 16, 16), workers=2)
     assert plan.fingerprint  # looks at both ends, by which another array is told from this one
     source.boxes.clear()
@@ -477,9 +477,9 @@ def test_build_forwards_every_parameter_to_plan(monkeypatch: pytest.MonkeyPatch)
 def test_results_have_readable_representations(tmp_path: Path) -> None:
     report = store.build(np.ones((64, 48), np.uint8), tmp_path / "t", levels=1, factor=2, chunks=(16, 16))
     assert repr(report) == str(report)
-    assert repr(report).startswith("1 levels in ")
+    assert repr(report).startswith("1 level in ")
     assert repr(report.plan) == str(report.plan)
-    assert "64 x 48  scale 1, 1" in repr(report.plan)
+    assert "0      64 x 48  1, 1   0, 0         16 x 16" in repr(report.plan)
     level = store.levels(tmp_path / "t")[1]
     assert repr(level) == f"Level(uint8, {level.grid!r})"
 
@@ -591,7 +591,7 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert cli.main(["check", where]) == 0
     assert "are right" in capsys.readouterr().out
     assert cli.main(["build", where]) == 0
-    assert "made before" in capsys.readouterr().out
+    assert "already complete" in capsys.readouterr().out
     assert cli.main(["build", where, "--method", "max"]) == 1
     assert "levels already" in capsys.readouterr().err
     assert cli.main(["build", str(tmp_path / "no")]) == 1

@@ -11,7 +11,7 @@ from tinypyr import cli
 
 pytest.importorskip("tensorstore", reason="stores are read and written through TensorStore")
 from tinypyr import store
-from tinypyr.store.label_sets import Labels, of_levels
+from tinypyr.store.label_sets import LabelSet, label_arrays
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "uint64", "float32"])
@@ -21,13 +21,13 @@ def test_gathered_labels_are_all_labels_once(dtype: str) -> None:
         given = [rng.integers(0, 250, rng.integers(0, 90)).astype(dtype) for _ in range(blocks)]
         if dtype == "float32" and given:
             given[-1] = np.append(given[-1], [np.nan, -np.inf]).astype(dtype)
-        gathered = Labels(dtype)
+        gathered = LabelSet(dtype)
         for labels in given:
             gathered.add(np.unique(labels))
         everything = np.concatenate([np.empty(0, dtype), *given])
         np.testing.assert_array_equal(gathered.all(), np.unique(everything))
         assert gathered.all().dtype == np.dtype(dtype)
-    assert of_levels([]) is None
+    assert label_arrays([]) is None
 
 
 def test_a_label_is_merged_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +41,7 @@ def test_a_label_is_merged_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
         return union(a, b)
 
     monkeypatch.setattr(np, "union1d", counting)
-    gathered = Labels(np.uint64)
+    gathered = LabelSet(np.uint64)
     for block in np.random.default_rng(1).permutation(1024):
         gathered.add(np.arange(10 * block, 10 * block + 10, dtype=np.uint64))
     assert gathered.all().size == 10240

@@ -117,7 +117,7 @@ def opened(where: Path) -> Any:
     volume = open_volume(Location.at(where))
     from tinypyr.store.formats import FORMATS as known
 
-    spec = known[volume.format].open_spec(volume.place, volume.paths[0])
+    spec = known[volume.format].open_spec(volume.location, volume.paths[0])
     handle = open_array(spec, "level 0", read=True, write=True, open=True)
     return handle.translate_to[(0,) * handle.rank]
 

@@ -31,7 +31,7 @@ def test_files_are_served_whole_and_in_parts(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "a b").write_bytes(data)
     (tmp_path / "secret").write_bytes(b"no")
-    with viewer.served(folder) as address:
+    with viewer.serve(folder) as address:
         status, body, headers = fetch(f"{address}/a%20b")
         assert (status, body, headers["Access-Control-Allow-Origin"]) == (200, data, "*")
         for part, want in (("10-19", data[10:20]), ("190-", data[190:]), ("-5", data[-5:]), ("0-999", data)):
@@ -85,7 +85,7 @@ def test_levels_align_in_neuroglancer(format: str, tmp_path: Path, monkeypatch: 
     arguments: dict[str, Any] = {"factor": (1, 2, 2), "levels": 3, "format": format, "chunks": (8, 8, 8), **shards}
     store.build(volume, tmp_path / "t", grid=Grid(volume.shape, "zyx", **place), **arguments)
     asked: list[str] = []
-    monkeypatch.setattr(viewer._Files, "log_request", lambda self, *_: asked.append(self.path))
+    monkeypatch.setattr(viewer._FileHandler, "log_request", lambda self, *_: asked.append(self.path))
     coarsest = store.plan(volume, "memory://unused", grid=Grid(volume.shape, "zyx", **place), **arguments).paths[3]
     flags = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
     with viewer.viewer(tmp_path / "t") as shown, playwright.sync_playwright() as driver:

@@ -322,7 +322,7 @@ def _info(arguments: Arguments) -> int:
     from ..store.source import open_volume
 
     volume = open_volume(Location.at(arguments.store))
-    print(f"{volume.place.name}: {volume.format}, {volume.dtype}" + (f", {volume.kind}" if volume.kind else ""))
+    print(f"{volume.location.name}: {volume.format}, {volume.dtype}" + (f", {volume.kind}" if volume.kind else ""))
     print_levels(volume.paths, volume.grids)
     print(f"chunks of level 0: {' x '.join(map(str, volume.layout.chunks))}")
     if volume.layout.shards:
@@ -376,13 +376,7 @@ _SLURM = [
     value(
         "mem", "SIZE", "memory of one part, such as 8G; at least the memory of the plan", omitted="that of the cluster"
     ),
-    Option(
-        "--cpus-per-task",
-        "cpus",
-        metavar="N",
-        help="processor cores of one part (default: the plan's workers)",
-        type=int,
-    ),
+    value("cpus_per_task", "N", "processor cores of one part", omitted="the plan's workers", type=int),
     value("limit", "N", "largest number of parts that run at the same time", type=int),
     Option(
         "--line",

@@ -24,7 +24,7 @@ import numpy.typing as npt
 from .._pooling.arguments import MAX_COORDINATE
 from ..grid import Grid
 from ..store import StoreError, build
-from ..store.formats import FORMATS
+from ..store.formats import ome_zarr_04, ome_zarr_05
 from ..store.location import Location, open_array
 from ..store.source import open_volume
 from ..store.volume import Layout
@@ -158,7 +158,7 @@ def initialize_test_image(
     voxel_dtype = np.dtype(np.float64 if dtype is None else dtype)
     if voxel_dtype.kind not in "iuf" or voxel_dtype.itemsize > 8:
         raise ValueError(f"dtype: {dtype!r} is neither an integer nor a float dtype")
-    ome = FORMATS["ome-zarr-0.4" if location.read(".zgroup") is not None else "ome-zarr-0.5"]
+    ome = ome_zarr_04 if location.read(".zgroup") is not None else ome_zarr_05
     if field.keys():
         if not overwrite_field:
             raise StoreError(f"{field.name}: exists already; set overwrite_field=True, or choose another field")

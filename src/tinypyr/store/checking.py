@@ -19,7 +19,7 @@ from ..grid import Cuts, Grid, factors_between, region_above, reordered
 from .accumulators import Pooling
 from .location import Location
 from .scratch import Scratch
-from .source import Mask, level_array, open_volume, voxels_of
+from .source import Mask, level_array, open_volume, read_voxels
 from .volume import Volume
 
 Box = Sequence[tuple[int, int]]
@@ -51,7 +51,7 @@ class CheckResult:
 
     @property
     def ok(self) -> bool:
-        """Whether no problem was detected."""
+        """True if no problem was detected."""
         return not self.problems
 
     def __str__(self) -> str:
@@ -115,14 +115,14 @@ def check(
     True
     """
     volume = open_volume(Location.at(store))
-    result = CheckResult(volume.place.name, levels=len(volume.paths) - 1)
-    if Scratch(volume.place).plan() is not None:
+    result = CheckResult(volume.location.name, levels=len(volume.paths) - 1)
+    if Scratch(volume.location).read_plan() is not None:
         result.problems.append("has an unfinished build; run its command again to resume, then check")
     pooling = _pooling(volume, method, ignore)
     for name in ("mask", "exclude"):
         if volume.notes.get(name) and mask is None and exclude is None:
             raise StoreError(
-                f"{volume.place.name}: its levels were built with {name} {volume.notes[name]}; pass {name}="
+                f"{volume.location.name}: its levels were built with {name} {volume.notes[name]}; pass {name}="
             )
     if sample is not None and not (isinstance(sample, (int, float)) and 0 < sample <= 1):
         raise ValueError(f"sample: {sample!r} is not a fraction, more than 0 and at most 1")
@@ -148,7 +148,7 @@ def _pooling(volume: Volume, method: str | None, ignore: object) -> Pooling:
     notes, dtype = volume.notes, np.dtype(volume.dtype)
     recorded = method or notes.get("method")
     if recorded is None:
-        raise StoreError(f"{volume.place.name}: its metadata does not say how its levels were made; pass method=")
+        raise StoreError(f"{volume.location.name}: its metadata does not say how its levels were made; pass method=")
     choice("method", recorded, METHODS)
     ignored = volume.ignore if ignore is None else ignore
     rounding, ties = str(notes.get("rounding", "half-even")), str(notes.get("ties", "first"))
@@ -206,14 +206,14 @@ def _check_voxels(
     box: Box,
 ) -> None:
     """Compare the voxels of all levels above a box of the base."""
-    values = _read(arrays[0], volume.place.name, box)
+    values = _read(arrays[0], volume.location.name, box)
     voxel_offset = tuple(o + a for o, (a, _) in zip(base.voxel_offset, box, strict=True))
     factors = [tuple(b // a for a, b in zip(x, y, strict=True)) for x, y in itertools.pairwise(totals)]
     excluded = None if masked is None else masked.excluded(box)
     levels, _ = pooling.levels(values, factors, voxel_offset, excluded)
     for number, expected in enumerate(levels, 1):
         region = region_above(box, totals[number], base.voxel_offset)
-        stored = _read(arrays[number], f"{volume.place.name}/{volume.paths[number]}", region)
+        stored = _read(arrays[number], f"{volume.location.name}/{volume.paths[number]}", region)
         result.voxels += stored.size
         differs = (stored != expected) & ~((stored != stored) & (expected != expected))
         if differs.any():
@@ -227,5 +227,5 @@ def _check_voxels(
 
 
 def _read(array: Any, name: str, box: Box) -> Array:
-    voxels: Array = voxels_of(array[tuple(slice(a, b) for a, b in box)].read(), name, box)
+    voxels: Array = read_voxels(array[tuple(slice(a, b) for a, b in box)].read(), name, box)
     return voxels

@@ -139,14 +139,14 @@ def plan(
     target_store = choose_target(source_read, target, format, grid)
     method = _method(rule, source_read)
     masked = Mask.of(mask, exclude, base)
-    changed = None if region is None else checked_region(region, base)
+    changed_box = None if region is None else checked_region(region, base)
     layout = base_layout(source_read, target_store, chunks, shards, codec)
     factors = _factors(base, rule, layout, target_store.format)
     totals = [(1,) * base.ndim, *cumulative(factors, base.ndim)]
     grids = [base, *base.levels(totals[1:], method)]
     if link:
         check_link(source_read.volume, target_store, layout is source_read.layout)
-    paths, layouts = _stored_levels(source_read, target_store, layout, grids, is_update=region is not None)
+    paths, layouts = _stored_levels(source_read, target_store, layout, grids, updates_region=region is not None)
     budget, worker_count = bytes_of(memory), workers_of(workers)
     block_bytes = None if block is None else bytes_of(block, "block", 1)
     copies_base = not target_store.in_place and not link
@@ -157,7 +157,7 @@ def plan(
     )
     draft = Plan(
         source=source_read,
-        place=target_store.place,
+        location=target_store.location,
         format=target_store.format,
         grids=grids,
         factors=factors,
@@ -169,7 +169,7 @@ def plan(
         ties=rule.ties,
         recursive=rule.recursive,
         mask=masked,
-        changed=changed,
+        changed_box=changed_box,
         copies_base=copies_base,
         links_base=link,
         kind=source_read.kind or ("labels" if method == "mode" else "image"),
@@ -187,7 +187,7 @@ def plan(
     result = replace(draft, arguments=_portable_arguments(draft, requested))
     if state_of(result, take_over=True) == "new":  # refuses a target that belongs to another plan
         if region is None:
-            _refuse_foreign_files(result)
+            _check_no_foreign_files(result)
         _warn_of_empty(result)
     return result
 
@@ -248,18 +248,18 @@ def _factors(base: Grid, rule: PoolingRule, layout: Layout, format: str) -> list
                     f"factor: cumulative factor {f} along {name} is more than twice the {n} voxels; build fewer levels"
                 )
     for name, f in zip(base.axes, totals[-1], strict=True):
-        if f > 1 and name in FORMATS[format].FIXED:
+        if f > 1 and name in FORMATS[format].FIXED_AXES:
             raise ValueError(f"factor: {f} along {name}, but {format} stores all of {name} at every level; use 1 there")
     return factors
 
 
 def _stored_levels(
-    source: Source, target: Target, layout: Layout, grids: list[Grid], is_update: bool
+    source: Source, target: Target, layout: Layout, grids: list[Grid], updates_region: bool
 ) -> tuple[list[str], list[Layout]]:
     """Return the paths and layouts of all levels; those of the store itself if a region of it is updated."""
     volume = source.volume
     FORMATS[target.format].axes_order(grids[0])  # refuses axes that the format does not have
-    if is_update and volume is not None:
+    if updates_region and volume is not None:
         return volume.paths, existing_layouts(volume, layout, grids[0])
     paths = level_paths(volume if target.in_place else None, target.format, grids)
     return paths, level_layouts(target.format, layout, grids)
@@ -268,20 +268,20 @@ def _stored_levels(
 def _check_levels(plan: Plan) -> None:
     """Raise StoreError for a level that the format cannot store, or that would be written outside the store."""
     first = 0 if plan.copies_base else 1
-    if plan.changed is None:
+    if plan.changed_box is None:
         for number in range(first, len(plan.grids)):
             plan.level_spec(number)
     for path in [*plan.paths[first:], FOLDER]:
-        plan.place.refuse_links(path)
+        plan.location.check_inside(path)
 
 
-def _refuse_foreign_files(plan: Plan) -> None:
+def _check_no_foreign_files(plan: Plan) -> None:
     """Raise StoreError if there are files already where a level would be written."""
     for number, path in enumerate(plan.paths):
-        if (number > 0 or plan.copies_base) and (key := plan.place.child(path).any_key()) is not None:
+        if (number > 0 or plan.copies_base) and (key := plan.location.child(path).any_key()) is not None:
             raise StoreError(
-                f"{plan.place.name}/{path}: level {number} would be written there, but it holds {key} already, which "
-                "does not belong to a level of this pyramid; move or remove it, or choose another target"
+                f"{plan.location.name}/{path}: level {number} would be written there, but it holds {key} already, "
+                "which is not part of this pyramid; move or remove it, or choose another target"
             )
 
 
@@ -292,9 +292,9 @@ def _warn_of_empty(plan: Plan) -> None:
         volumes.append((plan.mask.parameter, plan.mask.volume))
     for name, volume in volumes:
         if volume is not None and not holds_chunks(volume, 0):
+            path = f"{volume.location.name}/{volume.paths[0]}"
             warnings.warn(
-                f"{name}: {volume.place.name}/{volume.paths[0]} has no chunks, so every voxel of it is the fill value; "
-                "check that it is complete",
+                f"{name}: {path} has no chunks, so every voxel of it is the fill value; check that it is complete",
                 stacklevel=3,
             )
 
@@ -302,13 +302,13 @@ def _warn_of_empty(plan: Plan) -> None:
 def _portable_arguments(plan: Plan, requested: dict[str, Any]) -> dict[str, Any] | None:
     """Return arguments by which another process makes the same plan; None if it could not read the same voxels."""
     source, volume, mask, ignore = plan.source, plan.source.volume, plan.mask, plan.ignore
-    locations = [plan.place, source.place, *([] if mask is None else [mask.place])]
-    in_this_process = any(place is None or place.url.startswith("memory:") for place in locations)
+    locations = [plan.location, source.location, *([] if mask is None else [mask.location])]
+    in_this_process = any(location is None or location.url.startswith("memory:") for location in locations)
     if (source.recipe or {}).get("only_here") or isinstance(ignore, complex) or in_this_process:
         return None
     arguments = {"source": source.recipe or source.name, "memory": plan.memory, "block": requested["block"]}
     arguments["workers"] = plan.workers
-    if plan.changed is not None and volume is not None:  # everything else is recorded in the store
+    if plan.changed_box is not None and volume is not None:  # everything else is recorded in the store
         region = [[int(start), int(stop)] for start, stop in requested["region"]]
         return {**arguments, "region": region, "method": "auto" if volume.notes.get("method") else plan.method}
 
@@ -317,7 +317,7 @@ def _portable_arguments(plan: Plan, requested: dict[str, Any]) -> dict[str, Any]
 
     return {
         **arguments,
-        "target": plan.place.url if plan.copies_base or plan.links_base else None,
+        "target": plan.location.url if plan.copies_base or plan.links_base else None,
         "factor": [list(step) for step in plan.factors] or "auto",
         "levels": len(plan.factors),
         "method": plan.method,

@@ -1,4 +1,4 @@
-"""How levels are pooled from the base: as the caller says, or as an existing store was built."""
+"""Rules for pooling levels: from the arguments of a plan, or from the record in an existing store."""
 
 from __future__ import annotations
 
@@ -47,11 +47,13 @@ def rule_of_levels(volume: Volume | None, target: Any, arguments: dict[str, Any]
     for name in ("mask", "exclude"):
         if notes.get(name):
             raise StoreError(
-                f"{volume.place.name}: its levels were built with {name} {notes[name]}; build all of them again"
+                f"{volume.location.name}: its levels were built with {name} {notes[name]}; build all of them again"
             )
     method = notes.get("method")
     if method is None and arguments["method"] == "auto":
-        raise ValueError(f"method: the metadata of {volume.place.name} does not say how its levels were made; pass it")
+        raise ValueError(
+            f"method: the metadata of {volume.location.name} does not say how its levels were made; pass it"
+        )
     recorded = {
         "method": method or arguments["method"],
         "ignore": volume.ignore,
@@ -73,12 +75,12 @@ def _factors_of_levels(volume: Volume, base: Grid) -> list[Extents]:
     totals = [factors_between(base, grid) for grid in volume.grids]
     known = [total for total in totals if total is not None]
     if len(known) < len(totals) or any(b % a for x, y in itertools.pairwise(known) for a, b in zip(x, y, strict=True)):
-        raise StoreError(f"{volume.place.name}: the levels are not whole multiples of each other; build them again")
+        raise StoreError(f"{volume.location.name}: the levels are not whole multiples of each other; build them again")
     for number, (path, grid, total) in enumerate(zip(volume.paths, volume.grids, known, strict=True)):
         shape = base.level(total).shape
         if grid.shape != shape:
             raise StoreError(
-                f"{volume.place.name}/{path}: level {number} has shape {grid.shape}, but its scale of {total} base "
+                f"{volume.location.name}/{path}: level {number} has shape {grid.shape}, but its scale of {total} base "
                 f"voxels implies {shape}, so another tool has made it; build the levels anew to update a region"
             )
     order = [base.axes.index(axis) for axis in volume.order]

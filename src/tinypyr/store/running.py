@@ -1,4 +1,4 @@
-"""Building: the blocks of a plan by an engine, then what is merged from them and the metadata."""
+"""Building: run the blocks of a plan by an engine, merge their results, and write the metadata."""
 
 from __future__ import annotations
 
@@ -33,38 +33,57 @@ ProgressOption = bool | Callable[["Progress"], None]
 
 @dataclass(repr=False)
 class Report:
-    """What a build did; ``str(report)`` says it in a few lines."""
+    """The result of a build or a part of one. ``print(report)`` shows a summary.
+
+    Attributes
+    ----------
+    plan : Plan
+        The plan that was run.
+    seconds : float
+        Elapsed time.
+    bytes_read, bytes_written : int
+        Bytes of voxels, before compression.
+    blocks_done, blocks_kept : int
+        Numbers of blocks that were processed, and that an earlier run had finished.
+    failed : dict of int to str
+        Errors of the blocks that failed, by number.
+    labels : list of int
+        Number of labels in each level, the base first. Empty if the method is not mode.
+    vanished : list of array
+        For each level, the labels of the previous level that it does not have.
+    unproven : list of int
+        For each level above the base, the number of voxels whose mode is not proven (see :func:`tinypyr.pyramid`).
+    already_complete : bool
+        Whether the same levels existed already, so that nothing was done.
+    """
 
     plan: Plan
     seconds: float = 0.0
     bytes_read: int = 0
     bytes_written: int = 0
     blocks_done: int = 0
-    blocks_kept: int = 0  # done by an earlier run
+    blocks_kept: int = 0
     failed: dict[int, str] = field(default_factory=dict)
-    #: By level, the base first: how many labels there are. Empty where the method is not mode.
     labels: list[int] = field(default_factory=list)
-    #: By level, the base first: the labels of the level before that are gone, and of which nothing is left.
     vanished: list[Array] = field(default_factory=list)
-    #: By level from 1 on: voxels whose mode is not proven (see :func:`tinypyr.pyramid`).
     unproven: list[int] = field(default_factory=list)
-    #: The very same levels were there; nothing was done.
     already_complete: bool = False
 
     def __str__(self) -> str:
         if self.already_complete:
-            return "made before; nothing to do"
+            return "already complete; nothing to do"
         rate = self.bytes_read / self.seconds if self.seconds else 0.0
+        count = len(self.plan.factors)
         lines = [
-            f"{len(self.plan.factors)} levels in {self.seconds:.1f} s: {size_text(self.bytes_read)} read "
-            f"({size_text(rate)}/s), {size_text(self.bytes_written)} written, {self.blocks_done} blocks made"
-            + (f", {self.blocks_kept} kept from before" if self.blocks_kept else "")
+            f"{count} level{'' if count == 1 else 's'} in {self.seconds:.1f} s: {size_text(self.bytes_read)} read "
+            f"({size_text(rate)}/s), {size_text(self.bytes_written)} written, {self.blocks_done} blocks processed"
+            + (f", {self.blocks_kept} kept from an earlier run" if self.blocks_kept else "")
         ]
-        for level, (count, gone) in enumerate(zip(self.labels, self.vanished, strict=True)):
+        for level, (count, vanished) in enumerate(zip(self.labels, self.vanished, strict=True)):
             text = f"level {level}: {count} labels"
-            if gone.size:
-                names = ", ".join(map(str, gone[:5].tolist()))
-                text += f", {gone.size} vanished ({names}{', ...' if gone.size > 5 else ''})"
+            if vanished.size:
+                names = ", ".join(map(str, vanished[:5].tolist()))
+                text += f", {vanished.size} vanished ({names}{', ...' if vanished.size > 5 else ''})"
             lines.append(text)
         for level, count in enumerate(self.unproven, 1):
             if count:
@@ -79,7 +98,17 @@ class Report:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a build has come; blocks that an earlier run had finished count as done, but not their bytes."""
+    """Progress of a build.
+
+    Attributes
+    ----------
+    blocks_done, blocks : int
+        Numbers of blocks that are done, including those of an earlier run, and of all blocks.
+    bytes_read, bytes_to_read : int
+        Bytes of level 0 that this run has read, and will read in total.
+    seconds : float
+        Elapsed time.
+    """
 
     blocks_done: int
     blocks: int
@@ -94,28 +123,34 @@ class Progress:
 
     @property
     def seconds_left(self) -> float:
-        """At this rate; infinite before the first block."""
+        """Remaining time at the current rate; infinite before the first block is done."""
         return (self.bytes_to_read - self.bytes_read) / self.rate if self.rate else math.inf
 
     @property
     def share(self) -> float:
-        """Of the blocks, how many are done."""
+        """Fraction of the blocks that are done."""
         return self.blocks_done / self.blocks if self.blocks else 1.0
 
     def __str__(self) -> str:
-        left = f", about {self.seconds_left:.0f} s left" if math.isfinite(self.seconds_left) else ""
+        remaining = f", about {self.seconds_left:.0f} s left" if math.isfinite(self.seconds_left) else ""
         return (
             f"{self.blocks_done} of {self.blocks} blocks, "
-            f"{size_text(self.bytes_read)} of {size_text(self.bytes_to_read)}, {size_text(self.rate)}/s{left}"
+            f"{size_text(self.bytes_read)} of {size_text(self.bytes_to_read)}, {size_text(self.rate)}/s{remaining}"
         )
 
 
 class BuildError(StoreError):
-    """Some blocks failed; ``report.failed`` has them, and all others are kept."""
+    """Error of a build of which some blocks failed. The others are kept.
+
+    Attributes
+    ----------
+    report : Report
+        The report, with the errors in ``report.failed``.
+    """
 
     def __init__(self, report: Report) -> None:
         super().__init__(
-            f"{len(report.failed)} of {len(report.plan.numbers)} blocks failed; run it again to make them\n{report}"
+            f"{len(report.failed)} of {len(report.plan.numbers)} blocks failed; run it again to process them\n{report}"
         )
         self.report = report
 
@@ -313,7 +348,7 @@ def run(
         # blocks that are listed are processed again, blocks of a part only if they are not done
         _run_blocks(report, runner, resume and blocks is None, show, numbers, None)
     if state_of(plan, saved=True, take_over=not resume) == "finished":  # meanwhile, by another process
-        with contextlib.suppress(StoreError), Ownership(plan.scratch.place):
+        with contextlib.suppress(StoreError), Ownership(plan.scratch.location):
             plan.scratch.clear()
     return report
 
@@ -336,8 +371,10 @@ def finalize(plan: Plan) -> Report:
         If a block is not done (the message names it), or another process is building there.
     """
     report = Report(plan)
-    if plan.scratch.plan() is None and state_of(plan, saved=True) != "finished":  # (becoming owner creates a folder)
-        raise StoreError(f"{plan.place.name}: block 0 is not done, nor any other; run the plan first")
+    if (
+        plan.scratch.read_plan() is None and state_of(plan, saved=True) != "finished"
+    ):  # (becoming owner creates a folder)
+        raise StoreError(f"{plan.location.name}: block 0 is not done, nor any other; run the plan first")
     with _owned(plan, saved=True) as owner:
         if owner is None:
             return _already_complete(report, True)
@@ -385,11 +422,11 @@ def _progress_callback(progress: ProgressOption) -> Iterator[Callable[[Progress]
 @contextlib.contextmanager
 def _owned(plan: Plan, *, saved: bool = False, take_over: bool = False) -> Iterator[Ownership | None]:
     """Own the target meanwhile, so that no other process builds there; None if the plan is finished already."""
-    if state_of(plan, saved=saved, take_over=take_over) == "finished" and not plan.scratch.place.keys():
-        plan.scratch.place.remove_if_empty()
+    if state_of(plan, saved=saved, take_over=take_over) == "finished" and not plan.scratch.location.keys():
+        plan.scratch.location.remove_if_empty()
         yield None
         return
-    with Ownership(plan.scratch.place) as owner:
+    with Ownership(plan.scratch.location) as owner:
         # the previous owner may have finished this plan, or begun another one
         if state_of(plan, saved=saved, take_over=take_over) == "finished":
             plan.scratch.clear()  # (files of an interrupted finalize)
@@ -400,7 +437,7 @@ def _owned(plan: Plan, *, saved: bool = False, take_over: bool = False) -> Itera
 
 def _already_complete(report: Report, keep: bool) -> Report:
     if not keep:
-        raise StoreError(f"{report.plan.place.name}: finished already; remove its levels to make them again")
+        raise StoreError(f"{report.plan.location.name}: finished already; remove its levels to make them again")
     report.blocks_kept, report.already_complete = len(report.plan.numbers), True
     return report
 
@@ -408,8 +445,8 @@ def _already_complete(report: Report, keep: bool) -> Report:
 def _begin(plan: Plan) -> None:
     if plan.links_base and plan.source.volume is not None:
         volume = plan.source.volume
-        plan.place.link(plan.paths[0], volume.place.child(volume.paths[0]))
-    plan.scratch.begin(plan.saved())
+        plan.location.link(plan.paths[0], volume.location.child(volume.paths[0]))
+    plan.scratch.write_plan(plan.to_dict())
 
 
 class _Queue:
@@ -436,7 +473,7 @@ class _Queue:
         for number in self._waiting:
             if self._keep and is_done(self._plan, number):
                 self.blocks_kept += 1
-                self.bytes_kept += self._plan.bytes_of(number)
+                self.bytes_kept += self._plan.bytes_in_block(number)
                 continue
             self._submit(number)
             return True
@@ -447,7 +484,7 @@ class _Queue:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no block is being processed."""
+        """True if no block is being processed."""
         return not self._running
 
     def wait(self) -> Iterator[tuple[int, Any]]:
@@ -458,7 +495,7 @@ class _Queue:
     def retry(self, number: int, error: BaseException) -> bool:
         """Return whether a block that failed will be run again, because its process died."""
         self._tries[number] = self._tries.get(number, 0) + 1
-        if self._runner.lost(error) and self._tries[number] < TRIES:
+        if self._runner.process_died(error) and self._tries[number] < TRIES:
             self._retries.append(number)
             return True
         return False
@@ -474,13 +511,13 @@ def _run_blocks(
 ) -> None:
     """Run blocks by an engine, and add their results to the report."""
     plan, start = report.plan, time.perf_counter()
-    keep = keep and plan.changed is None and plan.scratch.plan() is not None
+    keep = keep and plan.changed_box is None and plan.scratch.read_plan() is not None
     _begin(plan)
     if numbers is None:
         numbers = plan.numbers
-        bytes_in_blocks = plan.source.dtype.itemsize * math.prod(stop - begin for begin, stop in plan.covered)
+        bytes_in_blocks = plan.source.dtype.itemsize * math.prod(stop - begin for begin, stop in plan.covered_box)
     else:
-        bytes_in_blocks = sum(map(plan.bytes_of, numbers))
+        bytes_in_blocks = sum(map(plan.bytes_in_block, numbers))
     queue = _Queue(plan, runner, numbers, keep)
     try:
         while True:
@@ -496,7 +533,7 @@ def _run_blocks(
                     report.failed[number] = repr(error) if isinstance(error, SystemExit) else str(error) or repr(error)
                 else:
                     report.blocks_done += 1
-                    report.bytes_read += plan.bytes_of(number)
+                    report.bytes_read += plan.bytes_in_block(number)
                 if show is not None:
                     blocks_done, seconds = queue.blocks_kept + report.blocks_done, time.perf_counter() - start
                     bytes_to_read = bytes_in_blocks - queue.bytes_kept
@@ -513,18 +550,18 @@ def _finalize(report: Report, owner: Ownership) -> None:
     plan, start = report.plan, time.perf_counter()
     merged = merge(plan)
     report.unproven = merged.unproven
-    if merged.labels is not None and plan.changed is None:  # (the labels outside a region are not known)
+    if merged.labels is not None and plan.changed_box is None:  # (the labels outside a region are not known)
         report.labels = [int(labels.size) for labels in merged.labels]
         below = [merged.labels[0], *merged.labels[:-1]]
         report.vanished = [np.setdiff1d(a, b) for a, b in zip(below, merged.labels, strict=True)]
     metadata = _level_metadata(plan)
     owner.check()
     try:
-        plan.refuse_changed_source()
+        plan.check_source_unchanged()
     except StoreError:
-        plan.scratch.forget_blocks()  # any of them may have read old voxels, even if the source is restored
+        plan.scratch.remove_results()  # any of them may have read old voxels, even if the source is restored
         raise
-    FORMATS[plan.format].describe(plan.place, metadata)
+    FORMATS[plan.format].describe(plan.location, metadata)
     plan.scratch.clear()
     report.bytes_written += merged.written
     report.seconds += time.perf_counter() - start
@@ -541,11 +578,11 @@ def _level_metadata(plan: Plan) -> LevelMetadata:
         "exclude": None,
         "voxel_offset": dict(zip(base.axes, base.voxel_offset, strict=True)),
         "order": list(base.axes),  # raster order of ties="first", the first axis fastest
-        "plan": plan.fingerprint if plan.changed is None or volume is None else volume.notes.get("plan"),
+        "plan": plan.fingerprint if plan.changed_box is None or volume is None else volume.notes.get("plan"),
     }
     if plan.mask is not None:
         notes[plan.mask.parameter] = plan.mask.name
-    if plan.changed is not None:
+    if plan.changed_box is not None:
         notes["region"] = plan.fingerprint
     inherited = dict(volume.attributes) if volume is not None and plan.format == volume.format else {}
     inherited.pop("array", None)

@@ -32,7 +32,7 @@ def plan_from_text(text: str, name: str) -> Plan:
         grid = arguments.pop("grid", None)
         grid = None if grid is None else grid_from(grid)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise StoreError(f"{name} is no plan that tinypyr has saved: {brief(error)}") from None
+        raise StoreError(f"{name} is not a plan that tinypyr has saved: {brief(error)}") from None
     for parameter in ("source", "mask", "exclude"):
         if isinstance(arguments.get(parameter), dict):
             try:

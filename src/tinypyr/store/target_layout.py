@@ -1,4 +1,4 @@
-"""Where and how the levels of a plan are stored: location, format, paths, chunks and shards."""
+"""Storage of the levels of a plan: location, format, paths, chunks and shards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Extents = tuple[int, ...]
 class Target:
     """The store that levels are written to."""
 
-    place: Location
+    location: Location
     in_place: bool  # whether it is the source, whose level 0 stays as it is
     format: str
 
@@ -30,15 +30,15 @@ class Target:
 def choose_target(reader: Source, target: Any, format: str | None, grid: Grid | None) -> Target:
     """Return the target of a plan; raise ValueError or StoreError if no levels can be written there."""
     volume = reader.volume
-    place, in_place = _target_location(reader, target)
+    location, in_place = _target_location(reader, target)
     if volume is None or not in_place:
-        return Target(place, in_place, format or "ome-zarr-0.5")
+        return Target(location, in_place, format or "ome-zarr-0.5")
     if format not in (None, volume.format):
         raise ValueError(f"format: levels in the same store as a level 0 of {volume.format} cannot be {format}; give a "
                          "target")  # fmt: skip
     if grid is not None and volume.format == "precomputed" and grid != volume.grids[0]:
         raise ValueError("grid: the info file of a precomputed store in place defines the grid; change it there")
-    return Target(place, in_place, volume.format)
+    return Target(location, in_place, volume.format)
 
 
 def _target_location(reader: Source, target: Any) -> tuple[Location, bool]:
@@ -46,19 +46,19 @@ def _target_location(reader: Source, target: Any) -> tuple[Location, bool]:
     if target is None:
         if volume is None:
             raise ValueError(f"target: required, because the source is {reader.name} and not a store; name a new store")
-        place = volume.place
+        location = volume.location
     else:
         if is_nifti(target):
             raise ValueError(f"target: {os.fspath(target)}: NIfTI is read, and not written; name a store")
-        place = Location.at(target)
-    if volume is not None and place.url == volume.place.url:
+        location = Location.at(target)
+    if volume is not None and location.url == volume.location.url:
         if volume.attributes.get("array"):
-            raise StoreError(f"{place.name}: a single array has no room for levels beside it; give a target")
-        return place, True
-    source = reader.place
-    if source is not None and (place.real.startswith(source.real) or source.real.startswith(place.real)):
-        raise StoreError(f"{place.name}: the target is inside {source.name}, or contains it; choose another target")
-    return place, False
+            raise StoreError(f"{location.name}: a single array has no room for levels beside it; give a target")
+        return location, True
+    source = reader.location
+    if source is not None and (location.real.startswith(source.real) or source.real.startswith(location.real)):
+        raise StoreError(f"{location.name}: the target is inside {source.name}, or contains it; choose another target")
+    return location, False
 
 
 def base_layout(reader: Source, target: Target, chunks: Any, shards: Any, codec: str | None) -> Layout:
@@ -121,10 +121,10 @@ def level_layouts(format: str, layout: Layout, grids: list[Grid]) -> list[Layout
 
 def check_link(volume: Volume | None, target: Target, same_layout: bool) -> None:
     """Raise ValueError if the target cannot point to level 0 of the source."""
-    place, format = target.place, target.format
+    location, format = target.location, target.format
     if target.in_place or volume is None:
         raise ValueError("link: needs a store as source and another one as target; copy level 0 instead")
-    if not format.startswith("ome-zarr") or not (place.is_file and volume.place.is_file):
-        raise ValueError(f"link: supported for OME-Zarr in files, not for {format} at {place.name}; copy level 0")
+    if not format.startswith("ome-zarr") or not (location.is_file and volume.location.is_file):
+        raise ValueError(f"link: supported for OME-Zarr in files, not for {format} at {location.name}; copy level 0")
     if volume.format != format or not same_layout:
         raise ValueError("link: format, chunks, shards and codec must be those of the source; leave them out")

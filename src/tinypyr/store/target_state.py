@@ -28,14 +28,14 @@ def state_of(plan: Plan, *, saved: bool = False, take_over: bool = False) -> Lit
     take_over : bool
         Whether to continue a build of the same plan that was begun before the source changed.
     """
-    place, in_place = plan.place, not (plan.copies_base or plan.links_base)
-    volume = _volume_at(place)
-    if plan.changed is None and volume is not None and volume.notes.get("plan") == plan.fingerprint:
+    location, in_place = plan.location, not (plan.copies_base or plan.links_base)
+    volume = _volume_at(location)
+    if plan.changed_box is None and volume is not None and volume.notes.get("plan") == plan.fingerprint:
         return "finished"
-    if plan.changed is not None and saved and volume is not None and volume.notes.get("region") == plan.fingerprint:
+    if plan.changed_box is not None and saved and volume is not None and volume.notes.get("region") == plan.fingerprint:
         return "finished"
-    begun = plan.scratch.plan()
-    if begun is not None and plan.changed is not None and begun.get("plan", {}).get("region") is not None:
+    begun = plan.scratch.read_plan()
+    if begun is not None and plan.changed_box is not None and begun.get("plan", {}).get("region") is not None:
         return "new"  # no block of an interrupted region is kept
     if begun is not None and begun.get("fingerprint") == plan.fingerprint:
         return "begun"
@@ -48,24 +48,24 @@ def state_of(plan: Plan, *, saved: bool = False, take_over: bool = False) -> Lit
             if differences == ""
             else f"use the same arguments, or remove {'its levels and ' + FOLDER if in_place else 'the store'} first"
         )
-        raise StoreError(f"{place.name}: another build has begun there ({differences or SOURCE_CHANGED}); {advice}")
-    if volume is None or plan.changed is not None or (in_place and len(volume.paths) == 1):
+        raise StoreError(f"{location.name}: another build has begun there ({differences or SOURCE_CHANGED}); {advice}")
+    if volume is None or plan.changed_box is not None or (in_place and len(volume.paths) == 1):
         return "new"
     if in_place:
         raise StoreError(
-            f"{place.name}: has {len(volume.paths)} levels already; remove them or choose another target (or, where "
+            f"{location.name}: has {len(volume.paths)} levels already; remove them or choose another target (or, where "
             "level 0 has changed, name that region)"
         )
-    raise StoreError(f"{place.name}: exists already; remove it or choose another target")
+    raise StoreError(f"{location.name}: exists already; remove it or choose another target")
 
 
-def _volume_at(place: Location) -> Volume | None:
-    if not any(format.detect(place) for format in FORMATS.values()):
+def _volume_at(location: Location) -> Volume | None:
+    if not any(format.detect(location) for format in FORMATS.values()):
         return None
     try:
-        return open_volume(place)
+        return open_volume(location)
     except StoreError as error:
-        raise StoreError(f"{place.name}: exists already, and cannot be read ({error}); remove it first") from None
+        raise StoreError(f"{location.name}: exists already, and cannot be read ({error}); remove it first") from None
 
 
 def difference(saved: dict[str, Any], plan: Plan) -> str:
@@ -74,9 +74,9 @@ def difference(saved: dict[str, Any], plan: Plan) -> str:
     def flattened(described: dict[str, Any]) -> dict[str, Any]:
         return {**described, "view": None, **(described.get("view") or {}), "field": None}
 
-    here, there = flattened(plan.describe()), flattened(saved.get("plan", {}))
-    keys = [key for key in here if there.get(key) != here[key] and key not in ("memory", "workers", "leaf")]
-    return ", ".join(f"{_entry(key, there.get(key))} there, {_entry(None, here[key])} here" for key in keys[:2])
+    new, old = flattened(plan.describe()), flattened(saved.get("plan", {}))
+    keys = [key for key in new if old.get(key) != new[key] and key not in ("memory", "workers", "leaf")]
+    return ", ".join(f"{_entry(key, old.get(key))} there, {_entry(None, new[key])} here" for key in keys[:2])
 
 
 def _entry(key: str | None, value: Any) -> str:

@@ -37,7 +37,7 @@ class Folder:
             raise TypeError(f"resume_from: {path!r} is not a path") from None
         self._scratch = Scratch(Location.at(self.path.as_uri()))
         try:
-            content = self._scratch.plan() if self.path.is_dir() else None
+            content = self._scratch.read_plan() if self.path.is_dir() else None
         except StoreError as error:
             raise ValueError(f"resume_from: {error}") from None
         if content is None or "blocks" not in content:
@@ -62,7 +62,7 @@ class Folder:
         if isinstance(job.mask, np.ndarray):
             np.save(os.path.join(path, "mask.npy"), job.mask)
         blocks = len(numbers) if isinstance(numbers, range) else list(numbers)
-        Scratch(Location.at(Path(path).absolute().as_uri())).begin({"job": description, "blocks": blocks})
+        Scratch(Location.at(Path(path).absolute().as_uri())).write_plan({"job": description, "blocks": blocks})
         return cls(path)
 
     def refuse_other_job(self, description: dict[str, Any]) -> None:
@@ -80,14 +80,14 @@ class Folder:
         """Return a context in which this process owns the folder. A second owner is refused."""
         from ...store.ownership import Ownership
 
-        return Ownership(self._scratch.place)
+        return Ownership(self._scratch.location)
 
     def begin(self) -> list[int]:
         """Return the pending blocks, after recording them for all parts and forgetting earlier failures."""
         pending = self.pending()
         for number in pending:
-            self._scratch.place.write(_error_file(number), None)
-        self._scratch.place.write(_PENDING, json.dumps(pending).encode())
+            self._scratch.location.write(_error_file(number), None)
+        self._scratch.location.write(_PENDING, json.dumps(pending).encode())
         return pending
 
     def job(self) -> Job:
@@ -109,28 +109,28 @@ class Folder:
 
     def run(self, part: int, parts: int) -> int:
         """Write the blocks of one part, and return the number of failed blocks."""
-        pending = json.loads(self._scratch.place.read(_PENDING) or b"[]")
+        pending = json.loads(self._scratch.location.read(_PENDING) or b"[]")
         failed, job = 0, self.job()
         for number in pending[len(pending) * (part - 1) // parts : len(pending) * part // parts]:
             try:
                 job.run(number)
             except Exception as error:
                 failed += 1
-                self._scratch.place.write(_error_file(number), error_line(error).encode())
+                self._scratch.location.write(_error_file(number), error_line(error).encode())
                 continue
-            self._scratch.leave(number, self._fingerprint, b"")
+            self._scratch.write_result(number, self._fingerprint, b"")
         return failed
 
     def pending(self) -> list[int]:
         """Return the blocks that are not finished."""
-        return [number for number in self.numbers if self._scratch.left(number, self._fingerprint) is None]
+        return [number for number in self.numbers if self._scratch.read_result(number, self._fingerprint) is None]
 
     def failed(self, latency: float) -> dict[int, str]:
         """Return the unfinished blocks and their errors, waiting ``latency`` seconds at most for files to appear."""
         deadline = time.monotonic() + latency
         while True:
             pending = self.pending()
-            contents = {number: self._scratch.place.read(_error_file(number)) for number in pending}
+            contents = {number: self._scratch.location.read(_error_file(number)) for number in pending}
             errors = {number: raw.decode() for number, raw in contents.items() if raw is not None}
             if len(errors) == len(pending) or time.monotonic() >= deadline:
                 ended = f"its process ended before the block was written; see the logs in {self.path}"
@@ -222,9 +222,9 @@ def _creation_time(spec: dict[str, Any]) -> int | None:
 def _opened(description: dict[str, Any]) -> Any:
     from ...errors import StoreError
     from ...store.location import open_array
-    from ...store.source import arrange
+    from ...store.source import at_zero
 
     try:
-        return arrange(open_array(description["spec"], str(description["spec"]["kvstore"]), open=True))
+        return at_zero(open_array(description["spec"], str(description["spec"]["kvstore"]), open=True))
     except StoreError as error:
         raise ValueError(str(error)) from None
