@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 from collections.abc import Callable
@@ -137,6 +138,15 @@ def test_booleans_are_flags_if_false_and_pairs_if_true(command: str) -> None:
         option = options[name]
         assert option.is_flag
         assert option.secondary_opts == ([f"--no-{option.opts[0][2:]}"] if parameter.default else []), name
+
+
+def test_slurm_has_an_option_for_every_setting() -> None:
+    from tinypyr.store.slurm import Settings
+
+    names = [field.name for field in dataclasses.fields(Settings)]
+    expected = ["--line" if name == "lines" else "--" + name.replace("_", "-") for name in names]
+    options = [param.opts[0] for param in COMMANDS["slurm"].params if isinstance(param, click.Option)]
+    assert options == [*expected, "--settings", "--dry-run"]
 
 
 def test_exceptions_are_needed() -> None:

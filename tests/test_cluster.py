@@ -146,8 +146,8 @@ def test_mistakes_in_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     for text, match in (
         ("partitions = 3", "settings: 'partitions' in"),
         ("parts = 0", "parts: 0 is not an integer above 0"),
-        ('cpus_per_task = "many"', "cpus_per_task: 'many' is not an integer"),
-        ("lines = 5", "lines: 5 is not"),
+        ('cpus_per_task = "many"', "--cpus-per-task: 'many' is not an integer"),
+        ("lines = 5", "--line: 5 is not"),
         ("parts =", "cannot be read"),
     ):
         (tmp_path / "s.toml").write_text(text)
