@@ -1,4 +1,4 @@
-"""Axes of volumes: which are pooled, and in which order they are stored."""
+"""Axes of volumes: pooling by type, and order in stores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPACE = ["z", "y", "x"]
 
 
 def two_channels(*shape: int) -> Any:
-    """10 everywhere in the first channel, 200 in the second."""
+    """Return a volume with 10 in the first channel and 200 in the second."""
     return np.stack([np.full(shape, 10, np.uint8), np.full(shape, 200, np.uint8)])
 
 
@@ -132,7 +132,7 @@ def test_levels_in_place_have_the_axes_of_their_base(
 def test_a_copy_lists_its_axes_in_the_order_of_its_arrays(
     axes: list[Any], shape: tuple[int, ...], version: str, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Time, channels, then z, y, x; in many blocks, which share no chunk in that order either."""
+    """Arrays have time, channels, z, y, x; blocks share no chunk in this order either."""
     monkeypatch.setattr("tinypyr.store.partition.SMALL_BLOCK", 0)
     data = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
     where = write_ome(tmp_path / "s", data, axes, version, chunks=[min(n, 8) for n in shape])
