@@ -69,7 +69,7 @@ class Pooling:
         if self.method == "mean":
             kept, left_out = self._without(values, mask)
             levels, reduction = mean_levels(kept, factors, left_out, self.rounding, voxel_offset)
-            accumulator = [reduction.counts, *reduction.make.accumulator]
+            accumulator = reduction.accumulator
             return self._filled(levels, mask, factors, voxel_offset), [0] * len(levels), accumulator
         if self.method != "mode":
             levels, unproven = self.levels(values, factors, voxel_offset, mask)
