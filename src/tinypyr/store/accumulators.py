@@ -78,7 +78,7 @@ class Pooling:
         if self.method == "mean":
             kept, ignored = self._without_excluded(values, excluded)
             levels, reduction = mean_levels(kept, factors, ignored, self.rounding, voxel_offset)
-            accumulator = [reduction.counts, *reduction.make.accumulator]
+            accumulator = reduction.accumulator
             return self._fill_excluded(levels, excluded, factors, voxel_offset), [0] * len(levels), accumulator
         if self.method == "mode":
             kept, ignored = self._without_excluded(values, excluded)
