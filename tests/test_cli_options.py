@@ -178,6 +178,7 @@ def test_help_explains_every_option_and_states_its_default(command: str) -> None
         ("method: pass method='mode' or factor=(1, 2, 2)", "--method: pass --method mode or --factor 1,2,2"),
         ("source: changed; pass resume=False", "SOURCE: changed; pass --no-resume"),
         ("/data/factor: does not exist", "/data/factor: does not exist"),
+        ("source: Resampled(a, factor=2, method='mode')", "SOURCE: Resampled(a, factor=2, method='mode')"),
         ("sigma: 0 is not positive", "sigma: 0 is not positive"),
     ],
 )

@@ -114,7 +114,8 @@ def spelling(param: click.Parameter) -> str:
 def on_command_line(message: str, names: Mapping[str, str]) -> str:
     """Replace the names of Python parameters in an error message by their spelling on the command line.
 
-    Names count where they are the subject of the message (``factor: 0 is ...``) or in a call (``recursive=True``).
+    Names are replaced if they are the subject of the message (``factor: 0 is ...``) or have a value (``pass
+    recursive=True``).
     """
     subject, colon, rest = message.partition(":")
     subjects = subject.split(", ")
@@ -131,7 +132,8 @@ def on_command_line(message: str, names: Mapping[str, str]) -> str:
         text = value.strip("'()").replace(", ", ",")
         return f"{option} {text}"
 
-    return re.sub(r"\b([a-z_]+)=('[^']*'|\([^)]*\)|\w+)", option, message)
+    # (a repr such as "Resampled(..., order=1)" in a message is left alone)
+    return re.sub(r"(?<!, )(?<!\()\b([a-z_]+)=('[^']*'|\([^)]*\)|\w+)", option, message)
 
 
 def _exit_status(function: Callable[[Arguments], int], arguments: Arguments, names: Mapping[str, str]) -> int:
