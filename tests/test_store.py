@@ -490,7 +490,7 @@ def test_results_have_readable_representations(tmp_path: Path) -> None:
 
 def test_too_little_memory_is_an_error_that_says_how_much_is_needed(tmp_path: Path) -> None:
     volume = np.broadcast_to(np.uint8(1), (4096, 4096, 64))
-    with pytest.raises(store.StoreError, match=r"memory: .* per worker needed"):
+    with pytest.raises(store.StoreError, match=r"memory: these levels need .* per worker, but .* are allowed"):
         store.plan(volume, tmp_path / "t", factor=(2, 2, 1), levels=11, memory="8MiB", method="median")
 
 
