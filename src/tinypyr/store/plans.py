@@ -359,6 +359,17 @@ class Plan:
         StoreError
             If the file is damaged or is not a plan, or if the source, or this version of tinypyr, now leads to a
             different plan.
+
+        Examples
+        --------
+        >>> import numpy as np, tempfile
+        >>> from tinypyr import store
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report = store.build(np.ones((64, 64), np.uint8), folder + "/base.zarr", levels=0)
+        ...     plan = store.plan(folder + "/base.zarr", factor=2, levels=2)
+        ...     plan.save(folder + "/plan.json")
+        ...     store.Plan.load(folder + "/plan.json").factors
+        [(2, 2), (2, 2)]
         """
         from .saved_plans import load_plan
 

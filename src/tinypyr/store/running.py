@@ -243,6 +243,17 @@ def finalize(plan: Plan) -> Report:
     ------
     StoreError
         If a block is not done (the message names it), or another process is building there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinypyr import store
+    >>> plan = store.plan(np.zeros((64, 64), np.uint8), "memory://finalized.ome.zarr", factor=2, levels=2)
+    >>> store.run(plan).failed
+    {}
+    >>> report = store.finalize(plan)
+    >>> len(store.levels("memory://finalized.ome.zarr"))
+    3
     """
     report = Report(plan)
     if (
