@@ -141,11 +141,11 @@ def test_dask_gives_the_same_files(base: Path, alone: Files, tmp_path: Path) -> 
 
 
 def test_arrays_in_memory_cannot_be_saved_or_sent_to_processes(tmp_path: Path) -> None:
-    with pytest.raises(store.StoreError, match="source: an array in memory"):
+    with pytest.raises(store.StoreError, match=r"source: .*an array in memory"):
         store.build(small_labels(), tmp_path / "t", engine="processes", **ARGUMENTS)
     with pytest.raises(ValueError, match="engine: 'spark' is not"):
         store.build(small_labels(), tmp_path / "t", engine="spark", **ARGUMENTS)
-    with pytest.raises(store.StoreError, match="source: an array in memory"):
+    with pytest.raises(store.StoreError, match=r"source: .*an array in memory"):
         store.plan(small_labels(), tmp_path / "t", **ARGUMENTS).save(tmp_path / "plan.json")
     assert not list(tmp_path.iterdir())
 
@@ -349,7 +349,7 @@ def test_a_grid_of_other_axes_or_shape_than_the_store_is_an_error(base: Path, tm
         Grid((80, 66), "yx"),
         Grid(small_labels().shape, "xyz"),
     ):
-        with pytest.raises(ValueError, match="grid: of axes"):
+        with pytest.raises(ValueError, match="grid: has axes"):
             store.plan(base, tmp_path / "t", grid=grid)
 
 

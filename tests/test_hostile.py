@@ -153,7 +153,7 @@ def test_links_that_lead_out_are_not_written_through(name: str, tmp_path: Path) 
     store.build(np.ones((64, 64), np.uint8), where, levels=0, chunks=(16, 16))
     outside.mkdir()
     (where / name).symlink_to(outside)
-    with pytest.raises(store.StoreError, match=rf"{name}: a link that leads out of the store"):
+    with pytest.raises(store.StoreError, match=rf"{name} is a link that leads out of the store"):
         store.build(where, levels=1, factor=2)
     assert not list(outside.iterdir())
     (where / name).unlink()

@@ -490,7 +490,7 @@ def test_results_have_readable_representations(tmp_path: Path) -> None:
 
 def test_too_little_memory_is_an_error_that_says_how_much_is_needed(tmp_path: Path) -> None:
     volume = np.broadcast_to(np.uint8(1), (4096, 4096, 64))
-    with pytest.raises(store.StoreError, match=r"memory: .* per worker needed"):
+    with pytest.raises(store.StoreError, match=r"memory: these levels need .* per worker, but .* are allowed"):
         store.plan(volume, tmp_path / "t", factor=(2, 2, 1), levels=11, memory="8MiB", method="median")
 
 
@@ -512,7 +512,7 @@ def test_levels_from_accumulators_equal_memory(method: str, tmp_path: Path, many
 
 
 def test_long_label_lists_are_shortened_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in memory: the 1,024 most frequent labels are kept, and modes that this may have changed are counted."""
+    """The 1,024 most frequent labels are kept, and modes that this may have changed are counted."""
     monkeypatch.setattr(partition, "MAX_FOOTPRINT", 1 << 12)
     labels = np.arange(128 * 256, dtype=np.uint32).reshape(128, 256)
     report = store.build(labels, tmp_path / "t", factor=2, levels=7)

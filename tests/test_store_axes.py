@@ -154,3 +154,19 @@ def test_a_copy_in_another_order_keeps_the_codec_and_the_chunks(tmp_path: Path) 
     before, after = (json.loads((path / "0/.zarray").read_text()) for path in (where, tmp_path / "t"))
     assert after["chunks"] == [8, 12, 20]
     assert after["compressor"]["id"] == before["compressor"]["id"] == "blosc"
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_units_that_ome_zarr_does_not_list_are_kept_by_a_copy(version: str, tmp_path: Path) -> None:
+    where = write_ome(tmp_path / "in", np.ones((8, 8), np.uint8), ["y", "x"], version)
+    meta = where / ("zarr.json" if version == "0.5" else ".zattrs")
+    text = meta.read_text()
+    meta.write_text(text.replace('"name": "x"', '"name": "x", "unit": "pixel"'))
+    for target, options in ((tmp_path / "t", {}), (tmp_path / "n5", {"format": "n5"})):
+        more: dict[str, Any] = options
+        store.build(where, target, levels=1, factor=2, progress=False, **more)
+        assert "pixel" in store.levels(target)[1].grid.units
+    assert [axis.get("unit") for axis in listed_axes(tmp_path / "t")] == [None, "pixel"]
+    meta.write_text(text.replace('"name": "x"', '"name": "x", "unit": {"a": 1}'))
+    with pytest.raises(store.StoreError, match=r"multiscales metadata cannot be understood: .*are not texts"):
+        store.plan(where, tmp_path / "new", levels=1, factor=2)
