@@ -122,11 +122,11 @@ def test_a_matching_level_of_the_store_is_read_and_the_target_has_a_pyramid(tmp_
     np.testing.assert_array_equal(levels[0], want)
     assert store.levels(tmp_path / "made")[0].grid == grid
     assert not store.check(tmp_path / "made")
-    second = apply_scaled_processing(tmp_path / "image", Looks, 2, lowres=1, params={"sigma": 1})
-    assert isinstance(second, Applied)
+    again = apply_scaled_processing(tmp_path / "image", Looks, 2, lowres=1, params={"sigma": 1})
+    assert isinstance(again, Applied)
     np.testing.assert_array_equal(seen[-1], stored[1])
-    assert isinstance(second.field, Field)
-    assert second.field.grid == grid.level((1, 2, 2))
+    assert isinstance(again.field, Field)
+    assert again.field.grid == grid.level((1, 2, 2))
 
 
 class Tens(ScaledProcessingPlugin):
