@@ -36,12 +36,12 @@ from tinypyr.multires.processing import plan_applied
 
 Array = np.ndarray[Any, Any]
 
-# (what is corrected here need not keep its mean)
+# these tests do not need results that keep their mean
 pytestmark = pytest.mark.filterwarnings("ignore:normalize. False leaves:UserWarning")
 
 
 class Identity(ScaledProcessingPlugin):
-    """The field itself."""
+    """A plugin that returns the field."""
 
     def lowres_func(self, lowres: Array) -> Array:
         return lowres
@@ -57,33 +57,32 @@ def ramp(shape: tuple[int, ...]) -> Array:
 
 @pytest.mark.parametrize("factor", [2, 4, 8, (1, 2, 4), 3, 5, (3, 1, 2)])
 @pytest.mark.parametrize("shape", [(40, 48, 56), (37, 41, 43)])
-def test_a_ramp_comes_back(factor: Any, shape: tuple[int, ...]) -> None:
-    """The half voxel between levels, factors that are no powers of two, one per axis, partial blocks at the end."""
+def test_a_ramp_is_reproduced_for_every_factor(factor: Any, shape: tuple[int, ...]) -> None:
+    """Includes factors that are not powers of two, one factor per axis, and partial footprints at the end."""
     volume = ramp(shape)
     back = apply_scaled_processing(volume, Identity, factor)
     factors = (factor,) * 3 if isinstance(factor, int) else factor
-    # where the field has voxels of whole blocks on both sides
+    # where the field has voxels of whole footprints on both sides
     inner = tuple(slice(f - 1, n // f * f - f + 1) for n, f in zip(shape, factors, strict=True))
     exact = all(f & (f - 1) == 0 for f in factors)
     np.testing.assert_allclose(back[inner], volume[inner], rtol=0, atol=0 if exact else 1e-9)
 
 
-def test_no_seams() -> None:
-    """Whatever box is asked for, it is that of the whole."""
+def test_every_box_equals_that_part_of_the_whole() -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 4096, (33, 47, 29), dtype=np.uint16)
-    made = Applied(image, GaussianBiasFieldCorrection(sigma=2, normalize=True), (2, 4, 3))
-    whole = made[...]
+    result = Applied(image, GaussianBiasFieldCorrection(sigma=2, normalize=True), (2, 4, 3))
+    whole = result[...]
     assert whole.dtype == image.dtype
-    np.testing.assert_array_equal(apply_scaled_processing(image, made._plugin.instance, (2, 4, 3)), whole)
+    np.testing.assert_array_equal(apply_scaled_processing(image, result._plugin.instance, (2, 4, 3)), whole)
     for _ in range(30):
         box = tuple(slice(*sorted(rng.choice(n + 1, 2, replace=False).tolist())) for n in image.shape)
-        np.testing.assert_array_equal(made[box], whole[box])
-    np.testing.assert_array_equal(made[5, ..., -3], whole[5, ..., -3])
+        np.testing.assert_array_equal(result[box], whole[box])
+    np.testing.assert_array_equal(result[5, ..., -3], whole[5, ..., -3])
 
 
 @pytest.mark.parametrize("chunks", [(8, 8, 8), (16, 5, 30)])
-def test_of_dask_comes_dask(chunks: tuple[int, ...]) -> None:
+def test_a_dask_array_gives_a_dask_array(chunks: tuple[int, ...]) -> None:
     da = pytest.importorskip("dask.array", reason="an extra of its own")
     image = np.random.default_rng(1).integers(0, 255, (20, 30, 30), dtype=np.uint8)
     want = apply_scaled_processing(image, GaussianBiasFieldCorrection, 2, params={"sigma": 3, "normalize": True})
@@ -95,8 +94,7 @@ def test_of_dask_comes_dask(chunks: tuple[int, ...]) -> None:
     np.testing.assert_array_equal(got.compute(), want)
 
 
-def test_a_store_with_its_own_levels(tmp_path: Path) -> None:
-    """The level that matches is read; what comes out has a pyramid; the bits of the array's."""
+def test_a_matching_level_of_the_store_is_read_and_the_target_has_a_pyramid(tmp_path: Path) -> None:
     store = pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
     image = np.random.default_rng(2).integers(0, 255, (40, 48, 56), dtype=np.uint8)
     grid = Grid(image.shape, scale=(3, 1, 1), units=["micrometer"] * 3)
@@ -132,7 +130,7 @@ def test_a_store_with_its_own_levels(tmp_path: Path) -> None:
 
 
 class Tens(ScaledProcessingPlugin):
-    """A field of one number everywhere."""
+    """A plugin with a constant field."""
 
     def __init__(self, value: float, operation: str) -> None:
         super().__init__(value=value)
@@ -159,34 +157,34 @@ def test_integers_are_rounded_half_to_even_and_stay_within_their_range(
 ) -> None:
     values = np.array([0, 1, 2, 3, 200, 255], np.uint8)
     image = np.ones((4, 1), np.uint8) * values
-    made = apply_scaled_processing(image, Tens(value, operation), 2)
-    np.testing.assert_array_equal(made, np.ones((4, 1), np.uint8) * np.array(want, np.uint8))
+    result = apply_scaled_processing(image, Tens(value, operation), 2)
+    np.testing.assert_array_equal(result, np.ones((4, 1), np.uint8) * np.array(want, np.uint8))
     floats = apply_scaled_processing(image, Tens(value, operation), 2, preserve_dtype=False)
     assert floats.dtype == (np.uint8 if operation == "mask" else np.float32)
 
 
-def test_a_known_field_is_taken_away() -> None:
-    """Shading that is smooth at low resolution, on texture; what is left is flat to a hundredth."""
+def test_a_known_field_is_removed() -> None:
+    """The shading is smooth at low resolution; the result differs from the texture by less than a hundredth."""
     rng = np.random.default_rng(3)
     texture = 1000 + 30 * rng.normal(size=(16, 128, 128))
     y, x = np.ix_(np.linspace(-1, 1, 128), np.linspace(-1, 1, 128))
     shading = 1 + 0.3 * x - 0.2 * y * y
     image = np.rint(texture * shading).astype(np.uint16)
-    made = apply_scaled_processing(
+    result = apply_scaled_processing(
         image, GaussianBiasFieldCorrection, (1, 4, 4), params={"sigma": (8, 1.5, 1.5), "normalize": True}
     )
-    ratio = made[:, 16:-16, 16:-16].mean(0) / texture[:, 16:-16, 16:-16].mean(0)
-    left = tinypyr.downsample(ratio / ratio.mean(), 8)
-    assert abs(left - 1).max() < 0.01
-    assert abs(made.mean() / image.mean() - 1) < 0.01, "the volume keeps its own mean"
+    ratio = result[:, 16:-16, 16:-16].mean(0) / texture[:, 16:-16, 16:-16].mean(0)
+    remainder = tinypyr.downsample(ratio / ratio.mean(), 8)
+    assert abs(remainder - 1).max() < 0.01
+    assert abs(result.mean() / image.mean() - 1) < 0.01, "the volume keeps its own mean"
 
 
 def test_a_background_is_subtracted() -> None:
     volume = np.full((24, 64, 64), 100, np.uint16) + np.arange(64, dtype=np.uint16)
     volume[12, 32, 32] = 500
-    made = apply_scaled_processing(volume, BackgroundSubtraction, 4, params={"size": 3, "sigma": 0})
-    assert 360 <= made[12, 32, 32] <= 400
-    assert np.median(made) <= 8
+    result = apply_scaled_processing(volume, BackgroundSubtraction, 4, params={"size": 3, "sigma": 0})
+    assert 360 <= result[12, 32, 32] <= 400
+    assert np.median(result) <= 8
 
 
 @pytest.mark.parametrize(
@@ -265,14 +263,14 @@ def test_bad_arguments_are_refused_by_name(message: str, call: Callable[[], Any]
         call()
 
 
-def test_what_is_read_at_once_does_not_grow_with_the_volume() -> None:
+def test_reads_are_limited_for_a_large_volume() -> None:
     source = Counting((2048, 1024, 1024))
-    made = Applied(source, (np.copy, "multiply"), 16)
+    result = Applied(source, (np.copy, "multiply"), 16)
     assert source.most == 0
-    made.prepare()
+    result.prepare()
     assert source.most <= 1 << 24
     source.most = 0
-    assert (made[100:400, 200:600, 0:500] == 1).all()
+    assert (result[100:400, 200:600, 0:500] == 1).all()
     assert source.most <= 1 << 24
 
 
@@ -284,9 +282,8 @@ ROUNDED = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint6
 @pytest.mark.parametrize("order", [0, 1, 3])
 @pytest.mark.parametrize("operation", ["divide", "multiply", "subtract", "mask"])
 @pytest.mark.parametrize("dtype", [*ROUNDED, "float64"])
-def test_the_core_does_as_numpy_does(dtype: str, operation: str, order: int) -> None:
-    """To the bit: in doubles, half to even, within the range; of either memory order, and with fields of 0 here and
-    there."""
+def test_the_core_equals_numpy_to_the_bit(dtype: str, operation: str, order: int) -> None:
+    """Computed in double precision, rounded half to even, clipped; in any memory order; where the field is 0, too."""
     if order > 1:
         pytest.importorskip("scipy", reason="its filters make splines")
     rng = np.random.default_rng(4)
@@ -295,8 +292,8 @@ def test_the_core_does_as_numpy_does(dtype: str, operation: str, order: int) -> 
     field[2, 3, 4:9] = 0
     plugin = lambda low: field, operation
     for source in (image, np.asfortranarray(image), image[::-1, :, ::-1]):
-        made = Applied(source, plugin, 4, order=order)
-        got, up = made[...], made.upsampled[0][...]
+        result = Applied(source, plugin, 4, order=order)
+        got, up = result[...], result.upsampled[0][...]
         full = source.astype(np.float64)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             exact = {
@@ -313,15 +310,15 @@ def test_the_core_does_as_numpy_does(dtype: str, operation: str, order: int) -> 
         np.testing.assert_array_equal(got, want)
 
 
-def test_labels_near_the_end_of_64_bits_pass_a_mask() -> None:
+def test_a_mask_keeps_64_bit_labels_exact() -> None:
     labels = np.full((8, 8), 2**64 - 5, np.uint64)
-    made = apply_scaled_processing(labels, (lambda low: np.indices(low.shape)[1] % 2, "mask"), 2, order=0)
-    np.testing.assert_array_equal(made[0], np.repeat(np.array([0, 2**64 - 5, 0, 2**64 - 5], np.uint64), 2))
+    result = apply_scaled_processing(labels, (lambda low: np.indices(low.shape)[1] % 2, "mask"), 2, order=0)
+    np.testing.assert_array_equal(result[0], np.repeat(np.array([0, 2**64 - 5, 0, 2**64 - 5], np.uint64), 2))
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 8, (1, 2, 4)])
-def test_a_ramp_of_integers_comes_back_to_the_voxel(factor: Any) -> None:
-    """Also by three, whose thirds no float holds. The existing tool is off by half a voxel, by more at its seams."""
+def test_a_ramp_of_integers_is_reproduced_exactly(factor: Any) -> None:
+    """For a factor of three, too, although a third is not a float."""
     volume = np.asarray(sum(np.ix_(*(24 * np.arange(n) for n in (48, 53, 61)))), np.uint16)
     factors = (factor,) * 3 if isinstance(factor, int) else factor
     inner = tuple(slice(f - 1, n // f * f - f + 1) for n, f in zip(volume.shape, factors, strict=True))
@@ -330,32 +327,31 @@ def test_a_ramp_of_integers_comes_back_to_the_voxel(factor: Any) -> None:
     np.testing.assert_array_equal(back[inner], volume[inner])
 
 
-def test_channels_and_time_are_not_neighbours() -> None:
-    """One number for the factor, and for sigma, is not for them."""
+def test_one_factor_and_one_sigma_leave_channels_separate() -> None:
     rng = np.random.default_rng(5)
     image = rng.integers(1, 255, (3, 24, 24), dtype=np.uint8)
     grid = Grid(image.shape, axes="cyx")
-    made = Applied(image, GaussianBiasFieldCorrection(sigma=2), 4, source_grid=grid, preserve_dtype=False)
-    assert isinstance(made.field, Field)
-    assert made.field.grid.shape == (3, 6, 6)
+    result = Applied(image, GaussianBiasFieldCorrection(sigma=2), 4, source_grid=grid, preserve_dtype=False)
+    assert isinstance(result.field, Field)
+    assert result.field.grid.shape == (3, 6, 6)
     for channel in range(3):
         alone = apply_scaled_processing(image[channel], GaussianBiasFieldCorrection(sigma=2), 4, preserve_dtype=False)
-        np.testing.assert_array_equal(made[channel], alone)
+        np.testing.assert_array_equal(result[channel], alone)
 
 
 # ------------------------------------------------------------------------------------------ the other plugins
 
 
-def test_percentiles_come_to_lie_where_they_are_wanted() -> None:
+def test_percentiles_are_mapped_to_the_given_values() -> None:
     rng = np.random.default_rng(6)
     volume = rng.integers(1000, 3000, (12, 40, 40), dtype=np.uint16)
     volume[6:] //= 2
-    made = apply_scaled_processing(
+    result = apply_scaled_processing(
         volume, PercentileNormalization, (1, 1, 1), params={"low": 2, "high": 98, "to": (100, 200)}
     )
     ends = np.percentile(volume, (2, 98))
     want = np.rint(np.clip(100 + (volume - ends[0]) / (ends[1] - ends[0]) * 100, 0, None))
-    np.testing.assert_array_equal(made, want.astype(np.uint16))
+    np.testing.assert_array_equal(result, want.astype(np.uint16))
     each = apply_scaled_processing(
         volume,
         PercentileNormalization,
@@ -376,20 +372,20 @@ def test_percentiles_come_to_lie_where_they_are_wanted() -> None:
     np.testing.assert_allclose(masked, (volume - inside[0]) / (inside[1] - inside[0]))
 
 
-def test_what_a_mask_leaves_out_does_not_count() -> None:
+def test_voxels_outside_a_mask_do_not_contribute() -> None:
     pytest.importorskip("scipy", reason="an extra of its own")
     image = np.full((32, 64), 100, np.uint8)
     image[:, 32:] = 0  # no tissue there
     mask = image > 0
-    made = Applied(image, GaussianBiasFieldCorrection(sigma=3), 1, mask=mask)
-    assert isinstance(made.field, Field)
-    np.testing.assert_allclose(made.field.values[:, :32], 100, rtol=1e-5)
+    result = Applied(image, GaussianBiasFieldCorrection(sigma=3), 1, mask=mask)
+    assert isinstance(result.field, Field)
+    np.testing.assert_allclose(result.field.values[:, :32], 100, rtol=1e-5)
     floor = Applied(image, BackgroundSubtraction(size=9, sigma=0), 1, mask=mask)
     np.testing.assert_array_equal(floor[:, :32], 0)
 
 
 def test_exclude_is_the_inverse_of_mask(tmp_path: Path) -> None:
-    """As arrays, and as stores."""
+    """For arrays and for stores."""
     store = pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
     image = np.random.default_rng(17).random((16, 16))
     counts = (image > 0.5).astype(np.uint8) * 7
@@ -402,7 +398,7 @@ def test_exclude_is_the_inverse_of_mask(tmp_path: Path) -> None:
     np.testing.assert_array_equal(got, want)
 
 
-def test_a_mask_of_other_plugins() -> None:
+def test_a_pair_of_functions_gets_the_mask_as_an_argument() -> None:
     image = np.arange(64, dtype=np.float64).reshape(8, 8)
     mask = np.zeros((4, 4), bool)
     mask[1, 1] = True
@@ -410,14 +406,13 @@ def test_a_mask_of_other_plugins() -> None:
     def takes(low: Array, lowres_mask: Array) -> Array:
         return np.full(low.shape, low[lowres_mask].mean())
 
-    made = apply_scaled_processing(image, (takes, lambda full, up: up), 2, mask=mask)
-    np.testing.assert_array_equal(made, image[2:4, 2:4].mean())
+    result = apply_scaled_processing(image, (takes, lambda full, up: up), 2, mask=mask)
+    np.testing.assert_array_equal(result, image[2:4, 2:4].mean())
     with pytest.raises(TypeError, match="mask: lowres_func of copy has no parameter lowres_mask"):
         apply_scaled_processing(image, (np.copy, "divide"), 2, mask=mask)
 
 
 def test_a_plugin_may_use_methods_of_dask_arrays() -> None:
-    """One that asks for what only these have."""
     pytest.importorskip("dask.array", reason="an extra of its own")
     image = np.full((16, 16), 8, np.uint8)
 
@@ -432,7 +427,7 @@ def test_a_plugin_may_use_methods_of_dask_arrays() -> None:
         apply_scaled_processing(image, (low, lambda full, up: full.nothing()), 2)
 
 
-def test_dask_is_read_when_it_is_computed() -> None:
+def test_a_dask_array_is_read_only_when_it_is_computed() -> None:
     da = pytest.importorskip("dask.array", reason="an extra of its own")
     image = np.random.default_rng(7).integers(1, 255, (20, 33, 41), dtype=np.uint8)
     read: list[int] = []
@@ -444,12 +439,12 @@ def test_dask_is_read_when_it_is_computed() -> None:
     for chunks in ((20, 33, 41), (7, 11, 41), (3, 5, 8)):
         for factor in (1, 4, (2, 3, 5)):
             source = da.from_array(image, chunks=chunks).map_blocks(noted, dtype=image.dtype, meta=image[:0])
-            made = apply_scaled_processing(source, (lambda low: low + 1.0, "divide"), factor)
+            result = apply_scaled_processing(source, (lambda low: low + 1.0, "divide"), factor)
             read.clear()
-            assert made.chunks == source.chunks
+            assert result.chunks == source.chunks
             assert not read
             want = apply_scaled_processing(image, (lambda low: low + 1.0, "divide"), factor)
-            np.testing.assert_array_equal(made.compute(scheduler="threads"), want)
+            np.testing.assert_array_equal(result.compute(scheduler="threads"), want)
             assert read
     cut = apply_scaled_processing(source, (np.copy, "divide"), 2, chunks=(5, 33, 20))
     assert cut.chunksize == (5, 33, 20)
@@ -459,13 +454,13 @@ def test_dask_is_read_when_it_is_computed() -> None:
 
 
 def shading(shape: tuple[int, ...], strength: float = 0.2) -> Array:
-    """A smooth field, its mean near 1."""
+    """Return a smooth field with a mean near 1."""
     z, y, x = np.ix_(*(np.linspace(-1, 1, n) for n in shape))
     return np.asarray(np.exp(strength * (x - 0.5 * y * y + 0.4 * z * x + 0.3 * np.sin(2 * y))))
 
 
-def test_n4_is_the_spline_that_simpleitk_finds() -> None:
-    """At the voxels of the low resolution, its own samples; between them, the spline, not a line."""
+def test_n4_evaluates_the_spline_of_simpleitk() -> None:
+    """At the voxels of the low resolution, and between them."""
     sitk = pytest.importorskip("SimpleITK", reason="an extra of its own")
     rng = np.random.default_rng(8)
     shape = (16, 40, 48)
@@ -478,34 +473,34 @@ def test_n4_is_the_spline_that_simpleitk_finds() -> None:
     n4.Execute(low)
     log = sitk.GetArrayFromImage(n4.GetLogBiasFieldAsImage(low))
     params: dict[str, Any] = {"spline_spacing": 20, "convergence": {"iters": [20, 20], "tol": 1e-4}}
-    made = Applied(image, N4BiasFieldCorrection(**params), 1)
-    np.testing.assert_allclose(made.upsampled[0][...], log, atol=2e-5)
-    np.testing.assert_allclose(made[...], image / np.exp(log), rtol=2e-5)
-    # half as far apart, from the first voxel's centre to the last one's: what SimpleITK makes of a larger image
+    result = Applied(image, N4BiasFieldCorrection(**params), 1)
+    np.testing.assert_allclose(result.upsampled[0][...], log, atol=2e-5)
+    np.testing.assert_allclose(result[...], image / np.exp(log), rtol=2e-5)
+    # samples at half the distance, which SimpleITK evaluates for a larger image
     fine = Grid([2 * n - 1 for n in shape], scale=(0.5,) * 3)
-    assert isinstance(made.field, Field)
+    assert isinstance(result.field, Field)
     ours = tinypyr.resample(
-        made.field.values, fine, order=3, anti_aliasing=False, source_grid=made.field.grid, prefilter=False
+        result.field.values, fine, order=3, anti_aliasing=False, source_grid=result.field.grid, prefilter=False
     )
     large = sitk.Image([2 * n - 1 for n in reversed(shape)], sitk.sitkFloat32)
     np.testing.assert_allclose(ours, sitk.GetArrayFromImage(n4.GetLogBiasFieldAsImage(large)), atol=5e-5)
 
 
 @pytest.mark.parametrize("shape", [(16, 96, 96), (96, 96), (1, 96, 96)])
-def test_n4_takes_a_known_field_away(shape: tuple[int, ...]) -> None:
+def test_n4_removes_a_known_field(shape: tuple[int, ...]) -> None:
     pytest.importorskip("SimpleITK", reason="an extra of its own")
     rng = np.random.default_rng(9)
     texture = 1000 + 20 * rng.normal(size=shape) + 300 * (rng.random(shape) > 0.5)
     field = shading((1, *shape)[-3:]).reshape(shape)
     factor = tuple(min(2, n) for n in shape)
     n4 = N4BiasFieldCorrection(spline_spacing=50, convergence={"iters": [50, 50, 50], "tol": 1e-6})
-    made = apply_scaled_processing(texture * field, n4, factor)
-    left = made / apply_scaled_processing(texture, n4, factor)  # (texture is not even, either)
-    assert np.std(left) / np.mean(left) < 0.005
+    result = apply_scaled_processing(texture * field, n4, factor)
+    remainder = result / apply_scaled_processing(texture, n4, factor)  # the texture is not uniform, either
+    assert np.std(remainder) / np.mean(remainder) < 0.005
     assert np.std(field) / np.mean(field) > 0.05
 
 
-def test_n4_says_what_it_cannot_do() -> None:
+def test_n4_refuses_volumes_and_parameters_by_name() -> None:
     pytest.importorskip("SimpleITK", reason="an extra of its own")
     image = np.ones((8, 8, 8, 8))
     with pytest.raises(ValueError, match="N4 needs two or three axes"):
@@ -531,7 +526,7 @@ def stored(path: Any, number: int = 0) -> Array:
 
 @pytest.fixture
 def em(tmp_path: Path) -> tuple[Path, Array]:
-    """A store without levels."""
+    """Return a store without levels, and its voxels."""
     store = pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
     image = np.random.default_rng(10).integers(1, 4000, (40, 52, 61), dtype=np.uint16)
     store.build(image, tmp_path / "em", levels=0, chunks=(16, 16, 16), progress=False)
@@ -547,7 +542,7 @@ CASES: list[tuple[Any, dict[str, Any]]] = [
 
 @pytest.mark.parametrize("engine", ["threads", "processes"])
 @pytest.mark.parametrize(("plugin", "params"), CASES, ids=lambda case: getattr(case, "__name__", ""))
-def test_no_engine_and_no_chunk_changes_a_bit(
+def test_results_are_bit_identical_for_every_engine_and_chunk(
     em: tuple[Path, Array], tmp_path: Path, engine: str, plugin: Any, params: dict[str, Any]
 ) -> None:
     source, image = em
@@ -565,7 +560,7 @@ def test_no_engine_and_no_chunk_changes_a_bit(
 
 
 def test_a_saved_plan_is_run_in_parts(em: tuple[Path, Array], tmp_path: Path) -> None:
-    """By the command; the field is made once, by whoever plans."""
+    """With the commands; the field is computed once, by the process that makes the plan."""
     from tinypyr.cli import main
 
     source, image = em
@@ -592,14 +587,14 @@ class Counted(GaussianBiasFieldCorrection):
         return super().lowres_func(lowres)
 
 
-def test_an_interrupted_build_goes_on(em: tuple[Path, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The field is not computed again, no block is made again, and nothing else is taken for the same."""
+def test_an_interrupted_build_resumes(em: tuple[Path, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The field and finished blocks are not computed again, and another plugin is refused."""
     from tinypyr import store
     from tinypyr.store import blocks as block_runs
 
     source, image = em
-    how: dict[str, Any] = {"target": tmp_path / "made", "chunks": (16, 16, 16), "progress": False}
-    how["block"] = "64KiB"
+    options: dict[str, Any] = {"target": tmp_path / "made", "chunks": (16, 16, 16), "progress": False}
+    options["block"] = "64KiB"
     TIMES.clear()
     run_block = block_runs.run_block
     blocks: list[int] = []
@@ -613,50 +608,50 @@ def test_an_interrupted_build_goes_on(em: tuple[Path, Array], tmp_path: Path, mo
 
     monkeypatch.setattr("tinypyr.store.engines.run_block", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        apply_scaled_processing(source, Counted, 4, workers=1, **how, params={"sigma": 2})
+        apply_scaled_processing(source, Counted, 4, workers=1, **options, params={"sigma": 2})
     monkeypatch.undo()
     with pytest.raises(store.StoreError, match=r"another build has begun there .params: .*'sigma': 2"):
-        apply_scaled_processing(source, Counted, 4, **how, params={"sigma": 3})
-    report = apply_scaled_processing(source, Counted, 4, **how, params={"sigma": 2})
+        apply_scaled_processing(source, Counted, 4, **options, params={"sigma": 3})
+    report = apply_scaled_processing(source, Counted, 4, **options, params={"sigma": 2})
     assert len(TIMES) == 1
     assert report.blocks_kept == 3
     want = apply_scaled_processing(image, GaussianBiasFieldCorrection, 4, params={"sigma": 2})
     np.testing.assert_array_equal(stored(tmp_path / "made"), want)
-    again = apply_scaled_processing(source, Counted, 4, **how, params={"sigma": 2})
-    assert again.already_complete
+    second = apply_scaled_processing(source, Counted, 4, **options, params={"sigma": 2})
+    assert second.already_complete
     assert len(TIMES) == 1
 
 
-def test_a_field_can_be_kept(em: tuple[Path, Array], tmp_path: Path) -> None:
+def test_a_kept_field_is_reused_for_the_same_source_and_plugin(em: tuple[Path, Array], tmp_path: Path) -> None:
     from tinypyr import store
 
     source, image = em
     kept = tmp_path / "field"
-    how: dict[str, Any] = {"field": kept, "params": {"sigma": 2.0}}
-    made = apply_scaled_processing(source, GaussianBiasFieldCorrection, 4, progress=False, **how)
+    options: dict[str, Any] = {"field": kept, "params": {"sigma": 2.0}}
+    result = apply_scaled_processing(source, GaussianBiasFieldCorrection, 4, progress=False, **options)
     want = apply_scaled_processing(image, GaussianBiasFieldCorrection, 4, params={"sigma": 2.0})
-    np.testing.assert_array_equal(made[...], want)
+    np.testing.assert_array_equal(result[...], want)
     (level,) = store.levels(kept)
-    assert level.grid == made.grid.level(4)
-    again = Applied(source, (np.copy, "divide"), 4, field=kept)
+    assert level.grid == result.grid.level(4)
+    second = Applied(source, (np.copy, "divide"), 4, field=kept)
     with pytest.raises(store.StoreError, match="holds the field of another"):
-        again.prepare()
-    source_again = apply_scaled_processing(source, GaussianBiasFieldCorrection, 4, progress=False, **how)
+        second.prepare()
+    source_again = apply_scaled_processing(source, GaussianBiasFieldCorrection, 4, progress=False, **options)
     np.testing.assert_array_equal(source_again[3:9, 4, :], want[3:9, 4, :])
     chunk = next(path for path in (source / "0").rglob("*") if path.is_file() and path.name != "zarr.json")
     chunk.write_bytes(chunk.read_bytes())
     with pytest.raises(store.StoreError, match="holds the field of another"):
-        apply_scaled_processing(source, GaussianBiasFieldCorrection, 4, progress=False, **how)
+        apply_scaled_processing(source, GaussianBiasFieldCorrection, 4, progress=False, **options)
 
 
-def test_temporary_stores_are_removed(em: tuple[Path, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporary_fields_are_removed(em: tuple[Path, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, image = em
     (tmp_path / "temp").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temp"))
-    made = apply_scaled_processing(source, GaussianBiasFieldCorrection, 4, field=True, progress=False)
+    result = apply_scaled_processing(source, GaussianBiasFieldCorrection, 4, field=True, progress=False)
     assert list((tmp_path / "temp").iterdir())
-    assert made[0, 0, 0] >= 0
-    del made
+    assert result[0, 0, 0] >= 0
+    del result
     assert not list((tmp_path / "temp").iterdir())
     apply_scaled_processing(image, GaussianBiasFieldCorrection, 4, field=True)
     assert not list((tmp_path / "temp").iterdir())
@@ -666,8 +661,8 @@ def test_a_field_may_be_held_in_memory_during_a_build(em: tuple[Path, Array], tm
     from tinypyr import store
 
     source, image = em
-    made = Applied(source, GaussianBiasFieldCorrection, 4, field=False, target=tmp_path / "made")
-    assert made.recipe()["field"] is None
+    result = Applied(source, GaussianBiasFieldCorrection, 4, field=False, target=tmp_path / "made")
+    assert result.recipe()["field"] is None
     assert Applied(source, GaussianBiasFieldCorrection, 4, target=tmp_path / "made").recipe()["field"] is not None
     apply_scaled_processing(
         source, GaussianBiasFieldCorrection, 4, field=False, target=tmp_path / "made", levels=0, progress=False
@@ -681,7 +676,7 @@ def test_a_field_may_be_held_in_memory_during_a_build(em: tuple[Path, Array], tm
         )
 
 
-def test_other_processes_need_a_plugin_that_they_find(em: tuple[Path, Array], tmp_path: Path) -> None:
+def test_other_processes_need_an_importable_plugin(em: tuple[Path, Array], tmp_path: Path) -> None:
     from tinypyr import store
 
     source, _ = em
@@ -693,22 +688,21 @@ def test_other_processes_need_a_plugin_that_they_find(em: tuple[Path, Array], tm
     assert not (tmp_path / "made" / "zarr.json").exists()
 
 
-def test_the_low_resolution_may_be_larger_than_the_memory(
+def test_a_low_resolution_larger_than_the_memory_is_mapped_from_a_file(
     em: tuple[Path, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Then it is mapped from a file, and so is what is made of it."""
     source, image = em
     seen: list[bool] = []
 
     class Looks(GaussianBiasFieldCorrection):
         def lowres_func(self, lowres: Array) -> Array:
-            made = super().lowres_func(lowres)
-            seen.append(isinstance(lowres, np.memmap) and isinstance(made, np.memmap))
-            return made
+            result = super().lowres_func(lowres)
+            seen.append(isinstance(lowres, np.memmap) and isinstance(result, np.memmap))
+            return result
 
-    made = Applied(source, Looks(sigma=2, normalize=True), 1, memory="1MiB")
+    result = Applied(source, Looks(sigma=2, normalize=True), 1, memory="1MiB")
     want = apply_scaled_processing(image, GaussianBiasFieldCorrection, 1, params={"sigma": 2, "normalize": True})
-    np.testing.assert_array_equal(made[...], want)
+    np.testing.assert_array_equal(result[...], want)
     assert seen == [True]
 
 
@@ -721,10 +715,10 @@ def test_nifti_files_are_read_with_their_grid_and_scaling(tmp_path: Path) -> Non
     want = apply_scaled_processing(voxels, GaussianBiasFieldCorrection, (2, 2, 1), params={"sigma": 2})
     for name in ("volume.nii", "volume.nii.gz"):
         nibabel.save(image, tmp_path / name)
-        made = apply_scaled_processing(tmp_path / name, GaussianBiasFieldCorrection, (2, 2, 1), params={"sigma": 2})
-        assert (made.grid.scale, made.grid.translation) == ((0.5, 0.5, 2), (7, -3, 1))
-        assert made.grid.units == ("millimeter",) * 3
-        np.testing.assert_array_equal(made[...], want)
+        result = apply_scaled_processing(tmp_path / name, GaussianBiasFieldCorrection, (2, 2, 1), params={"sigma": 2})
+        assert (result.grid.scale, result.grid.translation) == ((0.5, 0.5, 2), (7, -3, 1))
+        assert result.grid.units == ("millimeter",) * 3
+        np.testing.assert_array_equal(result[...], want)
         target = tmp_path / f"{name}.ome.zarr"
         apply_scaled_processing(
             tmp_path / name, GaussianBiasFieldCorrection, (2, 2, 1), target=target, engine="processes",
@@ -738,9 +732,9 @@ def test_nifti_files_are_read_with_their_grid_and_scaling(tmp_path: Path) -> Non
     scaled = nibabel.Nifti1Image(voxels, np.diag([-1.0, 1, 1, 1]))
     scaled.header.set_slope_inter(0.5, 10)
     nibabel.save(scaled, tmp_path / "scaled.nii")
-    made = Applied(tmp_path / "scaled.nii", Identity, 1)
-    assert made.dtype == np.float64
-    np.testing.assert_allclose(made[...], np.asanyarray(nibabel.load(tmp_path / "scaled.nii").dataobj))
+    result = Applied(tmp_path / "scaled.nii", Identity, 1)
+    assert result.dtype == np.float64
+    np.testing.assert_allclose(result[...], np.asanyarray(nibabel.load(tmp_path / "scaled.nii").dataobj))
     (tmp_path / "none.nii").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"source: .*none.nii cannot be read as NIfTI"):
         Applied(tmp_path / "none.nii", Identity)
@@ -753,7 +747,7 @@ def test_damaged_nifti_files_are_refused(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / "whole.nii")
     raw = (tmp_path / "whole.nii").read_bytes()
     packed = bytearray(gzip.compress(raw, 0))
-    packed[len(packed) // 2] ^= 4  # stored, not deflated: only the checksum at the end tells
+    packed[len(packed) // 2] ^= 4  # stored, not deflated, so that only the checksum detects it
     (tmp_path / "flipped.nii.gz").write_bytes(packed)
     (tmp_path / "cut.nii.gz").write_bytes(gzip.compress(raw)[:-200])
     for name in ("flipped.nii.gz", "cut.nii.gz"):
@@ -768,7 +762,7 @@ def test_damaged_nifti_files_are_refused(tmp_path: Path) -> None:
 
 
 class Exits(ScaledProcessingPlugin):
-    """Ends its process, or tries to."""
+    """A plugin that calls sys.exit."""
 
     def lowres_func(self, lowres: Array) -> Any:
         if self.params["early"]:
@@ -826,8 +820,8 @@ def test_the_command_applies_plugins(
         assert not (tmp_path / "bad" / "zarr.json").exists()
 
 
-def test_the_workers_of_a_cluster(em: tuple[Path, Array], tmp_path: Path) -> None:
-    """They read the field where it is kept; a plugin of their own module is found by its name."""
+def test_workers_of_a_cluster_give_the_same_voxels(em: tuple[Path, Array], tmp_path: Path) -> None:
+    """They read the field from its store, and import the plugin by name."""
     distributed = pytest.importorskip("distributed", reason="an optional engine")
     source, image = em
     with (
@@ -845,8 +839,8 @@ def test_the_workers_of_a_cluster(em: tuple[Path, Array], tmp_path: Path) -> Non
             np.testing.assert_array_equal(stored(tmp_path / f"{number}"), want)
 
 
-def test_what_is_held_is_bounded(tmp_path: Path) -> None:
-    """Twenty times the memory allowed, counted by the kernel: what is in memory and in no file."""
+def test_memory_stays_within_the_limit(tmp_path: Path) -> None:
+    """A volume of twenty times the limit; anonymous memory is counted by the kernel."""
     pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
     if not Path("/proc/self/status").exists():
         pytest.skip("memory is counted by Linux")
@@ -888,15 +882,15 @@ watcher.join()
 print(most - before)
 """
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, capture_output=True, text=True)
-    # (TensorStore's own buffers are a few MiB, whatever is allowed)
+    # TensorStore has a few MiB of buffers of its own
     assert int(done.stdout) < (32 << 20) + (16 << 20)
 
 
-# ----------------------------------------------------------------------------------- what reviewers have found
+# -------------------------------------------------------------------------------------------------- regressions
 
 
 class Times(ScaledProcessingPlugin):
-    """Holds what is not among its params."""
+    """A plugin with state that is not in its params."""
 
     def __init__(self, k: float = 1) -> None:
         super().__init__()
@@ -909,8 +903,8 @@ class Times(ScaledProcessingPlugin):
         return fullres * upsampled * self.k
 
 
-def test_state_that_is_not_among_params_is_not_lost(em: tuple[Path, Array], tmp_path: Path) -> None:
-    """Other processes could only remake it without; here it is what it is, and other state makes another build."""
+def test_state_outside_params_is_part_of_the_identity(em: tuple[Path, Array], tmp_path: Path) -> None:
+    """Other processes cannot recreate it, and another state is another build."""
     from tinypyr import store
 
     source, image = em
@@ -924,14 +918,14 @@ def test_state_that_is_not_among_params_is_not_lost(em: tuple[Path, Array], tmp_
     for k in (2.0, 5.0):
         plugin = (lambda low, k=k: np.full(low.shape, k)), "multiply"
         if k == 2:
-            made = apply_scaled_processing(source, plugin, 2, field=kept, progress=False)
-            np.testing.assert_array_equal(made[...], image * 2)
+            result = apply_scaled_processing(source, plugin, 2, field=kept, progress=False)
+            np.testing.assert_array_equal(result[...], image * 2)
         else:
             with pytest.raises(store.StoreError, match="holds the field of another"):
                 apply_scaled_processing(source, plugin, 2, field=kept, progress=False)
 
 
-def test_the_caller_s_array_is_not_written_to() -> None:
+def test_a_plugin_cannot_write_to_the_callers_array() -> None:
     volume = np.ones((8, 8))
 
     def doubles(full: Array, up: Array) -> Array:
@@ -943,7 +937,7 @@ def test_the_caller_s_array_is_not_written_to() -> None:
     assert (volume == 1).all()
 
 
-def test_where_a_field_may_be_kept(em: tuple[Path, Array], tmp_path: Path) -> None:
+def test_a_field_is_not_kept_inside_another_store(em: tuple[Path, Array], tmp_path: Path) -> None:
     from tinypyr import store
 
     source, _ = em
@@ -964,7 +958,7 @@ def test_where_a_field_may_be_kept(em: tuple[Path, Array], tmp_path: Path) -> No
         Applied(source, Identity, 2, field=tmp_path / "field").prepare()
 
 
-def test_a_temporary_field_lives_as_long_as_who_reads_it() -> None:
+def test_a_temporary_field_exists_as_long_as_it_is_referenced() -> None:
     pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
     image = np.ones((8, 8))
     plugin = (lambda low: np.full(low.shape, 2.0)), "divide"
@@ -974,11 +968,11 @@ def test_a_temporary_field_lives_as_long_as_who_reads_it() -> None:
     assert (Applied(image, plugin, 4, field=True).upsampled[0][...] == 2).all()
 
 
-def test_one_field_however_many_ask() -> None:
-    made: list[int] = []
+def test_threads_share_one_computation_of_the_field() -> None:
+    result: list[int] = []
 
     def low(lowres: Array) -> Array:
-        made.append(1)
+        result.append(1)
         return lowres
 
     applied = Applied(np.ones((32, 32)), (low, "multiply"), 2)
@@ -987,21 +981,23 @@ def test_one_field_however_many_ask() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(made) == 1
+    assert len(result) == 1
 
 
-def test_a_volume_that_begins_anywhere() -> None:
+def test_a_voxel_offset_aligns_the_low_resolution() -> None:
     grid = Grid((16, 18), voxel_offset=(5, 3))
     image = np.random.default_rng(12).random((16, 18))
-    made = Applied(image, (lambda low: low, lambda full, up: up), 4, source_grid=grid)
-    assert isinstance(made.field, Field)
-    np.testing.assert_allclose(made.field.values, tinypyr.downsample(image, 4, voxel_offset=(5, 3)))
-    want = tinypyr.resample(made.field.values, grid, source_grid=made.field.grid, anti_aliasing=False, mode="nearest")
-    np.testing.assert_allclose(made[...], want)
+    result = Applied(image, (lambda low: low, lambda full, up: up), 4, source_grid=grid)
+    assert isinstance(result.field, Field)
+    np.testing.assert_allclose(result.field.values, tinypyr.downsample(image, 4, voxel_offset=(5, 3)))
+    want = tinypyr.resample(
+        result.field.values, grid, source_grid=result.field.grid, anti_aliasing=False, mode="nearest"
+    )
+    np.testing.assert_allclose(result[...], want)
 
 
-def test_images_of_32_bits_stay_images(tmp_path: Path) -> None:
-    """Where the store says that they are; what says nothing is taken for labels, as by build."""
+def test_32_bit_images_are_averaged_if_the_store_records_them_as_images(tmp_path: Path) -> None:
+    """An array without such a record is taken for labels, as in build."""
     store = pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
     image = np.full((16, 16, 4), 1000, np.uint32)
     image[::2] = 3000
@@ -1021,16 +1017,16 @@ def test_images_of_32_bits_stay_images(tmp_path: Path) -> None:
     assert (seen[0] == 3000).all(), "of an array, modes (the first of two as frequent)"
 
 
-def test_what_is_masked_out_may_be_no_number() -> None:
+def test_voxels_outside_a_mask_may_be_nan() -> None:
     image = np.random.default_rng(13).random((32, 32)).astype(np.float32) + 1
     image[:8] = np.nan
     for plugin in (GaussianBiasFieldCorrection(2.0), BackgroundSubtraction(3), PercentileNormalization()):
-        made = apply_scaled_processing(image, plugin, 1, mask=np.isfinite(image))
-        assert np.isfinite(made[8:]).all()
+        result = apply_scaled_processing(image, plugin, 1, mask=np.isfinite(image))
+        assert np.isfinite(result[8:]).all()
 
 
 @pytest.mark.parametrize("value", [1, 255])
-def test_a_mask_in_a_store_with_levels(value: int, tmp_path: Path) -> None:
+def test_level_0_of_a_mask_in_a_store_is_read(value: int, tmp_path: Path) -> None:
     store = pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
     mask = np.zeros((32, 32), np.uint8)
     mask[:, 16:] = value
@@ -1046,25 +1042,24 @@ def test_a_mask_in_a_store_with_levels(value: int, tmp_path: Path) -> None:
 
 
 def test_n4_estimates_a_field_for_each_channel() -> None:
-    """Each for itself."""
     pytest.importorskip("SimpleITK", reason="an extra of its own")
     rng = np.random.default_rng(14)
     image = np.stack([(1000 + 20 * rng.normal(size=(48, 56))) * shading((1, 48, 56), s)[0] for s in (0.1, 0.4, 0.2)])
     n4 = N4BiasFieldCorrection(spline_spacing=40, convergence={"iters": [20], "tol": 1e-4})
-    made = Applied(image, n4, 2, source_grid=Grid(image.shape, axes="cyx"))[...]
-    for channel, alone in zip(made, image, strict=True):
+    result = Applied(image, n4, 2, source_grid=Grid(image.shape, axes="cyx"))[...]
+    for channel, alone in zip(result, image, strict=True):
         np.testing.assert_allclose(channel, apply_scaled_processing(alone, n4, 2), rtol=1e-6)
 
 
 def test_each_channel_keeps_its_own_mean() -> None:
     image = np.stack([np.full((32, 32), mean) for mean in (50.0, 200.0)])
-    made = Applied(
+    result = Applied(
         image, GaussianBiasFieldCorrection(2.0, normalize=True), 2, source_grid=Grid(image.shape, axes="cyx")
     )
-    np.testing.assert_allclose(made[...], image, rtol=1e-6)
+    np.testing.assert_allclose(result[...], image, rtol=1e-6)
 
 
-def test_integers_near_one_are_told_of() -> None:
+def test_a_warning_says_that_integers_become_near_1() -> None:
     with pytest.warns(UserWarning, match="normalize: False leaves uint8 near 1"):
         apply_scaled_processing(IMAGE, GaussianBiasFieldCorrection, 2)
 
@@ -1079,21 +1074,21 @@ def test_rare_dtypes_get_the_values_of_float32(plugin: Any, dtype: str) -> None:
     np.testing.assert_allclose(result.astype(np.float32), want > 0.5 if dtype == "bool" else want, atol=2e-3)
 
 
-def test_a_view_as_source_lies_where_it_says(tmp_path: Path) -> None:
+def test_a_lazy_view_as_source_keeps_its_grid(tmp_path: Path) -> None:
     image = np.random.default_rng(16).random((16, 16))
     grid = Grid((16, 16), scale=(4, 4))
     view = tinypyr.Resampled(image, grid, source_grid=grid)
-    made = Applied(Applied(view, (lambda low: low * 0 + 2, "divide"), 2), (lambda low: low * 0 + 2, "divide"), 4)
-    assert made.grid == grid
-    np.testing.assert_array_equal(made[...], image / 4)
+    result = Applied(Applied(view, (lambda low: low * 0 + 2, "divide"), 2), (lambda low: low * 0 + 2, "divide"), 4)
+    assert result.grid == grid
+    np.testing.assert_array_equal(result[...], image / 4)
 
 
-def test_what_goes_to_the_workers_of_dask_is_small() -> None:
+def test_tasks_of_dask_do_not_contain_the_source() -> None:
     da = pytest.importorskip("dask.array", reason="an extra of its own")
     cloudpickle = pytest.importorskip("cloudpickle", reason="comes with dask")
     image = np.zeros((64, 256, 256), np.uint8)
-    made = apply_scaled_processing(da.from_array(image, chunks=(16, 128, 128)), (np.copy, "divide"), 2)
-    last = [task for key, task in dict(made.__dask_graph__()).items() if key[0] == made.name]
+    result = apply_scaled_processing(da.from_array(image, chunks=(16, 128, 128)), (np.copy, "divide"), 2)
+    last = [task for key, task in dict(result.__dask_graph__()).items() if key[0] == result.name]
     assert len(last) == 16
     assert max(len(cloudpickle.dumps(task)) for task in last) < 100_000
     whole = Applied(image[:2], (np.copy, "divide"), 1)
@@ -1102,14 +1097,13 @@ def test_what_goes_to_the_workers_of_dask_is_small() -> None:
 
 def test_nan_becomes_0_in_integers() -> None:
     image = np.ones((8, 8), np.int32)
-    made = apply_scaled_processing(image, (np.copy, lambda full, up: np.where(full > 0, np.nan, 1.0)), 2)
-    assert (made == 0).all()
+    result = apply_scaled_processing(image, (np.copy, lambda full, up: np.where(full > 0, np.nan, 1.0)), 2)
+    assert (result == 0).all()
     with pytest.raises(PluginError, match="highres_func returned complex128"):
         apply_scaled_processing(image, (np.copy, lambda full, up: full * 1j), 2)
 
 
-def test_a_field_that_never_is_the_same_twice(em: tuple[Path, Array], tmp_path: Path) -> None:
-    """Half-written, it is written anew."""
+def test_an_incomplete_field_of_a_random_plugin_is_replaced(em: tuple[Path, Array], tmp_path: Path) -> None:
     from tinypyr.store import running
 
     source, image = em
@@ -1122,14 +1116,14 @@ def test_a_field_that_never_is_the_same_twice(em: tuple[Path, Array], tmp_path: 
         patch.setattr(running, "merge", interrupted)
         with pytest.raises(KeyboardInterrupt):
             Applied(source, plugin, 2, field=tmp_path / "field").prepare()
-    made = Applied(source, plugin, 2, field=tmp_path / "field")
-    np.testing.assert_allclose(made[...], image / 2, atol=0.5)
+    result = Applied(source, plugin, 2, field=tmp_path / "field")
+    np.testing.assert_allclose(result[...], image / 2, atol=0.5)
 
 
 def test_the_command_creates_nothing_on_errors(
     em: tuple[Path, Array], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Refused before anything is read or created; modules of the current folder are found."""
+    """Modules of the current folder can be imported."""
     from tinypyr.cli import main
 
     source, image = em
@@ -1172,7 +1166,7 @@ def test_the_command_creates_nothing_on_errors(
 
 
 class Keeps(ScaledProcessingPlugin):
-    """With a set among its constants."""
+    """A plugin with a set among its constants."""
 
     def lowres_func(self, lowres: Array) -> Array:
         return lowres * (1.0 if self.params["a"] in {"one", "two", "three", "four"} else 2.0)
@@ -1181,22 +1175,22 @@ class Keeps(ScaledProcessingPlugin):
         return upsampled
 
 
-def test_a_plugin_is_the_same_in_other_processes() -> None:
-    """Whatever the order of its sets there, and whether two of its texts are one object."""
+def test_the_identity_of_a_plugin_is_the_same_in_other_processes() -> None:
+    """It does not depend on the order of sets, or on whether equal strings are one object."""
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); from test_multires import Keeps; "
         "from tinypyr.multires.adapter import PluginAdapter; "
-        "made = PluginAdapter.of(Keeps, {'a': 'one', 'b': 'one'}); print(made.identity, made.code)"
+        "plugin = PluginAdapter.of(Keeps, {'a': 'one', 'b': 'one'}); print(plugin.identity, plugin.code)"
     )
-    told = {
+    outputs = {
         subprocess.run(
             [sys.executable, "-c", script, str(Path(__file__).parent)],
             check=True, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": seed},
         ).stdout
         for seed in ("1", "2", "3")
     }  # fmt: skip
-    assert len(told) == 1
-    assert told.pop().split()[1] == "test_multires:Keeps"
+    assert len(outputs) == 1
+    assert outputs.pop().split()[1] == "test_multires:Keeps"
 
 
 def test_reprs_are_readable(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""From grid to grid: levels chosen, ramps exact, borders half a voxel wide."""
+"""Resampling between grids: choice of levels, exact ramps, borders of half a voxel."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SCALES = [(0.5, 0.25, 1), (1, 1, 1), (2, 2, 1), (3, 4, 5), (4, 8, 2), (8, 8, 8),
 
 
 def ramp(grid: Grid) -> Array:
-    """A plane through the world: each voxel is a sum of multiples of its coordinates."""
+    """Return voxels that are a linear function of their world coordinates."""
     axes = [t + s * np.arange(n) for n, s, t in zip(grid.shape, grid.scale, grid.translation, strict=True)]
     return np.asarray(sum(np.ix_(*(w * axis for w, axis in zip((3, -2, 5), axes, strict=False)))))
 
 
 def within(values: Array, grid: Grid, base: Grid, margin: float, deep: float = 0) -> Array:
-    """Those of a grid's voxels that lie so many of its own, and of another's, voxels inside the world of the other."""
+    """Return the voxels of a grid that are a number of its own, and of the other grid's, voxels inside the other."""
     inside = []
     for n, s, t, m, u, v in zip(
         grid.shape, grid.scale, grid.translation, base.shape, base.scale, base.translation, strict=True
@@ -43,7 +43,7 @@ def within(values: Array, grid: Grid, base: Grid, margin: float, deep: float = 0
 
 @pytest.mark.parametrize(("order", "scale"), [*itertools.product([1], SCALES), *itertools.product([3], SCALES[:3])])
 @pytest.mark.parametrize("shift", [0.0, 0.75])
-def test_ramps_are_exact_whatever_is_pooled(order: int, scale: tuple[float, ...], shift: float) -> None:
+def test_ramps_are_exact_with_and_without_pooling(order: int, scale: tuple[float, ...], shift: float) -> None:
     base = Grid((60, 64, 56), scale=(1, 0.5, 2), translation=(10, -3, 0.5))
     scales = [a * b for a, b in zip(scale, base.scale, strict=True)]
     shape = [int(n / f) for n, f in zip(base.shape, scale, strict=True)]
@@ -51,7 +51,7 @@ def test_ramps_are_exact_whatever_is_pooled(order: int, scale: tuple[float, ...]
     grid = Grid(shape, scale=scales, translation=at)
     got = tinypyr.resample(ramp(base), grid, order=order, source_grid=base)
     want = ramp(grid)
-    # a spline bends at the border, where the ramp does: by its slope, less with every voxel
+    # a spline deviates at the border, where the ramp ends: by its slope, less with every voxel
     deep = 0 if order == 1 else 6
     error = np.abs(within(got, grid, base, 1, deep) - within(want, grid, base, 1, deep))
     assert error.size > 0
@@ -73,7 +73,7 @@ def test_a_levels_own_grid_gives_that_level(factor: tuple[int, ...], offset: tup
     np.testing.assert_array_equal(tinypyr.resample(image // 50, grid, order=0, source_grid=base), mode)
 
 
-def test_without_levels_it_is_scipys_map() -> None:
+def test_without_anti_aliasing_the_values_are_scipys() -> None:
     rng = np.random.default_rng(1)
     image = rng.normal(size=(20, 24, 22))
     base = Grid(image.shape, scale=(2, 1, 0.5), translation=(1, 2, 3))
@@ -88,7 +88,7 @@ def test_without_levels_it_is_scipys_map() -> None:
 
 
 @pytest.mark.parametrize("order", [0, 1, 3])
-def test_no_value_depends_on_how_the_output_is_cut(order: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_do_not_depend_on_the_parts_of_the_output(order: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(2)
     image = rng.integers(0, 255, (40, 44, 48)).astype(np.uint16)
     grid = Grid((30, 31, 32), scale=(1.2, 2.1, 1.4), translation=(-3, 1, 2))
@@ -99,7 +99,7 @@ def test_no_value_depends_on_how_the_output_is_cut(order: int, monkeypatch: pyte
     assert np.abs(whole.astype(int) - parts).max() <= (order > 1)
 
 
-def test_voxels_reach_half_their_length_beyond_their_centres() -> None:
+def test_the_border_mode_extends_voxels_by_half_their_length() -> None:
     image = np.array([10.0, 20, 30])
     fine = Grid((16,), scale=[0.25], translation=[-0.75])
     got = tinypyr.resample(image, fine, cval=-1)
@@ -124,7 +124,7 @@ def test_axes_are_matched_by_name() -> None:
 
 
 def test_channels_stay_apart() -> None:
-    """An axis along which nothing moves is not interpolated: what is no number in one channel stays there."""
+    """An identity axis is not interpolated: NaN in one channel stays there."""
     image = np.random.default_rng(3).normal(size=(3, 20, 20))
     image[1] = np.nan
     base = Grid(image.shape, axes="cyx")
@@ -135,7 +135,7 @@ def test_channels_stay_apart() -> None:
 
 
 def test_a_coarse_view_reads_a_coarse_level(tmp_path: Path) -> None:
-    """An oblique view at an eighth of the resolution, after level 0 and level 1 have lost all their voxels."""
+    """An oblique view at an eighth of the resolution, after all voxels of levels 0 and 1 were removed."""
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import store
 
@@ -174,7 +174,7 @@ def test_labels_are_not_averaged(tmp_path: Path) -> None:
 
 
 def test_a_view_is_written_block_by_block(tmp_path: Path) -> None:
-    """Out of core, into a store with its own levels: the bits of the whole, and of its pyramid."""
+    """Bit-identical to resampling the whole in memory, and to its pyramid."""
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import store
 
@@ -193,7 +193,7 @@ def test_a_view_is_written_block_by_block(tmp_path: Path) -> None:
     assert [level.grid.scale for level in store.levels(where)][1] == pytest.approx((1.4, 1.6, 2.2))
 
 
-def test_what_is_held_does_not_grow_with_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_does_not_grow_with_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tinypyr.resampling.resampled._READ_AT_ONCE", 1 << 18)
     coarse = Counting((512, 512, 512))
     assert (tinypyr.resample(coarse, Grid((32,) * 3, scale=(16,) * 3, translation=(7.5,) * 3)) == 1).all()
@@ -205,7 +205,7 @@ def test_what_is_held_does_not_grow_with_the_source(monkeypatch: pytest.MonkeyPa
     assert oblique.most <= 1 << 18
 
 
-def test_a_view_is_cut_as_an_array() -> None:
+def test_a_view_is_indexed_like_an_array() -> None:
     view = tinypyr.Resampled(np.arange(24.0).reshape(4, 6), Grid((8, 12), scale=(0.5, 0.5)))
     whole = tinypyr.resample(np.arange(24.0).reshape(4, 6), view.grid)
     for box in (np.s_[:], np.s_[2:5], np.s_[..., 3], np.s_[-1, 2:9], np.s_[3, -2], np.s_[5:5, :], np.s_[-3:, ...]):
@@ -219,10 +219,10 @@ def test_a_view_is_cut_as_an_array() -> None:
 def _datasets(where: Path) -> list[dict[str, Any]]:
     import json
 
-    found: list[dict[str, Any]] = json.loads((where / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0][
+    values: list[dict[str, Any]] = json.loads((where / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0][
         "datasets"
     ]
-    return found
+    return values
 
 
 def test_levels_of_a_store_are_exact_on_ramps(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_bad_arguments_are_refused_by_name(message: str, call: Callable[[], Any]
         call()
 
 
-def test_out_is_filled_and_given_back() -> None:
+def test_out_is_filled_and_returned() -> None:
     image = np.arange(16, dtype=np.uint8).reshape(4, 4)
     out = np.zeros((2, 2), np.uint8)
     assert tinypyr.resample(image, Grid((2, 2), translation=(1, 2)), out=out) is out
@@ -290,7 +290,7 @@ def test_out_is_filled_and_given_back() -> None:
 
 
 def a_turn(tmp_path: Path) -> tuple[Path, Grid, Array]:
-    """A store, a grid, and a matrix from the world of the grid to that of the store."""
+    """Return a store, a grid, and a matrix from the world of the grid to that of the store."""
     from tinypyr import store
 
     rng = np.random.default_rng(11)
@@ -301,8 +301,8 @@ def a_turn(tmp_path: Path) -> tuple[Path, Grid, Array]:
     return where, grid, np.concatenate([np.linalg.qr(rng.normal(size=(3, 3)))[0], [[20], [22], [30]]], axis=1)
 
 
-def test_other_processes_make_a_view_again(tmp_path: Path) -> None:
-    """A saved plan of a view, in parts and by processes: the bits of the whole."""
+def test_other_processes_recreate_a_view(tmp_path: Path) -> None:
+    """A saved plan of a view, run in parts and by processes, gives the voxels of the whole."""
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import store
 
@@ -326,7 +326,7 @@ def test_other_processes_make_a_view_again(tmp_path: Path) -> None:
         store.plan(tinypyr.Resampled(np.ones((4, 4, 4)), grid), tmp_path / "no").save(tmp_path / "no.json")
 
 
-def test_another_view_is_not_taken_for_the_one_that_began(tmp_path: Path) -> None:
+def test_another_view_does_not_resume_a_build(tmp_path: Path) -> None:
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import store
 
@@ -346,8 +346,7 @@ def test_another_view_is_not_taken_for_the_one_that_began(tmp_path: Path) -> Non
         store.plan(tinypyr.Resampled(source, grid), source / "inside")
 
 
-def test_a_view_of_a_source_that_has_moved_is_out_of_date(tmp_path: Path) -> None:
-    """Where the source's voxels lie, and which of its levels is read, are part of a plan."""
+def test_a_plan_is_out_of_date_if_the_grid_or_levels_of_its_source_changed(tmp_path: Path) -> None:
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import store
 
@@ -395,14 +394,14 @@ def test_a_view_can_be_a_mask(tmp_path: Path) -> None:
     np.testing.assert_array_equal(store.levels(tmp_path / "made")[1].array.read().result(), want)
 
 
-def test_an_array_without_a_grid_has_the_axes_of_the_one_asked_for() -> None:
+def test_an_array_without_a_grid_has_the_axes_of_the_output() -> None:
     image = np.random.default_rng(14).integers(0, 255, (7, 8, 9), dtype=np.uint8)
     for axes in ("xyz", "zyx", "abc"):
         np.testing.assert_array_equal(tinypyr.resample(image, Grid(image.shape, axes)), image)
 
 
-def test_a_turn_of_long_voxels_blurs_nothing() -> None:
-    """Voxels five times as long along z, turned in z and y, onto voxels of the same size: scipy's values."""
+def test_a_rotation_of_anisotropic_voxels_does_not_blur() -> None:
+    """Voxels five times as long along z, rotated onto voxels of the same size, have scipy's values."""
     image = np.random.default_rng(15).normal(size=(20, 40, 30))
     grid, size = Grid(image.shape, scale=(40, 8, 8)), np.diag([40.0, 8, 8])
     cosine, sine = np.cos(0.5), np.sin(0.5)
@@ -416,7 +415,7 @@ def test_a_turn_of_long_voxels_blurs_nothing() -> None:
     assert "pooled by 1 x 5 x 5" in repr(view)
 
 
-def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+def test_numpy_scalars_are_accepted_as_numbers(tmp_path: Path) -> None:
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import store
 
@@ -424,7 +423,7 @@ def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
     store.build(view, tmp_path / "made", levels=0, progress=False)
 
 
-def test_the_command_sees_a_store_through_another_grid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_resamples_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import cli, store
 
@@ -457,7 +456,7 @@ def test_the_command_sees_a_store_through_another_grid(tmp_path: Path, capsys: p
         assert not (tmp_path / "no").exists()
 
 
-def test_a_view_of_labels_is_of_labels(tmp_path: Path) -> None:
+def test_a_view_of_labels_is_recorded_as_labels(tmp_path: Path) -> None:
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import store
 
