@@ -83,8 +83,8 @@ def a_known_field(sections: list[Array]) -> list[str]:
         for section in sections:
             image = section.astype(np.float64)
             field = known_field(image.shape)
-            alone = apply_scaled_processing(image, plugin, factor, **params)
-            left = apply_scaled_processing(image * field, plugin, factor, **params)[alone > 0] / alone[alone > 0]
+            alone = apply_scaled_processing(image, plugin, factor, params=params)
+            left = apply_scaled_processing(image * field, plugin, factor, params=params)[alone > 0] / alone[alone > 0]
             off = np.abs(left / left.mean() - 1)
             found.append((np.sqrt((off**2).mean()), np.percentile(off, 99), off.max()))
         worst = np.max(found, axis=0) * 100
@@ -147,14 +147,13 @@ def throughput(sections: list[Array], rounds: int) -> list[str]:
 
             def divide(kept: str | None, source: str = source, target: str = target, codec: str = codec) -> None:
                 apply_scaled_processing(
-                    source, plugin, (1, 4, 4), target=target, temp_zarr_path=kept, levels=0, progress=False,
-                    store_options={"codec": codec},
+                    source, plugin, (1, 4, 4), target=target, field=kept, levels=0, progress=False, codec=codec,
                 )  # fmt: skip
 
             def copy(source: str = source, target: str = target) -> None:
                 store.build(source, target, levels=0, progress=False)
 
-            Applied(source, plugin, (1, 4, 4), temp_zarr_path=field).prepare()
+            Applied(source, plugin, (1, 4, 4), field=field).prepare()
             calls: dict[str, Callable[[], None]] = {
                 "copy": copy,
                 "kept": functools.partial(divide, field),
@@ -203,7 +202,7 @@ def anonymous():
 
 params = {"sigma": 4.0, "normalize": True} if plugin == "GaussianBiasFieldCorrection" else {"spline_spacing": 300.0}
 small = np.ones((64, 64, 64), np.uint16)
-apply_scaled_processing(small, globals()[plugin], factor, target=folder + "/small", progress=False, **params)
+apply_scaled_processing(small, globals()[plugin], factor, target=folder + "/small", progress=False, params=params)
 before, most, ended = anonymous(), 0, False
 
 def watch():
@@ -216,7 +215,7 @@ watcher = threading.Thread(target=watch)
 watcher.start()
 start = time.perf_counter()
 apply_scaled_processing(
-    folder + "/large", globals()[plugin], factor, target=folder + "/made", memory=memory, progress=False, **params
+    folder + "/large", globals()[plugin], factor, target=folder + "/made", memory=memory, progress=False, params=params
 )
 seconds = time.perf_counter() - start
 ended = True

@@ -153,7 +153,7 @@ def named(text: str) -> list[Peer]:
 
 
 def installed(peers: list[Peer]) -> tuple[list[Peer], list[str]]:
-    """Those that can be imported, and why the others cannot."""
+    """Return the peers that can be imported, and why the others cannot."""
     found, left_out = [], []
     for peer in peers:
         try:
@@ -173,7 +173,7 @@ def tiled(name: str, size: int) -> workloads.Array:
 
 
 def chunk_layers(volume: workloads.Array, gigabytes: float) -> int:
-    """How many layers, whole chunks of them, are about so large."""
+    """Return the number of layers, in whole chunks, of about this size."""
     return CHUNKS[0] * max(1, round(gigabytes * 1e9 / volume[: CHUNKS[0]].nbytes))
 
 
@@ -185,8 +185,9 @@ def measure(folder: Path, name: str, method: workloads.Method, arguments: argpar
     }
     for call in calls.values():  # (and warm)
         call()
-    if findings := store.check(folder, sample=0.1):
-        raise AssertionError(str(findings))
+    result = store.check(folder, sample=0.1)
+    if not result.ok:
+        raise AssertionError(str(result))
     base = ts.open(level(folder, "0"), open=True).result()
     ready = [ts.open(level(folder, str(n)), open=True).result().read().result() for n in range(1, LEVELS + 1)]
     calls[ALONE] = lambda: store_alone(folder, ready)

@@ -1,4 +1,4 @@
-"""What a plan costs from a terabyte to an exabyte, and what each engine costs per block.
+"""Cost of a plan from a terabyte to an exabyte, and of each engine per block.
 
 The first table is on paper: real plans of volumes that exist in no store. The second is measured: 102,400 blocks of
 8 x 8 voxels of an empty volume, so that all time is scheduling, one marker per block, and merging. Each engine runs
@@ -41,7 +41,7 @@ def on_paper() -> None:
         )
         taken = time.perf_counter() - start
         what = plan.describe()
-        block = plan.bytes_of(plan.blocks // 2)
+        block = plan.bytes_in_block(plan.blocks // 2)
         print(
             f"| {name} | {plan.blocks:,} | {size_text(block)} | {len(plan.factors)} | "
             f"{size_text(what['bytes_to_read'])} | {size_text(what['bytes_to_write'])} | {len(json.dumps(what)):,} B | "

@@ -1,4 +1,4 @@
-"""bioimage-py's downsampling: every voxel from scipy or plain slices, whoever makes the blocks, and however cut."""
+"""The bioimage-py interface: voxels equal scipy or plain slices, for any block shape, worker count and job type."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ def steps(factor: int | tuple[int, ...], ndim: int) -> tuple[slice, ...]:
 
 
 def smoothed(image: Array, factor: tuple[int, ...]) -> Array:
-    """With scipy, all at once."""
+    """Return the whole image smoothed with scipy and strided."""
     ndimage = pytest.importorskip("scipy.ndimage", reason="an extra of its own")
-    made: Array = ndimage.gaussian_filter(
+    blurred: Array = ndimage.gaussian_filter(
         image.astype(np.float64), [(f - 1) / 2 for f in factor], mode="mirror", truncate=3.0
     )
-    return made[steps(factor, image.ndim)]
+    return blurred[steps(factor, image.ndim)]
 
 
 class Sliced:
-    """An array that knows nothing but slices, as those of other packages."""
+    """An array that supports only slices, like those of other packages."""
 
     def __init__(self, array: Array) -> None:
         self.shape, self.dtype, self._array = array.shape, array.dtype, array
@@ -41,8 +41,8 @@ class Sliced:
         return np.asarray(self._array[box])
 
 
-def test_no_block_shape_and_no_worker_changes_a_bit() -> None:
-    """Labels near 2^64, any factors, any extents: the input's own voxels."""
+def test_block_shape_and_workers_do_not_change_the_output() -> None:
+    """Labels near 2^64, with random factors and extents, equal the input's voxels."""
     rng = np.random.default_rng(1)
     for case in range(120):
         ndim = 1 + case % 4
@@ -50,15 +50,15 @@ def test_no_block_shape_and_no_worker_changes_a_bit() -> None:
         labels = np.iinfo(np.uint64).max - rng.integers(0, 9, shape, dtype=np.uint64)
         factor = tuple(rng.integers(1, 5, ndim).tolist())
         blocks = tuple(rng.integers(1, 9, ndim).tolist())
-        made = downsample(
+        level = downsample(
             Sliced(labels) if case % 3 else labels, factor, order=case % 6, block_shape=blocks, num_workers=1 + case % 3
         )
-        np.testing.assert_array_equal(made, labels[steps(factor, ndim)])
-        assert made.dtype == labels.dtype
+        np.testing.assert_array_equal(level, labels[steps(factor, ndim)])
+        assert level.dtype == labels.dtype
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8", "?"])
-def test_smoothed_as_scipy_smooths_the_whole(dtype: str) -> None:
+def test_blocks_are_smoothed_like_the_whole_array_by_scipy(dtype: str) -> None:
     rng = np.random.default_rng(2)
     for shape, factor, blocks in (
         ((37, 41, 23), (2, 3, 4), (5, 3, 2)),
@@ -70,17 +70,17 @@ def test_smoothed_as_scipy_smooths_the_whole(dtype: str) -> None:
         image = (rng.random(shape) * 255).astype(kind) if kind.kind == "f" else rng.integers(0, 2, shape).astype(kind)
         if kind.kind in "iu":
             image = rng.integers(0, min(1000, np.iinfo(kind).max), shape).astype(kind)
-        want = smoothed(image, factor)
-        want = want > 0.5 if kind.kind == "b" else np.rint(want) if kind.kind in "iu" else want
+        expected = smoothed(image, factor)
+        expected = expected > 0.5 if kind.kind == "b" else np.rint(expected) if kind.kind in "iu" else expected
         whole = downsample(image, factor, order=1, anti_aliasing=True)
-        np.testing.assert_array_equal(whole, want.astype(kind))
+        np.testing.assert_array_equal(whole, expected.astype(kind))
         assert whole.dtype == kind
         for number in (1, 3):
             got = downsample(Sliced(image), factor, anti_aliasing=True, block_shape=blocks, num_workers=number)
             np.testing.assert_array_equal(got, whole)
 
 
-def test_the_ends_of_a_type_are_kept_and_not_passed() -> None:
+def test_smoothing_keeps_the_extremes_of_integer_dtypes() -> None:
     pytest.importorskip("scipy.ndimage", reason="an extra of its own")
     for kind in ("u1", "u8", "i8", "i2"):
         for value in (np.iinfo(kind).max, np.iinfo(kind).min):
@@ -88,21 +88,21 @@ def test_the_ends_of_a_type_are_kept_and_not_passed() -> None:
             np.testing.assert_array_equal(downsample(image, 3, anti_aliasing=True), image[::3, ::3])
 
 
-def test_means_do_not_darken_and_nan_stays_near() -> None:
+def test_smoothing_keeps_the_mean_and_limits_the_spread_of_nan() -> None:
     pytest.importorskip("scipy.ndimage", reason="an extra of its own")
     image = np.random.default_rng(3).integers(0, 256, (256, 256), dtype=np.uint8)
     level = image
     for _ in range(4):
         level = downsample(level, 2, order=1, anti_aliasing=True)
-    assert abs(level.mean() - image.mean()) < 3 * image.std() / 16, "no half a unit lost at each level"
+    assert abs(level.mean() - image.mean()) < 3 * image.std() / 16, "truncation would lose half a unit per level"
     holed = np.ones((24, 24), np.float32)
     holed[12, 12] = np.nan
-    made = downsample(holed, 2, anti_aliasing=True)
-    assert np.isnan(made).sum() == 9
-    assert (made[~np.isnan(made)] == 1).all()
+    level = downsample(holed, 2, anti_aliasing=True)
+    assert np.isnan(level).sum() == 9
+    assert (level[~np.isnan(level)] == 1).all()
 
 
-def test_only_the_mask_and_the_blocks_asked_for_are_written() -> None:
+def test_only_masked_voxels_and_selected_blocks_are_written() -> None:
     rng = np.random.default_rng(4)
     image = rng.integers(1, 100, (20, 30))
     mask = rng.random((10, 15)) < 0.4
@@ -112,14 +112,14 @@ def test_only_the_mask_and_the_blocks_asked_for_are_written() -> None:
     np.testing.assert_array_equal(output, np.where(mask, image[::2, ::2], -1))
     output[:] = -1
     downsample(image, 2, output, block_shape=(4, 4), block_ids=[5, 0, 5])
-    want = np.full_like(output, -1)
-    for box in (np.s_[0:4, 0:4], np.s_[4:8, 4:8]):  # the first, and the second of the second row of four
-        want[box] = image[::2, ::2][box]
-    np.testing.assert_array_equal(output, want)
+    expected = np.full_like(output, -1)
+    for box in (np.s_[0:4, 0:4], np.s_[4:8, 4:8]):  # blocks 0 and 5 of a 3 x 4 grid
+        expected[box] = image[::2, ::2][box]
+    np.testing.assert_array_equal(output, expected)
 
 
 class Failing:
-    """Cannot be read beyond the middle."""
+    """An array whose rows from 40 on cannot be read."""
 
     shape, dtype = (64, 8), np.dtype(np.uint8)
 
@@ -135,7 +135,7 @@ class Failing:
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_blocks_that_fail_are_told_and_the_others_made(workers: int) -> None:
+def test_failed_blocks_are_listed_and_the_others_written(workers: int) -> None:
     source, output = Failing(), np.zeros((32, 4), np.uint8)
     with pytest.raises(RunnerError, match="3 of 8 blocks failed; block 5: OSError: disk is gone") as caught:
         downsample(source, 2, output, block_shape=(4, 4), num_workers=workers)
@@ -151,7 +151,7 @@ def test_blocks_that_fail_are_told_and_the_others_made(workers: int) -> None:
 
 @pytest.fixture(params=["zarr3", "zarr2", "sharded", "tensorstore", "n5"])
 def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Any]:
-    """What makes an array in a folder."""
+    """Return a function that creates an array in a folder."""
     kind = request.param
     ts = pytest.importorskip("tensorstore", reason="an extra of its own")
 
@@ -177,22 +177,22 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Any]
 
 
 @pytest.mark.filterwarnings("ignore:.*Zarr format 3")
-def test_arrays_in_files_by_threads_and_processes(stored: Callable[..., Any], tmp_path: Path) -> None:
+def test_arrays_in_files_with_threads_and_processes(stored: Callable[..., Any], tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     labels = rng.integers(2**60, 2**61, (37, 41, 23), dtype=np.uint64)
     source = stored("input", labels.shape, (10, 10, 10), "uint64", labels)
     shape = downscale_shape(labels.shape, (2, 3, 1))
-    want = labels[::2, ::3]
+    expected = labels[::2, ::3]
     processes = {"job_type": "subprocess", "num_workers": 2, "mask": rng.random(shape) < 0.5}
-    ways: list[dict[str, Any]] = [{}, {"num_workers": 3}, processes]
-    for number, how in enumerate(ways):
+    runs: list[dict[str, Any]] = [{}, {"num_workers": 3}, processes]
+    for number, how in enumerate(runs):
         output = stored(f"output{number}", shape, (4, 4, 4), "uint64")
         assert downsample(source, (2, 3, 1), output, **how) is output
-        np.testing.assert_array_equal(np.asarray(output[...]), np.where(how.get("mask", True), want, 0))
+        np.testing.assert_array_equal(np.asarray(output[...]), np.where(how.get("mask", True), expected, 0))
 
 
 @pytest.mark.filterwarnings("ignore:.*Zarr format 3")
-def test_what_failed_is_resumed_with_the_same_arguments_only(stored: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_failed_run_resumes_only_with_the_same_arguments(stored: Callable[..., Any], tmp_path: Path) -> None:
     image = np.random.default_rng(6).integers(1, 255, (32, 32), dtype=np.uint8)
     source = stored("input", image.shape, (8, 8), "uint8", image)
     damaged = next(
@@ -210,22 +210,22 @@ def test_what_failed_is_resumed_with_the_same_arguments_only(stored: Callable[..
     failed, folder = caught.value.failed_block_ids, caught.value.tmp_folder
     assert folder is not None
     assert 1 <= len(failed) < 16
-    with pytest.raises(ValueError, match=r"resume_from: .* of a run whose block_shape was \[4, 4\], not \[8, 8\]"):
+    with pytest.raises(ValueError, match=r"belongs to a run whose block_shape was \[4, 4\], not \[8, 8\]"):
         downsample(source, 2, output, resume_from=folder, **{**how, "block_shape": (8, 8)})
     pytest.importorskip("scipy.ndimage", reason="an extra of its own")
-    with pytest.raises(ValueError, match="of a run whose anti_aliasing was False, not True"):
+    with pytest.raises(ValueError, match="belongs to a run whose anti_aliasing was False, not True"):
         downsample(source, 2, output, resume_from=folder, anti_aliasing=True, **how)
     damaged.write_bytes(raw)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "output").rglob("*") if path.is_file()}
     downsample(source, 2, output, resume_from=folder, **how)
     np.testing.assert_array_equal(np.asarray(output[...]), image[::2, ::2])
     kept = [path for path, when in before.items() if path.stat().st_mtime_ns == when]
-    assert kept, "blocks that were made are not made again"
+    assert kept, "finished blocks are not written again"
     assert not Path(folder).exists()
     assert not list((tmp_path / "jobs").iterdir())
 
 
-def test_nothing_is_resumed_into_an_output_made_again(tmp_path: Path) -> None:
+def test_a_run_does_not_resume_into_a_recreated_output(tmp_path: Path) -> None:
     pytest.importorskip("tensorstore", reason="an extra of its own")
     zarr = pytest.importorskip("zarr", reason="optional")
     source = zarr.create_array(tmp_path / "in", shape=(8, 8), chunks=(4, 4), dtype="u1")
@@ -237,12 +237,12 @@ def test_nothing_is_resumed_into_an_output_made_again(tmp_path: Path) -> None:
     folder = caught.value.tmp_folder
     assert folder is not None
     again = zarr.create_array(tmp_path / "out", overwrite=True, **how)
-    with pytest.raises(ValueError, match="of a run whose output's created was"):
+    with pytest.raises(ValueError, match="belongs to a run whose output's created was"):
         downsample(source, 2, again, job_type="subprocess", resume_from=folder)
     shutil.rmtree(folder)
 
 
-def test_one_scale_of_a_precomputed_volume_is_made_of_another(tmp_path: Path) -> None:
+def test_one_scale_of_a_precomputed_volume_from_another(tmp_path: Path) -> None:
     ts = pytest.importorskip("tensorstore", reason="an extra of its own")
     image = np.random.default_rng(9).integers(0, 255, (16, 12, 8, 1), dtype=np.uint8)
 
@@ -258,20 +258,20 @@ def test_one_scale_of_a_precomputed_volume_is_made_of_another(tmp_path: Path) ->
     np.testing.assert_array_equal(coarse.read().result(), image[::2, ::2, ::2])
 
 
-def test_voxels_beside_each_other_are_not_shared() -> None:
+def test_output_and_input_may_be_disjoint_views_of_one_array() -> None:
     both = np.arange(96, dtype=np.uint8).reshape(8, 12)
-    want = both[:, :8][::2, ::2].copy()
+    expected = both[:, :8][::2, ::2].copy()
     downsample(both[:, :8], 2, both[:4, 8:])
-    np.testing.assert_array_equal(both[:4, 8:], want)
+    np.testing.assert_array_equal(both[:4, 8:], expected)
 
 
-def test_a_process_that_is_too_slow_is_ended(tmp_path: Path) -> None:
+def test_a_process_is_stopped_after_its_timeout(tmp_path: Path) -> None:
     pytest.importorskip("tensorstore", reason="an extra of its own")
     zarr = pytest.importorskip("zarr", reason="optional")
     source = zarr.create_array(tmp_path / "in", shape=(8, 8), chunks=(4, 4), dtype="u1")
     output = zarr.create_array(tmp_path / "out", shape=(4, 4), chunks=(2, 2), dtype="u1")
     config = RunnerConfig(tmp_root=str(tmp_path / "jobs"), task_timeout=0.01)
-    with pytest.raises(RunnerError, match="its process ended before it was made") as caught:
+    with pytest.raises(RunnerError, match="its process ended before the block was written") as caught:
         downsample(source, 2, output, job_type="subprocess", job_config=config)
     assert caught.value.failed_block_ids == [0, 1, 2, 3]
     folder = Path(caught.value.tmp_folder or "")
@@ -279,7 +279,7 @@ def test_a_process_that_is_too_slow_is_ended(tmp_path: Path) -> None:
     shutil.rmtree(folder)
 
 
-def test_bad_arguments_are_refused_by_name(tmp_path: Path) -> None:
+def test_invalid_arguments_are_named_and_write_nothing(tmp_path: Path) -> None:
     image, output = np.ones((8, 8), np.uint16), np.zeros((4, 4), np.uint16)
     before = output.copy()
     frozen = output.copy()
@@ -292,42 +292,42 @@ def test_bad_arguments_are_refused_by_name(tmp_path: Path) -> None:
         ("order: 6 is more than 5", ValueError, {"order": 6}),
         ("order: ", ValueError, {"order": -1}),
         ("anti_aliasing: 1", TypeError, {"anti_aliasing": 1}),
-        (r"output: of shape \(4, 5\)", ValueError, {"output": np.zeros((4, 5), np.uint16)}),
-        ("output: of uint8, which cannot hold every uint16", ValueError, {"output": np.zeros((4, 4), np.uint8)}),
+        (r"output: has shape \(4, 5\)", ValueError, {"output": np.zeros((4, 5), np.uint16)}),
+        ("output: uint8 cannot hold every uint16", ValueError, {"output": np.zeros((4, 4), np.uint8)}),
         (
-            "output: of float64, which cannot hold every int64",
+            "output: float64 cannot hold every int64",
             ValueError,
             {"input": np.ones((8, 8), np.int64), "output": np.zeros((4, 4))},
         ),
         ("output: is read-only", ValueError, {"output": frozen}),
         ("output: shares memory", ValueError, {"output": image[:4, :4]}),
-        ("output: needed for 'slurm'", ValueError, {"output": None, "job_type": "slurm"}),
-        ("input: ndarray in memory", ValueError, {"job_type": "subprocess"}),
+        ("output: 'slurm' needs an array in files", ValueError, {"output": None, "job_type": "slurm"}),
+        ("input: other processes cannot open this ndarray", ValueError, {"job_type": "subprocess"}),
         ("job_type: 'threads'", ValueError, {"job_type": "threads"}),
         ("num_workers: ", ValueError, {"num_workers": 0}),
-        (r"mask: of shape \(8, 8\)", ValueError, {"mask": np.ones((8, 8), bool)}),
+        (r"mask: has shape \(8, 8\)", ValueError, {"mask": np.ones((8, 8), bool)}),
         ("block_shape: ", ValueError, {"block_shape": (2,)}),
         ("block_shape: ", ValueError, {"block_shape": (2, 0)}),
-        ("block_ids: 1, but there are 1 blocks", ValueError, {"block_ids": [1]}),
-        ("block_ids, resume_from: not both", ValueError, {"block_ids": [0], "resume_from": "x"}),
-        ("resume_from: of 'subprocess'", ValueError, {"resume_from": "x"}),
+        ("block_ids: 1 does not exist; blocks are numbered from 0 to 0", ValueError, {"block_ids": [1]}),
+        ("block_ids, resume_from: give only one", ValueError, {"block_ids": [0], "resume_from": "x"}),
+        ("resume_from: only 'subprocess'", ValueError, {"resume_from": "x"}),
         ("input: str is not an array", TypeError, {"input": "image.zarr"}),
     ):
-        given: dict[str, Any] = {"input": image, "scale_factor": 2, "output": output} | arguments
+        call: dict[str, Any] = {"input": image, "scale_factor": 2, "output": output} | arguments
         with pytest.raises(error, match=message):
-            downsample(**given)
+            downsample(**call)
         np.testing.assert_array_equal(output, before)
     zarr = pytest.importorskip("zarr", reason="optional")
     chunked = zarr.create_array(tmp_path / "out", shape=(4, 4), chunks=(3, 3), dtype="u2")
-    with pytest.raises(ValueError, match=r"block_shape: \(2, 2\) are not whole chunks"):
+    with pytest.raises(ValueError, match=r"block_shape: \(2, 2\) is not a multiple of the chunks"):
         downsample(image, 2, chunked, block_shape=(2, 2))
     pytest.importorskip("tensorstore", reason="an extra of its own")
     with pytest.raises(ValueError, match="'slurm' needs a tmp_root"):
         downsample(chunked, 1, zarr.create_array(tmp_path / "o", shape=(4, 4), dtype="u2"), job_type="slurm")
-    with pytest.raises(ValueError, match="output: lies where the input"):
+    with pytest.raises(ValueError, match="output: is the same array as the input"):
         downsample(chunked, 1, zarr.open_array(tmp_path / "out"), job_type="subprocess")
     into = zarr.create_array(tmp_path / "into", shape=(4, 4), chunks=(2, 2), dtype="u2")
-    with pytest.raises(ValueError, match=r"resume_from: .* no folder that"):
+    with pytest.raises(ValueError, match=r"resume_from: .* is not the folder of a failed run"):
         downsample(chunked, 1, into, job_type="subprocess", resume_from=tmp_path)
     with pytest.raises(ValueError, match="output: is read-only"):
         downsample(chunked, 1, zarr.open_array(tmp_path / "into", mode="r"), job_type="subprocess")
@@ -337,29 +337,31 @@ def test_bad_arguments_are_refused_by_name(tmp_path: Path) -> None:
         ("task_timeout is '3', not a number", {"task_timeout": "3"}),
         ("task_timeout is -1", {"task_timeout": -1}),
         ("tasks_per_worker is 0", {"tasks_per_worker": 0}),
-        ("no folder can be made in the tmp_root", {"tmp_root": "/proc/x"}),
+        ("no folder can be created in the tmp_root", {"tmp_root": "/proc/x"}),
         ("tmp_root is 3, not text", {"tmp_root": 3}),
     ]
     for message, settings in wrong:
         config = RunnerConfig(**{"tmp_root": str(tmp_path / "jobs"), **settings})
         with pytest.raises(ValueError, match=f"job_config: {message}"):
             downsample(chunked, 1, into, job_type="subprocess", job_config=config)
-        assert sorted(tmp_path.iterdir()) == before_all, "nothing is left behind"
+        assert sorted(tmp_path.iterdir()) == before_all, "no folder remains"
     dask = pytest.importorskip("dask.array", reason="an extra of its own")
-    with pytest.raises(TypeError, match="output: Array, of which parts cannot be written"):
+    with pytest.raises(TypeError, match="output: Array does not support writing to slices"):
         downsample(image, 2, dask.zeros((4, 4), "u2"))
 
 
-def test_it_gives_what_bioimage_py_gives_where_that_is_right() -> None:
-    """Factors that divide: the same voxels; smoothed floats to its own accuracy."""
+def test_output_equals_bioimage_py_for_factors_that_divide() -> None:
+    """Voxels are equal, and smoothed floats agree to the accuracy of bioimage-py."""
     peer = pytest.importorskip("bioimage_py", reason="an optional peer")
     pytest.importorskip("scipy.ndimage", reason="an extra of its own")
     image = np.random.default_rng(7).random((48, 60, 24)).astype(np.float32)
     factors: list[int | tuple[int, ...]] = [2, 3, (2, 3, 4)]
     for factor in factors:
         for order, smooth in itertools.product((0, 1, 3), (False, True)):
-            want = peer.downsample(image, factor, order=order, anti_aliasing=smooth)
-            np.testing.assert_allclose(downsample(image, factor, order=order, anti_aliasing=smooth), want, atol=1e-5)
+            expected = peer.downsample(image, factor, order=order, anti_aliasing=smooth)
+            np.testing.assert_allclose(
+                downsample(image, factor, order=order, anti_aliasing=smooth), expected, atol=1e-5
+            )
     both: list[int | tuple[int, ...]] = [2, (2, 3)]
     for shape in ((13, 10), (12, 9)):
         for factor, up in itertools.product(both, (True, False)):

@@ -1,4 +1,4 @@
-"""pyramid-sampler's names: its levels, without its limits."""
+"""The pyramid-sampler interface: the levels of pyramid-sampler, and arrays that it refuses or damages."""
 
 from __future__ import annotations
 
@@ -20,38 +20,41 @@ from tinypyr.store import StoreError
 @pytest.mark.parametrize(
     ("shape", "factor", "chunks", "levels"),
     [
-        ((64, 64, 64), 2, 16, 2),  # until an array is a single chunk
-        ((64, 32, 32), (2, 2, 2), 8, 2),  # chunk grids that are no cubes, which pyramid-sampler refuses
-        ((40, 35, 33), 2, (8, 8, 8), 2),  # chunks that do not fit, where it fails or drops voxels
+        ((64, 64, 64), 2, 16, 2),  # stops at levels of a single chunk
+        ((64, 32, 32), (2, 2, 2), 8, 2),  # non-cubic chunk grids, which pyramid-sampler refuses
+        ((40, 35, 33), 2, (8, 8, 8), 2),  # chunks that do not divide the shape, where it fails or drops voxels
         ((32, 64, 64), (1, 2, 2), 16, 2),
         ((100, 90), 3, 10, 2),
         ((20, 20, 20), 2, 64, 0),
     ],
 )
-def test_levels(shape: Any, factor: Any, chunks: Any, levels: int, dtype: Any, tmp_path: Path) -> None:
+def test_every_level_is_the_mean_of_level_0(
+    shape: Any, factor: Any, chunks: Any, levels: int, dtype: Any, tmp_path: Path
+) -> None:
     initialize_test_image(tmp_path, "field", shape, chunks=chunks, dtype=dtype)
-    found = Downsampler(tmp_path, factor, shape)
-    assert (found.ndim, found.finest_resolution) == (len(shape), list(shape))
-    found.downsample(10, "field")
+    downsampler = Downsampler(tmp_path, factor, shape)
+    assert (downsampler.ndim, downsampler.finest_resolution) == (len(shape), list(shape))
+    downsampler.downsample(10, "field")
     got = read(tmp_path / "field", "zyx"[-len(shape) :])
     assert len(got) == levels + 1
     assert got[0].dtype == np.dtype(dtype or "float64")
     half = tuple(slice(0, n // 2) for n in shape)
     assert got[0][half].mean() > got[0].mean()
-    for level, want in zip(got[1:], tinypyr.pyramid(got[0], factor, levels=levels) if levels else [], strict=True):
-        np.testing.assert_array_equal(level, want)
+    for level, expected in zip(got[1:], tinypyr.pyramid(got[0], factor, levels=levels) if levels else [], strict=True):
+        np.testing.assert_array_equal(level, expected)
 
 
-def test_level_0_counts_among_max_levels(tmp_path: Path) -> None:
+def test_max_levels_includes_level_0(tmp_path: Path) -> None:
     initialize_test_image(tmp_path, "field", (64, 64, 64), chunks=8)
     Downsampler(tmp_path, 2, (64, 64, 64)).downsample(2, "field")
     assert len(read(tmp_path / "field", "zyx")) == 2
 
 
-def test_mistakes_write_nothing(tmp_path: Path) -> None:
+def test_invalid_arguments_are_named_and_write_nothing(tmp_path: Path) -> None:
     initialize_test_image(tmp_path, "field", (32, 32, 32), chunks=8, dtype="uint16")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(ValueError, match=r"level_0_res: \(64, 32, 32\), but the array has the shape \(32, 32, 32\)"):
+    message = r"level_0_res: \(64, 32, 32\) is not the shape of the array, which is \(32, 32, 32\)"
+    with pytest.raises(ValueError, match=message):
         Downsampler(tmp_path, 2, (64, 32, 32)).downsample(3, "field")
     with pytest.raises(ValueError, match=r"refine_factor: 2\.9"):
         Downsampler(tmp_path, 2.9, (32, 32, 32))
@@ -76,7 +79,7 @@ def test_mistakes_write_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
-def test_groups_of_zarr(zarr_format: int, tmp_path: Path) -> None:
+def test_zarr_groups_of_both_formats(zarr_format: int, tmp_path: Path) -> None:
     zarr = pytest.importorskip("zarr", minversion="3", reason="an optional source")
     group = zarr.group(str(tmp_path / "x.zarr"), zarr_format=zarr_format)
     initialize_test_image(group, "field", (32, 32, 32), chunks=8, dtype="uint8")

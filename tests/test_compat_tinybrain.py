@@ -1,4 +1,4 @@
-"""tinypyr.compat.tinybrain against tinybrain where that is right, and against plain loops where it is not."""
+"""tinypyr.compat.tinybrain equals tinybrain where tinybrain is correct, and plain loops where it is not."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def assert_same(ours: Sequence[Array], theirs: Sequence[Array]) -> None:
 
 
 def blocks(array: Array, factor: Factor) -> Iterator[tuple[Factor, list[Any]]]:
-    """Every block's index and its voxels as Python numbers, axis 0 fastest."""
+    """Yield the index of every block and its voxels as Python numbers, axis 0 fastest."""
     full = factor + (1,) * (array.ndim - len(factor))
     for index in np.ndindex(*(-(-n // f) for n, f in zip(array.shape, full, strict=True))):
         part = array[tuple(slice(i * f, (i + 1) * f) for i, f in zip(index, full, strict=True))]
@@ -79,7 +79,7 @@ def truncated_sparse(voxels: list[int]) -> int:
 
 
 def first_mode(voxels: list[Any]) -> Any:
-    return Counter(voxels).most_common(1)[0][0]  # Counter keeps the order of first sight
+    return Counter(voxels).most_common(1)[0][0]  # Counter preserves insertion order
 
 
 def first_mode_sparse(voxels: list[Any]) -> Any:
@@ -88,7 +88,7 @@ def first_mode_sparse(voxels: list[Any]) -> Any:
 
 
 def countless(voxels: list[Any]) -> Any:
-    if len(voxels) < 4:  # a block at the edge
+    if len(voxels) < 4:  # a partial block
         return voxels[0]
     a, b, c, d = voxels
     return a if a in (b, c) else b if b == c else d
@@ -114,7 +114,7 @@ LAYOUTS: dict[str, Callable[[Array], Array]] = {
 
 
 # --- against the real tinybrain -----------------------------------------------------------------------------
-# Fortran order, and even extents for averages: there tinybrain reads no more than its input.
+# Arrays are in Fortran order and have even extents for averages, so that tinybrain does not read out of bounds.
 
 
 @pytest.fixture(scope="module")
@@ -158,14 +158,14 @@ def test_peer_average_2x2x2(peer: Any, dtype: str, sparse: bool, num_mips: int, 
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i1", "i2"])
-def test_peer_carry_starts_again_2x2(peer: Any, dtype: str) -> None:
+def test_peer_sums_restart_2x2(peer: Any, dtype: str) -> None:
     info = np.iinfo(dtype)
     array = random_array(dtype, (512, 512, 2), info.min, int(info.max) + 1)
     assert_same(average(array, (2, 2, 1), num_mips=9), peer.downsample_with_averaging(array, (2, 2, 1), num_mips=9))
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i1"])
-def test_peer_carry_starts_again_2x2x2(peer: Any, dtype: str) -> None:
+def test_peer_sums_restart_2x2x2(peer: Any, dtype: str) -> None:
     info = np.iinfo(dtype)
     array = random_array(dtype, (128, 128, 128), max(info.min, -3), 4)
     expected = peer.downsample_with_averaging(array, (2, 2, 2), num_mips=7)
@@ -180,7 +180,7 @@ def test_peer_average_other_factors(peer: Any, dtype: str, factor: Factor) -> No
     power_of_two = all(f in (1, 2, 4) for f in factor)
     wide = np.dtype(dtype).itemsize > 2
     for sparse in (False, True):
-        # from level 2 on tinybrain carries float32 means of narrow integers: exact for powers of two, dense
+        # from level 2 on, tinybrain passes float32 means of narrow integers, which are exact for powers of two if dense
         for num_mips in (1, 2) if wide or (power_of_two and not sparse) else (1,):
             theirs = peer.downsample_with_averaging(array, factor, num_mips=num_mips, sparse=sparse)
             assert_same(average(array, factor, num_mips=num_mips, sparse=sparse), theirs)
@@ -244,7 +244,7 @@ def test_peer_segmentation_floats(peer: Any) -> None:
 
 
 def test_peer_every_2x2_pattern(peer: Any) -> None:
-    """All 5**4 blocks of labels 0 to 4, sparse and not, against tinybrain and against the rule as told."""
+    """All 5**4 blocks of labels 0 to 4, sparse and not, equal tinybrain and the documented rule."""
     array = np.zeros((2 * 5**4, 2, 1), np.uint8, order="F")
     for i, (a, b, c, d) in enumerate(itertools.product(range(5), repeat=4)):
         array[2 * i : 2 * i + 2, :, 0] = [[a, c], [b, d]]
@@ -293,13 +293,13 @@ def test_peer_module_layout(peer: Any) -> None:
         assert hasattr(peer.downsample, name), name
 
 
-# --- the defects of tinybrain 1.7, each with the right answer -----------------------------------------------
+# --- corrected defects of tinybrain 1.7 ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("factor", [(2, 2, 1), (2, 2, 2), (1, 2, 2), (3, 3, 1)])
 def test_constant_stays_constant(factor: Factor, sparse: bool) -> None:
-    """Defects 1, 2, 5 and 6: black columns, bleeding slices, wrapped sparse sums."""
+    """tinybrain: black columns, voxels of the next slice, sparse sums that wrap around."""
     for shape in itertools.product((1, 2, 5), (1, 4, 5), (1, 3)):
         for dtype, value in (("u1", 200), ("u2", 65535), ("i2", -32768)):
             array = np.full(shape, value, dtype, order="F")
@@ -307,13 +307,13 @@ def test_constant_stays_constant(factor: Factor, sparse: bool) -> None:
                 assert (level == value).all(), (shape, dtype)
 
 
-def test_last_column_of_odd_x() -> None:  # 1
+def test_last_column_of_odd_x() -> None:
     assert (average(np.full((5, 4, 1), 100, np.uint8), (2, 2, 1))[0] == 100).all()
     column = np.array([10, 10, 10, 10, 99], np.uint8).reshape(5, 1)
     assert average(column, (2, 2))[0].ravel().tolist() == [10, 10, 99]
 
 
-def test_last_row_of_odd_y() -> None:  # 2
+def test_last_row_of_odd_y() -> None:
     array = np.empty((4, 5, 3), np.uint8, order="F")
     array[...] = [10, 200, 90]
     for sparse in (False, True):
@@ -323,7 +323,7 @@ def test_last_row_of_odd_y() -> None:  # 2
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_memory_order_of_labels(layout: str) -> None:  # 3
+def test_labels_do_not_depend_on_memory_order(layout: str) -> None:
     labels = random_array("u8", (7, 6, 5), 1, 4)
     array = LAYOUTS[layout](labels)
     np.testing.assert_array_equal(array, labels)
@@ -335,7 +335,7 @@ def test_memory_order_of_labels(layout: str) -> None:  # 3
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 8, 2), (5, 3, 3, 3), (4, 4, 4, 1, 2)])
-def test_labels_with_channels(shape: Factor) -> None:  # 4
+def test_labels_with_channels(shape: Factor) -> None:
     labels = random_array("u4", shape, 0, 4)
     for sparse, rule in ((False, first_mode), (True, first_mode_sparse)):
         levels = segment(labels, (2, 2, 2), sparse, num_mips=2)
@@ -344,7 +344,7 @@ def test_labels_with_channels(shape: Factor) -> None:  # 4
     np.testing.assert_array_equal(segment(labels, (2, 2))[0], looped(labels, (2, 2), countless))
 
 
-def test_sparse_carry_beyond_its_restart() -> None:  # 6
+def test_sparse_sums_after_their_restart() -> None:
     flat = np.full((64, 64, 1), 200, np.uint8, order="F")
     assert [int(level.min()) for level in average(flat, (2, 2, 1), num_mips=6, sparse=True)] == [200] * 6
     lattice = np.zeros((64, 64, 64), np.uint16, order="F")
@@ -352,7 +352,7 @@ def test_sparse_carry_beyond_its_restart() -> None:  # 6
     assert [int(level.min()) for level in average(lattice, (2, 2, 2), num_mips=6, sparse=True)] == [40000] * 6
 
 
-def test_debugging_allocator() -> None:  # 7
+def test_memory_is_valid_under_a_debugging_allocator() -> None:
     code = (
         "import warnings; warnings.simplefilter('ignore')\n"
         "import numpy as np, tinypyr.compat.tinybrain as t\n"
@@ -361,7 +361,7 @@ def test_debugging_allocator() -> None:  # 7
     )
     environment = {**os.environ, "PYTHONMALLOC": "debug", "PYTHONPATH": os.pathsep.join(sys.path)}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    # an editable installation may tell of its build first
+    # an editable installation may print build messages first
     assert run.stdout.splitlines()[-1] == str(5 * (8 * 8 + 4 * 4) * 3)
 
 
@@ -377,13 +377,13 @@ def test_debugging_allocator() -> None:  # 7
         ("f8", 123456789.0, (4, 4), 1),
     ],
 )
-def test_wide_values(dtype: str, value: float, factor: Factor, num_mips: int) -> None:  # 8
+def test_wide_values_are_exact(dtype: str, value: float, factor: Factor, num_mips: int) -> None:
     for level in average(np.full((16, 16), value, dtype), factor, num_mips=num_mips):
         assert (level == value).all()
 
 
 @pytest.mark.parametrize(("dtype", "top"), [("u1", 255), ("u2", 65535), ("u8", 2**64 - 1), ("i8", -1)])
-def test_labels_at_the_top_of_the_range(dtype: str, top: int) -> None:  # 9
+def test_labels_at_the_top_of_the_range(dtype: str, top: int) -> None:
     block = np.array([6, 1, top, top, top, top, 6, 2], dtype).reshape((2, 2, 2), order="F")
     array = np.asfortranarray(np.tile(block, (2, 2, 2)))
     before = array.copy()
@@ -396,7 +396,7 @@ def test_labels_at_the_top_of_the_range(dtype: str, top: int) -> None:  # 9
 
 
 @pytest.mark.parametrize("dtype", ["u1", "f4", "?", ">i8"])
-def test_a_lone_label_survives_when_sparse(dtype: str) -> None:  # 10
+def test_a_single_label_survives_if_sparse(dtype: str) -> None:
     for position in ((0, 0, 0), (3, 2, 1), (1, 3, 3)):
         array = np.zeros((4, 4, 4), dtype)
         array[position] = 1
@@ -407,7 +407,7 @@ def test_a_lone_label_survives_when_sparse(dtype: str) -> None:  # 10
             assert level[tuple(p // (4 // n) if n < 4 else p for p, n in zip(position, level.shape, strict=True))]
 
 
-def test_carried_sums_and_odd_edges() -> None:
+def test_sums_passed_between_levels_of_odd_arrays() -> None:
     width = np.array([0, 0, 0, 0, 0, 0, 12], np.uint8).reshape(7, 1)
     assert average(width, (2, 2), num_mips=2)[1].ravel().tolist() == [0, 4]  # (0 + 0 + 12) / 3
     array = random_array("u1", (13, 11, 3), 0, 256)
@@ -417,8 +417,8 @@ def test_carried_sums_and_odd_edges() -> None:
 
 
 @pytest.mark.parametrize(("dtype", "carried"), [("u1", 8), ("u2", 5), ("i1", 8), ("i2", 5)])
-def test_where_the_2x2x2_carry_starts_again(dtype: str, carried: int) -> None:
-    # two halves with means of 0.5 and 1.875: together 1 from the carry, (0 + 1) / 2 = 0 from rounded levels
+def test_level_at_which_2x2x2_sums_restart(dtype: str, carried: int) -> None:
+    # two halves with means of 0.5 and 1.875: their exact sums give 1, their rounded levels give (0 + 1) / 2 = 0
     half = 2**carried
     array = np.zeros((2 * half, 1, 1), dtype)
     array[:half:2] = 1
@@ -428,7 +428,7 @@ def test_where_the_2x2x2_carry_starts_again(dtype: str, carried: int) -> None:
     assert levels[carried - 1].ravel().tolist() == [0, 1]
     assert levels[carried].item() == 0
     if dtype[0] == "i":
-        # floors of -0.5 and -1.875: (-1 - 2) / 2 is -1 towards zero; what is returned in between is 0 and -1
+        # floors of -0.5 and -1.875: (-1 - 2) / 2 is -1 towards zero; the levels returned before are 0 and -1
         levels = average(-array, (2, 2, 2), num_mips=carried + 1)
         assert levels[carried - 1].ravel().tolist() == [0, -1]
         assert levels[carried].item() == -1
@@ -449,7 +449,7 @@ def test_averages_of_odd_arrays(dtype: str, factor: Factor) -> None:
         assert_same(levels[1:], [looped(array, squared, rule) if narrow else looped(levels[0], factor, rule)])
 
 
-def test_pieces_of_negative_means(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_piece_size_does_not_change_negative_means(monkeypatch: pytest.MonkeyPatch) -> None:
     from tinypyr.compat.tinybrain import _rules
 
     array = random_array("i2", (33, 9, 30), -50, 60, zeros=0.2)
@@ -463,10 +463,10 @@ def test_pieces_of_negative_means(monkeypatch: pytest.MonkeyPatch) -> None:
         assert_same(segment(array, factor), expected)
 
 
-# --- rejected inputs ----------------------------------------------------------------------------------------
+# --- supported inputs ---------------------------------------------------------------------------------------
 
 
-def test_power_of_two_factors_on_some_axes() -> None:
+def test_power_of_two_factors_halve_axis_by_axis() -> None:
     labels = random_array("u4", (8, 8, 8), 0, 3)
     np.testing.assert_array_equal(segment(labels, (2, 1, 1))[0], looped(labels, (2, 1, 1), first_mode))
     expected = looped(looped(labels, (2, 2, 1), countless), (2, 1, 1), first_mode)
@@ -475,10 +475,10 @@ def test_power_of_two_factors_on_some_axes() -> None:
     np.testing.assert_array_equal(segment(labels, (2, 2, 4))[0], looped(halved, (1, 1, 2), first_mode))
 
 
-def test_factors_and_axes() -> None:
+def test_factors_of_other_lengths_and_types() -> None:
     array = random_array("u1", (8, 6, 4))
     for function in (getattr(tinybrain, name) for name in FIVE):
-        for same in (
+        for equivalent in (
             [2, 2, 1],
             np.array([2, 2, 1]),
             (2.0, 2.0, 1.0),
@@ -486,11 +486,11 @@ def test_factors_and_axes() -> None:
             (2, 2, 1, 1, 1),
             np.array([2, 2, 1, 1]),
         ):
-            assert_same(function(array, same), function(array, (2, 2, 1)))
+            assert_same(function(array, equivalent), function(array, (2, 2, 1)))
         assert function(array, (2,))[0].shape == (4, 6, 4)
-        for wrong in ((2, 2, 1, 2), (0, 2, 1), (-2, 2, 1), (1.5, 2, 1)):
+        for invalid in ((2, 2, 1, 2), (0, 2, 1), (-2, 2, 1), (1.5, 2, 1)):
             with pytest.raises(ValueError, match="factor"):
-                function(array, wrong)
+                function(array, invalid)
         with pytest.raises(ValueError, match="num_mips"):
             function(array, (2, 2), num_mips=-1)
         assert function(array, (2, 2), num_mips=0) == []
@@ -512,7 +512,7 @@ def test_small_arrays_and_many_levels() -> None:
 
 
 @pytest.mark.parametrize("factor", [(2, 2, 1), (2, 2, 2), (4, 4, 1)])
-def test_dtypes_tinybrain_refuses(factor: Factor) -> None:
+def test_dtypes_that_tinybrain_refuses(factor: Factor) -> None:
     native = random_array("u2", (6, 5, 4), 0, 60000)
     for function in (getattr(tinybrain, name) for name in FIVE):
         for sparse in (False, True):
@@ -534,7 +534,7 @@ def test_dtypes_tinybrain_refuses(factor: Factor) -> None:
         segment(np.ma.masked_array([1, 2], [True, False]), (2,))
 
 
-def test_read_only_and_mapped_input(tmp_path: Any) -> None:
+def test_read_only_and_memory_mapped_inputs(tmp_path: Any) -> None:
     array = random_array("u2", (9, 8, 7), 0, 3)
     np.save(tmp_path / "array.npy", array)
     mapped = np.load(tmp_path / "array.npy", mmap_mode="r")
@@ -559,7 +559,7 @@ def test_factors_of_one_are_copies() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i4", "f4"])
-def test_answers_are_fresh_mutable_and_fortran_ordered(dtype: str) -> None:
+def test_levels_are_new_writable_and_fortran_ordered(dtype: str) -> None:
     for order in ("C", "F"):
         array = np.array(random_array(dtype, (9, 8, 7, 2)), order=order)
         before = array.copy()
@@ -585,7 +585,7 @@ def test_float_means_do_not_depend_on_num_mips() -> None:
         np.testing.assert_allclose(three[2], expected, rtol=1e-6 if dtype == "f4" else 1e-12)
 
 
-def test_names() -> None:
+def test_module_has_the_names_of_tinybrain() -> None:
     assert tinybrain.__version__ == "1.7.0"
     assert set(FIVE) <= set(tinybrain.__all__)
     assert issubclass(tinybrain.DimensionError, Exception)

@@ -1,4 +1,4 @@
-"""From grid to grid: levels chosen, ramps exact, borders half a voxel wide."""
+"""Resampling between grids: choice of levels, exact ramps, borders of half a voxel."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SCALES = [(0.5, 0.25, 1), (1, 1, 1), (2, 2, 1), (3, 4, 5), (4, 8, 2), (8, 8, 8),
 
 
 def ramp(grid: Grid) -> Array:
-    """A plane through the world: each voxel is a sum of multiples of its coordinates."""
+    """Return voxels that are a linear function of their world coordinates."""
     axes = [t + s * np.arange(n) for n, s, t in zip(grid.shape, grid.scale, grid.translation, strict=True)]
     return np.asarray(sum(np.ix_(*(w * axis for w, axis in zip((3, -2, 5), axes, strict=False)))))
 
 
 def within(values: Array, grid: Grid, base: Grid, margin: float, deep: float = 0) -> Array:
-    """Those of a grid's voxels that lie so many of its own, and of another's, voxels inside the world of the other."""
+    """Return the voxels of a grid that are a number of its own, and of the other grid's, voxels inside the other."""
     inside = []
     for n, s, t, m, u, v in zip(
         grid.shape, grid.scale, grid.translation, base.shape, base.scale, base.translation, strict=True
@@ -43,7 +43,7 @@ def within(values: Array, grid: Grid, base: Grid, margin: float, deep: float = 0
 
 @pytest.mark.parametrize(("order", "scale"), [*itertools.product([1], SCALES), *itertools.product([3], SCALES[:3])])
 @pytest.mark.parametrize("shift", [0.0, 0.75])
-def test_ramps_are_exact_whatever_is_pooled(order: int, scale: tuple[float, ...], shift: float) -> None:
+def test_ramps_are_exact_with_and_without_pooling(order: int, scale: tuple[float, ...], shift: float) -> None:
     base = Grid((60, 64, 56), scale=(1, 0.5, 2), translation=(10, -3, 0.5))
     scales = [a * b for a, b in zip(scale, base.scale, strict=True)]
     shape = [int(n / f) for n, f in zip(base.shape, scale, strict=True)]
@@ -51,7 +51,7 @@ def test_ramps_are_exact_whatever_is_pooled(order: int, scale: tuple[float, ...]
     grid = Grid(shape, scale=scales, translation=at)
     got = tinypyr.resample(ramp(base), grid, order=order, source_grid=base)
     want = ramp(grid)
-    # a spline bends at the border, where the ramp does: by its slope, less with every voxel
+    # a spline deviates at the border, where the ramp ends: by its slope, less with every voxel
     deep = 0 if order == 1 else 6
     error = np.abs(within(got, grid, base, 1, deep) - within(want, grid, base, 1, deep))
     assert error.size > 0
@@ -73,7 +73,7 @@ def test_a_levels_own_grid_gives_that_level(factor: tuple[int, ...], offset: tup
     np.testing.assert_array_equal(tinypyr.resample(image // 50, grid, order=0, source_grid=base), mode)
 
 
-def test_without_levels_it_is_scipys_map() -> None:
+def test_without_anti_aliasing_the_values_are_scipys() -> None:
     rng = np.random.default_rng(1)
     image = rng.normal(size=(20, 24, 22))
     base = Grid(image.shape, scale=(2, 1, 0.5), translation=(1, 2, 3))
@@ -88,7 +88,7 @@ def test_without_levels_it_is_scipys_map() -> None:
 
 
 @pytest.mark.parametrize("order", [0, 1, 3])
-def test_no_value_depends_on_how_the_output_is_cut(order: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_do_not_depend_on_the_parts_of_the_output(order: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(2)
     image = rng.integers(0, 255, (40, 44, 48)).astype(np.uint16)
     grid = Grid((30, 31, 32), scale=(1.2, 2.1, 1.4), translation=(-3, 1, 2))
@@ -99,7 +99,7 @@ def test_no_value_depends_on_how_the_output_is_cut(order: int, monkeypatch: pyte
     assert np.abs(whole.astype(int) - parts).max() <= (order > 1)
 
 
-def test_voxels_reach_half_their_length_beyond_their_centres() -> None:
+def test_the_border_mode_extends_voxels_by_half_their_length() -> None:
     image = np.array([10.0, 20, 30])
     fine = Grid((16,), scale=[0.25], translation=[-0.75])
     got = tinypyr.resample(image, fine, cval=-1)
@@ -124,7 +124,7 @@ def test_axes_are_matched_by_name() -> None:
 
 
 def test_channels_stay_apart() -> None:
-    """An axis along which nothing moves is not interpolated: what is no number in one channel stays there."""
+    """An identity axis is not interpolated: NaN in one channel stays there."""
     image = np.random.default_rng(3).normal(size=(3, 20, 20))
     image[1] = np.nan
     base = Grid(image.shape, axes="cyx")
@@ -135,7 +135,7 @@ def test_channels_stay_apart() -> None:
 
 
 def test_a_coarse_view_reads_a_coarse_level(tmp_path: Path) -> None:
-    """An oblique view at an eighth of the resolution, after level 0 and level 1 have lost all their voxels."""
+    """An oblique view at an eighth of the resolution, after all voxels of levels 0 and 1 were removed."""
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import store
 
@@ -148,13 +148,13 @@ def test_a_coarse_view_reads_a_coarse_level(tmp_path: Path) -> None:
     grid = Grid((8, 12, 12), axes="zyx", scale=(32, 32, 32), translation=(-112, -176, -176))
     before = tinypyr.resample(where, grid, turn)
     assert (before > 0).any()
-    direct = tinypyr.resample(where, grid, turn, antialias=False)
+    direct = tinypyr.resample(where, grid, turn, anti_aliasing=False)
     names = [dataset["path"] for dataset in _datasets(where)]
     for name in names[:2]:
         shutil.rmtree(where / name / "c")
     np.testing.assert_array_equal(tinypyr.resample(where, grid, turn), before)
     assert (direct > 0).any()
-    assert (tinypyr.resample(where, grid, turn, antialias=False) == 0).all()
+    assert (tinypyr.resample(where, grid, turn, anti_aliasing=False) == 0).all()
     like = tinypyr.resample_like(image, where, source_grid=base)
     np.testing.assert_array_equal(like, image)
 
@@ -167,14 +167,14 @@ def test_labels_are_not_averaged(tmp_path: Path) -> None:
     base = Grid(labels.shape)
     store.build(labels, tmp_path / "labels.ome.zarr", grid=base, factor=2, levels=2, chunks=(16, 16), progress=False)
     half = base.level(2)
-    with pytest.raises(ValueError, match="order: 1 of labels"):
+    with pytest.raises(ValueError, match="order: 1 would produce labels"):
         tinypyr.resample(tmp_path / "labels.ome.zarr", half)
     got = tinypyr.resample(tmp_path / "labels.ome.zarr", half, order=0)
     np.testing.assert_array_equal(got, tinypyr.downsample(labels, 2, "mode"))
 
 
 def test_a_view_is_written_block_by_block(tmp_path: Path) -> None:
-    """Out of core, into a store with its own levels: the bits of the whole, and of its pyramid."""
+    """Bit-identical to resampling the whole in memory, and to its pyramid."""
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import store
 
@@ -193,7 +193,7 @@ def test_a_view_is_written_block_by_block(tmp_path: Path) -> None:
     assert [level.grid.scale for level in store.levels(where)][1] == pytest.approx((1.4, 1.6, 2.2))
 
 
-def test_what_is_held_does_not_grow_with_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_does_not_grow_with_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tinypyr.resampling.resampled._READ_AT_ONCE", 1 << 18)
     coarse = Counting((512, 512, 512))
     assert (tinypyr.resample(coarse, Grid((32,) * 3, scale=(16,) * 3, translation=(7.5,) * 3)) == 1).all()
@@ -205,7 +205,7 @@ def test_what_is_held_does_not_grow_with_the_source(monkeypatch: pytest.MonkeyPa
     assert oblique.most <= 1 << 18
 
 
-def test_a_view_is_cut_as_an_array() -> None:
+def test_a_view_is_indexed_like_an_array() -> None:
     view = tinypyr.Resampled(np.arange(24.0).reshape(4, 6), Grid((8, 12), scale=(0.5, 0.5)))
     whole = tinypyr.resample(np.arange(24.0).reshape(4, 6), view.grid)
     for box in (np.s_[:], np.s_[2:5], np.s_[..., 3], np.s_[-1, 2:9], np.s_[3, -2], np.s_[5:5, :], np.s_[-3:, ...]):
@@ -219,10 +219,10 @@ def test_a_view_is_cut_as_an_array() -> None:
 def _datasets(where: Path) -> list[dict[str, Any]]:
     import json
 
-    found: list[dict[str, Any]] = json.loads((where / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0][
+    values: list[dict[str, Any]] = json.loads((where / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0][
         "datasets"
     ]
-    return found
+    return values
 
 
 def test_levels_of_a_store_are_exact_on_ramps(tmp_path: Path) -> None:
@@ -244,28 +244,31 @@ IMAGE = np.zeros((4, 4), np.uint8)
 GRID = Grid((3, 3))
 BAD: list[tuple[str, Callable[[], Any]]] = [
     ("grid: tuple is not a Grid", lambda: tinypyr.resample(IMAGE, (3, 3))),  # type: ignore[arg-type]
-    ("grid: of axes", lambda: tinypyr.resample(IMAGE, Grid((3, 3, 3)))),
+    ("grid: its axes are .* but source has 2 axes", lambda: tinypyr.resample(IMAGE, Grid((3, 3, 3)))),
     (
-        "grid: axis y is in micrometer",
+        "grid: the unit of axis y is micrometer, but the source has nanometer",
         lambda: tinypyr.resample(
             IMAGE, Grid((3, 3), units=["micrometer"] * 2), source_grid=Grid((4, 4), units=["nanometer"] * 2)
         ),
     ),
-    ("transform: of shape", lambda: tinypyr.resample(IMAGE, GRID, np.eye(2))),
+    ("transform: its shape is .2, 2.", lambda: tinypyr.resample(IMAGE, GRID, np.eye(2))),
     ("transform: .* not finite", lambda: tinypyr.resample(IMAGE, GRID, np.array([[1, 0, np.nan], [0, 1, 0]]))),
     ("transform: its last row", lambda: tinypyr.resample(IMAGE, GRID, np.ones((3, 3)))),
     ("order: 7", lambda: tinypyr.resample(IMAGE, GRID, order=7)),
     ("mode: 'bogus'", lambda: tinypyr.resample(IMAGE, GRID, mode="bogus")),
-    ("antialias: 3", lambda: tinypyr.resample(IMAGE, GRID, antialias=3)),  # type: ignore[arg-type]
-    ("source_grid: of shape", lambda: tinypyr.resample(IMAGE, GRID, source_grid=GRID)),
+    ("anti_aliasing: 3", lambda: tinypyr.resample(IMAGE, GRID, anti_aliasing=3)),  # type: ignore[arg-type]
+    (
+        "source_grid: its shape is .3, 3.",
+        lambda: tinypyr.resample(IMAGE, GRID, source_grid=GRID),
+    ),
     ("source: list", lambda: tinypyr.resample([1, 2], GRID)),
     (
-        "grid: .* beyond all numbers",
+        "grid: its voxels have no finite coordinates in the source",
         lambda: tinypyr.resample(np.arange(5.0), Grid((3,), scale=[1e300]), source_grid=Grid((5,), scale=[1e-300])),
     ),
-    ("grid: of axes .* but source has 3", lambda: tinypyr.resample(np.zeros((2,) * 3), Grid((2, 2)))),
-    ("source: of no dimensions", lambda: tinypyr.resample(np.array(3), Grid(()))),
-    ("out: shares memory", lambda: tinypyr.resample(IMAGE, Grid((4, 4)), out=IMAGE)),
+    ("grid: its axes are .* but source has 3 axes", lambda: tinypyr.resample(np.zeros((2,) * 3), Grid((2, 2)))),
+    ("source: an array without dimensions", lambda: tinypyr.resample(np.array(3), Grid(()))),
+    ("out: it shares memory with the source", lambda: tinypyr.resample(IMAGE, Grid((4, 4)), out=IMAGE)),
     ("out: ", lambda: tinypyr.resample(IMAGE, GRID, out=np.zeros((3, 3)))),
 ]
 
@@ -276,7 +279,7 @@ def test_bad_arguments_are_refused_by_name(message: str, call: Callable[[], Any]
         call()
 
 
-def test_out_is_filled_and_given_back() -> None:
+def test_out_is_filled_and_returned() -> None:
     image = np.arange(16, dtype=np.uint8).reshape(4, 4)
     out = np.zeros((2, 2), np.uint8)
     assert tinypyr.resample(image, Grid((2, 2), translation=(1, 2)), out=out) is out
@@ -287,7 +290,7 @@ def test_out_is_filled_and_given_back() -> None:
 
 
 def a_turn(tmp_path: Path) -> tuple[Path, Grid, Array]:
-    """A store, a grid, and a matrix from the world of the grid to that of the store."""
+    """Return a store, a grid, and a matrix from the world of the grid to that of the store."""
     from tinypyr import store
 
     rng = np.random.default_rng(11)
@@ -298,8 +301,8 @@ def a_turn(tmp_path: Path) -> tuple[Path, Grid, Array]:
     return where, grid, np.concatenate([np.linalg.qr(rng.normal(size=(3, 3)))[0], [[20], [22], [30]]], axis=1)
 
 
-def test_other_processes_make_a_view_again(tmp_path: Path) -> None:
-    """A saved plan of a view, in parts and by processes: the bits of the whole."""
+def test_other_processes_recreate_a_view(tmp_path: Path) -> None:
+    """A saved plan of a view, run in parts and by processes, gives the voxels of the whole."""
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import store
 
@@ -311,19 +314,19 @@ def test_other_processes_make_a_view_again(tmp_path: Path) -> None:
     for part in (2, 1):
         command = [sys.executable, "-m", "tinypyr", "run", str(tmp_path / "plan.json"), "--part", f"{part}/2"]
         subprocess.run(command, check=True)
-    store.finalize(store.load(tmp_path / "plan.json"))
+    store.finalize(store.Plan.load(tmp_path / "plan.json"))
     cut: dict[str, Any] = {"factor": 2, "levels": 1, "chunks": (8, 8, 8), "block": 1, "progress": False}
     store.build(view, tmp_path / "processes", engine="processes", **cut)
     for name in ("parts", "processes"):
         levels = store.levels(tmp_path / name)
         np.testing.assert_array_equal(levels[0].array.read().result(), whole)
         assert levels[0].grid == grid
-        assert not store.check(tmp_path / name)
+        assert store.check(tmp_path / name).ok
     with pytest.raises(store.StoreError, match="array in memory"):
         store.plan(tinypyr.Resampled(np.ones((4, 4, 4)), grid), tmp_path / "no").save(tmp_path / "no.json")
 
 
-def test_another_view_is_not_taken_for_the_one_that_began(tmp_path: Path) -> None:
+def test_another_view_does_not_resume_a_build(tmp_path: Path) -> None:
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import store
 
@@ -333,18 +336,17 @@ def test_another_view_is_not_taken_for_the_one_that_began(tmp_path: Path) -> Non
     plan = store.plan(tinypyr.Resampled(source, grid, turn), target, **cut)
     plan.save(tmp_path / "plan.json")
     store.run(plan, part=(1, 2))
-    with pytest.raises(store.StoreError, match=r"another build has begun there .antialias: True there, False here"):
-        store.build(tinypyr.Resampled(source, grid, turn, antialias=False), target, **cut)
+    with pytest.raises(store.StoreError, match=r"another build has begun there .anti_aliasing: True there, False here"):
+        store.build(tinypyr.Resampled(source, grid, turn, anti_aliasing=False), target, **cut)
     level = next(path for path in source.rglob("c/0/0/0") if path.is_file())
     level.write_bytes(level.read_bytes() + b"\0")
     with pytest.raises(store.StoreError, match="a source that has changed"):
-        store.load(tmp_path / "plan.json")
+        store.Plan.load(tmp_path / "plan.json")
     with pytest.raises(store.StoreError, match="choose another target"):
         store.plan(tinypyr.Resampled(source, grid), source / "inside")
 
 
-def test_a_view_of_a_source_that_has_moved_is_out_of_date(tmp_path: Path) -> None:
-    """Where the source's voxels lie, and which of its levels is read, are part of a plan."""
+def test_a_plan_is_out_of_date_if_the_grid_or_levels_of_its_source_changed(tmp_path: Path) -> None:
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import store
 
@@ -358,12 +360,12 @@ def test_a_view_of_a_source_that_has_moved_is_out_of_date(tmp_path: Path) -> Non
     (source / "zarr.json").write_text(before.replace('"scale": [\n', '"scale": [\n', 1).replace("1.0", "3.0", 1))
     assert (source / "zarr.json").read_text() != before
     with pytest.raises(store.StoreError, match="out of date"):
-        store.load(tmp_path / "plan.json")
+        store.Plan.load(tmp_path / "plan.json")
     (source / "zarr.json").write_text(before)
-    store.load(tmp_path / "plan.json")
+    store.Plan.load(tmp_path / "plan.json")
     store.build(source, factor=2, levels=1, method="max", progress=False)  # from now on, level 1 is what fits
-    with pytest.raises(store.StoreError, match=r"out of date .source: .* its levels are not where they were"):
-        store.load(tmp_path / "plan.json")
+    with pytest.raises(store.StoreError, match=r"out of date .source: .* its levels have changed"):
+        store.Plan.load(tmp_path / "plan.json")
     assert store.plan(view, tmp_path / "made").fingerprint != (
         store.plan(tinypyr.Resampled(source, grid), tmp_path / "made").fingerprint
     )
@@ -382,24 +384,24 @@ def test_a_view_can_be_a_mask(tmp_path: Path) -> None:
     plans = [store.plan(tmp_path / "image", tmp_path / "made", mask=mask, factor=2, levels=1) for mask in masks]
     assert plans[0].fingerprint != plans[1].fingerprint
     plans[0].save(tmp_path / "plan.json")
-    loaded = store.load(tmp_path / "plan.json")
+    loaded = store.Plan.load(tmp_path / "plan.json")
     store.run(loaded)
     store.finalize(loaded)
     want = np.zeros((16, 16), np.uint8)
-    kept = np.asarray(masks[0]) == 0
+    kept = np.asarray(masks[0]) != 0
     shown = kept[::2, ::2]  # (all four voxels of a footprint are masked together)
     want[shown] = tinypyr.downsample(image, 2)[shown]
     np.testing.assert_array_equal(store.levels(tmp_path / "made")[1].array.read().result(), want)
 
 
-def test_an_array_without_a_grid_has_the_axes_of_the_one_asked_for() -> None:
+def test_an_array_without_a_grid_has_the_axes_of_the_output() -> None:
     image = np.random.default_rng(14).integers(0, 255, (7, 8, 9), dtype=np.uint8)
     for axes in ("xyz", "zyx", "abc"):
         np.testing.assert_array_equal(tinypyr.resample(image, Grid(image.shape, axes)), image)
 
 
-def test_a_turn_of_long_voxels_blurs_nothing() -> None:
-    """Voxels five times as long along z, turned in z and y, onto voxels of the same size: scipy's values."""
+def test_a_rotation_of_anisotropic_voxels_does_not_blur() -> None:
+    """Voxels five times as long along z, rotated onto voxels of the same size, have scipy's values."""
     image = np.random.default_rng(15).normal(size=(20, 40, 30))
     grid, size = Grid(image.shape, scale=(40, 8, 8)), np.diag([40.0, 8, 8])
     cosine, sine = np.cos(0.5), np.sin(0.5)
@@ -413,7 +415,7 @@ def test_a_turn_of_long_voxels_blurs_nothing() -> None:
     assert "pooled by 1 x 5 x 5" in repr(view)
 
 
-def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+def test_numpy_scalars_are_accepted_as_numbers(tmp_path: Path) -> None:
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import store
 
@@ -421,14 +423,14 @@ def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
     store.build(view, tmp_path / "made", levels=0, progress=False)
 
 
-def test_the_command_sees_a_store_through_another_grid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_resamples_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import cli, store
 
     source, grid, turn = a_turn(tmp_path)
     np.savetxt(tmp_path / "turn.txt", turn)
     store.build(np.zeros(grid.shape, np.uint8), tmp_path / "atlas", grid=grid, levels=0, progress=False)
-    spacing = (["--spacing", "2,2,2"], tinypyr.resample(source, Grid((40, 50, 60)).level(2)))
+    spacing = (["--target-voxel-size", "2,2,2"], tinypyr.resample(source, Grid((40, 50, 60)).level(2)))
     like = (["--like", str(tmp_path / "atlas"), "--transform", str(tmp_path / "turn.txt"), "--order", "0"],)
     for number, (options, want) in enumerate([spacing, (*like, tinypyr.resample(source, grid, turn, order=0))]):
         where = str(tmp_path / f"made{number}")
@@ -438,12 +440,15 @@ def test_the_command_sees_a_store_through_another_grid(tmp_path: Path, capsys: p
     zarr = pytest.importorskip("zarr", reason="optional")
     zarr.create_array(tmp_path / "cells", shape=(1, 16), chunks=(1, 16), dtype="u8")[:] = cells
     where = str(tmp_path / "fine")
-    assert cli.main(["build", str(tmp_path / "cells"), where, "--spacing", "1,0.7", "--progress=none"]) == 0
+    assert cli.main(["build", str(tmp_path / "cells"), where, "--target-voxel-size", "1,0.7", "--progress=none"]) == 0
     assert set(np.unique(store.levels(where)[0].array.read().result())) == {1000, 2000}, "wide labels are not averaged"
     for options, message in (
-        (["--order", "0"], "--like, --spacing: one of them"),
-        (["--spacing", "2,2"], "--spacing: [2.0, 2.0] is not one size for each of z, y, x"),
-        (["--spacing", "2,2,2", "--transform", "nowhere.txt"], "--transform: nowhere.txt"),
+        (["--order", "0"], "--like, --target-voxel-size: give one of them"),
+        (
+            ["--target-voxel-size", "2,2"],
+            "[2.0, 2.0] does not have one number for each of the axes z, y, x",
+        ),
+        (["--target-voxel-size", "2,2,2", "--transform", "nowhere.txt"], "--transform: nowhere.txt"),
     ):
         capsys.readouterr()
         assert cli.main(["build", str(source), str(tmp_path / "no"), *options]) == 2
@@ -451,7 +456,7 @@ def test_the_command_sees_a_store_through_another_grid(tmp_path: Path, capsys: p
         assert not (tmp_path / "no").exists()
 
 
-def test_a_view_of_labels_is_of_labels(tmp_path: Path) -> None:
+def test_a_view_of_labels_is_recorded_as_labels(tmp_path: Path) -> None:
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import store
 
@@ -460,3 +465,26 @@ def test_a_view_of_labels_is_of_labels(tmp_path: Path) -> None:
     store.build(labels, where, factor=2, levels=1, method="mode", progress=False)
     view = tinypyr.Resampled(where, Grid((32, 32), scale=(0.5, 0.5), translation=(-0.25, -0.25)), order=0)
     assert store.plan(view, tmp_path / "fine").method == "mode"
+
+
+def test_a_repr_names_source_level_and_interpolation(tmp_path: Path) -> None:
+    pytest.importorskip("tensorstore", reason="an extra of its own")
+    source, grid, turn = a_turn(tmp_path)
+    assert repr(tinypyr.Resampled(source, grid, turn)) == (
+        f"Resampled({source}, level 0, at 24 x 35 x 33 voxels, uint8, order=1, mode='border')"
+    )
+    coarse = Grid((10, 12, 15), scale=(4, 4, 4))
+    assert repr(tinypyr.Resampled(source, coarse, order=0, mode="nearest")) == (
+        f"Resampled({source}, level 1 pooled by 2 x 2 x 2, at 10 x 12 x 15 voxels, uint8, order=0, mode='nearest')"
+    )
+
+
+def test_resample_like_takes_every_option_of_resample() -> None:
+    image = np.random.default_rng(16).random((8, 8))
+    grid, turn = Grid((3, 4), scale=(3, 3), translation=(-2, 1)), [[0.8, -0.6, 1], [0.6, 0.8, 2]]
+    options: dict[str, Any] = {"source_grid": Grid((8, 8), scale=(0.5, 1)), "mode": "constant", "cval": 7.0}
+    want = tinypyr.resample(image, grid, turn, 0, False, **options)
+    out = np.empty((3, 4))
+    assert tinypyr.resample_like(image, grid, turn, 0, False, **options, out=out) is out
+    np.testing.assert_array_equal(out, want)
+    assert (out == 7).any()

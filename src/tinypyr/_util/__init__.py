@@ -1,1 +1,1 @@
-"""Helpers without knowledge of images: files, sizes in bytes, terminals, pictures."""
+"""Helpers that know nothing of volumes: files, sizes in bytes, units, terminals, pictures."""

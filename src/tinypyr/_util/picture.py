@@ -1,4 +1,4 @@
-"""Pictures of levels side by side: panels with captions, labels in colours, PNG. Nothing here needs more than numpy."""
+"""Pictures with numpy alone: panels with captions side by side, colours of labels, PNG."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ COLUMNS = bytes.fromhex(
 
 
 def _write_text(picture: U8, text: str, x: int, y: int, scale: int = 2) -> None:
+    """Draw text into a picture."""
     columns = np.frombuffer(b"".join(COLUMNS[5 * SIGNS.index(sign) :][:5] + b"\0" for sign in text), np.uint8)
     bits = (columns[None, :] >> np.arange(8, dtype=np.uint8)[:, None]) & 1
     ink = bits.repeat(scale, axis=0).repeat(scale, axis=1).astype(bool)
@@ -35,7 +36,7 @@ def _write_text(picture: U8, text: str, x: int, y: int, scale: int = 2) -> None:
 
 
 def colours(labels: NDArray[Any]) -> U8:
-    """A vivid colour per label, black for 0, decided by the label alone."""
+    """Return a vivid colour for each label, a function of the label alone; black for 0."""
     z = labels.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     z ^= z >> np.uint64(29)
     z *= np.uint64(0xBF58476D1CE4E5B9)
@@ -46,32 +47,32 @@ def colours(labels: NDArray[Any]) -> U8:
     for shift in (0, 4096, 2048):
         rise = np.abs((hue + shift) % 6144 - 3072) - 1024
         channels.append(pale + (light - pale) * np.clip(rise, 0, 1024) // 1024)
-    made: U8 = np.stack(channels, axis=-1).astype(np.uint8)
-    made[labels == 0] = 0
-    return made
+    picture: U8 = np.stack(channels, axis=-1).astype(np.uint8)
+    picture[labels == 0] = 0
+    return picture
 
 
 def contrast(part: NDArray[Any]) -> tuple[float, float]:
-    """What to show as black, and what as white."""
+    """Return the values to draw as black and as white."""
     if part.dtype == np.uint8:
         return 0.0, 255.0
-    known = part[np.isfinite(part)] if part.dtype.kind == "f" else part
-    if known.size == 0:
+    finite = part[np.isfinite(part)] if part.dtype.kind == "f" else part
+    if finite.size == 0:
         return 0.0, 1.0
-    dark, bright = (float(v) for v in np.percentile(known.astype(np.float64), (0.5, 99.5)))
+    dark, bright = (float(v) for v in np.percentile(finite.astype(np.float64), (0.5, 99.5)))
     return dark, bright if bright > dark else dark + 1.0
 
 
 def grey(part: NDArray[Any], dark: float, bright: float) -> U8:
-    """A plane in greys."""
-    known = np.nan_to_num(part.astype(np.float64), nan=dark, posinf=bright, neginf=dark)
-    scaled = (np.clip(known, dark, bright) - dark) / (bright - dark) * 255
-    made: U8 = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)[:, :, np.newaxis]
-    return made
+    """Draw a plane in greys."""
+    finite = np.nan_to_num(part.astype(np.float64), nan=dark, posinf=bright, neginf=dark)
+    scaled = (np.clip(finite, dark, bright) - dark) / (bright - dark) * 255
+    picture: U8 = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)[:, :, np.newaxis]
+    return picture
 
 
 def plane(grid: Grid) -> tuple[int, int]:
-    """The axes shown downwards and across; -1: none."""
+    """Return the axes to draw downwards and across; -1 if there is none."""
     names = [name.lower() for name in grid.axes]
     if "x" in names and "y" in names:
         return names.index("y"), names.index("x")
@@ -80,7 +81,7 @@ def plane(grid: Grid) -> tuple[int, int]:
 
 
 def side_by_side(rows: Sequence[tuple[str, Sequence[tuple[str, U8]]]]) -> U8:
-    """Rows of a title and panels, each with its caption; all panels are of one size."""
+    """Draw rows of a title and panels with captions. All panels have the same size."""
     height, width = rows[0][1][0][1].shape[:2]
     columns = max(len(panels) for _, panels in rows)
     panel_width = max(width, 12 * 22)  # room for the caption

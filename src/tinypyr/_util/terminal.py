@@ -1,4 +1,4 @@
-"""Progress on a terminal, and output that nobody reads any more."""
+"""Progress on a terminal, and output to a closed pipe."""
 
 from __future__ import annotations
 
@@ -8,43 +8,44 @@ import sys
 from typing import Any
 
 
-def _is_watched() -> bool:
+def _on_terminal() -> bool:
+    """Return True if standard error is a terminal."""
     return sys.stderr is not None and sys.stderr.isatty()
 
 
 def drop_output() -> None:
-    """Whoever read standard output has seen enough: what is still printed goes nowhere."""
+    """Discard what is still written to standard output, after its reader has closed the pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 class Line:
-    """A line on standard error that rewrites itself; silent where that is no terminal."""
+    """A line on standard error that overwrites itself. Shows nothing if standard error is not a terminal."""
 
     def __init__(self) -> None:
-        self._watched, self._width = _is_watched(), 0
+        self._visible, self._width = _on_terminal(), 0
 
     def show(self, text: str) -> None:
-        """Put this in the place of what is there."""
-        if self._watched:
+        """Replace the line by ``text``."""
+        if self._visible:
             print("\r" + text.ljust(self._width), end="", file=sys.stderr, flush=True)
             self._width = len(text)
 
     def clear(self) -> None:
-        """Leave an empty line."""
+        """Remove what is shown."""
         if self._width:
             print("\r" + " " * self._width + "\r", end="", file=sys.stderr, flush=True)
 
 
 class Bar:
-    """A bar and what it is of, on standard error; silent where that is no terminal, or rich is missing."""
+    """A progress bar on standard error. Shows nothing if that is not a terminal or rich is not installed."""
 
     def __init__(self) -> None:
         self._progress: Any = None
-        self._watched = _is_watched() and importlib.util.find_spec("rich") is not None
+        self._visible = _on_terminal() and importlib.util.find_spec("rich") is not None
 
     def show(self, text: str, share: float | None = None) -> None:
-        """Put this in the place of what is there; of an unknown share, something moves."""
-        if not self._watched:
+        """Show ``text`` and a bar of length ``share``; the bar pulses if the share is not known."""
+        if not self._visible:
             return
         if self._progress is None:
             from rich.console import Console
@@ -56,7 +57,7 @@ class Bar:
                 console=Console(stderr=True),
                 expand=True,
                 transient=True,
-                redirect_stdout=False,  # what others print goes where it went
+                redirect_stdout=False,  # output of other code is not touched
                 redirect_stderr=False,
             )
             self._task = self._progress.add_task("", total=None)
@@ -65,7 +66,7 @@ class Bar:
         self._progress.update(self._task, description=text, completed=share or 0.0, total=total)
 
     def clear(self) -> None:
-        """Leave an empty line."""
+        """Remove what is shown."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None

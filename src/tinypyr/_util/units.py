@@ -1,4 +1,4 @@
-"""Units of length and time: the names that OME-Zarr lists, and the usual abbreviations."""
+"""Units of length and time: the names of OME-Zarr and the usual abbreviations."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _NAMES = {short: name for name, short in ABBREVIATIONS.items()} | {
 
 
 def long_name(unit: str | None) -> str | None:
-    """Return the OME-Zarr name of a unit; the unit itself if it is not known."""
+    """Return the OME-Zarr name of a unit; the unit itself if it is unknown."""
     if unit is None or unit in ABBREVIATIONS:
         return unit
     if unit in _NAMES:
@@ -55,7 +55,7 @@ def long_name(unit: str | None) -> str | None:
 
 
 def checked_unit(unit: Any) -> str | None:
-    """Return the OME-Zarr name of a unit that is given as an argument.
+    """Return the OME-Zarr name of the unit that an argument names.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The command ``tinypyr``."""
+"""The command line tool ``tinypyr``."""
 
 from __future__ import annotations
 
@@ -9,20 +9,26 @@ from . import _demo
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with the given arguments (default: the process's) and return its exit status."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    if words[:1] == ["demo"]:
-        return _demo.main(words)
+    """Run a command and return its exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments of the command. The default is ``sys.argv[1:]``.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["demo"]:
+        return _demo.main(arguments)
     try:
         from . import _commands
     except KeyboardInterrupt:
         print("tinypyr: interrupted", file=sys.stderr)
         return 130
-    except ImportError as error:  # (a plain install has neither click nor what the commands are for)
+    except ImportError as error:  # (a plain install has neither click nor rich)
         if (error.name or "").partition(".")[0] not in ("click", "rich"):
             raise
-        if not words or words[0].startswith("-"):
-            return _demo.main(words)
-        print(f'tinypyr: {words[0]} needs more than a plain install: pip install "tinypyr[store]"', file=sys.stderr)
+        if not arguments or arguments[0].startswith("-"):
+            return _demo.main(arguments)
+        print(f'tinypyr: {arguments[0]} requires pip install "tinypyr[store]"', file=sys.stderr)
         return 1
-    return _commands.main(words)
+    return _commands.main(arguments)

@@ -1,4 +1,4 @@
-"""All commands, and what becomes of their errors."""
+"""The group of all commands, and the one-line errors of their arguments."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from ._click import HELP, Command, Commands
 def _tinypyr() -> None: ...
 
 
-def _run_elsewhere(_: Any) -> int:
-    raise AssertionError("tinypyr.cli.main runs it, with or without click")
+def _not_reached(_: Any) -> int:
+    raise AssertionError("tinypyr.cli.main runs the demo before click does")
 
 
 for _command in (
-    Command("demo", _run_elsewhere, _demo.SUMMARY, [], _demo.DEMO),
+    Command("demo", _not_reached, _demo.SUMMARY, [], _demo.DEMO),
     *_store.COMMANDS,
     _apply.COMMAND,
 ):
     _tinypyr.add_command(_command)
 
 
-def main(words: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Run one of the commands and return its exit status."""
     try:
-        status: int = _tinypyr.main(list(words), prog_name="tinypyr", standalone_mode=False)
+        status: int = _tinypyr.main(list(arguments), prog_name="tinypyr", standalone_mode=False)
         return status
     except click.ClickException as error:
-        path = "tinypyr" + (f" {words[0]}" if words and words[0] in _tinypyr.commands else "")
+        path = "tinypyr" + (f" {arguments[0]}" if arguments and arguments[0] in _tinypyr.commands else "")
         print(f"{path}: {error.format_message().rstrip('.')}; see {path} --help", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, click.Abort):
-        print("tinypyr: interrupted; what is finished is kept", file=sys.stderr)
+        print("tinypyr: interrupted; finished blocks are kept", file=sys.stderr)
         return 130

@@ -1,4 +1,4 @@
-"""The commands on stores, from ``tinypyr build`` to ``tinypyr view``: arguments in, lines out."""
+"""The commands on stores, from ``tinypyr build`` to ``tinypyr check``."""
 
 from __future__ import annotations
 
@@ -7,70 +7,99 @@ import dataclasses
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
-from rich.console import Console
-from rich.table import Table
-
 from .._arrays import looks_like_labels
 from .._util.terminal import drop_output
-from ..grid import Grid
 from ..resampling.resampled import Resampled
 from ._click import Argument, Arguments, Command, Option
+from ._options import (
+    CHECKING,
+    PLAN,
+    PLANNING,
+    RESAMPLING,
+    RUNNING,
+    SOURCE,
+    STORE,
+    arguments_of,
+    flag,
+    parse_part,
+    value,
+)
+from ._tables import print_levels, print_plan
 
-BUILD = """\
-Make the levels of a volume in a store (OME-Zarr 0.4 or 0.5, N5, Neuroglancer precomputed), each exact from the
-base, in bounded memory, and write the metadata by which viewers place them.
+BUILD_TEXT = """\
+Write the levels of a volume to a store (OME-Zarr 0.4 or 0.5, N5, Neuroglancer precomputed). Every level is computed
+from level 0, in bounded memory, and described by the metadata of the format.
 
-Without TARGET the levels go beside level 0, which is not touched. With one, level 0 is copied first. A build
-that was interrupted goes on where it was when the same command is given again.
+Without TARGET, the levels are added to SOURCE, whose level 0 is not changed. With TARGET, level 0 is copied to a new
+store first. To resume after an interruption, run the same command again.
 """
 
-BUILD_MORE = """\
+BUILD_EPILOG = """\
 exit status:
-  0 done; 1 something could not be read or written (what is finished is kept); 2 bad arguments, nothing created;
-  130 interrupted (what is finished is kept).
+  0 success; 1 something could not be read or written (finished blocks are kept); 2 invalid arguments (nothing is
+  created); 130 interrupted (finished blocks are kept).
 
 examples:
   tinypyr build em.ome.zarr
   tinypyr build em.ome.zarr em.n5 --format n5 --factor 2,2,2 --levels 3
   tinypyr build labels.ome.zarr --method mode --memory 4GiB --workers 8
+  tinypyr build em.ome.zarr --mask tissue.ome.zarr
   tinypyr build em.ome.zarr turned.ome.zarr --like atlas.ome.zarr --transform em-from-atlas.txt
 """
 
-PLAN = """\
-Say what `tinypyr build` with the same arguments would read, write and hold. Nothing is created, but with --out the file
-of the plan, which many machines can then run.
+PLAN_TEXT = """\
+Print what `tinypyr build` with the same arguments would read and write, and how much memory it would use. Nothing is
+created except the plan file of --plan-file, whose blocks any number of machines can then process with `tinypyr run`.
 """
-RUN = """\
-Run blocks of a plan: all, one part of many, or some by their numbers. Parts know nothing of each other; any of them may
-run twice, late, or at once with another. `tinypyr finalize` comes when all are done.
-"""
-RUN_MORE = """\
+PLAN_EPILOG = """\
 exit status:
-  0 done; 1 a block failed (the others are kept; run it again); 2 bad arguments; 130 interrupted.
+  0 success; 1 something could not be read or written; 2 invalid arguments (nothing is created); 130 interrupted.
 
 examples:
-  tinypyr plan em.ome.zarr --out plan.json
+  tinypyr plan em.ome.zarr --factor 2
+  tinypyr plan em.ome.zarr --json
+  tinypyr plan em.ome.zarr --plan-file plan.json
+"""
+RUN_TEXT = """\
+Process the blocks of a saved plan: all blocks, one part of many, or blocks by number. Parts are independent: each may
+run late, more than once, or at the same time as another. When all parts are done, run `tinypyr finalize`.
+"""
+RUN_EPILOG = """\
+exit status:
+  0 success; 1 a block failed (the others are kept; run the command again); 2 invalid arguments; 130 interrupted.
+
+examples:
+  tinypyr plan em.ome.zarr --plan-file plan.json
   tinypyr run plan.json --part 1/4
   tinypyr run plan.json --blocks 3,17
   tinypyr finalize plan.json
 """
-FINALIZE_MORE = """\
+FINALIZE_TEXT = """\
+Finish a saved plan whose blocks are all done: merge the chunks that several blocks share, write the metadata, and
+remove temporary files.
+"""
+FINALIZE_EPILOG = """\
 exit status:
-  0 done; 1 a block is not done, or something could not be written; 2 bad arguments; 130 interrupted.
-"""
-FINALIZE = "Merge what the blocks of a plan could not write whole, write the metadata, and tidy up.\n"
-SLURM = """\
-Write the job scripts of a plan beside it, and submit them: an array of parts, and a job that finalizes once all have
-ended well. What is not given is taken from a TOML file, if one is named, whose keys are these options.
-"""
-SLURM_MORE = """\
+  0 success; 1 a block is not done, or something could not be written; 2 invalid arguments; 130 interrupted.
+
 examples:
-  tinypyr slurm plan.json --parts 200 --partition normal --time 02:00:00 --mem 8G --cpus 4 --limit 50
+  tinypyr finalize plan.json
+"""
+SLURM_TEXT = """\
+Write Slurm job scripts beside a saved plan, and submit them: an array of jobs, each of which processes one part, and a
+job that finalizes the plan when all parts have succeeded. Options can also be set in the TOML file of --settings; the
+command line takes precedence.
+"""
+SLURM_EPILOG = """\
+exit status:
+  0 success; 1 Slurm is missing or refused the jobs; 2 invalid arguments; 130 interrupted.
+
+examples:
+  tinypyr slurm plan.json --parts 200 --partition normal --time 02:00:00 --mem 8G --cpus-per-task 4 --limit 50
   tinypyr slurm plan.json --settings cluster.toml --dry-run
 
   cluster.toml:
@@ -79,284 +108,154 @@ examples:
     account = "lab"
     lines = ["#SBATCH --constraint=skylake", "module load python"]
 """
-INFO = "Print the levels of a store: shape, dtype, chunks, and where their voxels lie.\n"
-PREVIEW = """\
-Write one picture (PNG) of all levels of a store side by side: the middle of the middle section, each level where its
-scale and translation say it lies, labels in distinct colours.
-"""
-VIEW = """\
-Serve a store on this machine (loopback alone) with Neuroglancer, and print the address to open in a browser. Ends with
-Ctrl-C. Needs pip install "tinypyr[view]".
-"""
-CHECK = """\
-Compare the levels of a store with its base: their places by the formulas, their voxels by making them again. Prints
-what differs.
-"""
-CHECK_MORE = (
-    "exit status:\n  0 nothing differs; 1 something does, or cannot be read; 2 bad arguments; 130 interrupted.\n"
+INFO_TEXT = (
+    "Print the levels of a store with their shape, scale and translation, and the dtype and chunks of level 0.\n"
 )
+INFO_EPILOG = """\
+exit status:
+  0 success; 1 the store cannot be read; 2 invalid arguments.
+
+examples:
+  tinypyr info em.ome.zarr
+"""
+PREVIEW_TEXT = """\
+Write one picture (PNG) of all levels of a store, side by side: the centre of the middle section, placed by each level's
+scale and translation. Labels have distinct colours.
+"""
+PREVIEW_EPILOG = """\
+exit status:
+  0 success; 1 the store cannot be read, or the picture not be written; 2 invalid arguments.
+
+examples:
+  tinypyr preview em.ome.zarr --out em.png
+"""
+VIEW_TEXT = """\
+Serve a store with Neuroglancer, to this machine only, and print the address to open in a browser. Press Ctrl-C to stop.
+Requires pip install "tinypyr[view]".
+"""
+VIEW_EPILOG = """\
+exit status:
+  0 stopped with Ctrl-C; 1 the store cannot be read or served; 2 invalid arguments.
+
+examples:
+  tinypyr view em.ome.zarr
+"""
+CHECK_TEXT = """\
+Compare the levels of a store with its level 0: their scale and translation with those that follow from the factors, and
+their voxels with voxels computed again. Print every difference.
+"""
+CHECK_EPILOG = """\
+exit status:
+  0 no differences; 1 differences, or the store cannot be read; 2 invalid arguments; 130 interrupted.
+
+examples:
+  tinypyr check em.ome.zarr
+  tinypyr check s3://bucket/em.ome.zarr --sample 0.01
+"""
 
 
-def integers(text: str) -> Any:
-    """A number, or several with commas between."""
-    try:
-        values = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(f"{text!r} is not a number, or numbers with commas between") from None
-    return values[0] if len(values) == 1 else tuple(values)
+def plan_file(path: str) -> None:
+    """Raise ValueError if a plan cannot be written to this path."""
+    _writable_file("plan_file", path)
 
 
-def extents(text: str) -> tuple[int, ...]:
-    """Numbers with commas between."""
-    values = integers(text)
-    return values if isinstance(values, tuple) else (values,)
+def picture_file(parameter: str, path: str) -> None:
+    """Raise ValueError if a picture cannot be written to this path, or if its name does not end in .png."""
+    _writable_file(parameter, path)
+    if not path.lower().endswith(".png"):
+        raise ValueError(f"{parameter}: {path} does not end in .png")
 
 
-def _region(text: str) -> list[tuple[int, int]]:
-    try:
-        return [(int(a), int(b)) for a, b in (part.split(":") for part in text.split(","))]
-    except ValueError:
-        raise ValueError(f"{text!r} is no START:STOP for each axis, with commas between") from None
+def _writable_file(parameter: str, path: str) -> None:
+    if Path(path).is_dir() or not os.access(Path(path).absolute().parent, os.W_OK):
+        raise ValueError(f"{parameter}: {path} cannot be written; name a file in an existing folder")
 
 
-def _factor(text: str) -> Any:
-    if text == "auto":
-        return text
-    levels = [integers(part) for part in text.split("/")]
-    return levels[0] if len(levels) == 1 else [(f,) if isinstance(f, int) else f for f in levels]
+def progress_of(arguments: Arguments) -> Any:
+    """Return the Python argument ``progress``."""
 
-
-def _levels(text: str) -> Any:
-    return text if text == "auto" else integers(text)
-
-
-def _number(text: str) -> Any:
-    for kind in (int, float):
+    def print_json(progress: Any) -> None:
+        left = progress.seconds_left
+        state = dataclasses.asdict(progress) | {"rate": progress.rate, "seconds_left": left if left < 1e18 else None}
         try:
-            return kind(text)
-        except ValueError:
-            pass
-    raise ValueError(f"{text!r} is not a number")
+            print(json.dumps(state), flush=True)
+        except BrokenPipeError:  # the build continues without a reader
+            drop_output()
+
+    return print_json if arguments.progress == "json" else arguments.progress == "auto"
 
 
-def _numbers(text: str) -> list[float]:
+@contextlib.contextmanager
+def engine_of(arguments: Arguments) -> Iterator[Any]:
+    """Yield the Python argument ``engine``: a name, or a client of a dask cluster."""
+    if arguments.engine != "dask":
+        if arguments.scheduler is not None:
+            raise ValueError("--scheduler: only dask has a scheduler; add --engine dask")
+        yield arguments.engine
+        return
+    if arguments.scheduler is None:
+        raise ValueError("--engine: dask needs the address of a running scheduler; add --scheduler ADDRESS")
     try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise ValueError(f"{text!r} is not numbers with commas between") from None
+        from distributed import Client  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    except ImportError:
+        raise ValueError('--engine: dask is not installed; run pip install "tinypyr[dask]"') from None
+    try:
+        client = Client(arguments.scheduler)  # type: ignore[no-untyped-call,unused-ignore]
+    except OSError as error:
+        raise ValueError(f"--scheduler: {arguments.scheduler} does not respond: {error}") from None
+    with client:
+        yield client
 
 
-def _blocks(text: str) -> list[int]:
-    numbers: list[int] = []
-    for piece in text.split(","):
-        first, dash, last = piece.partition("-")
-        last = last if dash else first
-        if not (first.isdecimal() and last.isdecimal()) or not 0 <= int(last) - int(first) < 1 << 24:
-            raise ValueError(f"{text!r} is not numbers of blocks, such as 3,7,10-12")
-        numbers += range(int(first), int(last) + 1)
-    return numbers
-
-
-def _part(text: str) -> tuple[int, int]:
-    first, _, last = text.partition("/")
-    if not (first.isdecimal() and last.isdecimal()):
-        raise ValueError(f"{text!r} is no part, such as 3/16")
-    return int(first), int(last)
-
-
-#: What is said of the store that is built, and of how.
-TARGET = [
-    Option("--levels", read=_levels, default="auto", metavar="N", help="how many (default: auto)"),
-    Option("--method", default="auto", metavar="METHOD", help="mean, mode, median, min, max, stride (default: auto)"),
-    Option("--format", metavar="FORMAT", help="of the target: ome-zarr-0.5, ome-zarr-0.4, n5, precomputed"),
-    Option("--chunks", read=extents, metavar="N,...", help="voxels per chunk of the target"),
-    Option("--shards", read=extents, metavar="N,...", help="voxels per shard of the target"),
-    Option("--codec", metavar="CODEC", help="zstd, gzip, blosc or raw (default: the source's)"),
-    Option("--memory", default="1GiB", metavar="SIZE", help="bytes to hold, on one machine (default: 1GiB)"),
-    Option("--block", metavar="SIZE", help="bytes of level 0 to make at a time (default: a 32nd, 64MiB to 4GiB)"),
-    Option("--workers", type=int, metavar="N", help="blocks at once (default: one per core)"),
-]
-#: What is said of running blocks.
-RUNNING = [
-    Option(
-        "--engine",
-        type=click.Choice(["threads", "processes", "dask"]),
-        default="threads",
-        metavar="ENGINE",
-        help="who runs blocks: threads, processes, dask (default: threads)",
-    ),
-    Option("--scheduler", metavar="ADDRESS", help="of dask, such as tcp://10.0.0.1:8786"),
-    Option("--blocks", read=_blocks, metavar="N,...", help="make these again, and no others: 3,7,10-12"),
-    Option("--no-resume", is_flag=True, help="make all blocks again, also after the source has changed"),
-    Option(
-        "--progress",
-        type=click.Choice(["auto", "json", "none"]),
-        default="auto",
-        metavar="HOW",
-        help="auto: a bar, on a terminal; json: one line per block; none (default: auto)",
-    ),
-]
-SEEN = "Level 0 of TARGET: SOURCE seen through another grid (see tinypyr.resample)"
-#: What build and plan have in common.
-BUILDING = [
-    Argument("source", "path or URL of the volume"),
-    Argument("target", "path or URL of a new store", required=False),
-    Option(
-        "--factor",
-        read=_factor,
-        default="auto",
-        metavar="F",
-        help="auto, 2, 1,2,2, or one per level: 1,2,2/2,2,2 (default: auto)",
-    ),
-    *TARGET,
-    Option("--ignore", read=_number, metavar="V", help="leave out voxels of this value"),
-    Option("--rounding", default="half-even", metavar="HOW", help="half-even or floor (default: half-even)"),
-    Option("--ties", default="first", metavar="WHICH", help="first or lowest (default: first)"),
-    Option("--mask", metavar="MASK", help="path or URL: voxels not 0 in it are left out"),
-    Option(
-        "--region",
-        read=_region,
-        metavar="A:B,...",
-        help="the part of level 0 that has changed: only what lies above it is made again",
-    ),
-    Option("--recursive", is_flag=True, help="medians: each level from the one before"),
-    Option("--no-copy", "link", is_flag=True, help="OME-Zarr: point to level 0 instead of copying it"),
-    Option("--force", is_flag=True, help="allow means of labels"),
-    Option("--like", heading=SEEN, metavar="STORE", help="whose voxels lie where those of TARGET shall"),
-    Option(
-        "--spacing",
-        heading=SEEN,
-        read=_numbers,
-        metavar="S,...",
-        help="the size of a voxel, one along each axis of SOURCE",
-    ),
-    Option(
-        "--transform",
-        heading=SEEN,
-        metavar="FILE",
-        help="rows of numbers: the n x (n + 1) matrix from TARGET's world to SOURCE's, axes as in TARGET",
-    ),
-    Option("--order", heading=SEEN, type=int, metavar="N", help="0 for labels, 1 linear, 2 to 5 splines (as fits)"),
-    Option("--no-antialias", heading=SEEN, is_flag=True, help="skip what lies between larger voxels"),
-]
-PLAN_FILE = Argument("plan", "the file that tinypyr plan has written")
-STORE = Argument("store", "path or URL")
-
-
-def _arguments(arguments: Arguments) -> dict[str, Any]:
-    names = (  # as in store.plan
-        "factor levels method format ignore rounding ties chunks shards codec mask region recursive link memory "
-        "block workers force"
-    )
-    return {name: getattr(arguments, name) for name in names.split()}
-
-
-def _source(arguments: Arguments) -> Any:
-    """What to build from: the store itself, or what is seen of it through another grid."""
-    import numpy as np
-
+def _source_of(arguments: Arguments) -> Any:
+    """Return the store itself, or a lazy array of it in another grid."""
     from .. import store
 
-    given = {name: getattr(arguments, name) for name in ("like", "spacing", "transform", "order", "no_antialias")}
-    if all(value is None or value is False for value in given.values()):
+    values = arguments_of(arguments, RESAMPLING).values()
+    if all(value is None or value is True for value in values):  # all of them are omitted
         return arguments.source
-    if (arguments.like is None) == (arguments.spacing is None):
-        raise ValueError("--like, --spacing: one of them is needed to see SOURCE through another grid, not both")
+    size, other = arguments.target_voxel_size, arguments.like
+    if (other is None) == (size is None):
+        raise ValueError("--like, --target-voxel-size: give one of them, and not both, to resample SOURCE")
     base = store.levels(arguments.source)[0]
-    if arguments.spacing is not None and len(arguments.spacing) != base.grid.ndim:
-        raise ValueError(f"--spacing: {arguments.spacing} is not one size for each of {', '.join(base.grid.axes)}")
-    grid = (
-        store.levels(arguments.like)[0].grid
-        if arguments.like is not None
-        else base.grid.with_voxel_size(arguments.spacing)
-    )
-    matrix = None
-    if arguments.transform is not None:
-        try:
-            matrix = np.loadtxt(arguments.transform, ndmin=2)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"--transform: {arguments.transform} is not rows of numbers: {error}") from None
+    if size is not None and len(size) != base.grid.ndim:
+        axes = ", ".join(base.grid.axes)
+        raise ValueError(f"--target-voxel-size: {size} does not have one number for each of the axes {axes}")
+    grid = base.grid.with_voxel_size(size) if other is None else store.levels(other)[0].grid
     labels = base.holds_labels or looks_like_labels(base.kind, base.array.dtype.name)
-    order = (0 if labels else 1) if arguments.order is None else arguments.order
-    return Resampled(arguments.source, grid, matrix, order, not arguments.no_antialias)
+    return Resampled(
+        arguments.source,
+        grid,
+        _matrix_of(arguments.transform),
+        order=(0 if labels else 1) if arguments.order is None else arguments.order,
+        anti_aliasing=arguments.anti_aliasing,
+    )
+
+
+def _matrix_of(path: str | None) -> Any:
+    import numpy as np
+
+    if path is None:
+        return None
+    try:
+        return np.loadtxt(path, ndmin=2)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"--transform: {path} is not a file with rows of numbers: {error}") from None
 
 
 def _plan(arguments: Arguments) -> int:
     from .. import store
 
-    if arguments.out is not None:
-        writable_file("--out", arguments.out)
-    made = store.plan(_source(arguments), arguments.target, **_arguments(arguments))
-    if arguments.out is not None:
-        made.save(arguments.out)
+    if arguments.plan_file is not None:
+        plan_file(arguments.plan_file)
+    plan = store.plan(_source_of(arguments), arguments.target, **arguments_of(arguments, PLANNING))
+    if arguments.plan_file is not None:
+        plan.save(arguments.plan_file)
     if arguments.json:
-        print(json.dumps(made.describe(), indent=1))
+        print(json.dumps(plan.describe(), indent=1))
     else:
-        show_plan(made)
+        print_plan(plan)
     return 0
-
-
-def show_plan(plan: Any) -> None:
-    """A plan, its levels as a table."""
-    print(plan.heading)
-    _show_levels(plan.paths, plan.grids, [layout.chunks for layout in plan.layouts])
-    print(plan.summary)
-
-
-def _show_levels(paths: Sequence[str], grids: Sequence[Grid], chunks: Sequence[Sequence[int]] = ()) -> None:
-    """One row of a table for each level; chunks, if they are known of all."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    units = [unit or "" for unit in grids[0].units]
-    unit = f", {units[0]}" if units[0] and len(set(units)) == 1 else ""
-    axes = ", ".join(f"{axis} ({u})" if u and not unit else axis for axis, u in zip(grids[0].axes, units, strict=True))
-    for heading in ("level", axes, f"scale{unit}", f"translation{unit}", *(["chunks"] if chunks else [])):
-        table.add_column(heading, no_wrap=True)
-    for number, (path, grid) in enumerate(zip(paths, grids, strict=True)):
-        scale, translation = (", ".join(f"{n:g}" for n in row) for row in (grid.scale, grid.translation))
-        last = [" x ".join(map(str, chunks[number]))] if chunks else []
-        table.add_row(path or ".", " x ".join(map(str, grid.shape)), scale, translation, *last)
-    # (rows are cut where they do not fit: let a terminal break them, and a file have them whole)
-    console = Console(highlight=False, markup=False)
-    console.width = max(console.width, 4096)
-    with console.capture() as shown:
-        console.print(table, soft_wrap=True)
-    print("\n".join(line.rstrip() for line in shown.get().splitlines()))
-
-
-def progress_of(arguments: Arguments) -> Any:
-    """What is told of blocks as they are done."""
-
-    def as_json(progress: Any) -> None:
-        left = progress.seconds_left
-        state = dataclasses.asdict(progress) | {"rate": progress.rate, "seconds_left": left if left < 1e18 else None}
-        try:
-            print(json.dumps(state), flush=True)
-        except BrokenPipeError:  # (the build goes on)
-            drop_output()
-
-    return as_json if arguments.progress == "json" else arguments.progress == "auto"
-
-
-@contextlib.contextmanager
-def engine_of(arguments: Arguments) -> Iterator[Any]:
-    """Who runs blocks."""
-    if arguments.engine != "dask":
-        if arguments.scheduler is not None:
-            raise ValueError("--scheduler: of dask only; add --engine dask")
-        yield arguments.engine
-        return
-    if arguments.scheduler is None:
-        raise ValueError("--engine dask: needs --scheduler ADDRESS, that of a running dask scheduler")
-    try:
-        from distributed import Client  # type: ignore[import-untyped,import-not-found,unused-ignore]
-    except ImportError:
-        raise ValueError('--engine dask: needs dask: pip install "tinypyr[dask]"') from None
-    try:
-        client = Client(arguments.scheduler)  # type: ignore[no-untyped-call,unused-ignore]
-    except OSError as error:
-        raise ValueError(f"--scheduler: {arguments.scheduler} does not answer: {error}") from None
-    with client:
-        yield client
 
 
 def _build(arguments: Arguments) -> int:
@@ -364,16 +263,16 @@ def _build(arguments: Arguments) -> int:
 
     with engine_of(arguments) as engine:
         report = store.build(
-            _source(arguments),
+            _source_of(arguments),
             arguments.target,
             engine=engine,
-            resume=not arguments.no_resume,
+            resume=arguments.resume,
             progress=progress_of(arguments),
             blocks=arguments.blocks,
-            **_arguments(arguments),
+            **arguments_of(arguments, PLANNING),
         )
     if arguments.progress != "json":
-        show_plan(report.plan)
+        print_plan(report.plan)
         print(report)
     return 0
 
@@ -381,39 +280,39 @@ def _build(arguments: Arguments) -> int:
 def _run(arguments: Arguments) -> int:
     from .. import store
 
-    plan = store.load(arguments.plan)
+    plan = store.Plan.load(arguments.plan)
     with engine_of(arguments) as engine:
         report = store.run(
             plan,
             part=arguments.part,
-            workers=arguments.workers,
             blocks=arguments.blocks,
             engine=engine,
-            resume=not arguments.no_resume,
+            workers=arguments.workers,
+            resume=arguments.resume,
             progress=progress_of(arguments),
         )
     if arguments.progress != "json":
         print(report)
         if not report.failed and not report.already_complete:
-            print(f"next, once all parts are done: tinypyr finalize {arguments.plan}")
+            print(f"when all parts are done, run: tinypyr finalize {arguments.plan}")
     return 1 if report.failed else 0
 
 
 def _finalize(arguments: Arguments) -> int:
     from .. import store
 
-    print(store.finalize(store.load(arguments.plan)))
+    print(store.finalize(store.Plan.load(arguments.plan)))
     return 0
 
 
 def _slurm(arguments: Arguments) -> int:
     from ..store import slurm
 
-    names = [field.name for field in dataclasses.fields(slurm.Settings)]
     arguments.lines = list(arguments.lines) or None
-    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
-    settings = slurm.Settings(**((slurm.from_toml(arguments.settings) if arguments.settings else {}) | given))
-    for line in slurm.submit(Path(arguments.plan), settings, dry_run=arguments.dry_run):
+    names = [field.name for field in dataclasses.fields(slurm.Settings)]
+    options = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    file = slurm.from_toml(arguments.settings) if arguments.settings else {}
+    for line in slurm.submit(Path(arguments.plan), slurm.Settings(**file | options), dry_run=arguments.dry_run):
         print(line)
     return 0
 
@@ -423,31 +322,18 @@ def _info(arguments: Arguments) -> int:
     from ..store.source import open_volume
 
     volume = open_volume(Location.at(arguments.store))
-    print(f"{volume.place.name}: {volume.format}, {volume.dtype}" + (f", {volume.kind}" if volume.kind else ""))
-    _show_levels(volume.paths, volume.grids)
-    print(f"chunks of level 0 {' x '.join(map(str, volume.layout.chunks))}")
+    print(f"{volume.location.name}: {volume.format}, {volume.dtype}" + (f", {volume.kind}" if volume.kind else ""))
+    print_levels(volume.paths, volume.grids)
+    print(f"chunks of level 0: {' x '.join(map(str, volume.layout.chunks))}")
     if volume.layout.shards:
-        print(f"shards {' x '.join(map(str, volume.layout.shards))}")
+        print(f"shards of level 0: {' x '.join(map(str, volume.layout.shards))}")
     return 0
-
-
-def writable_file(name: str, path: str) -> None:
-    """Refuse a place where no file can be written."""
-    if Path(path).is_dir() or not os.access(Path(path).absolute().parent, os.W_OK):
-        raise ValueError(f"{name}: {path} cannot be written there; name a file in a folder that there is")
-
-
-def picture_file(name: str, path: str) -> None:
-    """The same, and what is no PNG by its name."""
-    writable_file(name, path)
-    if not path.lower().endswith(".png"):
-        raise ValueError(f"{name}: {path} does not end in .png")
 
 
 def _preview(arguments: Arguments) -> int:
     from .. import store
 
-    picture_file("--out", arguments.out)
+    picture_file("out", arguments.out)
     store.preview(arguments.store, arguments.out)
     print(f"picture: {arguments.out}")
     return 0
@@ -457,8 +343,8 @@ def _view(arguments: Arguments) -> int:
     from ..store.viewer import viewer
 
     try:
-        with viewer(arguments.store) as shown:
-            print(f"{shown}\n(Ctrl-C ends it)", flush=True)
+        with viewer(arguments.store) as address:
+            print(f"{address}\n(press Ctrl-C to stop)", flush=True)
             threading.Event().wait()
     except KeyboardInterrupt:
         pass
@@ -468,107 +354,97 @@ def _view(arguments: Arguments) -> int:
 def _check(arguments: Arguments) -> int:
     from .. import store
 
-    findings = store.check(
-        arguments.store,
-        method=arguments.method,
-        ignore=arguments.ignore,
-        mask=arguments.mask,
-        sample=arguments.sample,
-        seed=arguments.seed,
-    )
-    print(findings)
-    return 1 if findings else 0
+    result = store.check(arguments.store, **arguments_of(arguments, CHECKING))
+    print(result)
+    return 0 if result.ok else 1
 
+
+_TARGET = Argument("target", "path or URL of a new store; without it, the levels are added to SOURCE", required=False)
+PLAN_FILE = value("plan_file", "FILE", "write the plan to this file, for tinypyr run")
+_SLURM = [
+    value(
+        "parts",
+        "N",
+        "number of parts, each of which is one job of the array",
+        omitted="16, or the number of blocks if smaller",
+        type=int,
+    ),
+    value("partition", "NAME", "partition of the jobs", omitted="that of the cluster"),
+    value("account", "NAME", "account to charge", omitted="that of the user"),
+    value("qos", "NAME", "quality of service", omitted="that of the cluster"),
+    value("time", "TIME", "time limit of one part, such as 02:00:00", omitted="that of the partition"),
+    value(
+        "mem", "SIZE", "memory of one part, such as 8G; at least the memory of the plan", omitted="that of the cluster"
+    ),
+    value("cpus_per_task", "N", "processor cores of one part", omitted="the plan's workers", type=int),
+    value("limit", "N", "largest number of parts that run at the same time", type=int),
+    Option(
+        "--line",
+        "lines",
+        multiple=True,
+        metavar="TEXT",
+        help="line to insert before the command in the job scripts; repeatable (default: none)",
+    ),
+    value("settings", "FILE", "TOML file with any of these options as keys, and a list of lines"),
+    flag("dry_run", "write the job scripts without submitting them"),
+]
 
 COMMANDS = [
-    Command("build", _build, "make the levels of a volume in a store", [*BUILDING, *RUNNING], BUILD, BUILD_MORE),
+    Command(
+        "build",
+        _build,
+        "write the levels of a volume to a store",
+        [SOURCE, _TARGET, *PLANNING, *RUNNING, *RESAMPLING],
+        BUILD_TEXT,
+        BUILD_EPILOG,
+    ),
     Command(
         "plan",
         _plan,
-        "say what build would do",
-        [
-            *BUILDING,
-            Option("--json", is_flag=True, help="print the plan as JSON"),
-            Option("-o", "--out", metavar="FILE", help="write it to a file, for tinypyr run"),
-        ],
-        PLAN,
+        "print what build would do",
+        [SOURCE, _TARGET, *PLANNING, flag("json", "print the plan as JSON"), PLAN_FILE, *RESAMPLING],
+        PLAN_TEXT,
+        PLAN_EPILOG,
     ),
     Command(
         "run",
         _run,
-        "run blocks of a saved plan",
+        "process blocks of a saved plan",
         [
-            PLAN_FILE,
-            Option("--workers", type=int, metavar="N", help="blocks at once, if fewer than the plan says"),
-            Option("--part", read=_part, metavar="I/N", help="the I-th of N parts, from 1 on"),
+            PLAN,
+            value("part", "I/N", "the I-th of N parts, counted from 1", omitted="all blocks", parse=parse_part),
+            value(
+                "workers",
+                "N",
+                "blocks to process at the same time, if fewer than in the plan",
+                omitted="as in the plan",
+                type=int,
+            ),
             *RUNNING,
         ],
-        RUN,
-        RUN_MORE,
+        RUN_TEXT,
+        RUN_EPILOG,
     ),
-    Command("finalize", _finalize, "end a saved plan", [PLAN_FILE], FINALIZE, FINALIZE_MORE),
-    Command(
-        "slurm",
-        _slurm,
-        "submit a saved plan to Slurm",
-        [
-            PLAN_FILE,
-            *(
-                Option(f"--{name}", type=kind, metavar=name[0].upper(), help=what)
-                for name, kind, what in (
-                    ("parts", int, "how many jobs, no more than there are blocks (default: 16)"),
-                    ("partition", str, "of the cluster"),
-                    ("account", str, "that pays"),
-                    ("qos", str, "quality of service"),
-                    ("time", str, "limit of one part, such as 02:00:00"),
-                    ("mem", str, "of one part, such as 8G; at least what the plan holds"),
-                    ("cpus", int, "of one part (default: the plan's workers)"),
-                    ("limit", int, "parts at work at once"),
-                )
-            ),
-            Option("--line", "lines", multiple=True, metavar="TEXT", help="a further line of the scripts"),
-            Option("--settings", metavar="FILE", help="TOML with any of these options"),
-            Option("--dry-run", is_flag=True, help="write the scripts, submit nothing"),
-        ],
-        SLURM,
-        SLURM_MORE,
-    ),
-    Command("info", _info, "print the levels of a store", [STORE], INFO),
+    Command("finalize", _finalize, "finish a saved plan", [PLAN], FINALIZE_TEXT, FINALIZE_EPILOG),
+    Command("slurm", _slurm, "submit a saved plan to Slurm", [PLAN, *_SLURM], SLURM_TEXT, SLURM_EPILOG),
+    Command("info", _info, "print the levels of a store", [STORE], INFO_TEXT, INFO_EPILOG),
     Command(
         "preview",
         _preview,
         "write a picture of all levels",
-        [
-            STORE,
-            Option(
-                "--out",
-                default="tinypyr-preview.png",
-                metavar="FILE",
-                help="where it goes; a file of this name is replaced (default: tinypyr-preview.png)",
-            ),
-        ],
-        PREVIEW,
+        [STORE, value("out", "FILE", "picture to write or replace", default="tinypyr-preview.png")],
+        PREVIEW_TEXT,
+        PREVIEW_EPILOG,
     ),
     Command(
         "view",
         _view,
         "show a store in Neuroglancer",
-        [Argument("store", "a folder of this machine, or an http address")],
-        VIEW,
+        [Argument("store", "folder on this machine, or an http address")],
+        VIEW_TEXT,
+        VIEW_EPILOG,
     ),
     Command(
-        "check",
-        _check,
-        "compare the levels of a store with its base",
-        [
-            STORE,
-            Option("--method", metavar="METHOD", help="how the levels were made (default: as the metadata says)"),
-            Option("--ignore", read=_number, metavar="V", help="the value left out (default: as it says)"),
-            Option("--mask", metavar="MASK", help="path or URL of what was left out"),
-            Option("--sample", type=float, metavar="SHARE", help="of the base to read, at random (default: all)"),
-            Option("--seed", type=int, default=0, metavar="N", help="of the draw (default: 0)"),
-        ],
-        CHECK,
-        CHECK_MORE,
+        "check", _check, "compare the levels of a store with level 0", [STORE, *CHECKING], CHECK_TEXT, CHECK_EPILOG
     ),
 ]

@@ -1,15 +1,16 @@
-"""Computed at low resolution, applied at full resolution: bias fields, backgrounds, masks; block by block, no seams.
+"""Multi-resolution processing: compute a field at low resolution, apply it at full resolution, block by block.
 
-An algorithm has two halves. ``lowres_func`` sees the whole volume at a coarse level and makes a field of it, voxel for
-voxel. The field is then sampled where the voxels of full resolution lie (linear between the centres of its voxels, the
-half voxel between levels included), and ``highres_func`` combines the two, a block at a time. What comes out does not
-depend on how blocks are cut, nor on who makes them.
+An algorithm consists of two functions. ``lowres_func`` gets the whole volume at low resolution, and returns a field of
+it: a bias, a background, a mask. The field is interpolated at the centres of the voxels of full resolution, and
+``highres_func`` applies it to the volume, one block at a time. The result has no seams, and does not depend on the
+blocks or on the engine.
 """
 
-from .applied import Applied, apply_scaled_processing
+from .applied import Applied
 from .built_in import BackgroundSubtraction, GaussianBiasFieldCorrection, PercentileNormalization
 from .n4 import N4BiasFieldCorrection
 from .plugins import Field, PluginError, ScaledProcessingPlugin
+from .processing import apply_scaled_processing
 
 __all__ = [
     "Applied",

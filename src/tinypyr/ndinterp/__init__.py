@@ -1,14 +1,14 @@
-"""Values between voxels of chunked arrays: affine maps, rotations, values at coordinates, spline filters.
+"""Interpolation in chunked arrays: affine maps, rotations, values at coordinates, spline filters.
 
-Names and arguments are those of :mod:`scipy.ndimage` as dask-image users know them; the results are lazy dask arrays,
-and their values those that scipy gives for the whole array, whatever the chunks. Inputs are arrays of dask, numpy,
-zarr, TensorStore and the like; nothing of them is read before the result is computed, and then chunk by chunk.
+Names and arguments are those of :mod:`scipy.ndimage` and dask-image. The results are lazy dask arrays with the values
+that scipy computes for the whole array, whatever the chunks. Inputs are arrays of dask, numpy, zarr, TensorStore and
+similar packages, which are read chunk by chunk when the result is computed.
 
-What differs from scipy: voxels of order 0 are copied, so 64-bit labels stay as they are; integers that would not fit
-their type take its nearest value instead of wrapping; float16 is computed as float32; coefficients are cast to
-``output`` once, not after every axis; sums are added in another order, so that an integer halfway between two others
-may become the other one; and with orders above 1 what is not finite reaches the voxels around it, not all of the array.
-``prefilter`` is true by default, as in scipy, for orders above 1.
+Differences from scipy: order 0 copies voxels, so 64-bit labels are exact; integers out of range are clipped instead of
+wrapped; float16 is computed as float32; coefficients are cast to ``output`` once, not after every axis; sums are added
+in another order, so an integer halfway between two others may be rounded to the other one; and with orders above 1 a
+value that is not finite affects the voxels around it, not the whole array. As in scipy, ``prefilter`` is True by
+default.
 
 Examples
 --------
@@ -40,8 +40,8 @@ try:
 except ImportError:
     raise ImportError('tinypyr.ndinterp needs dask and scipy: pip install "tinypyr[dask]"') from None
 
-from ..resampling.sampler import Sampling, box_of, coordinates_of, matrix_of, split_affine
-from ._graph import Affine, Filter, lazy, places, usual_depth
+from ..resampling.sampler import Sampling, as_coordinates, as_matrix, source_bounds, split_affine
+from ._graph import Affine, Filter, chunked_array, depth_per_axis, values_at
 from ._input import Input
 
 __all__ = ["affine_transform", "map_coordinates", "rotate", "spline_filter", "spline_filter1d"]
@@ -59,40 +59,41 @@ def affine_transform(
     cval: complex = 0.0,
     prefilter: bool = True,
 ) -> da.Array:
-    """The image seen through an affine map: voxel ``o`` of the output is the value at ``matrix @ o + offset``.
+    """Apply an affine map: voxel ``o`` of the output is the value of the image at ``matrix @ o + offset``.
 
     Parameters
     ----------
     image : array
-        Of dask, numpy, zarr, TensorStore or alike; booleans, integers, floats (float16, too) or complex numbers.
+        An array of dask, numpy, zarr, TensorStore or a similar package, of booleans, integers, floats or complex
+        numbers.
     matrix : array_like
-        For n dimensions of shape (n,) (a diagonal), (n, n), (n, n + 1) or (n + 1, n + 1); the last two bring their own
-        offset as last column, and ``offset`` is not looked at.
+        For n dimensions, an array of shape (n,) (a diagonal), (n, n), (n, n + 1) or (n + 1, n + 1). In the last two the
+        last column is the offset, and ``offset`` is ignored.
     offset : float or sequence of float
-        One for every axis, or one per axis, in voxels.
+        One value for every axis, or one per axis, in voxels.
     output_shape : sequence of int, optional
-        By default that of the image.
+        The shape of the output. Default: that of the image.
     order : int
-        0 (the nearest voxel, copied as it is), 1 (linear), 2 to 5 (splines).
+        Order of the interpolation: 0 (the nearest voxel, copied), 1 (linear), 2 to 5 (splines).
     output_chunks : optional
-        As dask takes them; by default the image's chunks, or some 16 MiB where it has none.
+        Chunks of the output, as in dask. Default: those of the image, or about 16 MiB if it has none.
     mode : str
-        What lies beyond the image, as in scipy: constant, grid-constant, nearest, mirror, reflect, grid-mirror, wrap or
-        grid-wrap; or "border", as constant, but that voxels reach half their length beyond their centres.
+        The boundary mode, as in scipy: constant, grid-constant, nearest, mirror, reflect, grid-mirror, wrap or
+        grid-wrap; or "border": as constant, except that voxels extend half their length beyond their centres.
     cval : number
-        What lies there with the two constant modes.
+        The value outside the image in the modes constant, grid-constant and border.
     prefilter : bool
-        Whether voxels are values (orders above 1 then filter them first), not coefficients.
+        For orders above 1: False if the voxels are spline coefficients already.
 
     Returns
     -------
     dask.array.Array
-        Of the image's dtype. Integers are rounded half away from zero, and kept within their range.
+        An array of the image's dtype. Integers are rounded half away from zero and clipped to their range.
 
     Raises
     ------
     ValueError, TypeError
-        An argument that makes no sense; the message names it.
+        An argument is invalid; the message names it.
 
     Examples
     --------
@@ -106,10 +107,10 @@ def affine_transform(
     sampling = Sampling(source.shape, source.dtype, order, mode, cval, _truth("prefilter", prefilter))
     linear, shift = _map(matrix, offset, len(source.shape))
     shape = _extents("output_shape", source.shape if output_shape is None else output_shape, len(source.shape))
-    if not np.isfinite(box_of(linear, shift, [0] * len(shape), shape)).all():
-        raise ValueError(f"matrix: {linear.tolist()} leads beyond all numbers")
+    if not np.isfinite(source_bounds(linear, shift, [0] * len(shape), shape)).all():
+        raise ValueError(f"matrix: with {linear.tolist()} the coordinates are not finite")
     chunks = source.output_chunks(output_chunks, shape)
-    return lazy("affine_transform", source, Affine(sampling, linear, shift), chunks, source.dtype)
+    return chunked_array("affine_transform", source, Affine(sampling, linear, shift), chunks, source.dtype)
 
 
 def rotate(
@@ -124,24 +125,25 @@ def rotate(
     cval: complex = 0.0,
     prefilter: bool = True,
 ) -> da.Array:
-    """The image turned in the plane of two axes, around its middle.
+    """Rotate an image in the plane of two axes around its centre.
 
     Parameters
     ----------
     input_arr : array
-        As ``image`` of `affine_transform`, of two dimensions or more.
+        The image, as in `affine_transform`, with at least two dimensions.
     angle : float
-        In degrees; multiples of 90 are exact.
-    axes : two int
-        The plane.
+        The angle in degrees. Multiples of 90 are exact.
+    axes : (int, int)
+        The plane of the rotation.
     reshape : bool
-        Whether the output grows so that all of the input is in it.
+        If True, the output is large enough to contain the whole input.
     output_chunks, order, mode, cval, prefilter
-        As of `affine_transform`.
+        As in `affine_transform`.
 
     Returns
     -------
     dask.array.Array
+        The rotated image.
 
     Examples
     --------
@@ -155,33 +157,39 @@ def rotate(
     source = Input(input_arr, "input_arr")
     ndim = len(source.shape)
     if ndim < 2:
-        raise ValueError(f"input_arr: of shape {source.shape}; a rotation needs two dimensions")
+        raise ValueError(f"input_arr: shape {source.shape} has fewer than the two dimensions that a rotation needs")
     try:
         plane = [int(axis) for axis in axes if int(axis) == axis and not isinstance(axis, bool)]
     except (TypeError, ValueError):
         plane = []
     if len(plane) != 2 or len(list(axes)) != 2 or not all(-ndim <= axis < ndim for axis in plane):
-        raise ValueError(f"axes: {axes!r} are not two axes of an array of {ndim} dimensions")
+        raise ValueError(f"axes: {axes!r} is not two axes of an array of {ndim} dimensions")
     first, second = sorted(axis % ndim for axis in plane)
     if first == second:
-        raise ValueError(f"axes: {axes!r} are the same axis twice; a plane has two")
-    degrees = _finite("angle", angle)
-    cos, sin = cosdg(degrees), sindg(degrees)
-    turn = np.array([[cos, sin], [-sin, cos]])
-    inside = np.array([source.shape[first], source.shape[second]])
-    outside = inside
-    if _truth("reshape", reshape):
-        corners = turn @ np.array([[0, 0, inside[0], inside[0]], [0, inside[1], 0, inside[1]]])
-        outside = (np.ptp(corners, axis=1) + 0.5).astype(int)
-    shift = (inside - 1) / 2 - turn @ ((outside - 1) / 2)
-    matrix, offset, shape = np.eye(ndim), np.zeros(ndim), list(source.shape)
-    matrix[np.ix_([first, second], [first, second])] = turn
-    offset[[first, second]] = shift
-    shape[first], shape[second] = (int(n) for n in outside)
-    still = tuple(axis for axis in range(ndim) if axis not in (first, second))
-    sampling = Sampling(source.shape, source.dtype, order, mode, cval, _truth("prefilter", prefilter), still)
+        raise ValueError(f"axes: {axes!r} is the same axis twice; a plane needs two axes")
+    matrix, offset, shape = _rotation(source.shape, first, second, _finite("angle", angle), _truth("reshape", reshape))
+    identity_axes = tuple(axis for axis in range(ndim) if axis not in (first, second))
+    sampling = Sampling(source.shape, source.dtype, order, mode, cval, _truth("prefilter", prefilter), identity_axes)
     chunks = source.output_chunks(output_chunks, shape)
-    return lazy("rotate", source, Affine(sampling, matrix, tuple(offset)), chunks, source.dtype)
+    return chunked_array("rotate", source, Affine(sampling, matrix, offset), chunks, source.dtype)
+
+
+def _rotation(
+    shape: Sequence[int], first: int, second: int, degrees: float, reshape: bool
+) -> tuple[NDArray[np.float64], tuple[float, ...], list[int]]:
+    """Return the matrix, the offset and the output shape of a rotation around the centre."""
+    ndim = len(shape)
+    cos, sin = cosdg(degrees), sindg(degrees)
+    plane_matrix = np.array([[cos, sin], [-sin, cos]])
+    extents = output_extents = np.array([shape[first], shape[second]])
+    if reshape:
+        corners = plane_matrix @ np.array([[0, 0, extents[0], extents[0]], [0, extents[1], 0, extents[1]]])
+        output_extents = (np.ptp(corners, axis=1) + 0.5).astype(int)
+    matrix, offset, output_shape = np.eye(ndim), np.zeros(ndim), list(shape)
+    matrix[np.ix_([first, second], [first, second])] = plane_matrix
+    offset[[first, second]] = (extents - 1) / 2 - plane_matrix @ ((output_extents - 1) / 2)
+    output_shape[first], output_shape[second] = (int(n) for n in output_extents)
+    return matrix, tuple(offset), output_shape
 
 
 def map_coordinates(
@@ -192,24 +200,24 @@ def map_coordinates(
     cval: complex = 0.0,
     prefilter: bool = True,
 ) -> da.Array:
-    """The values at places given one by one.
+    """Interpolate the values at coordinates.
 
-    Places are sorted by the input chunk they lie in, and each chunk that has any, or is needed beside one that has, is
-    read once. Coordinates are read at once, because what there is to do depends on them.
+    Coordinates are grouped by the input chunk that contains them, and each chunk that is needed is read once. The
+    coordinates are computed immediately if they are a dask array, because the graph depends on them.
 
     Parameters
     ----------
     input : array
-        As ``image`` of `affine_transform`.
+        The image, as in `affine_transform`.
     coordinates : array_like
-        Of shape (n, ...), one row for each of the input's n axes, in voxels.
+        An array of shape (n, ...), with one row for each of the n axes of the input, in voxels.
     order, mode, cval, prefilter
-        As of `affine_transform`; order 3 by default, as in scipy.
+        As in `affine_transform`, but with order 3 by default, as in scipy.
 
     Returns
     -------
     dask.array.Array
-        Of the shape of the coordinates without their first axis, in one chunk, and of the input's dtype.
+        An array of the input's dtype in one chunk. Its shape is that of the coordinates without their first axis.
 
     Examples
     --------
@@ -222,7 +230,8 @@ def map_coordinates(
     sampling = Sampling(source.shape, source.dtype, order, mode, cval, _truth("prefilter", prefilter))
     if isinstance(coordinates, da.Array):
         coordinates = coordinates.compute()
-    return places("map_coordinates", source, sampling, coordinates_of(coordinates, len(source.shape), source.shape))
+    points = as_coordinates(coordinates, len(source.shape), source.shape)
+    return values_at("map_coordinates", source, sampling, points)
 
 
 def spline_filter(
@@ -234,26 +243,28 @@ def spline_filter(
     *,
     depth: Any = None,
 ) -> da.Array:
-    """The coefficients of the spline through an image's voxels: `spline_filter1d` along every axis.
+    """Compute the coefficients of the spline through an image's voxels: `spline_filter1d` along every axis.
 
     Parameters
     ----------
     image : array
-        As of `affine_transform`.
+        The image, as in `affine_transform`.
     order : int
-        0 to 5; of orders 0 and 1 the coefficients are the voxels.
+        Order of the spline, 0 to 5. For orders 0 and 1 the coefficients are the voxels.
     output : dtype
-        Of the coefficients; of complex images they are complex.
+        The dtype of the coefficients. Those of a complex image are complex.
     mode : str
-        What lies beyond the image; see `affine_transform`.
+        The boundary mode, as in `affine_transform`.
     output_chunks : optional
-        As of `affine_transform`.
+        As in `affine_transform`.
     depth : int, sequence or dict of int, optional
-        How many voxels around a chunk are looked at; by default so many that no chunk shows, to 1e-8.
+        The number of voxels around a chunk that are read, one for all axes or one per axis. Default: enough to make
+        the coefficients independent of the chunks up to 1e-8.
 
     Returns
     -------
     dask.array.Array
+        The coefficients.
 
     Examples
     --------
@@ -275,18 +286,19 @@ def spline_filter1d(
     *,
     depth: Any = None,
 ) -> da.Array:
-    """The coefficients of the splines through an image's voxels along one axis.
+    """Compute the coefficients of the splines through an image's voxels along one axis.
 
     Parameters
     ----------
     image, order, output, mode, output_chunks, depth
-        As of `spline_filter`.
+        As in `spline_filter`.
     axis : int
-        The axis.
+        The axis to filter along.
 
     Returns
     -------
     dask.array.Array
+        The coefficients.
 
     Examples
     --------
@@ -303,13 +315,14 @@ def spline_filter1d(
 def _filtered(
     label: str, image: Any, order: int, axis: int | None, output: Any, mode: str, output_chunks: Any, depth: Any
 ) -> da.Array:
+    """Return spline coefficients along an axis, or along every axis if it is None."""
     source = Input(image)
     ndim = len(source.shape)
     Sampling(source.shape, source.dtype, order, mode)
     try:
         dtype = np.dtype(output)
     except TypeError:
-        raise TypeError(f"output: {output!r} is not a dtype; results are new arrays") from None
+        raise TypeError(f"output: {output!r} is not a dtype; an output array cannot be passed") from None
     if dtype.kind not in "biufc":
         raise TypeError(f"output: {dtype} cannot hold coefficients")
     if source.dtype.kind == "c":
@@ -317,25 +330,25 @@ def _filtered(
     axes = tuple(range(ndim))
     if axis is not None:
         if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)) or not -ndim <= axis < ndim:
-            raise ValueError(f"axis: {axis!r} is no axis of an array of {ndim} dimensions")
+            raise ValueError(f"axis: {axis!r} is not an axis of an array of {ndim} dimensions")
         axes = (int(axis) % ndim,)
-    around = usual_depth(order, depth, axes, ndim)
     chunks = source.output_chunks(output_chunks, source.shape)
-    what = Filter(source.shape, source.dtype, dtype, int(order), mode, axes, around)
-    return lazy(label, source, what, chunks, dtype)
+    depths = depth_per_axis(order, depth, axes, ndim)
+    operation = Filter(source.shape, source.dtype, dtype, int(order), mode, axes, depths)
+    return chunked_array(label, source, operation, chunks, dtype)
 
 
 def _map(matrix: ArrayLike, offset: Any, ndim: int) -> tuple[NDArray[np.float64], tuple[float, ...]]:
-    """A square matrix and an offset per axis."""
-    made = matrix_of("matrix", matrix)
-    shape: tuple[int, ...] = made.shape
+    """Return a square matrix and an offset per axis."""
+    affine = as_matrix("matrix", matrix)
+    shape: tuple[int, ...] = affine.shape
     if shape not in ((ndim,), (ndim, ndim), (ndim, ndim + 1), (ndim + 1, ndim + 1)):
         raise ValueError(
-            f"matrix: of shape {shape}; an image of {ndim} dimensions needs ({ndim},), ({ndim}, {ndim}), "
+            f"matrix: shape {shape} does not fit; an image of {ndim} dimensions needs ({ndim},), ({ndim}, {ndim}), "
             f"({ndim}, {ndim + 1}) or ({ndim + 1}, {ndim + 1})"
         )
     if shape[-1] == ndim + 1:
-        return split_affine("matrix", made, ndim)
+        return split_affine("matrix", affine, ndim)
     try:
         shift = np.asarray(offset, np.float64)
     except (TypeError, ValueError):
@@ -344,35 +357,38 @@ def _map(matrix: ArrayLike, offset: Any, ndim: int) -> tuple[NDArray[np.float64]
         raise ValueError(f"offset: {offset!r} has {shift.size} entries for {ndim} axes")
     if not np.isfinite(shift).all():
         raise ValueError(f"offset: {offset!r} is not finite")
-    return np.diag(made) if made.ndim == 1 else made, tuple(np.broadcast_to(shift, (ndim,)).tolist())
+    return np.diag(affine) if affine.ndim == 1 else affine, tuple(np.broadcast_to(shift, (ndim,)).tolist())
 
 
 def _extents(name: str, values: Any, ndim: int) -> tuple[int, ...]:
+    """Return a shape of ``ndim`` axes; raise an error that names the argument if it is not one."""
     try:
-        found = [_index(value) for value in values]
+        extents = [_index(value) for value in values]
     except TypeError:
-        raise TypeError(f"{name}: {values!r} are not integers") from None
-    if len(found) != ndim:
-        raise ValueError(f"{name}: {values!r} has {len(found)} entries for {ndim} axes")
-    if min(found) < 0:
+        raise TypeError(f"{name}: {values!r} is not a sequence of integers") from None
+    if len(extents) != ndim:
+        raise ValueError(f"{name}: {values!r} has {len(extents)} entries for {ndim} axes")
+    if min(extents) < 0:
         raise ValueError(f"{name}: {values!r} has a negative extent")
-    return tuple(found)
+    return tuple(extents)
 
 
 def _index(value: Any) -> int:
-    """An integer, which True is not."""
+    """Return an integer; raise TypeError for others, and for booleans."""
     if isinstance(value, bool):
         raise TypeError
     return operator.index(value)
 
 
 def _truth(name: str, value: Any) -> bool:
+    """Return a bool; raise an error that names the argument if it is not one."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name}: {value!r} is neither True nor False")
     return bool(value)
 
 
 def _finite(name: str, value: Any) -> float:
+    """Return a finite float; raise an error that names the argument if it is not one."""
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -1,24 +1,26 @@
-"""The pyramid of a volume that does not fit in memory.
+"""Pyramids of volumes that do not fit in memory, written to stores.
 
-``build`` reads a volume block by block and writes its levels, with the metadata of the format, beside it or into a new
-store; ``plan`` says beforehand what that will read, write and hold. TensorStore reads and writes, in files, S3, GCS and
-HTTP (``pip install "tinypyr[store]"``).
+``build`` reads a volume block by block and writes its levels with the metadata of the format, into the same store or
+into a new one. ``plan`` reports beforehand what a build will read, write and hold in memory. TensorStore reads and
+writes files, S3, GCS and HTTP (``pip install "tinypyr[store]"``).
 
-A plan numbers its blocks. Blocks share no chunk, so any number of them run at once, each ends with what it alone has
-written, and running one again changes nothing; what single blocks cannot write whole is merged at the end. So ``build``
-is ``plan``, ``run`` and ``finalize`` in one, and on a cluster the parts of ``run`` are jobs of their own.
+A plan consists of numbered blocks. Blocks share no chunk, so any number of them can run at the same time, in any order,
+and repeatedly. Chunks of coarse levels that span several blocks are merged at the end. ``build`` is ``plan``, ``run``
+and ``finalize`` in one; on a cluster, every job runs a part of the plan.
 """
 
 from ..errors import StoreError
-from .checking import check
+from .checking import CheckResult, check
 from .lazy_levels import Level, levels
-from .planning import load, plan
+from .planning import plan
 from .plans import Plan
 from .previews import preview
-from .running import BuildError, Progress, Report, build, finalize, run
+from .reports import BuildError, Progress, Report
+from .running import build, finalize, run
 
 __all__ = [
     "BuildError",
+    "CheckResult",
     "Level",
     "Plan",
     "Progress",
@@ -28,7 +30,6 @@ __all__ = [
     "check",
     "finalize",
     "levels",
-    "load",
     "plan",
     "preview",
     "run",

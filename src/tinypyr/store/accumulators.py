@@ -1,9 +1,9 @@
-"""Accumulators that a level passes to the levels above it, where their footprints do not fit a leaf.
+"""Accumulators: what is passed from a level to the levels above it if their footprints do not fit in a leaf.
 
-The accumulator of a box is a list of arrays with one entry per voxel each, so accumulators of adjacent boxes are
-joined by concatenating arrays. Of a mean: the counts and the sums (64-bit integers as two halves, as in the numpy
-reference). Of a mode: lists of labels (an array of objects), and how many votes a label may have lost. Of min, max and
-stride the voxels themselves are enough.
+The accumulator of a box is a list of arrays with one entry per voxel, so those of adjacent boxes are joined by
+concatenation. For a mean it holds counts and sums (of 64-bit integers as two halves, as in the numpy reference); for a
+mode, lists of labels (an array of objects) and upper limits for the votes that any dropped label may have had; for min,
+max and stride, the voxels themselves.
 """
 
 from __future__ import annotations
@@ -18,16 +18,33 @@ from .. import _reference
 from .._pooling.arguments import Array
 from .._pooling.run import mean_levels, pool_with_unproven
 
-#: A longer list of labels keeps so many, those with the most votes.
+#: Maximum length of a list of labels. A longer one keeps the labels with the most votes.
 MAX_LABELS = 1024
-#: Sums of more voxels than this are made of Python's integers.
+#: Largest footprint whose sums are computed in 64-bit integers. Larger ones use Python integers.
 MAX_INT64_FOOTPRINT = 1 << 30
 
 Accumulator = list[Array]
+#: Levels, and the number of voxels of each whose mode is not proven.
+Levels = tuple[list[Array], list[int]]
+Offset = tuple[int, ...]
 
 
 class Pooling:
-    """How a plan pools: its method and what goes with it, from a level to those above."""
+    """Pooling of boxes with a fixed method and its options.
+
+    Parameters
+    ----------
+    method, ignore, rounding, ties
+        As for :func:`tinypyr.pyramid`.
+    dtype : dtype
+        Data type of the volume.
+    recursive : bool
+        Whether each level is pooled from the voxels of the previous one.
+    fill : scalar
+        Value of a voxel whose footprint is excluded as a whole, if ``ignore`` is None.
+    weight : sequence of int
+        Weights of a base voxel's coordinates, whose sum is its position in raster order with axis 0 fastest.
+    """
 
     def __init__(
         self, method: str, dtype: np.dtype[Any], ignore: Any, rounding: str, ties: str, recursive: bool, fill: Any,
@@ -35,121 +52,115 @@ class Pooling:
     ) -> None:  # fmt: skip
         self.method, self.dtype, self.rounding, self.ties = method, dtype, rounding, ties
         self.ignore = ignore
-        self._recursive = recursive  # each level from the voxels of the one before
-        self._fill = fill  # what a voxel is above nothing but masked ones
-        self._weight = weight  # of a base voxel's coordinates, for its place in raster order with axis 0 fastest
+        self._recursive, self._fill, self._weight = recursive, fill, weight
 
-    def levels(
-        self, values: Array, factors: Any, voxel_offset: tuple[int, ...], mask: Array | None = None
-    ) -> tuple[list[Array], list[int]]:
-        """Levels of an array without its masked voxels, and how many modes of each are not proven."""
+    def levels(self, values: Array, factors: Any, voxel_offset: Offset, excluded: Array | None = None) -> Levels:
+        """Return the levels of a box without its excluded voxels."""
         if not factors:
             return [], []
         if self._recursive:
-            return self._one_from_the_other(values, factors, voxel_offset, mask)
-        return self._from_the_base(*self._without(values, mask), factors, voxel_offset, mask)
+            return self._recursive_levels(values, factors, voxel_offset, excluded)
+        kept, ignored = self._without_excluded(values, excluded)
+        return self._levels_from_base(kept, ignored, factors, voxel_offset, excluded)
 
-    def _from_the_base(
-        self, kept: Array, left_out: Any, factors: Any, voxel_offset: tuple[int, ...], mask: Array | None
-    ) -> tuple[list[Array], list[int]]:
-        levels, unproven = pool_with_unproven(
-            kept, factors, len(factors), self.method, left_out, self.rounding, self.ties, voxel_offset, None, 1
-        )
-        return self._filled(levels, mask, factors, voxel_offset), unproven or [0] * len(levels)
-
-    def with_accumulator(
+    def levels_and_accumulator(
         self,
         values: Array,
         factors: Any,
-        voxel_offset: tuple[int, ...],
+        voxel_offset: Offset,
         first: Sequence[int],
-        mask: Array | None = None,
+        excluded: Array | None = None,
     ) -> tuple[list[Array], list[int], Accumulator]:
-        """The same and what the last level hands on; ``first``: the array coordinates of the first voxel."""
+        """Return the levels of a box, and the accumulator of the last one.
+
+        ``first`` has the array coordinates of the first voxel.
+        """
         if self.method == "mean":
-            kept, left_out = self._without(values, mask)
-            levels, reduction = mean_levels(kept, factors, left_out, self.rounding, voxel_offset)
-            accumulator = [reduction.counts, *reduction.make.accumulator]
-            return self._filled(levels, mask, factors, voxel_offset), [0] * len(levels), accumulator
-        if self.method != "mode":
-            levels, unproven = self.levels(values, factors, voxel_offset, mask)
-            hidden = [] if mask is None else [_all_masked(mask, factors, voxel_offset)[-1]]
-            return levels, unproven, [levels[-1], *hidden]
-        kept, left_out = self._without(values, mask)
-        levels, unproven = self._from_the_base(kept, left_out, factors, voxel_offset, mask)
-        total = tuple(int(np.prod([factor[axis] for factor in factors])) for axis in range(values.ndim))
-        return levels, unproven, self._label_lists(kept, left_out, total, voxel_offset, first)
+            kept, ignored = self._without_excluded(values, excluded)
+            levels, reduction = mean_levels(kept, factors, ignored, self.rounding, voxel_offset)
+            accumulator = reduction.accumulator
+            return self._fill_excluded(levels, excluded, factors, voxel_offset), [0] * len(levels), accumulator
+        if self.method == "mode":
+            kept, ignored = self._without_excluded(values, excluded)
+            levels, unproven = self._levels_from_base(kept, ignored, factors, voxel_offset, excluded)
+            total = tuple(int(np.prod([factor[axis] for factor in factors])) for axis in range(values.ndim))
+            return levels, unproven, self._label_lists(kept, ignored, total, voxel_offset, first)
+        levels, unproven = self.levels(values, factors, voxel_offset, excluded)
+        masks = [] if excluded is None else [_fully_excluded(excluded, factors, voxel_offset)[-1]]
+        return levels, unproven, [levels[-1], *masks]
 
-    def _one_from_the_other(
-        self, values: Array, factors: Any, voxel_offset: tuple[int, ...], mask: Array | None
-    ) -> tuple[list[Array], list[int]]:
-        levels = []
-        for factor in factors:
-            kept, left_out = self._without(values, mask)
-            made, _ = pool_with_unproven(
-                kept, [factor], 1, self.method, left_out, self.rounding, self.ties, voxel_offset, None, 1
-            )
-            (values,) = self._filled(made, mask, [factor], voxel_offset)
-            mask = None if mask is None else _all_masked(mask, [factor], voxel_offset)[0]
-            voxel_offset = tuple(o // f for o, f in zip(voxel_offset, factor, strict=True))
-            levels.append(values)
-        return levels, [0] * len(levels)
+    def levels_above(self, accumulator: Accumulator, factors: Any, voxel_offset: Offset, footprint: int) -> Levels:
+        """Return the levels above an accumulator that covers whole footprints of the last one.
 
-    # --- masks: their voxels take the value that is ignored, or one that no voxel has ---
-
-    def _without(self, values: Array, mask: Array | None) -> tuple[Array, Any]:
-        if mask is None or not mask.any():
-            return values, self.ignore
-        values, absent = _with_absent(values) if self.ignore is None else (values, self.ignore)
-        return np.where(mask, absent, values).astype(values.dtype), absent
-
-    def _filled(
-        self, levels: list[Array], mask: Array | None, factors: Any, voxel_offset: tuple[int, ...]
-    ) -> list[Array]:
-        """Levels in the dtype of the volume, with the fill value where all is masked."""
-        if mask is None or not mask.any():
-            return levels
-        nothing = self._nothing
-        return [
-            np.where(masked, nothing, level).astype(self.dtype)
-            for level, masked in zip(levels, _all_masked(mask, factors, voxel_offset), strict=True)
-        ]
-
-    @property
-    def _nothing(self) -> Any:
-        return self.dtype.type(self._fill) if self.ignore is None else self.ignore
-
-    def above(
-        self, accumulator: Accumulator, factors: Any, voxel_offset: tuple[int, ...], footprint: int
-    ) -> tuple[list[Array], list[int]]:
-        """The levels above, of a box that holds their footprints whole, and how many modes of each are not proven.
-
-        ``voxel_offset`` is that of the accumulator's level, ``footprint`` the base voxels per voxel of the last.
+        ``voxel_offset`` is that of the accumulator's level, ``footprint`` the number of base voxels per voxel of the
+        last level.
         """
         if self.method == "mean":
             counts, *sums = accumulator
             if self.dtype.kind not in "fc" and footprint > MAX_INT64_FOOTPRINT:
                 counts, *sums = (part.astype(object) for part in accumulator)
-            # (a voxel that counts none is above masked voxels only, or ignored ones)
-            fold = _reference.Reduction(
-                _reference.Mean(sums, self.dtype, self.rounding), counts, voxel_offset, self._nothing
-            )
-            return fold.levels(factors), [0] * len(factors)
+            # (a count of 0 means that all voxels are excluded or ignored)
+            mean = _reference.Mean(sums, self.dtype, self.rounding)
+            reduction = _reference.Reduction(mean, counts, voxel_offset, self._empty_value)
+            return reduction.levels(factors), [0] * len(factors)
         if self.method != "mode":
             return self.levels(accumulator[0], factors, voxel_offset, *accumulator[1:])
         lists, lost = accumulator
-        made, unproven = [], []
+        levels, unproven = [], []
         for factor in factors:
-            voxels, lists, lost, count = self._join(lists, lost, factor, voxel_offset)
-            made.append(voxels)
+            voxels, lists, lost, count = self._join_label_lists(lists, lost, factor, voxel_offset)
+            levels.append(voxels)
             unproven.append(count)
             voxel_offset = tuple(o // f for o, f in zip(voxel_offset, factor, strict=True))
-        return made, unproven
+        return levels, unproven
 
-    # --- label lists: structured arrays, one label each ---
+    def _levels_from_base(
+        self, kept: Array, ignored: Any, factors: Any, voxel_offset: Offset, excluded: Array | None
+    ) -> Levels:
+        levels, unproven = pool_with_unproven(
+            kept, factors, len(factors), self.method, ignored, self.rounding, self.ties, voxel_offset, None, 1
+        )
+        return self._fill_excluded(levels, excluded, factors, voxel_offset), unproven or [0] * len(levels)
 
-    def _keys(self, values: Array) -> Array:
-        """Numbers that are equal where labels are: all NaN are one label, and so are 0.0 and -0.0."""
+    def _recursive_levels(self, values: Array, factors: Any, voxel_offset: Offset, excluded: Array | None) -> Levels:
+        levels = []
+        for factor in factors:
+            kept, ignored = self._without_excluded(values, excluded)
+            (values,), _ = self._levels_from_base(kept, ignored, [factor], voxel_offset, excluded)
+            excluded = None if excluded is None else _fully_excluded(excluded, [factor], voxel_offset)[0]
+            voxel_offset = tuple(o // f for o, f in zip(voxel_offset, factor, strict=True))
+            levels.append(values)
+        return levels, [0] * len(levels)
+
+    @property
+    def _empty_value(self) -> Any:
+        """Value of a voxel whose footprint is excluded or ignored as a whole."""
+        return self.dtype.type(self._fill) if self.ignore is None else self.ignore
+
+    # --- excluded voxels get the value to ignore, or a value that no other voxel has ---
+
+    def _without_excluded(self, values: Array, excluded: Array | None) -> tuple[Array, Any]:
+        """Return voxels with excluded ones replaced by a value to ignore, and that value."""
+        if excluded is None or not excluded.any():
+            return values, self.ignore
+        values, unused = _with_unused_value(values) if self.ignore is None else (values, self.ignore)
+        return np.where(excluded, unused, values).astype(values.dtype), unused
+
+    def _fill_excluded(
+        self, levels: list[Array], excluded: Array | None, factors: Any, voxel_offset: Offset
+    ) -> list[Array]:
+        """Return levels in the dtype of the volume, with the empty value where a whole footprint is excluded."""
+        if excluded is None or not excluded.any():
+            return levels
+        return [
+            np.where(mask, self._empty_value, level).astype(self.dtype)
+            for level, mask in zip(levels, _fully_excluded(excluded, factors, voxel_offset), strict=True)
+        ]
+
+    # --- lists of labels: structured arrays with one entry per label ---
+
+    def _label_keys(self, values: Array) -> Array:
+        """Return integers that are equal for equal labels; all NaN are one label, and so are 0.0 and -0.0."""
         if values.dtype.kind in "fc":
             values = values + values.dtype.type(0)
             values = np.where(values != values, values.dtype.type(np.nan), values)
@@ -157,78 +168,82 @@ class Pooling:
         return keys
 
     def _label_lists(
-        self, values: Array, left_out: Any, total: tuple[int, ...], voxel_offset: tuple[int, ...], first: Sequence[int]
+        self, values: Array, ignored: Any, total: tuple[int, ...], voxel_offset: Offset, first: Sequence[int]
     ) -> Accumulator:
+        """Return the list of labels in every footprint, and the votes that dropped labels may have had."""
         edges = [_reference.edges(n, f, o) for n, f, o in zip(values.shape, total, voxel_offset, strict=True)]
         shape = [len(along) - 1 for along in edges]
         lists, lost = np.empty(shape, object), np.zeros(shape, np.int64)
         for index in np.ndindex(*shape):
             low = [along[i] for along, i in zip(edges, index, strict=True)]
             box = tuple(slice(a, along[i + 1]) for a, along, i in zip(low, edges, index, strict=True))
-            found = self._runs(values[box], left_out, [a + f for a, f in zip(low, first, strict=True)])
-            lists[index], lost[index] = _shortened(_collected(found))
+            runs = self._runs(values[box], ignored, [a + f for a, f in zip(low, first, strict=True)])
+            lists[index], lost[index] = _most_frequent(_merged(runs))
         return [lists, lost]
 
-    def _runs(self, values: Array, left_out: Any, first: Sequence[int]) -> Array:
-        """The runs of equal voxels along the last axis, each as a label."""
-        keys = self._keys(values).reshape(-1, values.shape[-1])
-        ends = np.ones(keys.shape, bool)
-        np.not_equal(keys[:, 1:], keys[:, :-1], out=ends[:, :-1])
-        at = np.flatnonzero(ends)
-        start = np.append(0, at[:-1] + 1)
-        found = np.empty(at.size, _label_type(keys.dtype))
-        found["key"], found["votes"] = keys.ravel()[at], at - start + 1
-        # within a run the last coordinate rises, so its first voxel is the first in raster order
-        coordinates = np.unravel_index(start, values.shape)
-        found["position"] = sum(
+    def _runs(self, values: Array, ignored: Any, first: Sequence[int]) -> Array:
+        """Return the runs of equal voxels along the last axis, with one entry of a label per run."""
+        keys = self._label_keys(values).reshape(-1, values.shape[-1])
+        is_end = np.ones(keys.shape, bool)
+        np.not_equal(keys[:, 1:], keys[:, :-1], out=is_end[:, :-1])
+        ends = np.flatnonzero(is_end)
+        starts = np.append(0, ends[:-1] + 1)
+        runs = np.empty(ends.size, _label_dtype(keys.dtype))
+        runs["key"], runs["votes"] = keys.ravel()[ends], ends - starts + 1
+        # within a run only the last coordinate changes, so the first voxel is also the first in raster order
+        coordinates = np.unravel_index(starts, values.shape)
+        runs["position"] = sum(
             (c.astype(np.int64) + f) * w for c, f, w in zip(coordinates, first, self._weight, strict=True)
         )
-        if left_out is not None:
-            found = found[found["key"] != self._keys(np.asarray([left_out], values.dtype))[0]]
-        return found.astype(_label_type(np.dtype(f"u{self.dtype.itemsize}")))
+        if ignored is not None:
+            runs = runs[runs["key"] != self._label_keys(np.asarray([ignored], values.dtype))[0]]
+        return runs.astype(_label_dtype(np.dtype(f"u{self.dtype.itemsize}")))
 
-    def _join(
-        self, lists: Array, lost: Array, factor: tuple[int, ...], voxel_offset: tuple[int, ...]
+    def _join_label_lists(
+        self, lists: Array, lost: Array, factor: tuple[int, ...], voxel_offset: Offset
     ) -> tuple[Array, Array, Array, int]:
-        """Voxels, lists and lost votes of the next level, and how many of its modes are not proven."""
+        """Return voxels, lists and lost votes of the next level, and the number of modes that are not proven."""
         edges = [_reference.edges(n, f, o) for n, f, o in zip(lists.shape, factor, voxel_offset, strict=True)]
         shape = [len(along) - 1 for along in edges]
         voxels = np.zeros(shape, f"u{self.dtype.itemsize}")
-        joined, missing, unproven = np.empty(shape, object), np.zeros(shape, np.int64), 0
-        nothing = self._keys(np.asarray([self._nothing], self.dtype))[0]
+        joined, lost_votes, unproven = np.empty(shape, object), np.zeros(shape, np.int64), 0
+        empty = self._label_keys(np.asarray([self._empty_value], self.dtype))[0]
         for index in np.ndindex(*shape):
             box = tuple(slice(along[i], along[i + 1]) for along, i in zip(edges, index, strict=True))
-            labels = _collected(np.concatenate(list(lists[box].flat)))
-            missing[index] = lost[box].sum()
+            labels = _merged(np.concatenate(list(lists[box].flat)))
+            lost_votes[index] = lost[box].sum()
             if labels.size == 0:
-                voxels[index] = nothing
+                voxels[index] = empty
             else:
-                best = self._winner(labels)
-                voxels[index] = labels["key"][best]
-                rival = np.delete(labels["votes"], best).max(initial=0)
-                unproven += bool(missing[index]) and labels["votes"][best] <= rival + missing[index]
-            joined[index], more = _shortened(labels)
-            missing[index] += more
-        return voxels.view(self.dtype), joined, missing, unproven
+                mode = self._mode(labels)
+                voxels[index] = labels["key"][mode]
+                runner_up = np.delete(labels["votes"], mode).max(initial=0)
+                unproven += bool(lost_votes[index]) and labels["votes"][mode] <= runner_up + lost_votes[index]
+            joined[index], dropped = _most_frequent(labels)
+            lost_votes[index] += dropped
+        return voxels.view(self.dtype), joined, lost_votes, unproven
 
-    def _winner(self, labels: Array) -> int:
+    def _mode(self, labels: Array) -> int:
+        """Return the index of the label with the most votes."""
         tied = np.flatnonzero(labels["votes"] == labels["votes"].max())
         if self.ties == "first":
             return int(tied[labels["position"][tied].argmin()])
         return int(tied[np.argsort(labels["key"][tied].view(self.dtype), kind="stable")[0]])  # (NaN last)
 
 
-def _all_masked(mask: Array, factors: Any, voxel_offset: tuple[int, ...]) -> list[Array]:
-    """Where all voxels below are masked."""
-    return pool_with_unproven(mask, factors, len(factors), "min", None, "half-even", "first", voxel_offset, None, 1)[0]
+def _fully_excluded(excluded: Array, factors: Any, voxel_offset: Offset) -> list[Array]:
+    """Return for every voxel of the levels whether its whole footprint is excluded."""
+    return pool_with_unproven(
+        excluded, factors, len(factors), "min", None, "half-even", "first", voxel_offset, None, 1
+    )[0]
 
 
-def _with_absent(values: Array) -> tuple[Array, Any]:
-    """The values, wider where they must be, and one that none of them has."""
+def _with_unused_value(values: Array) -> tuple[Array, Any]:
+    """Return voxels, in a wider dtype if needed, and a value that none of them has."""
     dtype = values.dtype
     if dtype.kind == "b":
         return values.astype(np.uint8), np.uint8(2)
-    if dtype.itemsize <= 2 and dtype.kind in "iu":  # as likely as not, all numbers are in use
+    if dtype.itemsize <= 2 and dtype.kind in "iu":  # all values may be in use
         return values.astype(f"{dtype.kind}{2 * dtype.itemsize}"), np.iinfo(dtype).max + 1
     limits: Any = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
     candidate = limits.max
@@ -237,48 +252,47 @@ def _with_absent(values: Array) -> tuple[Array, Any]:
     return values, dtype.type(candidate)
 
 
-def _label_type(key: np.dtype[Any]) -> np.dtype[Any]:
+def _label_dtype(key: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype([("key", key), ("votes", np.int64), ("position", np.int64)])
 
 
-def _collected(labels: Array) -> Array:
-    """One entry of each label, by key: votes added up, the smallest position."""
+def _merged(labels: Array) -> Array:
+    """Return one entry per label, sorted by key, with the sum of its votes and its smallest position."""
     if labels.size == 0:
         return labels
     ordered = labels[np.argsort(labels["key"], kind="stable")]
     first = np.flatnonzero(np.append(True, ordered["key"][1:] != ordered["key"][:-1]))
-    found = ordered[first]
-    found["votes"] = np.add.reduceat(ordered["votes"], first)
-    found["position"] = np.minimum.reduceat(ordered["position"], first)
-    return found
+    merged = ordered[first]
+    merged["votes"] = np.add.reduceat(ordered["votes"], first)
+    merged["position"] = np.minimum.reduceat(ordered["position"], first)
+    return merged
 
 
-def _shortened(labels: Array) -> tuple[Array, int]:
-    """At most MAX_LABELS of them, and how many votes any one of the others has at most."""
+def _most_frequent(labels: Array) -> tuple[Array, int]:
+    """Return the MAX_LABELS labels with the most votes, and the largest number of votes of a dropped label."""
     if labels.size <= MAX_LABELS:
         return labels, 0
     order = np.lexsort((labels["position"], -labels["votes"]))
     return labels[np.sort(order[:MAX_LABELS])], int(labels["votes"][order[MAX_LABELS]])
 
 
-# --- carries as bytes ---
+# --- accumulators as bytes ---
 
 
-def to_arrays(accumulator: Accumulator) -> dict[str, Array]:
-    """For ``numpy.savez``: lists of labels become one long list, and their lengths."""
+def accumulator_to_arrays(accumulator: Accumulator) -> dict[str, Array]:
+    """Return an accumulator as arrays for ``numpy.savez``: lists of labels concatenated, with their lengths."""
     arrays = {}
     for number, part in enumerate(accumulator):
         if part.dtype == object:
-            arrays[f"accumulator{number}_lengths"] = np.array([entry.size for entry in part.flat], np.int64).reshape(
-                part.shape
-            )
+            lengths = np.array([entry.size for entry in part.flat], np.int64)
+            arrays[f"accumulator{number}_lengths"] = lengths.reshape(part.shape)
             part = np.concatenate(list(part.flat))
         arrays[f"accumulator{number}"] = part
     return arrays
 
 
-def from_arrays(arrays: Any) -> Accumulator:
-    """What ``to_arrays`` made."""
+def accumulator_from_arrays(arrays: Any) -> Accumulator:
+    """Return the accumulator that :func:`accumulator_to_arrays` converted."""
     accumulator: Accumulator = []
     for number in itertools.count():
         if f"accumulator{number}" not in arrays:

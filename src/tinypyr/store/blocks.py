@@ -1,4 +1,4 @@
-"""Running a plan: blocks, each on its own, and what is merged at the end."""
+"""Blocks of a plan: processing one, and merging the results of all."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ import numpy as np
 from .._pooling.arguments import Array
 from .._pooling.run import distinct
 from ..errors import StoreError
-from .accumulators import Accumulator, from_arrays, to_arrays
+from .accumulators import Accumulator, accumulator_from_arrays, accumulator_to_arrays
 from .formats import FORMATS
-from .label_sets import Labels, of_levels
+from .label_sets import LabelSet, label_arrays
 from .location import open_array
 from .plans import Plan
-from .source import arrange, voxels_of
+from .source import at_zero, read_voxels
 
 Span = tuple[int, int]
 Box = Sequence[Span]
 
 
-class Levels:
-    """The arrays that a plan writes, opened (and created) when first asked for; axes as in the source."""
+class LevelArrays:
+    """Arrays that a plan writes, axes as in the source; each is created or opened when it is first needed."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -45,42 +45,49 @@ class Levels:
 
     def _open(self, number: int) -> Any:
         plan = self._plan
-        name, volume = f"{plan.place.name}/{plan.paths[number]}", plan.source.volume
-        if plan.changed is not None and volume is not None:
-            spec = FORMATS[volume.format].open_spec(volume.place, volume.paths[number])
-            there = arrange(open_array(spec, name, read=True, write=True, open=True))
-            return there.transpose([volume.grids[0].axes.index(axis) for axis in plan.grids[0].axes])
-        spec, at = plan.level_spec(number)
-        handle = arrange(open_array(spec, name, open=True, create=True))
-        handle = handle[tuple(0 if a is None else slice(None) for a in at)]
-        kept = [a for a in at if a is not None]
-        return handle.transpose([kept.index(a) for a in range(len(kept))])
+        name, volume = f"{plan.location.name}/{plan.paths[number]}", plan.source.volume
+        if plan.changed_box is not None and volume is not None:
+            spec = FORMATS[volume.format].open_spec(volume.location, volume.paths[number])
+            existing = at_zero(open_array(spec, name, read=True, write=True, open=True))
+            return existing.transpose([volume.grids[0].axes.index(axis) for axis in plan.grids[0].axes])
+        spec, source_axes = plan.level_spec(number)
+        handle = at_zero(open_array(spec, name, open=True, create=True))
+        handle = handle[tuple(0 if axis is None else slice(None) for axis in source_axes)]
+        kept = [axis for axis in source_axes if axis is not None]
+        return handle.transpose([kept.index(axis) for axis in range(len(kept))])
 
 
-class Writes:
-    """What has been handed to TensorStore and is not yet committed, within a number of bytes."""
+class PendingWrites:
+    """Writes that TensorStore has not committed yet, limited to a number of bytes.
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._waiting: deque[tuple[Any, int, str]] = deque()
+    Attributes
+    ----------
+    written : int
+        Number of bytes of all writes, pending or not.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._pending: deque[tuple[Any, int, str]] = deque()
         self._bytes = 0
         self.written = 0
 
     def add(self, array: Any, box: Box, values: Array, name: str) -> None:
-        """Write a box; may wait for earlier ones."""
-        self._waiting.append((array[tuple(slice(a, b) for a, b in box)].write(values), values.nbytes, name))
+        """Write a box; wait for earlier writes if too many bytes are pending."""
+        future = array[tuple(slice(a, b) for a, b in box)].write(values)
+        self._pending.append((future, values.nbytes, name))
         self._bytes += values.nbytes
         self.written += values.nbytes
-        while self._bytes > self._most:
+        while self._bytes > self._max_bytes:
             self._commit()
 
     def close(self) -> None:
-        """Wait until everything is committed."""
-        while self._waiting:
+        """Wait until all writes are committed."""
+        while self._pending:
             self._commit()
 
     def _commit(self) -> None:
-        future, count, name = self._waiting.popleft()
+        future, count, name = self._pending.popleft()
         self._bytes -= count
         try:
             future.result()
@@ -88,185 +95,225 @@ class Writes:
             raise StoreError(f"{name} cannot be written: {str(error).splitlines()[0]}") from None
 
 
-class Units:
-    """Write units of one level within a region of it, each written when its last voxel has come."""
+class WriteUnits:
+    """Chunks or shards of one level within a region, each written when its last voxel has been added."""
 
     def __init__(
-        self, array: Any, name: str, unit: Sequence[int], region: Box, dtype: np.dtype[Any], writes: Writes
+        self, array: Any, name: str, unit: Sequence[int], region: Box, dtype: np.dtype[Any], writes: PendingWrites
     ) -> None:
         self._array, self._name, self._writes = array, name, writes
         self._unit, self._region, self._dtype = unit, region, dtype
-        self._open: dict[tuple[int, ...], tuple[Array, int]] = {}
+        self._partial: dict[tuple[int, ...], tuple[Array, int]] = {}
 
     @classmethod
-    def of(cls, plan: Plan, levels: Levels, number: int, box: Box, writes: Writes) -> Units:
-        """Those of a level above a box of the base."""
-        name, unit = f"{plan.place.name}/{plan.paths[number]}", plan.layouts[number].unit
-        return cls(levels[number], name, unit, plan.region(number, box), plan.source.dtype, writes)
+    def of_level(cls, plan: Plan, arrays: LevelArrays, number: int, box: Box, writes: PendingWrites) -> WriteUnits:
+        """Return the units of a level above a box of the base."""
+        name, unit = f"{plan.location.name}/{plan.paths[number]}", plan.layouts[number].unit
+        return cls(arrays[number], name, unit, plan.region(number, box), plan.source.dtype, writes)
 
-    def put(self, values: Array, at: Box) -> None:
-        """Voxels of the level, and where they lie in it."""
-        touched = [range(start // u, -(-stop // u)) for (start, stop), u in zip(at, self._unit, strict=True)]
+    def put(self, values: Array, region: Box) -> None:
+        """Add the voxels of a region of the level."""
+        touched = [range(start // u, -(-stop // u)) for (start, stop), u in zip(region, self._unit, strict=True)]
         for index in itertools.product(*touched):
             whole = [
                 (max(low, i * u), min(high, (i + 1) * u))
                 for i, u, (low, high) in zip(index, self._unit, self._region, strict=True)
             ]
-            part = [(max(a, low), min(b, high)) for (a, b), (low, high) in zip(at, whole, strict=True)]
-            piece = values[tuple(slice(a - start, b - start) for (a, b), (start, _) in zip(part, at, strict=True))]
+            part = [(max(a, low), min(b, high)) for (a, b), (low, high) in zip(region, whole, strict=True)]
+            piece = values[_within(part, region)]
             if part == whole:
                 self._write(whole, piece)
                 continue
-            if index not in self._open:
+            if index not in self._partial:
                 shape = [high - low for low, high in whole]
-                self._open[index] = np.empty(shape, self._dtype), math.prod(shape)
-            buffer, left = self._open[index]
-            buffer[tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(part, whole, strict=True))] = piece
-            left -= piece.size
-            self._open[index] = buffer, left
-            if left == 0:
-                del self._open[index]
+                self._partial[index] = np.empty(shape, self._dtype), math.prod(shape)
+            buffer, missing = self._partial[index]
+            buffer[_within(part, whole)] = piece
+            missing -= piece.size
+            self._partial[index] = buffer, missing
+            if missing == 0:
+                del self._partial[index]
                 self._write(whole, buffer)
 
     def _write(self, box: Box, values: Array) -> None:
         self._writes.add(self._array, box, values, self._name)
 
     def close(self) -> None:
-        """All voxels must have come."""
-        if self._open:
-            raise AssertionError(f"{self._name}: {len(self._open)} units have not been given all their voxels")
+        """Assert that every unit is complete."""
+        if self._partial:
+            raise AssertionError(f"{self._name}: {len(self._partial)} units lack voxels")
 
 
 @dataclass
 class BlockResult:
-    """What is known of a finished block."""
+    """The result of a block, apart from the chunks that it wrote.
 
-    pieces: dict[int, Array]  # by level, of those that are merged
-    accumulator: Accumulator  # of the last level that leaves make, where there are levels above it
-    unproven: list[int]  # modes, by level
-    labels: list[Array] | None  # by level, the base first
+    Attributes
+    ----------
+    pieces : dict of int to array
+        Voxels of the levels that are merged, by level.
+    accumulator : list of array
+        Accumulator of the last level that leaves complete, if there are levels above it.
+    unproven : list of int
+        Number of voxels whose mode is not proven, by level.
+    labels : list of array, optional
+        Labels, by level, the base first.
+    written : int
+        Number of bytes that the block wrote.
+    """
+
+    pieces: dict[int, Array]
+    accumulator: Accumulator
+    unproven: list[int]
+    labels: list[Array] | None
     written: int
 
     def to_bytes(self) -> bytes:
-        """For the folder beside the plan."""
+        """Return the result as compressed bytes."""
         stream = io.BytesIO()
         arrays: dict[str, Any] = {f"piece{k}": piece for k, piece in self.pieces.items()}
-        arrays |= {f"labels{k}": found for k, found in enumerate(self.labels or [])}
-        arrays |= to_arrays(self.accumulator)
+        arrays |= {f"labels{k}": labels for k, labels in enumerate(self.labels or [])}
+        arrays |= accumulator_to_arrays(self.accumulator)
         np.savez(stream, counts=np.array([self.written, *self.unproven], np.int64), **arrays)
-        return zlib.compress(stream.getbuffer(), 1)  # (what numpy compresses with takes three times as long)
+        return zlib.compress(stream.getbuffer(), 1)  # (numpy.savez_compressed takes three times as long)
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> BlockResult:
-        """What ``to_bytes`` made."""
-        with np.load(io.BytesIO(zlib.decompress(raw))) as held:
-            counts = held["counts"].tolist()
-            pieces = {int(key[5:]): held[key] for key in held.files if key.startswith("piece")}
-            found = sorted((int(key[6:]), held[key]) for key in held.files if key.startswith("labels"))
-            return cls(pieces, from_arrays(held), counts[1:], [labels for _, labels in found] or None, counts[0])
+        """Return the result that :meth:`to_bytes` converted."""
+        with np.load(io.BytesIO(zlib.decompress(raw))) as arrays:
+            counts = arrays["counts"].tolist()
+            pieces = {int(key[5:]): arrays[key] for key in arrays.files if key.startswith("piece")}
+            labels = sorted((int(key[6:]), arrays[key]) for key in arrays.files if key.startswith("labels"))
+            accumulator = accumulator_from_arrays(arrays)
+            return cls(pieces, accumulator, counts[1:], [level for _, level in labels] or None, counts[0])
 
 
-def run_block(plan: Plan, number: int, levels: Levels | None = None) -> int:
-    """Make one block of the plan and everything that it alone writes; then say, beside the levels, that it is done.
+def run_block(plan: Plan, number: int, arrays: LevelArrays | None = None) -> int:
+    """Process one block: write the chunks that belong to it alone, then its result, which marks it as done.
 
-    Running it again, or twice at once, gives the same bytes. Returns how many it wrote.
+    Repeated or simultaneous calls write the same bytes. Return the number of bytes written.
     """
-    arrays = Levels(plan) if levels is None else levels
-    box = plan.box(number)
-    dtype = plan.source.dtype
-    first = 0 if plan.copies_base else 1
-    writes = Writes(plan.pending)
-    units = {k: Units.of(plan, arrays, k, box, writes) for k in range(first, plan.whole_levels + 1)}
-    pieces: dict[int, Array] = {}
-    for k in range(plan.whole_levels + 1, plan.leaf_levels + 1):
-        pieces[k] = np.empty([stop - start for start, stop in plan.region(k, box)], dtype)
-    factors = plan.factors[: plan.leaf_levels]
-    carries = plan.leaf_levels < len(plan.factors)
-    accumulator: Accumulator = []
-    unproven = [0] * len(factors)
-    counts_labels = plan.method == "mode"
-    labels = [Labels(dtype) for _ in range(plan.leaf_levels + 1)] if counts_labels else []
+    work = _BlockWork(plan, number, LevelArrays(plan) if arrays is None else arrays)
+    name = plan.source.volume.location.name if plan.source.volume else "source"
+    previous: tuple[Any, Box] | None = None
+    for leaf in plan.leaves(work.box):  # (read while the previous leaf is pooled)
+        reading = plan.source.read(tuple(slice(start, stop) for start, stop in leaf))
+        if previous is not None:
+            work.add_leaf(read_voxels(previous[0], name, previous[1]), previous[1])
+        previous = reading, leaf
+    if previous is not None:
+        work.add_leaf(read_voxels(previous[0], name, previous[1]), previous[1])
+    result = work.finish()
+    plan.source.check_exists()
+    if plan.mask is not None:
+        plan.mask.check_exists()
+    plan.scratch.write_result(number, plan.fingerprint, result.to_bytes())
+    return result.written
 
-    def use(values: Array, leaf: Box) -> None:
+
+class _BlockWork:
+    """A block in progress: leaves are pooled, and their levels are written or kept for merging."""
+
+    def __init__(self, plan: Plan, number: int, arrays: LevelArrays) -> None:
+        self._plan, self.box = plan, plan.box(number)
+        first, dtype = 0 if plan.copies_base else 1, plan.source.dtype
+        self._writes = PendingWrites(plan.pending)
+        self._units = {
+            k: WriteUnits.of_level(plan, arrays, k, self.box, self._writes) for k in range(first, plan.whole_levels + 1)
+        }
+        self._pieces = {
+            k: np.empty([stop - start for start, stop in plan.region(k, self.box)], dtype)
+            for k in range(plan.whole_levels + 1, plan.leaf_levels + 1)
+        }
+        self._accumulator: Accumulator = []
+        self._unproven = [0] * plan.leaf_levels
+        self._labels = [LabelSet(dtype) for _ in range(plan.leaf_levels + 1)] if plan.method == "mode" else []
+
+    def add_leaf(self, values: Array, leaf: Box) -> None:
+        """Pool the voxels of a leaf, and add its levels."""
+        plan, factors = self._plan, self._plan.factors[: self._plan.leaf_levels]
         first = [start for start, _ in leaf]
         voxel_offset = tuple(o + start for o, start in zip(plan.grids[0].voxel_offset, first, strict=True))
-        mask = None if plan.mask is None else plan.mask.read(leaf)
-        if carries:
-            levels, missing, on = plan.pooling.with_accumulator(values, factors, voxel_offset, first, mask)
-            _place(accumulator, on, plan.region(plan.leaf_levels, leaf), plan.region(plan.leaf_levels, box))
+        excluded = None if plan.mask is None else plan.mask.excluded(leaf)
+        if plan.leaf_levels < len(plan.factors):
+            levels, unproven, part = plan.pooling.levels_and_accumulator(values, factors, voxel_offset, first, excluded)
+            region, whole = (plan.region(plan.leaf_levels, box) for box in (leaf, self.box))
+            _insert(self._accumulator, part, region, whole)
         else:
-            levels, missing = plan.pooling.levels(values, factors, voxel_offset, mask)
-        unproven[:] = map(operator.add, unproven, missing)
+            levels, unproven = plan.pooling.levels(values, factors, voxel_offset, excluded)
+        self._unproven = list(map(operator.add, self._unproven, unproven))
         for k, level in enumerate([values, *levels]):
-            if counts_labels:
-                labels[k].add(distinct(level))
-            at = plan.region(k, leaf)
-            if k in units:
-                units[k].put(level, at)
-            elif k in pieces:
-                pieces[k][_within(at, plan.region(k, box))] = level
+            if self._labels:
+                self._labels[k].add(distinct(level))
+            region = plan.region(k, leaf)
+            if k in self._units:
+                self._units[k].put(level, region)
+            elif k in self._pieces:
+                self._pieces[k][_within(region, plan.region(k, self.box))] = level
 
-    name = plan.source.volume.place.name if plan.source.volume else "source"
-    waiting: tuple[Any, Box] | None = None
-    for leaf in plan.leaves(box):  # one is read while the one before is pooled
-        reading = plan.source.read(tuple(slice(start, stop) for start, stop in leaf))
-        if waiting is not None:
-            use(voxels_of(waiting[0], name, waiting[1]), waiting[1])
-        waiting = (reading, leaf)
-    if waiting is not None:
-        use(voxels_of(waiting[0], name, waiting[1]), waiting[1])
-    for unit in units.values():
-        unit.close()
-    writes.close()
-    plan.source.refuse_missing()
-    if plan.mask is not None:
-        plan.mask.refuse_missing()
-    done = BlockResult(pieces, accumulator, unproven, of_levels(labels), writes.written)
-    plan.scratch.leave(number, plan.fingerprint, done.to_bytes())
-    return done.written
+    def finish(self) -> BlockResult:
+        """Wait for all writes, and return the result."""
+        for unit in self._units.values():
+            unit.close()
+        self._writes.close()
+        labels = label_arrays(self._labels)
+        return BlockResult(self._pieces, self._accumulator, self._unproven, labels, self._writes.written)
 
 
 def _within(part: Box, whole: Box) -> tuple[slice, ...]:
+    """Return the index of a box in an array that covers a larger one."""
     return tuple(slice(a - low, b - low) for (a, b), (low, _) in zip(part, whole, strict=True))
 
 
-def _place(accumulator: Accumulator, part: Accumulator, at: Box, whole: Box) -> None:
-    """Put the accumulator of a box into that of a larger one."""
+def _insert(accumulator: Accumulator, part: Accumulator, region: Box, whole: Box) -> None:
+    """Insert the accumulator of a region into that of a larger one, which is allocated for the first part."""
     if not accumulator:
         accumulator.extend(np.empty([stop - start for start, stop in whole], entry.dtype) for entry in part)
     for entry, values in zip(accumulator, part, strict=True):
-        entry[_within(at, whole)] = values
+        entry[_within(region, whole)] = values
 
 
 @dataclass
-class Merged:
-    """What is known of the levels that blocks could not write, and of all blocks together."""
+class MergedLevels:
+    """The result of merging all blocks.
+
+    Attributes
+    ----------
+    written : int
+        Number of bytes that were written.
+    unproven : list of int
+        Number of voxels whose mode is not proven, by level.
+    labels : list of array, optional
+        Labels, by level, the base first.
+    """
 
     written: int
-    unproven: list[int]  # modes, by level
-    labels: list[Array] | None  # by level, the base first
+    unproven: list[int]
+    labels: list[Array] | None
 
 
-def merge(plan: Plan) -> Merged:
-    """Write the levels whose units span blocks, from what the blocks left."""
-    arrays = Levels(plan)
-    writes = Writes(plan.pending)
+def merge(plan: Plan) -> MergedLevels:
+    """Write the levels whose chunks span several blocks, from the results of the blocks."""
+    arrays = LevelArrays(plan)
+    writes = PendingWrites(plan.pending)
     units = {
-        k: Units.of(plan, arrays, k, plan.covered if k <= plan.leaf_levels else plan.affected, writes)
+        k: WriteUnits.of_level(
+            plan, arrays, k, plan.covered_box if k <= plan.leaf_levels else plan.affected_box, writes
+        )
         for k in range(plan.whole_levels + 1, len(plan.grids))
     }
     unproven = [0] * len(plan.factors)
-    labels = [Labels(plan.source.dtype) for _ in plan.grids] if plan.method == "mode" else []
+    labels = [LabelSet(plan.source.dtype) for _ in plan.grids] if plan.method == "mode" else []
     for number in plan.numbers:
-        done = load_result(plan, number)
-        for k, piece in done.pieces.items():
+        result = load_result(plan, number)
+        for k, piece in result.pieces.items():
             units[k].put(piece, plan.region(k, plan.box(number)))
-        unproven[: plan.leaf_levels] = map(operator.add, unproven, done.unproven)
-        for found, more in zip(labels, done.labels or [], strict=False):  # (levels that leaves do not make come below)
-            found.add(more)
+        unproven[: plan.leaf_levels] = map(operator.add, unproven, result.unproven)
+        for level_labels, block_labels in zip(labels, result.labels or [], strict=False):  # (up to leaf_levels)
+            level_labels.add(block_labels)
     for box in plan.accumulated_boxes():
-        made, missing = _above(plan, box)
-        for k, (level, count) in enumerate(zip(made, missing, strict=True), plan.leaf_levels + 1):
+        levels, counts = _levels_above(plan, box)
+        for k, (level, count) in enumerate(zip(levels, counts, strict=True), plan.leaf_levels + 1):
             units[k].put(level, plan.region(k, box))
             unproven[k - 1] += count
             if labels:
@@ -274,33 +321,32 @@ def merge(plan: Plan) -> Merged:
     for unit in units.values():
         unit.close()
     writes.close()
-    return Merged(writes.written, unproven, of_levels(labels))
+    return MergedLevels(writes.written, unproven, label_arrays(labels))
 
 
-def _above(plan: Plan, box: Box) -> tuple[list[Array], list[int]]:
-    """The levels that leaves do not make, above a box of the base, and how many modes of each are not proven."""
-    start = plan.leaf_levels
-    whole = plan.region(start, box)
+def _levels_above(plan: Plan, box: Box) -> tuple[list[Array], list[int]]:
+    """Return the levels above those that leaves complete, for a box of the base, and their unproven modes."""
+    level = plan.leaf_levels
+    whole = plan.region(level, box)
     accumulator: Accumulator = []
-    for number in plan.blocks_of(box):
-        at = plan.region(start, plan.box(number))
-        common = [(max(a, low), min(b, high)) for (a, b), (low, high) in zip(at, whole, strict=True)]
-        _place(
-            accumulator, [entry[_within(common, at)] for entry in load_result(plan, number).accumulator], common, whole
-        )
-    total = plan.totals[start]
+    for number in plan.blocks_in(box):
+        region = plan.region(level, plan.box(number))
+        common = [(max(a, low), min(b, high)) for (a, b), (low, high) in zip(region, whole, strict=True)]
+        part = [entry[_within(common, region)] for entry in load_result(plan, number).accumulator]
+        _insert(accumulator, part, common, whole)
+    total = plan.totals[level]
     voxel_offset = tuple((o + a) // f for o, (a, _), f in zip(plan.grids[0].voxel_offset, box, total, strict=True))
-    return plan.pooling.above(accumulator, plan.factors[start:], voxel_offset, math.prod(plan.totals[-1]))
+    return plan.pooling.levels_above(accumulator, plan.factors[level:], voxel_offset, math.prod(plan.totals[-1]))
 
 
 def load_result(plan: Plan, number: int) -> BlockResult:
-    """What a block has handed on; it must be done."""
-    raw = plan.scratch.left(number, plan.fingerprint)
+    """Return the result of a block; raise StoreError if it is not done."""
+    raw = plan.scratch.read_result(number, plan.fingerprint)
     if raw is None:
-        raise StoreError(f"{plan.place.name}: block {number} is not done; run it first")
+        raise StoreError(f"{plan.location.name}: block {number} is not done; run it first")
     return BlockResult.from_bytes(raw)
 
 
 def is_done(plan: Plan, number: int) -> bool:
-    """Whether a block has been made, and what it handed on is whole."""
-    return plan.scratch.left(number, plan.fingerprint) is not None
+    """Return whether a block is done and its result is valid."""
+    return plan.scratch.read_result(number, plan.fingerprint) is not None

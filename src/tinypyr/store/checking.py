@@ -1,4 +1,4 @@
-"""Is a store what it says? Geometry by the formulas, then voxels against the base."""
+"""Comparison of a store's levels with its base: geometry by the formulas, voxels by pooling the base again."""
 
 from __future__ import annotations
 
@@ -6,40 +6,62 @@ import itertools
 import math
 import os
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from .._pooling.arguments import METHODS, choice
+from .._pooling.arguments import METHODS, Array, choice
 from .._util.sizes import bytes_of
 from ..errors import StoreError
-from ..grid import Cuts, factors_between, region_above, reordered
+from ..grid import Cuts, Grid, factors_between, region_above, reordered
 from .accumulators import Pooling
 from .location import Location
 from .scratch import Scratch
-from .source import Mask, level_array, open_volume, voxels_of
+from .source import Mask, level_array, open_volume, read_voxels
 from .volume import Volume
 
+Box = Sequence[tuple[int, int]]
 
-@dataclass
-class Findings:
-    """What is wrong with a store; empty when nothing is."""
+#: Number of problems after which a check stops.
+MAX_PROBLEMS = 20
+
+
+@dataclass(repr=False)
+class CheckResult:
+    """The differences between a store's levels and its base.
+
+    Attributes
+    ----------
+    name : str
+        Name of the store.
+    problems : list of str
+        Descriptions of what differs.
+    voxels : int
+        Number of voxels that were compared, of all levels above the base.
+    levels : int
+        Number of levels above the base.
+    """
 
     name: str
     problems: list[str] = field(default_factory=list)
-    voxels: int = 0  # of levels, compared
-    levels: int = 0  # above the base
+    voxels: int = 0
+    levels: int = 0
 
-    def __bool__(self) -> bool:
-        return bool(self.problems)
+    @property
+    def ok(self) -> bool:
+        """True if no problem was detected."""
+        return not self.problems
 
     def __str__(self) -> str:
-        if not self.problems and self.levels == 0:
-            return f"{self.name}: has level 0 alone, and no levels to check"
-        if not self.problems:
+        if self.ok and self.levels == 0:
+            return f"{self.name}: has level 0 only, and no levels to check"
+        if self.ok:
             return f"{self.name}: geometry and {self.voxels} voxels of its levels are right"
         return "\n".join(f"{self.name}: {problem}" for problem in self.problems)
+
+    __repr__ = __str__
 
 
 def check(
@@ -48,124 +70,162 @@ def check(
     method: str | None = None,
     ignore: object = None,
     mask: Any = None,
+    exclude: Any = None,
     sample: float | None = None,
     seed: int = 0,
     memory: int | str = "256MiB",
-) -> Findings:
+) -> CheckResult:
     """Compare a store's levels with its base.
 
     Parameters
     ----------
     store : path or URL
-        What to check.
+        The store.
     method : str, optional
-        How the levels were made; by default what the metadata says.
+        How the levels were made. By default as recorded in the metadata.
     ignore : scalar, optional
-        As for :func:`tinypyr.downsample`.
-    mask : path, URL, or array, optional
-        What was left out, as for :func:`plan`.
+        As for :func:`tinypyr.downsample`. By default as recorded in the metadata.
+    mask, exclude : path, URL, or array, optional
+        As for :func:`plan`. Required if the levels were built with one of them.
     sample : float, optional
-        The share of the base to read, in pieces drawn at random; by default all.
+        Fraction of the base to read, in pieces drawn at random. By default everything.
     seed : int
-        Of the draw.
+        Seed of the random numbers.
     memory : int or str
-        Bytes of the base to hold at once.
+        Upper limit for the voxels of the base in memory.
 
     Returns
     -------
-    Findings
-        False, as a condition, when nothing is wrong. A build that has not ended is wrong.
+    CheckResult
+        ``result.ok`` is true if nothing differs. An unfinished build is reported as a problem.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be read, or its metadata does not say how its levels were made.
+    ValueError, TypeError
+        If an argument is invalid.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinypyr import store
+    >>> report = store.build(np.ones((4, 6), np.uint8), "memory://checked.ome.zarr", factor=2, levels=1, progress=False)
+    >>> store.check("memory://checked.ome.zarr").ok
+    True
     """
     volume = open_volume(Location.at(store))
-    findings = Findings(volume.place.name, levels=len(volume.paths) - 1)
-    if Scratch(volume.place).plan() is not None:
-        findings.problems.append("a build of it has begun and not ended; give its command again, then check")
+    result = CheckResult(volume.location.name, levels=len(volume.paths) - 1)
+    if Scratch(volume.location).read_plan() is not None:
+        result.problems.append("has an unfinished build; run its command again to resume, then check")
     pooling = _pooling(volume, method, ignore)
-    if volume.notes.get("mask") and mask is None:
-        raise StoreError(
-            f"{volume.place.name}: its levels leave out the voxels of {volume.notes['mask']}; name that mask"
-        )
-    arrays = [level_array(volume, number) for number in range(len(volume.paths))]
-    placed = volume.grids
-    names = list(placed[0].axes)
-    order = [names.index(name) for name in volume.order]
-    arrays = [array.transpose(order) for array in arrays]
-    placed = [reordered(grid, [names[axis] for axis in order]) for grid in placed]
-    hidden = None if mask is None else Mask(mask, placed[0])
+    for name in ("mask", "exclude"):
+        if volume.notes.get(name) and mask is None and exclude is None:
+            raise StoreError(
+                f"{volume.location.name}: its levels were built with {name} {volume.notes[name]}; pass {name}="
+            )
     if sample is not None and not (isinstance(sample, (int, float)) and 0 < sample <= 1):
-        raise ValueError(f"sample: {sample!r} is no share, more than 0 and at most 1")
-    totals = []
-    for number, grid in enumerate(placed):
-        factors = factors_between(placed[0], placed[number])
-        if factors is None:
-            findings.problems.append(
-                f"level {number}: scale {placed[number].scale} is no whole multiple of the base's {placed[0].scale}"
-            )
-            return findings
-        totals.append(factors)
-        want = placed[0].level(
-            factors, "mean" if volume.format == "precomputed" else pooling.method
-        )  # corner-based, whatever the method
-        if tuple(grid.shape) != want.shape or tuple(arrays[number].shape) != want.shape:
-            findings.problems.append(f"level {number}: shape {grid.shape}; factors {factors} make it {want.shape}")
-        if any(
-            abs(a - b) > 1e-6 * s
-            for a, b, s in zip(placed[number].translation, want.translation, want.scale, strict=True)
-        ):
-            findings.problems.append(
-                f"level {number}: translation {placed[number].translation}, but its voxels lie at {want.translation}"
-            )
-        if arrays[number].dtype != arrays[0].dtype:
-            findings.problems.append(f"level {number}: {arrays[number].dtype.name}, the base {arrays[0].dtype.name}")
-    if findings.problems:
-        return findings
-    base, top = placed[0], totals[-1]
-    steps = list(top)
-    voxel = np.dtype(volume.dtype).itemsize
-    budget = bytes_of(memory) // 4
-    while True:
-        wider = [s * 2 if s < n else s for s, n in zip(steps, base.shape, strict=True)]
-        if wider == steps or math.prod(min(s, n) for s, n in zip(wider, base.shape, strict=True)) * voxel > budget:
-            break
-        steps = wider
-    pieces = list(
-        itertools.product(
-            *(Cuts(n, o, s, f) for n, o, s, f in zip(base.shape, base.voxel_offset, steps, top, strict=True))
-        )
-    )
-    schedule = [tuple(b // a for a, b in zip(x, y, strict=True)) for x, y in itertools.pairwise(totals)]
+        raise ValueError(f"sample: {sample!r} is not a fraction, more than 0 and at most 1")
+    names = volume.grids[0].axes
+    order = [names.index(name) for name in volume.order]
+    grids = [reordered(grid, volume.order) for grid in volume.grids]
+    arrays = [level_array(volume, number).transpose(order) for number in range(len(volume.paths))]
+    masked = Mask.of(mask, exclude, grids[0])
+    totals = _check_geometry(result, volume, grids, arrays, pooling.method)
+    if result.problems:
+        return result
+    pieces = _pieces(grids[0], totals[-1], np.dtype(volume.dtype).itemsize, bytes_of(memory) // 4)
     if sample is not None:
         pieces = random.Random(seed).sample(pieces, max(1, round(sample * len(pieces))))
     for box in pieces:
-        values = voxels_of(arrays[0][tuple(slice(a, b) for a, b in box)].read(), volume.place.name, box)
-        voxel_offset = tuple(o + a for o, (a, _) in zip(base.voxel_offset, box, strict=True))
-        masked = None if hidden is None else hidden.read(box)
-        levels, _ = pooling.levels(values, schedule, voxel_offset, masked)
-        for number, want_voxels in enumerate(levels, 1):
-            at = region_above(box, totals[number], base.voxel_offset)
-            name = f"{volume.place.name}/{volume.paths[number]}"
-            found = voxels_of(arrays[number][tuple(slice(a, b) for a, b in at)].read(), name, at)
-            findings.voxels += found.size
-            bad = (found != want_voxels) & ~((found != found) & (want_voxels != want_voxels))
-            if bad.any():
-                first = tuple(int(i) + a for i, (a, _) in zip(np.argwhere(bad)[0], at, strict=True))
-                index = tuple(np.argwhere(bad)[0])
-                where = ", ".join(f"{a}:{b}" for a, b in at)
-                findings.problems.append(
-                    f"level {number}: {int(bad.sum())} of {bad.size} voxels of [{where}] differ, the first at {first}: "
-                    f"{found[index]}, but {pooling.method} of the base is {want_voxels[index]}"
-                )
-        if len(findings.problems) >= 20:
+        _check_voxels(result, volume, grids[0], arrays, totals, pooling, masked, box)
+        if len(result.problems) >= MAX_PROBLEMS:
             break
-    return findings
+    return result
 
 
 def _pooling(volume: Volume, method: str | None, ignore: object) -> Pooling:
     notes, dtype = volume.notes, np.dtype(volume.dtype)
-    how = method or notes.get("method")
-    if how is None:
-        raise StoreError(f"{volume.place.name}: does not say how its levels were made; name a method")
-    choice("method", how, METHODS)
-    left_out = volume.ignore if ignore is None else ignore
+    recorded = method or notes.get("method")
+    if recorded is None:
+        raise StoreError(f"{volume.location.name}: its metadata does not say how its levels were made; pass method=")
+    choice("method", recorded, METHODS)
+    ignored = volume.ignore if ignore is None else ignore
     rounding, ties = str(notes.get("rounding", "half-even")), str(notes.get("ties", "first"))
-    return Pooling(how, dtype, left_out, rounding, ties, bool(notes.get("recursive")), volume.layout.fill, ())
+    return Pooling(recorded, dtype, ignored, rounding, ties, bool(notes.get("recursive")), volume.layout.fill, ())
+
+
+def _check_geometry(
+    result: CheckResult, volume: Volume, grids: list[Grid], arrays: list[Any], method: str
+) -> list[tuple[int, ...]]:
+    """Add the problems of shapes, scales, translations and dtypes; return the cumulative factors."""
+    base = grids[0]
+    totals: list[tuple[int, ...]] = []
+    for number, (grid, array) in enumerate(zip(grids, arrays, strict=True)):
+        total = factors_between(base, grid)
+        if total is None:
+            result.problems.append(
+                f"level {number}: scale {grid.scale} is not a whole multiple of the base's {base.scale}"
+            )
+            return totals
+        totals.append(total)
+        # (precomputed places the corner of a level, which does not depend on the method)
+        expected = base.level(total, "mean" if volume.format == "precomputed" else method)
+        if tuple(grid.shape) != expected.shape or tuple(array.shape) != expected.shape:
+            result.problems.append(f"level {number}: shape {grid.shape}; factors {total} make it {expected.shape}")
+        distances = [abs(a - b) for a, b in zip(grid.translation, expected.translation, strict=True)]
+        if any(distance > 1e-6 * scale for distance, scale in zip(distances, expected.scale, strict=True)):
+            result.problems.append(
+                f"level {number}: translation {grid.translation}, but its voxels are at {expected.translation}"
+            )
+        if array.dtype != arrays[0].dtype:
+            result.problems.append(f"level {number}: dtype {array.dtype.name}, but the base has {arrays[0].dtype.name}")
+    return totals
+
+
+def _pieces(base: Grid, top: tuple[int, ...], itemsize: int, budget: int) -> list[Box]:
+    """Return boxes of the base, each of whole voxels of the last level and of at most so many bytes if possible."""
+    steps = list(top)
+    while True:
+        wider = [s * 2 if s < n else s for s, n in zip(steps, base.shape, strict=True)]
+        if wider == steps or math.prod(min(s, n) for s, n in zip(wider, base.shape, strict=True)) * itemsize > budget:
+            break
+        steps = wider
+    along = [Cuts(n, o, s, f) for n, o, s, f in zip(base.shape, base.voxel_offset, steps, top, strict=True)]
+    return list(itertools.product(*along))
+
+
+def _check_voxels(
+    result: CheckResult,
+    volume: Volume,
+    base: Grid,
+    arrays: list[Any],
+    totals: list[tuple[int, ...]],
+    pooling: Pooling,
+    masked: Mask | None,
+    box: Box,
+) -> None:
+    """Compare the voxels of all levels above a box of the base."""
+    values = _read(arrays[0], volume.location.name, box)
+    voxel_offset = tuple(o + a for o, (a, _) in zip(base.voxel_offset, box, strict=True))
+    factors = [tuple(b // a for a, b in zip(x, y, strict=True)) for x, y in itertools.pairwise(totals)]
+    excluded = None if masked is None else masked.excluded(box)
+    levels, _ = pooling.levels(values, factors, voxel_offset, excluded)
+    for number, expected in enumerate(levels, 1):
+        region = region_above(box, totals[number], base.voxel_offset)
+        stored = _read(arrays[number], f"{volume.location.name}/{volume.paths[number]}", region)
+        result.voxels += stored.size
+        differs = (stored != expected) & ~((stored != stored) & (expected != expected))
+        if differs.any():
+            index = tuple(np.argwhere(differs)[0])
+            first = tuple(int(i) + a for i, (a, _) in zip(index, region, strict=True))
+            text = ", ".join(f"{a}:{b}" for a, b in region)
+            result.problems.append(
+                f"level {number}: {int(differs.sum())} of {differs.size} voxels of [{text}] differ, the first at "
+                f"{first}: {stored[index]}, but {pooling.method} of the base is {expected[index]}"
+            )
+
+
+def _read(array: Any, name: str, box: Box) -> Array:
+    voxels: Array = read_voxels(array[tuple(slice(a, b) for a, b in box)].read(), name, box)
+    return voxels

@@ -1,4 +1,4 @@
-"""Whether the files of a level are named like its chunks: TensorStore reads a chunk that it does not find as empty."""
+"""Comparison of a level's file names with those of its chunks, because TensorStore reads missing chunks as empty."""
 
 from __future__ import annotations
 
@@ -10,56 +10,56 @@ from .formats import FORMATS
 from .location import Location
 from .volume import Volume
 
-#: Files of a level that are looked at.
-MOST_FILES = 1 << 17
-#: Suffixes of compressed copies of chunks, and what undoes them.
+#: Upper limit for the number of files of a level that are compared.
+MAX_FILES = 1 << 17
+#: Suffixes of chunks that were compressed as files, and the commands that decompress them.
 COMPRESSED = {".gz": "gunzip", ".br": "brotli -d", ".zstd": "unzstd"}
-#: Names that a chunk may have in some format, compressed or not.
+#: Pattern of the names of chunks in all formats, compressed or not.
 LIKE_A_CHUNK = re.compile(r"(c[./])?-?\d+([-._/]-?\d+)*(\.\w+)?")
 
 
 def holds_chunks(volume: Volume, number: int) -> bool:
-    """Return whether a level has any chunk. True where nobody can tell soon, as on object stores.
+    """Return whether a level has any chunk; true for stores that cannot be listed quickly, such as object stores.
 
     Raises
     ------
     StoreError
-        Chunks are there under names by which TensorStore would not find them.
+        If there are chunks, but under names by which TensorStore does not find them.
     """
     path = volume.paths[number]
-    place = volume.place.child(path)
-    keys = _keys(place)
+    location = volume.location.child(path)
+    keys = _keys(location)
     if keys is None:
         return True
-    pattern = FORMATS[volume.format].chunk_pattern(volume.place, path)
-    found, stranger = False, None
+    pattern = FORMATS[volume.format].chunk_pattern(volume.location, path)
+    precomputed, has_chunks, unexpected = volume.format == "precomputed", False, None
     for key in keys:
         if pattern.fullmatch(key):
-            if volume.format != "precomputed":
+            if not precomputed:
                 return True
-            found = True
-        elif volume.format == "precomputed" and (suffix := key[key.rfind(".") :]) in COMPRESSED:
+            has_chunks = True  # (there may be compressed ones too)
+        elif precomputed and (suffix := key[key.rfind(".") :]) in COMPRESSED:
             if pattern.fullmatch(key.removesuffix(suffix)):
                 raise StoreError(
-                    f"{place.name}/{key}: chunks compressed under another name (KEY{suffix}) cannot be read yet, and "
-                    f"would be taken for empty; decompress them ({COMPRESSED[suffix]}), or write the volume with "
+                    f"{location.name}/{key}: chunks compressed under another name (KEY{suffix}) cannot be read yet, "
+                    f"and would be read as empty; decompress them ({COMPRESSED[suffix]}), or write the volume with "
                     "cloud-volume's compress=False"
                 )
-        elif stranger is None and LIKE_A_CHUNK.fullmatch(key):
-            stranger = key
-    if stranger is not None and not found:
+        elif unexpected is None and LIKE_A_CHUNK.fullmatch(key):
+            unexpected = key
+    if unexpected is not None and not has_chunks:
         raise StoreError(
-            f"{place.name}: no file is named as its metadata says that chunks are, but there is {stranger}; the volume "
-            "would be read as empty. Correct the metadata (dimension_separator, chunk_key_encoding) or the files"
+            f"{location.name}: no file is named as its metadata says that chunks are, but there is {unexpected}; the "
+            "volume would be read as empty. Correct the metadata (dimension_separator, chunk_key_encoding) or the files"
         )
-    return found
+    return has_chunks
 
 
-def _keys(place: Location) -> Iterator[str] | None:
-    """The keys of a level's files but for metadata, up to MOST_FILES; None if listing them may take long."""
-    if not place.is_local:
+def _keys(location: Location) -> Iterator[str] | None:
+    """Return the keys of a level without metadata, up to MAX_FILES; None if listing them may take long."""
+    if not location.is_local:
         return None
-    return (key for key in place.first_keys(MOST_FILES) if not _is_metadata(key.rpartition("/")[2]))
+    return (key for key in location.first_keys(MAX_FILES) if not _is_metadata(key.rpartition("/")[2]))
 
 
 def _is_metadata(name: str) -> bool:

@@ -1,7 +1,7 @@
-"""Who runs the blocks of a plan: threads, processes, or the workers of a dask cluster.
+"""Engines, which run the blocks of a plan: threads, processes, or the workers of a dask cluster.
 
-An engine is given numbers of blocks, a few more than it can run at once, and tells which are done. What crosses to
-other processes is the text of the plan and a number; the function is found by its name.
+An engine receives numbers of blocks, a few more than it can run at the same time, and returns futures. Processes and
+dask workers receive the text of the plan and a number, and import the function by its name.
 """
 
 from __future__ import annotations
@@ -16,59 +16,59 @@ from collections.abc import Collection, Iterable
 from typing import Any, Protocol
 
 from ..errors import StoreError
-from .blocks import Levels, run_block
-from .planning import from_text
+from .blocks import LevelArrays, run_block
 from .plans import Plan
+from .saved_plans import plan_from_text
 
-#: How often a block is begun anew because a process that ran it has died.
+#: Number of times that a block is tried if the process that runs it dies.
 TRIES = 3
 
 
 class Engine(Protocol):
-    """Runs blocks; a future's ``result()`` is how many bytes its block wrote."""
+    """Interface of engines. The ``result()`` of a future is the number of bytes that its block wrote."""
 
     @property
     def width(self) -> int:
-        """How many blocks to have under way."""
+        """Number of blocks to submit at the same time."""
 
     def submit(self, number: int) -> Any:
-        """Begin a block; its future."""
+        """Submit a block, and return its future."""
 
-    def wait(self, waiting: Collection[Any]) -> Iterable[Any]:
-        """Wait for at least one of these futures; those that are done."""
+    def wait(self, futures: Collection[Any]) -> Iterable[Any]:
+        """Wait for at least one of these futures, and return those that are done."""
 
-    def lost(self, error: BaseException) -> bool:
-        """Whether a block failed because who ran it has died; if so, the engine has replaced them."""
+    def process_died(self, error: BaseException) -> bool:
+        """Return whether a block failed because its process died; if so, the process has been replaced."""
 
     def close(self) -> None:
-        """Wait for what is under way, and release what was held."""
+        """Wait for running blocks, and release resources."""
 
 
 def engine_for(plan: Plan, engine: Any) -> Engine:
-    """By name, or a ``dask.distributed.Client``."""
+    """Return the engine for ``"threads"``, ``"processes"``, or a ``dask.distributed.Client``."""
     if engine == "threads":
         return Threads(plan)
     if engine == "processes":
         return Processes(plan)
     if hasattr(engine, "submit") and hasattr(engine, "scheduler_info"):
         return Dask(plan, engine)
-    raise ValueError(f"engine: {engine!r} is not 'threads', 'processes' or a Client of dask.distributed")
+    raise ValueError(f"engine: {engine!r} is not 'threads', 'processes' or a dask.distributed.Client")
 
 
 class Threads:
     """Threads of this process."""
 
     def __init__(self, plan: Plan) -> None:
-        self._plan, self._levels, self.width = plan, Levels(plan), plan.workers
+        self._plan, self._arrays, self.width = plan, LevelArrays(plan), plan.workers
         self._pool = concurrent.futures.ThreadPoolExecutor(plan.workers)
 
     def submit(self, number: int) -> Any:
-        return self._pool.submit(run_block, self._plan, number, self._levels)
+        return self._pool.submit(run_block, self._plan, number, self._arrays)
 
-    def wait(self, waiting: Collection[Any]) -> Iterable[Any]:
-        return concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED).done
+    def wait(self, futures: Collection[Any]) -> Iterable[Any]:
+        return concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_COMPLETED).done
 
-    def lost(self, error: BaseException) -> bool:
+    def process_died(self, error: BaseException) -> bool:
         return False
 
     def close(self) -> None:
@@ -80,49 +80,50 @@ class Processes:
 
     def __init__(self, plan: Plan) -> None:
         self._text, self._workers, self.width = plan.to_text(), plan.workers, 2 * plan.workers
-        self._barren, self._fruitful = 0, False  # pools in a row that ended before any block did
-        self._pool = self._begin()
+        self._failed_pools = 0  # consecutive pools that broke before a block was done
+        self._pool_succeeded = False  # whether the current pool has done a block
+        self._pool = self._new_pool()
 
-    def _begin(self) -> concurrent.futures.ProcessPoolExecutor:
-        # spawned: TensorStore's threads do not survive a fork
+    def _new_pool(self) -> concurrent.futures.ProcessPoolExecutor:
+        # spawned, because TensorStore's threads do not survive a fork
         context = multiprocessing.get_context("spawn")
-        return concurrent.futures.ProcessPoolExecutor(self._workers, mp_context=context, initializer=_end_with_parent)
+        return concurrent.futures.ProcessPoolExecutor(self._workers, mp_context=context, initializer=_exit_with_parent)
 
     def submit(self, number: int) -> Any:
         try:
-            return self._pool.submit(run_saved, self._text, "", number)
+            return self._pool.submit(run_saved_block, self._text, "", number)
         except concurrent.futures.BrokenExecutor as error:
             broken: concurrent.futures.Future[int] = concurrent.futures.Future()
             broken.set_exception(error)
             return broken
 
-    def wait(self, waiting: Collection[Any]) -> Iterable[Any]:
-        done = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED).done
-        self._fruitful = self._fruitful or any(future.exception() is None for future in done)
+    def wait(self, futures: Collection[Any]) -> Iterable[Any]:
+        done = concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_COMPLETED).done
+        self._pool_succeeded = self._pool_succeeded or any(future.exception() is None for future in done)
         return done
 
-    def lost(self, error: BaseException) -> bool:
+    def process_died(self, error: BaseException) -> bool:
         if not isinstance(error, concurrent.futures.BrokenExecutor):
             return False
         try:
             self._pool.submit(int)
-        except concurrent.futures.BrokenExecutor:  # else it is a new one: all blocks under way fail with the first
-            self._barren = 0 if self._fruitful else self._barren + 1
-            if self._barren >= TRIES:
+        except concurrent.futures.BrokenExecutor:  # (otherwise another block of the broken pool has replaced it)
+            self._failed_pools = 0 if self._pool_succeeded else self._failed_pools + 1
+            if self._failed_pools >= TRIES:
                 raise StoreError(
-                    "engine: processes end before they have made a block; a script that builds must do so under "
+                    "engine: processes end before a block is done; a script that builds must do so under "
                     'if __name__ == "__main__": (each process imports it), or memory is short'
                 ) from None
             self._pool.shutdown(wait=False)
-            self._pool, self._fruitful = self._begin(), False
+            self._pool, self._pool_succeeded = self._new_pool(), False
         return True
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
 
-def _end_with_parent() -> None:
-    """In a process of a pool: end when who began it has, however that ended."""
+def _exit_with_parent() -> None:
+    """Make a process of a pool exit when its parent does, even if the parent is killed."""
 
     def watch() -> None:
         parent = multiprocessing.parent_process()
@@ -134,38 +135,38 @@ def _end_with_parent() -> None:
 
 
 class Dask:
-    """The workers of a cluster: a window of single calls, never a graph."""
+    """Workers of a dask cluster: a window of single calls, without a graph."""
 
     def __init__(self, plan: Plan, client: Any) -> None:
         from distributed import as_completed  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
         self._text, self._run, self._client = plan.to_text(), uuid.uuid4().hex, client
-        self._under_way: Any = as_completed(loop=client.loop)  # type: ignore[no-untyped-call,unused-ignore]
+        self._submitted: Any = as_completed(loop=client.loop)  # type: ignore[no-untyped-call,unused-ignore]
 
     @property
     def width(self) -> int:
-        threads: dict[str, int] = _asked(self._client.nthreads)
+        threads: dict[str, int] = _call_cluster(self._client.nthreads)
         return 16 * max(2, sum(threads.values()))  # (a message takes as long as a small block)
 
     def submit(self, number: int) -> Any:
         submit = functools.partial(self._client.submit, pure=False, retries=TRIES - 1)
-        future = _asked(submit, run_saved, self._text, self._run, number)
-        self._under_way.add(future)
+        future = _call_cluster(submit, run_saved_block, self._text, self._run, number)
+        self._submitted.add(future)
         return future
 
-    def wait(self, waiting: Collection[Any]) -> Iterable[Any]:
-        done: Iterable[Any] = _asked(self._under_way.next_batch)
+    def wait(self, futures: Collection[Any]) -> Iterable[Any]:
+        done: Iterable[Any] = _call_cluster(self._submitted.next_batch)
         return done
 
-    def lost(self, error: BaseException) -> bool:
+    def process_died(self, error: BaseException) -> bool:
         return type(error).__name__ in ("KilledWorker", "CancelledError", "FutureCancelledError")
 
     def close(self) -> None:
         pass
 
 
-def _asked(call: Any, *arguments: Any) -> Any:
-    """Ask a cluster, which may be gone."""
+def _call_cluster(call: Any, *arguments: Any) -> Any:
+    """Return the result of a call to a cluster; raise StoreError if the cluster does not answer."""
     try:
         return call(*arguments)
     except Exception as error:
@@ -173,20 +174,20 @@ def _asked(call: Any, *arguments: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=2)
-def _loaded(text: str, run: str) -> tuple[Plan, Levels]:
-    plan = from_text(text, "the plan")
-    return plan, Levels(plan)
+def _loaded_plan(text: str, run: str) -> tuple[Plan, LevelArrays]:
+    plan = plan_from_text(text, "the plan")
+    return plan, LevelArrays(plan)
 
 
-def run_saved(text: str, run: str, number: int) -> int:
-    """A block of a plan that another process has made.
+def run_saved_block(text: str, run: str, number: int) -> int:
+    """Process a block of a plan, given by its text.
 
-    ``run`` tells one run of a plan from the next: arrays that were opened for one may be gone by then.
+    ``run`` identifies a run of the plan. Arrays are opened once per run, because they may be removed between two runs.
     """
-    plan, levels = _loaded(text, run)
+    plan, arrays = _loaded_plan(text, run)
     try:
-        return run_block(plan, number, levels)
+        return run_block(plan, number, arrays)
     except StoreError:
         raise
-    except (Exception, SystemExit) as error:  # (a worker that exits would take others' blocks with it)
+    except (Exception, SystemExit) as error:  # (SystemExit would end the worker, and other blocks with it)
         raise StoreError(f"{type(error).__name__}: {error}") from None

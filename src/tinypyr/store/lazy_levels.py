@@ -1,4 +1,4 @@
-"""A store's levels, to be read by others."""
+"""Lazy arrays of a store's levels."""
 
 from __future__ import annotations
 
@@ -11,25 +11,37 @@ from .source import level_array, open_volume
 
 
 class Level(NamedTuple):
-    """One level of a store."""
+    """One level of a store.
 
-    #: Where its voxels lie.
+    Attributes
+    ----------
+    grid : Grid
+        World coordinates of the voxels.
+    array : tensorstore.TensorStore
+        Handle of the array, with the axes of the grid and the first voxel at 0.
+    holds_labels : bool
+        Whether the voxels are labels, which must not be averaged.
+    kind : {"image", "labels"}, optional
+        Kind of the voxels according to the metadata.
+    """
+
     grid: Grid
-    #: A handle of TensorStore, its axes those of the grid, its first voxel at 0.
     array: Any
-    #: Whether its voxels are labels, which must not be averaged.
     holds_labels: bool
-    #: What the store says that they are: "image", "labels", or nothing.
     kind: Literal["image", "labels"] | None = None
+
+    def __repr__(self) -> str:
+        kind = f", {self.kind}" if self.kind else ", labels" if self.holds_labels else ""
+        return f"Level({self.array.dtype.name}{kind}, {self.grid!r})"
 
 
 def levels(store: str | os.PathLike[str]) -> list[Level]:
-    """The levels of a store of any format that `build` knows, finest first; no voxel is read.
+    """Return the levels of a store, the finest first. No voxel is read.
 
     Parameters
     ----------
     store : path or URL
-        The store.
+        A store of any format that :func:`build` supports.
 
     Returns
     -------
@@ -38,15 +50,17 @@ def levels(store: str | os.PathLike[str]) -> list[Level]:
     Raises
     ------
     StoreError
-        There is no store, or it cannot be read.
+        If there is no store, or it cannot be read.
 
     Examples
     --------
     >>> import numpy as np
     >>> from tinypyr import store
     >>> report = store.build(np.ones((4, 6), np.uint8), "memory://levels.ome.zarr", factor=2, levels=1, progress=False)
-    >>> [(level.grid.shape, level.array[0, 0].read().result().item()) for level in store.levels("memory://levels.ome.zarr")]
-    [((4, 6), 1), ((2, 3), 1)]
+    >>> for level in store.levels("memory://levels.ome.zarr"):
+    ...     print(level.grid.shape, level.array[0, 0].read().result().item())
+    (4, 6) 1
+    (2, 3) 1
     """
     volume = open_volume(Location.at(store))
     return [

@@ -1,4 +1,4 @@
-"""Where a store lies: a key-value store, through TensorStore, whatever it is on."""
+"""Folders of key-value stores, which TensorStore reads and writes: files, memory, S3, GCS, HTTP."""
 
 from __future__ import annotations
 
@@ -17,166 +17,174 @@ try:
 except ImportError:
     raise ImportError('tinypyr.store needs TensorStore: pip install "tinypyr[store]"') from None
 
-#: How often TensorStore repeats a request that failed: seven requests within some 25 seconds.
+#: Retries of failed requests: seven requests within about 25 seconds.
 _RETRIES = {"max_retries": 6, "initial_delay": "500ms", "max_delay": "8s"}
-#: Shared by all handles, so that stores in memory are found again.
+#: Context shared by all handles, so that stores in memory exist once per process.
 CONTEXT = ts.Context({f"{driver}_request_retries": _RETRIES for driver in ("s3", "gcs", "http")})
 
 
 class Location:
-    """A folder of a key-value store."""
+    """A folder of a key-value store.
+
+    Attributes
+    ----------
+    name : str
+        Path or URL as the caller wrote it, for messages.
+    """
 
     def __init__(self, store: Any, name: str) -> None:
         self._store = store
         self.name = name
 
     @classmethod
-    def at(cls, where: str | os.PathLike[str]) -> Location:
-        """The folder at a path, or at a URL that TensorStore knows (file, memory, s3, gs, http).
+    def at(cls, path: str | os.PathLike[str]) -> Location:
+        """Return the folder at a path, or at a URL that TensorStore supports (file, memory, s3, gs, http).
 
-        Of S3, ``AWS_ENDPOINT_URL`` names another server than Amazon's, as for Amazon's own tools.
+        For S3-compatible servers, set ``AWS_ENDPOINT_URL``.
         """
-        name = os.fspath(where)
+        name = os.fspath(path)
         if not isinstance(name, str):
-            raise TypeError(f"{where!r} is neither a path nor a URL")
+            raise TypeError(f"{path!r} is neither a path nor a URL")
         url = name if "://" in name else Path(name).absolute().as_uri()
         try:
             return cls(ts.KvStore.open(_spec(url.rstrip("/") + "/"), context=CONTEXT).result(), name)
         except ValueError as error:
-            raise StoreError(f"{name}: no place that TensorStore can open: {_first_line(error)}") from None
+            raise StoreError(f"{name}: TensorStore cannot open this location: {_first_line(error)}") from None
 
     def child(self, path: str) -> Location:
-        """A folder within; itself for an empty path."""
+        """Return the folder at a path below this one; this one for an empty path."""
         if not path.strip("/"):
             return self
-        below = self._store.copy()
-        below.path += path.strip("/") + "/"
-        return Location(below, f"{self.name.rstrip('/')}/{path}")
+        store = self._store.copy()
+        store.path += path.strip("/") + "/"
+        return Location(store, f"{self.name.rstrip('/')}/{path}")
 
     @property
     def spec(self) -> dict[str, Any]:
-        """For TensorStore, as JSON."""
-        made: dict[str, Any] = self._store.spec().to_json()
-        return made
+        """TensorStore specification of the key-value store."""
+        spec: dict[str, Any] = self._store.spec().to_json()
+        return spec
 
     @property
     def url(self) -> str:
-        """Where it is, in full."""
+        """Absolute URL."""
         spec = self.spec
-        if "endpoint" in spec:  # (which URLs cannot say)
+        if "endpoint" in spec:  # (TensorStore has no URL for these)
             return f"{spec['driver']}://{spec['bucket']}/{spec['path']}"
         return str(self._store.url)
 
     @property
     def real(self) -> str:
-        """The same for all names that links give it."""
+        """Path without symbolic links, or the URL, ending in a slash."""
         return os.path.realpath(self.spec["path"]) + "/" if self.is_file else self.url
 
     @property
     def is_file(self) -> bool:
-        """Whether it is a folder of this machine."""
+        """True for a folder in a file system."""
         return bool(self.spec["driver"] == "file")
 
     @property
     def is_local(self) -> bool:
-        """Whether it lies on this machine, so that listing it costs no request."""
+        """True if keys can be listed without requests to a server."""
         return bool(self.spec["driver"] in ("file", "memory"))
 
-    def refuse_links(self, path: str) -> None:
-        """Refuse what is to be written if a link would lead it out of here."""
+    def check_inside(self, path: str) -> None:
+        """Raise StoreError if a symbolic link leads from a path below this folder out of it."""
         root = self.real
         if self.is_file and not (os.path.realpath(os.path.join(root, path)) + "/").startswith(root):
-            raise StoreError(f"{self.name}/{path}: a link that leads out of the store; remove it first")
+            raise StoreError(f"{self.name}/{path} is a link that leads out of the store; remove it first")
 
-    def link(self, path: str, to: Location) -> None:
-        """Let a folder within be another one; both are folders of this machine."""
-        here = Path(self.spec["path"]) / path
-        there = Path(to.spec["path"])
-        if here.is_symlink() and here.resolve() == there.resolve():
+    def link(self, path: str, target: Location) -> None:
+        """Make a path below this folder a symbolic link to another folder; both must be in file systems."""
+        link, folder = Path(self.spec["path"]) / path, Path(target.spec["path"])
+        if link.is_symlink() and link.resolve() == folder.resolve():
             return
         try:
-            here.parent.mkdir(parents=True, exist_ok=True)
-            here.symlink_to(there, target_is_directory=True)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(folder, target_is_directory=True)
         except OSError as error:
             raise StoreError(f"{self.name}/{path} cannot be linked: {error}") from None
 
     def read(self, key: str) -> bytes | None:
-        """The value of a key; None if there is none."""
-        return self.read_to_replace(key)[0]
+        """Return the value of a key, None if it is missing."""
+        return self.read_with_generation(key)[0]
 
-    def read_to_replace(self, key: str) -> tuple[bytes | None, bytes]:
-        """The value of a key (None: there is none), and what ``replace`` wants to know of it."""
+    def read_with_generation(self, key: str) -> tuple[bytes | None, bytes]:
+        """Return the value of a key (None if it is missing), and its generation, for :meth:`replace`."""
         try:
-            found = self._store.read(key).result()
+            result = self._store.read(key).result()
         except (ValueError, OSError) as error:
             raise StoreError(f"{self.name}/{key} cannot be read: {_first_line(error)}") from None
-        return bytes(found.value) if found.state == "value" else None, bytes(found.stamp.generation)
+        return bytes(result.value) if result.state == "value" else None, bytes(result.stamp.generation)
 
     def write(self, key: str, value: bytes | None) -> None:
-        """Set a key, or (None) remove it."""
+        """Write the value of a key; None deletes the key."""
         try:
             self._store.write(key, value).result()
         except (ValueError, OSError) as error:
             raise StoreError(f"{self.name}/{key} cannot be written: {_first_line(error)}") from None
 
-    def replace(self, key: str, value: bytes | None, known: bytes) -> bool:
-        """Set a key, or remove it, unless somebody else has since ``read_to_replace``; whether it was done."""
+    def replace(self, key: str, value: bytes | None, generation: bytes) -> bool:
+        """Write or delete a key if it still has this generation; return whether it was written."""
         try:
-            return bool(self._store.write(key, value, if_equal=known).result().generation)
+            return bool(self._store.write(key, value, if_equal=generation).result().generation)
         except (ValueError, OSError) as error:
             raise StoreError(f"{self.name}/{key} cannot be written: {_first_line(error)}") from None
 
-    def stamp(self, most: int = 1 << 17) -> bytes:
-        """Other bytes where files below have changed: names, sizes and times of so many (elsewhere: none)."""
+    def stamp(self, limit: int = 1 << 17) -> bytes:
+        """Return names, sizes and times of up to ``limit`` files below; empty for other stores than files.
+
+        Metadata files and hidden files do not count.
+        """
         if not self.is_file:
             return b""
         root = self.spec["path"]
-        found: list[str] = []
-        waiting = [root]
-        while waiting and len(found) < most:
+        lines: list[str] = []
+        folders = [root]
+        while folders and len(lines) < limit:
             try:
-                entries = sorted(os.scandir(waiting.pop()), key=lambda entry: entry.name)
+                entries = sorted(os.scandir(folders.pop()), key=lambda entry: entry.name)
             except FileNotFoundError:
                 continue
-            except NotADirectoryError:  # a single file
-                held = os.stat(root.rstrip("/"))
-                return f"{held.st_size} {held.st_mtime_ns}".encode()
+            except NotADirectoryError:  # the location is a single file
+                status = os.stat(root.rstrip("/"))
+                return f"{status.st_size} {status.st_mtime_ns}".encode()
             except OSError as error:
                 raise StoreError(f"{self.name} cannot be listed: {error}") from None
-            waiting += [entry.path for entry in entries if entry.is_dir()]
+            folders += [entry.path for entry in entries if entry.is_dir()]
             for entry in entries:
                 if entry.is_file() and not entry.name.startswith((".", "zarr.json", "attributes.json")):
-                    held = entry.stat()
-                    found.append(f"{entry.path[len(root) :]} {held.st_size} {held.st_mtime_ns}")
-        return "\n".join(found[:most]).encode()
+                    status = entry.stat()
+                    lines.append(f"{entry.path[len(root) :]} {status.st_size} {status.st_mtime_ns}")
+        return "\n".join(lines[:limit]).encode()
 
-    def first_keys(self, most: int) -> Iterator[str]:
-        """Up to so many keys below, in no particular order; of files they are found as they are asked for."""
+    def first_keys(self, limit: int) -> Iterator[str]:
+        """Yield up to ``limit`` keys below, in any order; folders are listed only as far as keys are consumed."""
         if not self.is_file:
-            yield from self.keys()[:most]
+            yield from self.keys()[:limit]
             return
         root = self.spec["path"]
-        waiting = [root]
-        while waiting and most > 0:
-            folder = waiting.pop()
+        folders = [root]
+        while folders and limit > 0:
+            folder = folders.pop()
             try:
                 entries = list(os.scandir(folder))
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
                 raise StoreError(f"{self.name} cannot be listed: {error}") from None
-            waiting += [entry.path for entry in entries if entry.is_dir()]
-            for entry in entries[:most]:
+            folders += [entry.path for entry in entries if entry.is_dir()]
+            for entry in entries[:limit]:
                 if not entry.is_dir():
-                    most -= 1
+                    limit -= 1
                     yield entry.path[len(root) :]
 
     def any_key(self) -> str | None:
-        """One of the keys below; None if there is none."""
+        """Return a key below; None if there is no key."""
         return next(self.first_keys(1), None)
 
     def keys(self) -> list[str]:
-        """All keys below."""
+        """Return all keys below."""
         try:
             return [bytes(key).decode() for key in self._store.list().result()]
         except (ValueError, OSError) as error:
@@ -184,39 +192,39 @@ class Location:
 
     def remove(self) -> None:
         """Remove all keys below."""
-        if self.is_file:  # with its empty folders, and without what links lead to
+        if self.is_file:  # (removes empty folders too, and links instead of their targets)
             shutil.rmtree(self.spec["path"], ignore_errors=True)
         else:
             self._store.delete_range(ts.KvStore.KeyRange()).result()
 
     def remove_all_but(self, kept: str, last: str) -> None:
-        """Remove all keys right below but one, another one of them after all others."""
-        if self.is_file:  # (with what interrupted writers have left, which are no keys)
-            folder = Path(self.spec["path"])
-            try:
-                names = sorted(os.listdir(folder) if folder.is_dir() else [], key=lambda name: name == last)
-                for name in names:
-                    if name.startswith(kept):
-                        continue
-                    if (folder / name).is_dir():
-                        shutil.rmtree(folder / name, ignore_errors=True)
-                    else:
-                        (folder / name).unlink(missing_ok=True)
-            except OSError as error:
-                raise StoreError(f"{self.name} cannot be tidied up: {error}") from None
+        """Remove all keys directly below except ``kept``; remove the key ``last`` after all others."""
+        if not self.is_file:
+            for name in sorted(self.keys(), key=lambda name: name == last):
+                if name != kept:
+                    self.write(name, None)
             return
-        for name in sorted(self.keys(), key=lambda name: name == last):
-            if name != kept:
-                self.write(name, None)
+        folder = Path(self.spec["path"])
+        try:
+            names = sorted(os.listdir(folder) if folder.is_dir() else [], key=lambda name: name == last)
+            for name in names:
+                if name.startswith(kept):  # (and its temporary files, of a writer that was interrupted)
+                    continue
+                if (folder / name).is_dir():
+                    shutil.rmtree(folder / name, ignore_errors=True)
+                else:
+                    (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.name}: temporary files cannot be removed: {error}") from None
 
     def remove_if_empty(self) -> None:
-        """Remove the folder, where there is such a thing and nothing is in it."""
+        """Remove the folder if it is empty and in a file system."""
         if self.is_file:
             with contextlib.suppress(OSError):
                 os.rmdir(self.spec["path"])
 
     def json(self, key: str) -> dict[str, Any] | None:
-        """A JSON object; None if there is none."""
+        """Return the JSON object at a key, None if the key is missing."""
         raw = self.read(key)
         if raw is None:
             return None
@@ -225,11 +233,11 @@ class Location:
         except (ValueError, RecursionError) as error:
             raise StoreError(f"{self.name}/{key} is not JSON: {_first_line(error)}") from None
         if not isinstance(value, dict):
-            raise StoreError(f"{self.name}/{key} holds no JSON object, but {type(value).__name__}")
+            raise StoreError(f"{self.name}/{key} must be a JSON object, but is a {type(value).__name__}")
         return value
 
     def write_json(self, key: str, value: dict[str, Any]) -> None:
-        """Set a JSON object."""
+        """Write a JSON object to a key."""
         self.write(key, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
@@ -243,10 +251,10 @@ def _spec(url: str) -> Any:
 
 
 def open_array(spec: dict[str, Any], name: str, **options: Any) -> Any:
-    """A TensorStore handle; errors name the array (NotImplementedError: what a driver or a store cannot do)."""
+    """Open an array with TensorStore; raise StoreError with the array's name if that fails."""
     try:
         return ts.open(spec, context=CONTEXT, **options).result()
-    except (ValueError, OSError, NotImplementedError) as error:
+    except (ValueError, OSError, NotImplementedError) as error:  # (the last: unsupported by a driver or a store)
         raise StoreError(f"{name} cannot be opened: {_first_line(error)}") from None
 
 

@@ -1,4 +1,4 @@
-"""One builder at a time: who makes the levels of a store, and whether they still live."""
+"""Ownership of a store during a build, so that one process builds at a time."""
 
 from __future__ import annotations
 
@@ -15,95 +15,109 @@ from typing import Any
 from ..errors import StoreError
 from .location import Location
 
+#: Key with the owner and the time of its last heartbeat.
 OWNER = "owner.json"
-#: Seconds: how often a builder says that it lives; after how long a silent one on another machine is taken for dead.
-HEARTBEAT_INTERVAL, HEARTBEAT_TIMEOUT = 30.0, 300.0
+#: Seconds between two heartbeats of an owner.
+HEARTBEAT_INTERVAL = 30.0
+#: Seconds without a heartbeat after which the lease of an owner on another machine expires.
+HEARTBEAT_TIMEOUT = 300.0
 
 
 class Ownership:
-    """Held while a store is being built or finalized; a second builder is refused, one that died is succeeded.
+    """A context in which this process owns a store; a store that another live process owns is refused.
 
-    On one machine the kernel knows who lives. On others a builder is known by what it writes: it is taken for dead once
-    it has been silent for five minutes.
+    An owner on the same machine is alive if its process is. An owner on another machine is alive until its lease
+    expires, five minutes after its last heartbeat. The next process then takes over.
+
+    Attributes
+    ----------
+    lost : bool
+        Whether another process has taken over.
     """
 
-    def __init__(self, place: Location) -> None:
-        self._place = place
-        self._me = {**_process(os.getpid()), "token": uuid.uuid4().hex}
-        self._known = b""
-        self._ended = threading.Event()
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self._owner = {**_process(os.getpid()), "token": uuid.uuid4().hex}
+        self._generation = b""
+        self._released = threading.Event()
         self.lost = False
 
     def __enter__(self) -> Ownership:
         while True:
-            raw, known = self._place.read_to_replace(OWNER)
+            raw, generation = self._location.read_with_generation(OWNER)
             owner = _parsed(raw)
-            if owner is not None and _lives(owner):
+            if owner is not None and _is_alive(owner):
                 raise StoreError(
-                    f"{self._place.name}: process {owner.get('pid')} on {owner.get('host')} is building here; "
+                    f"{self._location.name}: process {owner.get('pid')} on {owner.get('host')} is building here; "
                     "wait for it, or stop it"
                 )
-            if self._say(known):
+            if self._write_heartbeat(generation):
                 break
             if raw is None:
-                self._place.keys()  # refuses a bucket that does not exist, where conditional writes do nothing
-        self._thread = threading.Thread(target=self._keep_saying, daemon=True)
+                self._location.keys()  # raises if the bucket does not exist, where conditional writes do nothing
+        self._thread = threading.Thread(target=self._send_heartbeats, daemon=True)
         self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ended.set()
+        self._released.set()
         self._thread.join()
         if self.lost:
             return
         try:
-            self._place.replace(OWNER, None, self._known)
+            self._location.replace(OWNER, None, self._generation)
         except StoreError:
-            if error is None:  # (else the first error says more, and a dead owner is in nobody's way)
+            if error is None:  # (the first error is more informative, and the lease of a dead owner expires)
                 raise
-        self._place.remove_if_empty()
+        self._location.remove_if_empty()
 
     def check(self) -> None:
-        """Refuse to go on if another builder has taken over meanwhile."""
+        """Raise StoreError if another process has taken over."""
         if self.lost:
-            raise StoreError(f"{self._place.name}: another builder has taken over, as this one was silent for too long")
+            raise StoreError(
+                f"{self._location.name}: another process has taken over, because the heartbeat of this one expired"
+            )
 
-    def _say(self, known: bytes) -> bool:
-        told = json.dumps({**self._me, "time": time.time()}).encode()
-        if not self._place.replace(OWNER, told, known):
+    def _write_heartbeat(self, generation: bytes) -> bool:
+        """Write the owner and the time unless another process has written since; return whether it was written."""
+        heartbeat = json.dumps({**self._owner, "time": time.time()}).encode()
+        if not self._location.replace(OWNER, heartbeat, generation):
             return False
-        raw, self._known = self._place.read_to_replace(OWNER)
-        return raw == told
+        raw, self._generation = self._location.read_with_generation(OWNER)
+        return raw == heartbeat
 
-    def _keep_saying(self) -> None:
-        while not self._ended.wait(HEARTBEAT_INTERVAL):
+    def _send_heartbeats(self) -> None:
+        while not self._released.wait(HEARTBEAT_INTERVAL):
             try:
-                raw, known = self._place.read_to_replace(OWNER)
-                mine = (_parsed(raw) or {}).get("token") == self._me["token"]
-                if not (mine and self._say(known)):
+                raw, generation = self._location.read_with_generation(OWNER)
+                is_owner = (_parsed(raw) or {}).get("token") == self._owner["token"]
+                if not (is_owner and self._write_heartbeat(generation)):
                     self.lost = True
                     return
             except (StoreError, OSError, ValueError):
-                continue  # (said again soon)
+                continue  # (the lease outlasts several heartbeats)
 
 
 def _parsed(raw: bytes | None) -> dict[str, Any] | None:
     try:
-        found = json.loads(raw or b"null")
+        owner = json.loads(raw or b"null")
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return owner if isinstance(owner, dict) else None
 
 
 def _process(pid: int) -> dict[str, Any]:
-    """What tells a process from all others, on this machine and elsewhere."""
-    return {"host": socket.gethostname(), "kernel": _kernel(), "pid": pid, "begun": _begun(pid)}
+    """Return an identification of a process that is unique across machines and time."""
+    return {"host": socket.gethostname(), "kernel": _kernel(), "pid": pid, "started": _start_time(pid)}
 
 
 def _kernel() -> str:
-    """The same for processes that see each other's numbers: this boot of this machine, and this space of numbers."""
+    """Return an identification of this boot of this machine and of the PID namespace.
+
+    It is equal for processes that see each other's process IDs.
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -111,8 +125,8 @@ def _kernel() -> str:
         return socket.gethostname()
 
 
-def _begun(pid: int) -> str | None:
-    """When a process began (numbers are used again); None: there is none, or it cannot be known."""
+def _start_time(pid: int) -> str | None:
+    """Return the start time of a process, because process IDs are reused; None if it is dead or unknown."""
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -120,9 +134,9 @@ def _begun(pid: int) -> str | None:
     return None if after_name[0] in "ZX" else after_name[19]
 
 
-def _lives(owner: dict[str, Any]) -> bool:
+def _is_alive(owner: dict[str, Any]) -> bool:
     pid = owner.get("pid")
     if owner.get("kernel") == _kernel() and isinstance(pid, int) and Path("/proc/self/stat").exists():
-        return owner.get("begun") is not None and _begun(pid) == owner.get("begun")
-    said = owner.get("time")
-    return isinstance(said, (int, float)) and time.time() - said < HEARTBEAT_TIMEOUT
+        return owner.get("started") is not None and _start_time(pid) == owner.get("started")
+    heartbeat = owner.get("time")
+    return isinstance(heartbeat, (int, float)) and time.time() - heartbeat < HEARTBEAT_TIMEOUT

@@ -1,10 +1,11 @@
-"""How a volume is cut into leaves and blocks, and how many levels each of them makes."""
+"""Choice of the leaves and blocks of a plan, and of the levels that each of them completes."""
 
 from __future__ import annotations
 
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from .._util.sizes import size_text
 from ..errors import StoreError
@@ -14,94 +15,173 @@ from .volume import Layout
 
 Extents = tuple[int, ...]
 
-#: Bytes of the base in a block, unless the user says: a 32nd of the volume, but no less than the first of these and no
-#: more than the second; and never more blocks than the third.
-SMALL_BLOCK, LARGE_BLOCK, MOST_BLOCKS = 1 << 26, 1 << 32, 1 << 20
-#: Less than this is not worth a read of its own.
+#: Default size of a block in bytes of the base: a 32nd of the volume, between the first two numbers, and larger if
+#: there would be more blocks than the third.
+SMALL_BLOCK, LARGE_BLOCK, MAX_BLOCKS = 1 << 26, 1 << 32, 1 << 20
+#: Bytes of a leaf above which larger leaves are not read faster.
 GOOD_LEAF = 1 << 24
-#: The core counts to so many voxels below one.
+#: Largest footprint that the core can count.
 MAX_FOOTPRINT = 1 << 31
-#: Buffers of a leaf at work, over its bytes: itself, the next one being read, decoded chunks, its levels; and what
-#: is being written.
+#: Memory for a leaf divided by its bytes: it holds the leaf, the next one that is being read, decoded chunks, levels,
+#: and pending writes.
 LEAF_SHARE = 6
-#: The same of an array that is made where it is read: what it is made of, too.
+#: The same for a lazy array, whose inputs are in memory too.
 VIEW_SHARE = 12
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Sizes of leaves and blocks, and the levels that they complete.
+
+    Attributes
+    ----------
+    leaf, block : tuple of int
+        Extents in base voxels.
+    whole_levels : int
+        Blocks write whole chunks of levels 1 to this one. Chunks of coarser levels span blocks and are merged.
+    leaf_levels : int
+        Leaves complete levels 1 to this one. Coarser levels are pooled from its accumulators.
+    """
+
+    leaf: Extents
+    block: Extents
+    whole_levels: int
+    leaf_levels: int
 
 
 def choose_blocks(
     base: Grid,
-    read: Source,
+    source: Source,
     layouts: list[Layout],
     totals: list[Extents],
-    copies: bool,
+    copies_base: bool,
     budget: int,
-    carries: bool,
-    wanted: int | None,
-) -> tuple[Extents, Extents, int, int]:
-    """Leaf, block, how many levels blocks write whole, and how many leaves make.
+    accumulates: bool,
+    block_bytes: int | None,
+) -> Partition:
+    """Choose the leaves and blocks of a plan.
 
-    ``wanted``: about how many bytes of the base a block should have; None: as suits the volume.
+    Parameters
+    ----------
+    base : Grid
+        Grid of level 0.
+    source : Source
+        Level 0.
+    layouts : list of Layout
+        Layouts of all levels, axes as in the source.
+    totals : list of tuple of int
+        Cumulative factors of all levels.
+    copies_base : bool
+        Whether level 0 is written, too.
+    budget : int
+        Memory of one worker in bytes.
+    accumulates : bool
+        Whether the method has accumulators, so that leaves need not hold whole footprints of the last level.
+    block_bytes : int, optional
+        Approximate number of bytes of the base in a block; by default it depends on the size of the volume.
     """
-    size, share = read.dtype.itemsize, LEAF_SHARE if read.recipe is None else VIEW_SHARE
-    ndim = base.ndim
-    open_units = sum(math.prod(layout.unit) for layout in layouts) * size
-    by_leaves = len(totals) - 1
-    while True:
-        top = totals[by_leaves]
-        reach = [n + o % f for n, o, f in zip(base.shape, base.voxel_offset, top, strict=True)]
-        # what must be whole in memory: one voxel of the last level that leaves make
-        footprint = math.prod(min(f, r) for f, r in zip(top, reach, strict=True))
-        least = footprint * size * share + open_units
-        if (least <= budget and footprint <= MAX_FOOTPRINT) or by_leaves <= 1 or not carries:
-            break
-        by_leaves -= 1
+    chooser = _Chooser(base, source, layouts, totals, copies_base, budget, accumulates)
+    leaf = chooser.smallest_leaf()
+    if block_bytes is None:
+        volume_bytes = math.prod(base.shape) * source.dtype.itemsize
+        block_bytes = max(SMALL_BLOCK, min(volume_bytes // 32, LARGE_BLOCK), volume_bytes // MAX_BLOCKS)
+    whole_levels = chooser.whole_levels(leaf, block_bytes)
+    block = chooser.grown_block(chooser.smallest_block(leaf, whole_levels), block_bytes)
+    leaf = chooser.grown_leaf(leaf, block)
+    return Partition(tuple(leaf), tuple(block), whole_levels, chooser.leaf_levels)
 
-    def voxels(extents: Sequence[int]) -> int:
-        return math.prod(min(e, r) for e, r in zip(extents, reach, strict=True))
 
-    if least > budget:
-        raise StoreError(
-            f"memory: {size_text(least)} per worker needed for these levels, {size_text(budget)} allowed; allow more "
-            "memory, or fewer workers, or make fewer levels"
-        )
-    leaf = [math.lcm(f, c) if c < r else -(-r // f) * f for f, c, r in zip(top, read.chunks or top, reach, strict=True)]
-    if voxels(leaf) * size * share + open_units > budget:
-        leaf = list(top)  # (chunks are read several times then)
-    aligned = [o % f == 0 for o, f in zip(base.voxel_offset, top, strict=True)]
+class _Chooser:
+    """Steps of :func:`choose_blocks`."""
 
-    def edges(whole: int) -> Extents:
-        made = []
-        for axis in range(ndim):
-            edge = math.lcm(leaf[axis], top[axis])
-            for k in range(0 if copies else 1, whole + 1):
-                unit = layouts[k].unit[axis]
-                if unit < -(-reach[axis] // totals[k][axis]):
-                    edge = math.lcm(edge, unit * totals[k][axis])
-                else:
-                    edge = max(edge, reach[axis])
-            made.append(edge if aligned[axis] and edge < reach[axis] else -(-reach[axis] // top[axis]) * top[axis])
-        return tuple(made)
+    def __init__(
+        self,
+        base: Grid,
+        source: Source,
+        layouts: list[Layout],
+        totals: list[Extents],
+        copies_base: bool,
+        budget: int,
+        accumulates: bool,
+    ) -> None:
+        self._layouts, self._totals, self._copies_base, self._budget = layouts, totals, copies_base, budget
+        self._chunks = source.chunks
+        self._itemsize = source.dtype.itemsize
+        self._share = LEAF_SHARE if source.recipe is None else VIEW_SHARE
+        #: memory for chunks and shards of which some voxels are missing
+        self._partial_units = sum(math.prod(layout.unit) for layout in layouts) * self._itemsize
+        self.leaf_levels = len(totals) - 1
+        while True:
+            self._top = totals[self.leaf_levels]
+            #: extents of the base, from the first footprint of the last level that leaves complete
+            self._reach = [n + o % f for n, o, f in zip(base.shape, base.voxel_offset, self._top, strict=True)]
+            footprint = self._voxels(self._top)
+            needed = footprint * self._itemsize * self._share + self._partial_units
+            fits = needed <= budget and footprint <= MAX_FOOTPRINT
+            if fits or self.leaf_levels <= 1 or not accumulates:
+                break
+            self.leaf_levels -= 1
+        if needed > budget:
+            raise StoreError(
+                f"memory: these levels need {size_text(needed)} per worker, but {size_text(budget)} are allowed; allow "
+                "more memory, or fewer workers, or build fewer levels"
+            )
+        self._aligned = [o % f == 0 for o, f in zip(base.voxel_offset, self._top, strict=True)]
 
-    if wanted is None:
-        everything = math.prod(base.shape) * size
-        wanted = max(SMALL_BLOCK, min(everything // 32, LARGE_BLOCK), everything // MOST_BLOCKS)
-    # as many levels as blocks of that size can write; failing that, as many as do not make the smallest blocks larger
-    least = max(wanted, voxels(edges(0)) * size)
-    whole = max(level for level in range(by_leaves + 1) if voxels(edges(level)) * size <= least)
-    block = list(edges(whole))
-    for axis in itertools.cycle(range(ndim - 1, -1, -1)):
-        may = [aligned[a] and 2 * block[a] < reach[a] and 2 * voxels(block) * size <= wanted for a in range(ndim)]
-        if not any(may):
-            break
-        if may[axis]:
-            block[axis] *= 2
-    # larger leaves are read faster, as long as they fit
-    grown = True
-    while grown:
-        grown = False
-        for axis in range(ndim - 1, -1, -1):
-            wider = [2 * e if a == axis else e for a, e in enumerate(leaf)]
-            fits = voxels(wider) * size * share + open_units <= budget and voxels(wider) * size <= GOOD_LEAF
-            if fits and wider[axis] <= block[axis] and block[axis] % wider[axis] == 0:
-                leaf, grown = wider, True
-    return tuple(leaf), tuple(block), whole, by_leaves
+    def _voxels(self, extents: Sequence[int]) -> int:
+        return math.prod(min(e, r) for e, r in zip(extents, self._reach, strict=True))
+
+    def _bytes(self, extents: Sequence[int]) -> int:
+        return self._voxels(extents) * self._itemsize
+
+    def _leaf_fits(self, leaf: Sequence[int]) -> bool:
+        return self._bytes(leaf) * self._share + self._partial_units <= self._budget
+
+    def smallest_leaf(self) -> list[int]:
+        """Return a leaf of whole chunks and whole footprints; of whole footprints only, if memory is short."""
+        leaf = [
+            math.lcm(f, c) if c < r else -(-r // f) * f
+            for f, c, r in zip(self._top, self._chunks or self._top, self._reach, strict=True)
+        ]
+        return leaf if self._leaf_fits(leaf) else list(self._top)  # (chunks are then read several times)
+
+    def smallest_block(self, leaf: list[int], whole_levels: int) -> list[int]:
+        """Return the smallest block of whole leaves, and of whole chunks or shards of these levels."""
+        block = []
+        for axis, (reach, top) in enumerate(zip(self._reach, self._top, strict=True)):
+            edge = math.lcm(leaf[axis], top)
+            for k in range(0 if self._copies_base else 1, whole_levels + 1):
+                unit, total = self._layouts[k].unit[axis], self._totals[k][axis]
+                edge = math.lcm(edge, unit * total) if unit < -(-reach // total) else max(edge, reach)
+            block.append(edge if self._aligned[axis] and edge < reach else -(-reach // top) * top)
+        return block
+
+    def whole_levels(self, leaf: list[int], block_bytes: int) -> int:
+        """Return the number of levels of which blocks of about this size write whole chunks."""
+        limit = max(block_bytes, self._bytes(self.smallest_block(leaf, 0)))
+        levels = range(self.leaf_levels + 1)
+        return max(level for level in levels if self._bytes(self.smallest_block(leaf, level)) <= limit)
+
+    def grown_block(self, block: list[int], block_bytes: int) -> list[int]:
+        """Return a block with extents doubled, along the last axes first, up to about this size."""
+        block, ndim = list(block), len(block)
+        for axis in itertools.cycle(range(ndim - 1, -1, -1)):
+            small = 2 * self._bytes(block) <= block_bytes
+            growable = [small and self._aligned[a] and 2 * block[a] < self._reach[a] for a in range(ndim)]
+            if not any(growable):
+                return block
+            if growable[axis]:
+                block[axis] *= 2
+        raise AssertionError
+
+    def grown_leaf(self, leaf: list[int], block: list[int]) -> list[int]:
+        """Return a leaf with extents doubled within the block, as far as memory allows, for faster reads."""
+        grown = True
+        while grown:
+            grown = False
+            for axis in range(len(leaf) - 1, -1, -1):
+                wider = [2 * e if a == axis else e for a, e in enumerate(leaf)]
+                fits = self._leaf_fits(wider) and self._bytes(wider) <= GOOD_LEAF
+                if fits and wider[axis] <= block[axis] and block[axis] % wider[axis] == 0:
+                    leaf, grown = wider, True
+        return leaf

@@ -1,35 +1,28 @@
-"""From what a user asks for to a plan: every argument is checked here, and nothing is created."""
+"""From arguments to a plan: every argument is checked here, and nothing is created."""
 
 from __future__ import annotations
 
-import itertools
-import json
-import operator
 import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
 
 from .. import _arrays
 from .._pooling.arguments import METHODS, ROUNDINGS, TIES, check_array, checked_ignore, choice
-from .._sources.nifti import is_nifti
 from .._util.sizes import bytes_of, workers_of
-from ..errors import StoreError, brief
-from ..grid import Grid, as_arguments, cumulative, factors_between, grid_from
+from ..errors import StoreError
+from ..grid import Grid, as_arguments, cumulative
 from .chunk_names import holds_chunks
 from .formats import FORMATS
-from .location import Location
 from .partition import choose_blocks
-from .plans import Box, Extents, Plan
-from .scratch import FOLDER, unsealed
-from .source import Mask, Source, level_array, open_source, open_volume
-from .volume import CODECS, Layout, Volume
-
-SOURCE_CHANGED = "of a source that has changed since"
+from .plans import Extents, Plan
+from .pooling_rule import PoolingRule, checked_region, rule_of_levels
+from .scratch import FOLDER
+from .source import Mask, Source, open_source
+from .target_layout import Target, base_layout, check_link, choose_target, existing_layouts, level_layouts, level_paths
+from .target_state import state_of
+from .volume import CODECS, Layout
 
 
 def plan(
@@ -47,6 +40,7 @@ def plan(
     shards: Sequence[int] | None = None,
     codec: str | None = None,
     mask: Any = None,
+    exclude: Any = None,
     region: Sequence[tuple[int, int]] | None = None,
     recursive: bool = False,
     link: bool = False,
@@ -56,7 +50,7 @@ def plan(
     grid: Grid | None = None,
     force: bool = False,
 ) -> Plan:
-    """Decide how a volume's levels will be made; check every argument; create nothing.
+    """Plan how to build the levels of a volume: check every argument, choose blocks, create nothing.
 
     Parameters
     ----------
@@ -64,44 +58,50 @@ def plan(
         A store (OME-Zarr 0.4 or 0.5, N5, Neuroglancer precomputed), or an array of numpy, zarr, dask, h5py or
         TensorStore.
     target : path or URL, optional
-        A new store, to which level 0 is copied. None, or the source itself: levels are added beside level 0.
+        A new store, to which level 0 is copied. By default, and if it is the source itself, levels are added to the
+        source next to its level 0.
     factor, levels
-        As for :meth:`tinypyr.Grid.schedule`: ``"auto"`` halves what is not yet longer than the rest, until the volume
-        fits a chunk.
+        As for :meth:`tinypyr.Grid.schedule`. ``"auto"`` halves the axes with the smallest voxels first, until the
+        volume fits in a chunk.
     method : str
-        As for :func:`tinypyr.downsample`; ``"auto"``: mode for labels (so marked, or unsigned integers of 32 or 64 bits
-        not marked as an image), mean for all else. Median is made from the base at every level, as everything is.
+        As for :func:`tinypyr.downsample`. ``"auto"`` selects mode for labels (marked as such, or unsigned integers of
+        32 or 64 bits that are not marked as an image), and mean for everything else. Every level is pooled from the
+        base, including medians.
     format : {"ome-zarr-0.5", "ome-zarr-0.4", "n5", "precomputed"}, optional
-        By default the source's, in place; OME-Zarr 0.5 elsewhere.
+        Format of the target. By default that of the source for levels in place, and OME-Zarr 0.5 for a new store.
     ignore, rounding, ties
         As for :func:`tinypyr.downsample`.
     chunks, shards : sequence of int, optional
-        Voxels per chunk, and per shard (what is written at once), along the source's axes; by default the source's.
+        Voxels per chunk and per shard (one file of several chunks), along the source's axes. By default those of the
+        source.
     codec : {"zstd", "gzip", "blosc", "raw"}, optional
-        By default the source's where the format is the same, else zstd (gzip in N5).
+        By default that of the source if the format is the same, otherwise zstd (gzip in N5).
     mask : path, URL, or array, optional
-        Of the base's shape; where it is not 0, voxels are left out of every level, with any method. Axes of a store
-        are matched by name. A voxel above masked ones alone has the value to ignore or, without, the fill value.
+        Voxels to use, an array of the base's shape: non-zero voxels count, zero voxels are excluded from every level,
+        with any method. The axes of a store are matched by name. A voxel whose footprint is excluded as a whole gets
+        the value to ignore if there is one, otherwise the fill value.
+    exclude : path, URL, or array, optional
+        The inverse of ``mask``: non-zero voxels are excluded. At most one of the two can be given.
     region : sequence of (int, int), optional
-        Of a store that has its levels: the part of level 0, in voxels of the array, that has changed. Only what lies
-        above it is made again, with the factors, the method and all else that the store says (only a method that it
-        does not say is asked for).
+        The part of level 0 that has changed, in voxels of the array, for a store that has levels already. Only the
+        voxels above it are written again, with the factors, the method and everything else recorded in the store
+        (``method`` is needed only if the store does not record one).
     recursive : bool
-        Make each level from the voxels of the one before, which is not the median of the base; only for ``"median"``,
-        whose levels otherwise need a whole footprint of the last one in memory.
+        Pool each level from the previous one. Allowed for ``"median"`` only, whose result then differs from the median
+        of the base; without it, the whole footprint of a voxel of the last level must fit in memory.
     link : bool
-        In a new OME-Zarr store on the same disk: point to level 0 of the source instead of copying it.
+        Point to level 0 of the source instead of copying it, for a new OME-Zarr store on the same disk.
     memory : int or str
-        Bytes that the build may hold, for example ``"512MiB"``.
+        Upper limit for the memory of the build, for example ``"512MiB"``.
     block : int or str, optional
-        About how many bytes of the base to make at a time: what an interruption can cost, and what a worker is given.
-        By default a 32nd of the volume, between 64 MiB and 4 GiB.
+        Approximate number of bytes of level 0 in a block. A block is the unit of work of a worker, and of what an
+        interruption can lose. By default a 32nd of the volume, between 64 MiB and 4 GiB.
     workers : int, optional
-        Blocks at work at once; by default one per core.
+        Number of blocks to process at the same time. By default one per core.
     grid : Grid, optional
-        Where an array lies in the world; of a store: instead of what its metadata says.
+        Grid of the source: world coordinates for an array, and a replacement for the metadata of a store.
     force : bool
-        Allow what is probably a mistake: means of labels.
+        Allow means of labels.
 
     Returns
     -------
@@ -110,396 +110,239 @@ def plan(
     Raises
     ------
     StoreError
-        The source cannot be read, or the target not be made.
+        If the source cannot be read, or the target cannot be created.
     ValueError, TypeError
-        An argument that makes no sense; the message names it.
+        If an argument is invalid. The message begins with its name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinypyr import store
+    >>> plan = store.plan(np.zeros((64, 64), np.uint8), "memory://planned.ome.zarr", factor=2, levels=2)
+    >>> [grid.shape for grid in plan.grids]
+    [(64, 64), (32, 32), (16, 16)]
     """
+    _check_choices(rounding, ties, format, codec, grid, recursive=recursive, link=link, force=force)
+    rule = PoolingRule(factor, levels, method, ignore, rounding, ties, recursive, force)
+    reader = open_source(source, grid)
+    if region is not None:
+        fixed = {"factor": factor, "levels": levels, "method": method, "format": format, "ignore": ignore, "grid": grid}
+        fixed |= {"rounding": rounding, "ties": ties, "chunks": chunks, "shards": shards, "codec": codec, "mask": mask}
+        fixed |= {"exclude": exclude, "recursive": recursive, "link": link}
+        rule = rule_of_levels(reader.volume, target, fixed)
+        reader, region = _in_tie_order(reader, region)
+    base = reader.grid
+    if base.ndim == 0 or 0 in base.shape:
+        raise StoreError(f"source: shape {base.shape} holds nothing to pool")
+    check_array(base.shape, reader.dtype)
+    ignored = checked_ignore(rule.ignore, reader.dtype)
+    destination = choose_target(reader, target, format, grid)
+    method = _method(rule, reader)
+    masked = Mask.of(mask, exclude, base)
+    changed_box = None if region is None else checked_region(region, base)
+    layout = base_layout(reader, destination, chunks, shards, codec)
+    factors = _factors(base, rule, layout, destination.format)
+    totals = [(1,) * base.ndim, *cumulative(factors, base.ndim)]
+    grids = [base, *base.levels(totals[1:], method)]
+    if link:
+        check_link(reader.volume, destination, layout is reader.layout)
+    paths, layouts = _stored_levels(reader, destination, layout, grids, updates_region=region is not None)
+    budget, worker_count = bytes_of(memory), workers_of(workers)
+    block_bytes = None if block is None else bytes_of(block, "block", 1)
+    copies_base = not destination.in_place and not link
+    accumulates = _accumulates(method, rule.recursive, selects=ignored is not None or masked is not None)
+    partition = choose_blocks(
+        base, reader, layouts, totals, copies_base, budget // worker_count, accumulates, block_bytes
+    )
+    draft = Plan(
+        source=reader,
+        location=destination.location,
+        format=destination.format,
+        grids=grids,
+        factors=factors,
+        paths=paths,
+        layouts=layouts,
+        method=method,
+        ignore=ignored,
+        rounding=rule.rounding,
+        ties=rule.ties,
+        recursive=rule.recursive,
+        mask=masked,
+        changed_box=changed_box,
+        copies_base=copies_base,
+        links_base=link,
+        kind=reader.kind or ("labels" if method == "mode" else "image"),
+        memory=budget,
+        workers=worker_count,
+        leaf=partition.leaf,
+        block=partition.block,
+        whole_levels=partition.whole_levels,
+        leaf_levels=partition.leaf_levels,
+        arguments=None,
+    )
+    _check_levels(draft)
+    requested: dict[str, Any] = {"chunks": chunks, "shards": shards, "codec": codec, "grid": grid, "force": rule.force}
+    requested |= {"region": region, "block": block_bytes}
+    result = replace(draft, arguments=_portable_arguments(draft, requested))
+    _check_target(result)
+    return result
+
+
+def _check_choices(
+    rounding: str, ties: str, format: str | None, codec: str | None, grid: Grid | None, **flags: object
+) -> None:
+    """Raise ValueError or TypeError for an argument that is not one of its possible values."""
     choice("rounding", rounding, ROUNDINGS)
     choice("ties", ties, TIES)
-    for name, value in (("recursive", recursive), ("link", link), ("force", force)):
+    for name, value in flags.items():
         if not isinstance(value, bool):
             raise TypeError(f"{name}: {value!r} is neither True nor False")
     if grid is not None and not isinstance(grid, Grid):
-        raise TypeError(f"grid: {type(grid).__name__} is no Grid")
+        raise TypeError(f"grid: {type(grid).__name__} is not a Grid")
     if format is not None and format not in list(FORMATS):
         raise ValueError(f"format: {format!r} is not one of {', '.join(map(repr, FORMATS))}")
-    read = open_source(source, grid)
-    volume = read.volume
-    base = read.grid
-    again = region is not None
-    if region is not None:
-        given = {"factor": factor, "levels": levels, "method": method, "format": format, "ignore": ignore, "grid": grid}
-        given |= {"rounding": rounding, "ties": ties, "chunks": chunks, "shards": shards, "codec": codec, "mask": mask}
-        given |= {"recursive": recursive, "link": link}
-        factor, method, ignore, rounding, ties, recursive = _as_before(volume, target, given)
-        levels, force = "auto", True
-        if volume is not None and volume.order != base.axes:
-            named = _region(region, base)
-            region = [named[base.axes.index(axis)] for axis in volume.order]
-            read = read.reordered(volume.order)
-            base = read.grid
-    if base.ndim == 0 or 0 in base.shape:
-        raise StoreError(f"source: shape {base.shape} holds nothing to pool")
-    check_array(base.shape, read.dtype)
-    left_out = checked_ignore(ignore, read.dtype)
-    place, in_place = _target(read, target)
-    if in_place and volume is not None and format not in (None, volume.format):
-        raise ValueError(f"format: levels beside a level 0 of {volume.format} cannot be {format}; give a target")
-    chosen = format or (volume.format if in_place and volume is not None else "ome-zarr-0.5")
-    if in_place and grid is not None and chosen == "precomputed" and volume is not None and grid != volume.grids[0]:
-        raise ValueError("grid: of precomputed in place, whose info file says where its base lies; change it there")
     if codec is not None and codec not in CODECS:
         raise ValueError(f"codec: {codec!r} is not one of {', '.join(map(repr, CODECS))}")
-    kind = read.kind
-    made_by = _method(method, kind, read.dtype, force)
-    if recursive and made_by != "median":
-        raise ValueError(f"recursive: of medians only; levels of {made_by} are exact at no such cost")
-    masked = None if mask is None else Mask(mask, base)
-    changed = None if region is None else _region(region, base)
-    if kind is None:
-        kind = "labels" if made_by == "mode" else "image"
-    layout = _layout(read, chosen, in_place, chunks, shards, codec)
-    schedule = base.schedule(factor, levels, fits=[min(c, n) for c, n in zip(layout.chunks, base.shape, strict=True)])
-    for k, step in enumerate(schedule):
-        if all(f == 1 for f in step):
-            raise ValueError(f"factor: level {k + 1} would be pooled by 1 along every axis")
-    totals = [(1,) * base.ndim, *cumulative(schedule, base.ndim)]
-    for total in totals[1:]:
-        for name, n, f, o in zip(base.axes, base.shape, total, base.voxel_offset, strict=True):
-            if f > 1 and f >= 2 * (o % f + n):
-                raise ValueError(f"factor: {f} along {name} in all, more than twice its {n} voxels; make fewer levels")
-    for name, f in zip(base.axes, totals[-1], strict=True):
-        if f > 1 and name in FORMATS[chosen].FIXED:
-            raise ValueError(f"factor: {f} along {name}, which {chosen} cannot have fewer of at coarser levels")
-    grids = [base, *base.levels(totals[1:], made_by)]
-    FORMATS[chosen].axes_order(base)  # refuses axes that the format has not
-    paths = volume.paths if again and volume is not None else _paths(volume if in_place else None, chosen, grids)
-    if link:
-        _check_link(volume, place, chosen, in_place, layout is read.layout)
-    layouts = [FORMATS[chosen].at_level(layout, grid) for grid in grids]
-    if again and volume is not None:  # as they are
-        at = [volume.grids[0].axes.index(axis) for axis in base.axes]
-        for number in range(len(grids)):
-            unit = level_array(volume, number).chunk_layout.write_chunk.shape
-            layouts[number] = replace(layout, chunks=tuple(unit[a] for a in at), shards=None)
-    budget = bytes_of(memory)
-    hands = workers_of(workers)
-    copies = not in_place and not link
-    wanted = None if block is None else bytes_of(block, "block", 1)
-    carries = recursive or made_by not in ("median", "stride")
-    carries = carries or (made_by == "stride" and left_out is None and masked is None)
-    leaf, cut, whole, by_leaves = choose_blocks(base, read, layouts, totals, copies, budget // hands, carries, wanted)
-    made = Plan(
-        read, place, chosen, grids, schedule, paths, layouts, made_by, left_out, rounding, ties, recursive, masked,
-        changed, copies, link, kind, budget, hands, leaf, cut, whole, by_leaves, None,
-    )  # fmt: skip
-    for number in () if again else range(0 if made.copies_base else 1, len(grids)):
-        made.level_spec(number)  # refuses what the format cannot hold
-    for path in [*paths[0 if copies else 1 :], FOLDER]:
-        place.refuse_links(path)
-    given = {
-        "chunks": chunks,
-        "shards": shards,
-        "codec": codec,
-        "grid": grid,
-        "force": force,
-        "region": region,
-        "block": wanted,
-    }
-    made = replace(made, arguments=_arguments(made, given))
-    if state_of(made, anew=True) == "new":  # refuses what is there already
-        if not again:
-            _refuse_neighbours(made)
-        _warn_of_empty(made)
-    return made
 
 
-def _refuse_neighbours(made: Plan) -> None:
-    """Raise StoreError if something lies already where a level would be written."""
-    for number, path in enumerate(made.paths):
-        if (number > 0 or made.copies_base) and (there := made.place.child(path).any_key()) is not None:
-            raise StoreError(
-                f"{made.place.name}/{path}: level {number} would be written there, but it holds {there} already, which "
-                "no level of this pyramid is; move or remove it, or choose another target"
-            )
+def _in_tie_order(source: Source, region: Any) -> tuple[Source, Any]:
+    """Return a source and its region with axes in the order in which ties were broken when its levels were built."""
+    volume, base = source.volume, source.grid
+    if volume is None or volume.order == base.axes:
+        return source, region
+    box = checked_region(region, base)
+    return source.reordered(volume.order), [box[base.axes.index(axis)] for axis in volume.order]
 
 
-def _warn_of_empty(made: Plan) -> None:
-    mask = None if made.mask is None else made.mask.volume
-    for name, volume in (("source", made.source.volume), ("mask", mask)):
-        if volume is not None and not holds_chunks(volume, 0):
-            warnings.warn(
-                f"{name}: {volume.place.name}/{volume.paths[0]} has no chunks, so every voxel of it is the fill value; "
-                "check that it is complete",
-                stacklevel=3,
-            )
-
-
-def load(path: str | os.PathLike[str]) -> Plan:
-    """A plan that :meth:`Plan.save` has written, made again and compared.
-
-    Raises
-    ------
-    StoreError
-        The file is damaged or no plan, or the source or this version of tinypyr would now lead to another one.
-    """
-    try:
-        return from_text(Path(path).read_text(), os.fspath(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"{os.fspath(path)} cannot be read: {error}") from None
-
-
-def from_text(text: str, name: str) -> Plan:
-    """A plan from the text of its file."""
-    try:
-        content = json.loads(text)
-        saved = unsealed(content, name)
-        arguments, fingerprint = dict(saved["arguments"]), saved["fingerprint"]
-        grid = arguments.pop("grid", None)
-        grid = None if grid is None else grid_from(grid)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise StoreError(f"{name} is no plan that tinypyr has saved: {brief(error)}") from None
-    for read in ("source", "mask"):
-        if isinstance(arguments.get(read), dict):
-            try:
-                arguments[read] = _arrays.view_from_recipe(arguments[read])
-            except (ValueError, KeyError, TypeError, ImportError, AttributeError) as error:
-                raise StoreError(f"{name} is out of date ({read}: {error}); plan again") from None
-    made = plan(**arguments, grid=grid)
-    if made.fingerprint != fingerprint:
-        raise StoreError(f"{name} is out of date ({_difference(saved, made) or SOURCE_CHANGED}); plan again")
-    return made
-
-
-def _arguments(made: Plan, given: dict[str, Any]) -> dict[str, Any] | None:
-    """What to call :func:`plan` with for the same plan elsewhere; None if other processes cannot read what it reads."""
-    read, volume, ignore = made.source, made.source.volume, made.ignore
-    places = [made.place, read.place, *([] if made.mask is None else [made.mask.place])]
-    only_here = (read.recipe or {}).get("only_here")
-    if (
-        only_here
-        or isinstance(ignore, complex)
-        or any(place is None or place.url.startswith("memory:") for place in places)
-    ):
-        return None
-    arguments = {"source": read.recipe or read.name, "memory": made.memory, "block": given["block"]}
-    arguments["workers"] = made.workers
-    if made.changed is not None and volume is not None:  # all else is as the store says
-        method = "auto" if volume.notes.get("method") else made.method
-        return {**arguments, "region": [[int(a), int(b)] for a, b in given["region"]], "method": method}
-    return {
-        **arguments,
-        "target": made.place.url if made.copies_base or made.links_base else None,
-        "factor": [list(step) for step in made.factors] or "auto",
-        "levels": len(made.factors),
-        "method": made.method,
-        "format": made.format,
-        "ignore": None if ignore is None else ignore.item(),
-        "rounding": made.rounding,
-        "ties": made.ties,
-        "chunks": None if given["chunks"] is None else [int(extent) for extent in given["chunks"]],
-        "shards": None if given["shards"] is None else [int(extent) for extent in given["shards"]],
-        "codec": given["codec"],
-        "mask": None if made.mask is None else made.mask.recipe or made.mask.name,
-        "recursive": made.recursive,
-        "link": made.links_base,
-        "grid": None if given["grid"] is None else as_arguments(given["grid"]),
-        "force": given["force"],
-    }
-
-
-def state_of(made: Plan, once: bool = False, anew: bool = False) -> Literal["new", "begun", "finished"]:
-    """How far the target is with this very plan; refused if it holds, or is being made by, another.
-
-    A region may change, and be made again, any number of times: only with ``once`` (a saved plan) does it end. With
-    ``anew``, a build of the same plan that had begun before the source changed is taken over.
-    """
-    place, in_place = made.place, not (made.copies_base or made.links_base)
-    there = _volume_at(place)
-    if made.changed is None and there is not None and there.notes.get("plan") == made.fingerprint:
-        return "finished"
-    if made.changed is not None and once and there is not None and there.notes.get("region") == made.fingerprint:
-        return "finished"
-    begun = made.scratch.plan()
-    if begun is not None and made.changed is not None and begun.get("plan", {}).get("region") is not None:
-        return "new"  # of what an interrupted region has left nothing is kept
-    if begun is not None and begun.get("fingerprint") == made.fingerprint:
-        return "begun"
-    if begun is not None:
-        difference = _difference(begun, made)
-        if difference == "" and anew:
-            return "begun"
-        or_else = (
-            "to make all blocks again, build with resume=False (--no-resume)"
-            if difference == ""
-            else (f"give what it was given, or remove {'its levels and ' + FOLDER if in_place else 'the store'} first")
-        )
-        raise StoreError(f"{place.name}: another build has begun there ({difference or SOURCE_CHANGED}); {or_else}")
-    if there is None or made.changed is not None or (in_place and len(there.paths) == 1):
-        return "new"
-    if in_place:
-        raise StoreError(
-            f"{place.name}: has {len(there.paths)} levels already; remove them or choose another target (or, where "
-            "level 0 has changed, name that region)"
-        )
-    raise StoreError(f"{place.name}: exists already; remove it or choose another target")
-
-
-def _volume_at(place: Location) -> Volume | None:
-    if not any(format.detect(place) for format in FORMATS.values()):
-        return None
-    try:
-        return open_volume(place)
-    except StoreError as error:
-        raise StoreError(f"{place.name}: exists already, and cannot be read ({error}); remove it first") from None
-
-
-def _difference(begun: dict[str, Any], made: Plan) -> str:
-    """Describe in what another plan of the same target differs; empty if in the source's files alone."""
-
-    def told(described: dict[str, Any]) -> dict[str, Any]:
-        return {**described, "view": None, **(described.get("view") or {}), "field": None}
-
-    here, there = told(made.describe()), told(begun.get("plan", {}))
-    differs = [key for key in here if there.get(key) != here[key] and key not in ("memory", "workers", "leaf")]
-    return ", ".join(f"{_said(key, there.get(key))} there, {_said(None, here[key])} here" for key in differs[:2])
-
-
-def _said(key: str | None, value: Any) -> str:
-    """An entry of a plan in a message: of levels their factors, which is what people gave; else not without end."""
-    if isinstance(value, list) and value and all(isinstance(level, dict) and "factor" in level for level in value):
-        key = key and "factors from the base"
-        text = "/".join(",".join(map(str, level["factor"])) for level in value[1:])
-    else:
-        text = repr(value)
-    return (f"{key}: " if key else "") + (text if len(text) <= 100 else text[:97] + "...")
-
-
-def _check_link(volume: Volume | None, place: Location, format: str, in_place: bool, same_layout: bool) -> None:
-    if in_place or volume is None:
-        raise ValueError("link: from a store, to a new target; there is no other level 0 to point to")
-    if not format.startswith("ome-zarr") or not (place.is_file and volume.place.is_file):
-        raise ValueError(f"link: OME-Zarr in files allows it, {format} at {place.name} does not; copy level 0")
-    if volume.format != format or not same_layout:
-        raise ValueError("link: format, chunks, shards and codec must be those of the source; leave them out")
-
-
-def _as_before(volume: Volume | None, target: Any, given: dict[str, Any]) -> tuple[Any, str, Any, str, str, bool]:
-    """How the levels of a store were made: factor, method, ignore, rounding, ties, recursive."""
-    if volume is None or target is not None or len(volume.paths) < 2:
-        raise ValueError("region: of a store that has its levels; give no target, or build it first")
-    notes, base = volume.notes, volume.grids[0]
-    if notes.get("mask"):
-        raise StoreError(f"{volume.place.name}: its levels leave out the mask {notes['mask']}; build it anew")
-    totals = [factors_between(base, grid) for grid in volume.grids]
-    known = [total for total in totals if total is not None]
-    if len(known) < len(totals) or any(b % a for x, y in itertools.pairwise(known) for a, b in zip(x, y, strict=True)):
-        raise StoreError(f"{volume.place.name}: its levels are no whole multiples of each other; build it anew")
-    for number, (path, grid, total) in enumerate(zip(volume.paths, volume.grids, known, strict=True)):
-        shape = base.level(total).shape
-        if grid.shape != shape:
-            raise StoreError(
-                f"{volume.place.name}/{path}: level {number} has shape {grid.shape}, but its scale of {total} base "
-                f"voxels implies {shape}, so another tool has made it; build the levels anew to update a region"
-            )
-    order = [base.axes.index(axis) for axis in volume.order]
-    factor = [tuple(y[a] // x[a] for a in order) for x, y in itertools.pairwise(known)]
-    method = notes.get("method")
-    if method is None and given["method"] == "auto":
-        raise ValueError(f"method: {volume.place.name} does not say how its levels were made; name it")
-    made = {
-        "method": method or given["method"],
-        "ignore": volume.ignore,
-        "rounding": str(notes.get("rounding", "half-even")),
-        "ties": str(notes.get("ties", "first")),
-        "recursive": bool(notes.get("recursive")),
-    }
-    usual = {"method": "auto", "rounding": "half-even", "ties": "first", "factor": "auto", "levels": "auto"}
-    for name, value in given.items():
-        if value is None or value is False or (isinstance(value, str) and value == usual.get(name)):
-            continue
-        if name not in made or bool(np.any(value != made[name])):
-            raise ValueError(f"{name}: not with a region, whose surroundings are as the store says; leave it out")
-    return factor, made["method"], made["ignore"], made["rounding"], made["ties"], made["recursive"]
-
-
-def _region(region: Any, base: Grid) -> Box:
-    try:
-        made = [(operator.index(start), operator.index(stop)) for start, stop in region]
-    except (TypeError, ValueError):
-        raise ValueError(f"region: {region!r} is not a start and a stop for each axis") from None
-    if len(made) != base.ndim or any(not 0 <= a < b <= n for (a, b), n in zip(made, base.shape, strict=False)):
-        raise ValueError(f"region: {made} does not lie within the volume of shape {base.shape}")
-    return made
-
-
-def _target(read: Source, target: Any) -> tuple[Location, bool]:
-    volume = read.volume
-    if target is None:
-        if volume is None:
-            raise ValueError(f"target: needed where the source is {read.name}, beside which no levels can be")
-        place = volume.place
-    else:
-        if is_nifti(target):
-            raise ValueError(f"target: {os.fspath(target)}: NIfTI is read, and not written; name a store")
-        place = Location.at(target)
-    if volume is not None and place.url == volume.place.url:
-        if volume.attributes.get("array"):
-            raise StoreError(f"{place.name}: a single array has no room for levels beside it; give a target")
-        return place, True
-    source = read.place
-    if source is not None and (place.real.startswith(source.real) or source.real.startswith(place.real)):
-        raise StoreError(f"{place.name}: inside {source.name}, or around it; choose another target")
-    return place, False
-
-
-def _method(method: str, kind: str | None, dtype: np.dtype[Any], force: bool) -> str:
+def _method(rule: PoolingRule, source: Source) -> str:
+    method, kind = rule.method, source.kind
     if method == "auto":
-        return "mode" if _arrays.looks_like_labels(kind, dtype.name) else "mean"
+        method = "mode" if _arrays.looks_like_labels(kind, source.dtype.name) else "mean"
     choice("method", method, METHODS)
-    if method == "mean" and kind == "labels" and not force:
-        raise ValueError("method: a mean of labels is a label of something else; use mode, or force it")
+    if method == "mean" and kind == "labels" and not rule.force:
+        raise ValueError(
+            "method: averaging label IDs produces IDs of unrelated objects; pass method='mode', or force=True for the "
+            "mean of labels"
+        )
+    if rule.recursive and method != "median":
+        raise ValueError(f"recursive: allowed for medians only; levels of {method} are exact without it")
     return method
 
 
-def _layout(read: Source, format: str, in_place: bool, chunks: Any, shards: Any, codec: str | None) -> Layout:
-    base, volume = read.grid, read.volume
-    of_source = read.layout
-    same = volume is not None and volume.format == format and chunks is None and shards is None and codec is None
-    if same:
-        return of_source
-    cut = _extents("chunks", chunks, base) if chunks is not None else of_source.chunks
-    pack = _extents("shards", shards, base) if shards is not None else (of_source.shards if chunks is None else None)
-    if pack is not None and shards is None and format != "ome-zarr-0.5":
-        pack = None  # (the others have none, or others)
-    if pack is not None and format in ("ome-zarr-0.4", "n5"):
-        raise ValueError(f"shards: {format} has none; leave them out")
-    if pack is not None and any(p % c for p, c in zip(pack, cut, strict=True)):
-        raise ValueError(f"shards: {pack} are not whole chunks of {cut}")
-    fill = of_source.fill if volume is not None else 0
-    return Layout(cut, pack, codec, bool(fill) if read.dtype.kind == "b" else fill)
+def _factors(base: Grid, rule: PoolingRule, layout: Layout, format: str) -> list[Extents]:
+    """Return the factors from each level to the next; raise ValueError for those that make no sense."""
+    chunk = [min(c, n) for c, n in zip(layout.chunks, base.shape, strict=True)]
+    factors = base.schedule(rule.factor, rule.levels, fits=chunk)
+    for k, step in enumerate(factors):
+        if all(f == 1 for f in step):
+            raise ValueError(f"factor: level {k + 1} would be pooled by 1 along every axis")
+    totals = [(1,) * base.ndim, *cumulative(factors, base.ndim)]
+    for total in totals[1:]:
+        for name, n, f, o in zip(base.axes, base.shape, total, base.voxel_offset, strict=True):
+            if f > 1 and f >= 2 * (o % f + n):
+                raise ValueError(
+                    f"factor: cumulative factor {f} along {name} is more than twice the {n} voxels; build fewer levels"
+                )
+    for name, f in zip(base.axes, totals[-1], strict=True):
+        if f > 1 and name in FORMATS[format].FIXED_AXES:
+            raise ValueError(f"factor: {f} along {name}, but {format} stores all of {name} at every level; use 1 there")
+    return factors
 
 
-def _extents(name: str, values: Any, grid: Grid) -> Extents:
-    try:
-        made = tuple(operator.index(value) for value in values)
-    except TypeError:
-        raise TypeError(f"{name}: {values!r} is not whole numbers, one for each of {grid.ndim} axes") from None
-    if len(made) != grid.ndim or min(made) < 1:
-        raise ValueError(f"{name}: {made} is not one positive extent for each of {grid.ndim} axes")
-    return made
+def _stored_levels(
+    source: Source, target: Target, layout: Layout, grids: list[Grid], updates_region: bool
+) -> tuple[list[str], list[Layout]]:
+    """Return the paths and layouts of all levels; those of the store itself if a region of it is updated."""
+    volume = source.volume
+    FORMATS[target.format].axes_order(grids[0])  # refuses axes that the format does not have
+    if updates_region and volume is not None:
+        return volume.paths, existing_layouts(volume, layout, grids[0])
+    paths = level_paths(volume if target.in_place else None, target.format, grids)
+    return paths, level_layouts(target.format, layout, grids)
 
 
-def _paths(volume: Volume | None, format: str, grids: list[Grid]) -> list[str]:
-    if format == "precomputed":
-        names = [axis for axis in "xyz" if axis in grids[0].axes]
-        keys = ["_".join(f"{grid.scale[grid.axes.index(axis)]:g}" for axis in names) for grid in grids]
-        if len(set(keys)) < len(keys):
-            keys = [f"{key}_{k}" for k, key in enumerate(keys)]
-        return [volume.paths[0], *keys[1:]] if volume is not None else keys
-    if volume is None:
-        return [f"s{k}" if format == "n5" else str(k) for k in range(len(grids))]
-    first = volume.paths[0]
-    stem = first.rstrip("0123456789")
-    start = int(first[len(stem) :]) if first[len(stem) :] else 0
-    return [first, *(f"{stem}{start + k}" for k in range(1, len(grids)))]
+def _accumulates(method: str, recursive: bool, selects: bool) -> bool:
+    """Return whether levels can be pooled from accumulators, so that leaves need not hold their whole footprints.
+
+    ``selects`` is true if some voxels are ignored or excluded. Stride has no accumulator then, median never.
+    """
+    return recursive or method not in ("median", "stride") or (method == "stride" and not selects)
+
+
+def _check_levels(plan: Plan) -> None:
+    """Raise StoreError for a level that the format cannot store, or that would be written outside the store."""
+    first = 0 if plan.copies_base else 1
+    if plan.changed_box is None:
+        for number in range(first, len(plan.grids)):
+            plan.level_spec(number)
+    for path in [*plan.paths[first:], FOLDER]:
+        plan.location.check_inside(path)
+
+
+def _check_target(plan: Plan) -> None:
+    """Raise StoreError if the target belongs to another plan, or has files where levels would be written."""
+    if state_of(plan, take_over=True) == "new":
+        if plan.changed_box is None:
+            _check_no_foreign_files(plan)
+        _warn_of_empty(plan)
+
+
+def _check_no_foreign_files(plan: Plan) -> None:
+    """Raise StoreError if there are files already where a level would be written."""
+    for number, path in enumerate(plan.paths):
+        if (number > 0 or plan.copies_base) and (key := plan.location.child(path).any_key()) is not None:
+            raise StoreError(
+                f"{plan.location.name}/{path}: level {number} would be written there, but it holds {key} already, "
+                "which is not part of this pyramid; move or remove it, or choose another target"
+            )
+
+
+def _warn_of_empty(plan: Plan) -> None:
+    """Warn of a source or a mask without any chunk."""
+    volumes = [("source", plan.source.volume)]
+    if plan.mask is not None:
+        volumes.append((plan.mask.parameter, plan.mask.volume))
+    for name, volume in volumes:
+        if volume is not None and not holds_chunks(volume, 0):
+            path = f"{volume.location.name}/{volume.paths[0]}"
+            warnings.warn(
+                f"{name}: {path} has no chunks, so every voxel of it is the fill value; check that it is complete",
+                stacklevel=4,
+            )
+
+
+def _portable_arguments(plan: Plan, requested: dict[str, Any]) -> dict[str, Any] | None:
+    """Return arguments by which another process makes the same plan; None if it could not read the same voxels."""
+    source, volume, mask, ignore = plan.source, plan.source.volume, plan.mask, plan.ignore
+    locations = [plan.location, source.location, *([] if mask is None else [mask.location])]
+    in_this_process = any(location is None or location.url.startswith("memory:") for location in locations)
+    if (source.recipe or {}).get("only_here") or isinstance(ignore, complex) or in_this_process:
+        return None
+    arguments = {"source": source.recipe or source.name, "memory": plan.memory, "block": requested["block"]}
+    arguments["workers"] = plan.workers
+    if plan.changed_box is not None and volume is not None:  # everything else is recorded in the store
+        region = [[int(start), int(stop)] for start, stop in requested["region"]]
+        return {**arguments, "region": region, "method": "auto" if volume.notes.get("method") else plan.method}
+
+    def integers(name: Literal["chunks", "shards"]) -> list[int] | None:
+        return None if requested[name] is None else [int(extent) for extent in requested[name]]
+
+    return {
+        **arguments,
+        "target": plan.location.url if plan.copies_base or plan.links_base else None,
+        "factor": [list(step) for step in plan.factors] or "auto",
+        "levels": len(plan.factors),
+        "method": plan.method,
+        "format": plan.format,
+        "ignore": None if ignore is None else ignore.item(),
+        "rounding": plan.rounding,
+        "ties": plan.ties,
+        "chunks": integers("chunks"),
+        "shards": integers("shards"),
+        "codec": requested["codec"],
+        **({} if mask is None else {mask.parameter: mask.recipe or mask.name}),
+        "recursive": plan.recursive,
+        "link": plan.links_base,
+        "grid": None if requested["grid"] is None else as_arguments(requested["grid"]),
+        "force": requested["force"],
+    }

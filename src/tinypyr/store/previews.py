@@ -1,4 +1,4 @@
-"""One picture of all levels: the same piece of the world in each, where the metadata says it lies."""
+"""Pictures of all levels of a store, each of the same part of the world."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from .._util.picture import PANEL, U8, colours, contrast, grey, plane, png, side
 from ..errors import StoreError
 from .location import Location
 from .source import level_array, open_volume
+from .volume import Volume
 
 
 def preview(store: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> U8:
     """Draw the levels of a store side by side: the middle of the middle section, labels in distinct colours.
 
-    Every pixel shows the voxel whose centre is nearest by the level's own scale and translation, so levels that the
-    metadata misplaces are seen to jump.
+    Every pixel shows the voxel whose centre is nearest according to the level's own scale and translation, so that
+    wrong metadata is visible as a shift between levels.
 
     Parameters
     ----------
     store : path or URL
-        What to draw.
+        The store.
     out : path, optional
-        A PNG file to write; one of this name is replaced.
+        PNG file to write. An existing file is replaced.
 
     Returns
     -------
@@ -35,34 +36,26 @@ def preview(store: str | os.PathLike[str], out: str | os.PathLike[str] | None = 
     Raises
     ------
     StoreError
-        The store cannot be read.
+        If the store cannot be read, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinypyr import store
+    >>> volume = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    >>> report = store.build(volume, "memory://previewed.ome.zarr", factor=2, levels=2)
+    >>> picture = store.preview("memory://previewed.ome.zarr")
+    >>> picture.dtype, picture.shape[2]
+    (dtype('uint8'), 3)
     """
     volume = open_volume(Location.at(store))
-    base = volume.grids[0]
-    down, across = plane(base)
-    middle = [at + scale * (n - 1) / 2 for at, scale, n in zip(base.translation, base.scale, base.shape, strict=True)]
-    sides = [min(PANEL, base.shape[axis]) if axis >= 0 else 1 for axis in (down, across)]
+    axes = plane(volume.grids[0])
+    sides = [min(PANEL, volume.grids[0].shape[axis]) if axis >= 0 else 1 for axis in axes]
     zoom = max(1, PANEL // max(sides))
     panels: list[tuple[str, Array]] = []
     for number, grid in enumerate(volume.grids):
-        index = []
-        for axis, n in enumerate(grid.shape):
-            if axis in (down, across):
-                side = sides[(down, across).index(axis)]
-                first = base.translation[axis] + base.scale[axis] * ((base.shape[axis] - side) // 2)
-                world = first + base.scale[axis] * ((np.arange(side * zoom) + 0.5) / zoom - 0.5)
-            else:
-                world = np.array([middle[axis] if axis in base.spatial else base.translation[axis]])
-            nearest = np.rint((world - grid.translation[axis]) / grid.scale[axis]).astype(np.int64)
-            index.append(np.clip(nearest, 0, n - 1))
-        low = [int(along.min()) for along in index]
-        box = tuple(slice(a, int(along.max()) + 1) for a, along in zip(low, index, strict=True))
-        voxels = level_array(volume, number)[box].read().result()
-        part = voxels[np.ix_(*(along - a for along, a in zip(index, low, strict=True)))]
-        shown = [axis for axis in (down, across) if axis >= 0]
-        part = np.moveaxis(part, shown, range(-len(shown), 0)).reshape([index[axis].size for axis in shown])
-        part = part if down >= 0 else np.tile(part, (zoom, 1))
-        panels.append((f"LEVEL {number}  " + "x".join(map(str, grid.shape)), part))
+        section = _section(volume, number, axes, sides, zoom)
+        panels.append((f"LEVEL {number}  " + "x".join(map(str, grid.shape)), section))
     if volume.holds_labels:
         drawn = [(caption, colours(part)) for caption, part in panels]
     else:
@@ -75,3 +68,30 @@ def preview(store: str | os.PathLike[str], out: str | os.PathLike[str] | None = 
         except OSError as error:
             raise StoreError(f"{os.fspath(out)} cannot be written: {error}") from None
     return picture
+
+
+def _section(volume: Volume, number: int, axes: tuple[int, int], sides: list[int], zoom: int) -> Array:
+    """Return the voxels of a level nearest to the middle section of the base, magnified.
+
+    ``axes`` are those of the rows and columns (-1: there is none), ``sides`` their extents in base voxels.
+    """
+    base, grid = volume.grids[0], volume.grids[number]
+    index = []
+    for axis, n in enumerate(grid.shape):
+        if axis in axes:
+            side = sides[axes.index(axis)]
+            first = base.translation[axis] + base.scale[axis] * ((base.shape[axis] - side) // 2)
+            world = first + base.scale[axis] * ((np.arange(side * zoom) + 0.5) / zoom - 0.5)
+        else:
+            middle = base.translation[axis] + base.scale[axis] * (base.shape[axis] - 1) / 2
+            world = np.array([middle if axis in base.spatial else base.translation[axis]])
+        nearest = np.rint((world - grid.translation[axis]) / grid.scale[axis]).astype(np.int64)
+        index.append(np.clip(nearest, 0, n - 1))
+    low = [int(along.min()) for along in index]
+    box = tuple(slice(a, int(along.max()) + 1) for a, along in zip(low, index, strict=True))
+    voxels = level_array(volume, number)[box].read().result()
+    part = voxels[np.ix_(*(along - a for along, a in zip(index, low, strict=True)))]
+    shown = [axis for axis in axes if axis >= 0]
+    part = np.moveaxis(part, shown, range(-len(shown), 0)).reshape([index[axis].size for axis in shown])
+    section: Array = part if axes[0] >= 0 else np.tile(part, (zoom, 1))
+    return section

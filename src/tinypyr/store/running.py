@@ -1,151 +1,92 @@
-"""Building: the blocks of a plan by an engine, then what is merged from them and the metadata."""
+"""Building: run the blocks of a plan by an engine, merge their results, and write the metadata."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import operator
+import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from .._pooling.arguments import Array
-from .._util.sizes import size_text, workers_of
+from .._util.sizes import workers_of
 from .._util.terminal import Bar
 from ..errors import StoreError
-from ..grid import reordered
-from .blocks import is_done, merge
-from .engines import TRIES, Engine, engine_for
+from ..grid import Grid, reordered
+from .block_queue import BlockQueue
+from .blocks import merge
+from .engines import Engine, engine_for
 from .formats import FORMATS
 from .ownership import Ownership
-from .planning import plan, state_of
+from .planning import plan as make_plan
 from .plans import Plan
+from .reports import BuildError, Progress, ProgressOption, Report
+from .target_state import state_of
 from .volume import LevelMetadata
-
-Tell = bool | Callable[["Progress"], None]
-
-
-@dataclass
-class Report:
-    """What a build did; ``str(report)`` says it in a few lines."""
-
-    plan: Plan
-    seconds: float = 0.0
-    bytes_read: int = 0
-    bytes_written: int = 0
-    blocks_done: int = 0
-    blocks_kept: int = 0  # done by an earlier run
-    failed: dict[int, str] = field(default_factory=dict)
-    #: By level, the base first: how many labels there are. Empty where the method is not mode.
-    labels: list[int] = field(default_factory=list)
-    #: By level, the base first: the labels of the level before that are gone, and of which nothing is left.
-    vanished: list[Array] = field(default_factory=list)
-    #: By level from 1 on: voxels whose mode is not proven (see :func:`tinypyr.pyramid`).
-    unproven: list[int] = field(default_factory=list)
-    #: The very same levels were there; nothing was done.
-    already_complete: bool = False
-
-    def __str__(self) -> str:
-        if self.already_complete:
-            return "made before; nothing to do"
-        rate = self.bytes_read / self.seconds if self.seconds else 0.0
-        lines = [
-            f"{len(self.plan.factors)} levels in {self.seconds:.1f} s: {size_text(self.bytes_read)} read "
-            f"({size_text(rate)}/s), {size_text(self.bytes_written)} written, {self.blocks_done} blocks made"
-            + (f", {self.blocks_kept} kept from before" if self.blocks_kept else "")
-        ]
-        for level, (count, gone) in enumerate(zip(self.labels, self.vanished, strict=True)):
-            text = f"level {level}: {count} labels"
-            if gone.size:
-                names = ", ".join(map(str, gone[:5].tolist()))
-                text += f", {gone.size} vanished ({names}{', ...' if gone.size > 5 else ''})"
-            lines.append(text)
-        for level, count in enumerate(self.unproven, 1):
-            if count:
-                lines.append(
-                    f"level {level}: {count} voxels have more than 1,024 labels below; their mode is not proven"
-                )
-        lines += [f"block {number} failed: {why}" for number, why in sorted(self.failed.items())]
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a build has come; blocks that an earlier run had finished count as done, but not their bytes."""
-
-    blocks_done: int
-    blocks: int
-    bytes_read: int
-    bytes_to_read: int
-    seconds: float
-
-    @property
-    def rate(self) -> float:
-        """Bytes of level 0 per second."""
-        return self.bytes_read / self.seconds if self.seconds else 0.0
-
-    @property
-    def seconds_left(self) -> float:
-        """At this rate; infinite before the first block."""
-        return (self.bytes_to_read - self.bytes_read) / self.rate if self.rate else math.inf
-
-    @property
-    def share(self) -> float:
-        """Of the blocks, how many are done."""
-        return self.blocks_done / self.blocks if self.blocks else 1.0
-
-    def __str__(self) -> str:
-        left = f", about {self.seconds_left:.0f} s left" if math.isfinite(self.seconds_left) else ""
-        return (
-            f"{self.blocks_done} of {self.blocks} blocks, "
-            f"{size_text(self.bytes_read)} of {size_text(self.bytes_to_read)}, {size_text(self.rate)}/s{left}"
-        )
-
-
-class BuildError(StoreError):
-    """Some blocks failed; ``report.failed`` has them, and all others are kept."""
-
-    def __init__(self, report: Report) -> None:
-        super().__init__(
-            f"{len(report.failed)} of {len(report.plan.numbers)} blocks failed; run it again to make them\n{report}"
-        )
-        self.report = report
 
 
 def build(
     source: Any,
-    target: Any = None,
+    target: str | os.PathLike[str] | None = None,
     *,
+    factor: Any = "auto",
+    levels: Any = "auto",
+    method: str = "auto",
+    format: str | None = None,
+    ignore: Any = None,
+    rounding: str = "half-even",
+    ties: str = "first",
+    chunks: Sequence[int] | None = None,
+    shards: Sequence[int] | None = None,
+    codec: str | None = None,
+    mask: Any = None,
+    exclude: Any = None,
+    region: Sequence[tuple[int, int]] | None = None,
+    recursive: bool = False,
+    link: bool = False,
+    memory: int | str = "1GiB",
+    block: int | str | None = None,
+    workers: int | None = None,
+    grid: Grid | None = None,
+    force: bool = False,
     engine: Any = "threads",
     resume: bool = True,
-    progress: Tell = True,
+    progress: ProgressOption = True,
     blocks: Sequence[int] | None = None,
-    **arguments: Any,
 ) -> Report:
-    """Make the levels of a volume, in bounded memory.
+    """Build the levels of a volume in bounded memory.
 
-    Every level is bit for bit that of :func:`tinypyr.pyramid` on the whole volume, whoever makes it, and after however
-    many interruptions.
+    Every level is bit-identical to that of :func:`tinypyr.pyramid` on the whole volume, for any chunks, engine, number
+    of workers, and after any number of interruptions. To resume after an interruption or a crash, make the same call
+    again.
 
     Parameters
     ----------
-    source, target, **arguments
+    source, target, grid
+        As for :func:`plan`.
+    factor, levels, method, ignore, rounding, ties, recursive, force
+        As for :func:`plan`.
+    format, chunks, shards, codec, link
+        As for :func:`plan`.
+    mask, exclude, region
+        As for :func:`plan`.
+    memory, block, workers
         As for :func:`plan`.
     engine : {"threads", "processes"} or dask.distributed.Client
-        Who runs the blocks. Processes and the workers of a cluster read the source themselves, so it must be a store.
+        Where blocks are processed. Processes and dask workers read the source themselves, so it must be a store.
     resume : bool
-        Keep what an earlier run of the same plan has finished (not of a region, which may have changed since). An array
-        that lies in no store is taken to be the same when its first and its last piece are. False: make all blocks
-        again, also where the source has changed since an interrupted run.
+        Keep the blocks that an earlier run of the same plan finished (except those of a region, which may have changed
+        since). An array that is not in a store is assumed to be unchanged if its first and its last corner are. With
+        False, all blocks are processed again, even if the source changed after an interrupted run.
     progress : bool or callable
-        True: a bar, where standard error is a terminal. A function is called after every block with a
-        :class:`Progress`: blocks, bytes, rate, time left.
+        With True, show a progress bar if standard error is a terminal. A function is called with a :class:`Progress`
+        after every block.
     blocks : sequence of int, optional
-        Make these again (those of ``report.failed``, say), even if they are done, and no others.
+        Process these blocks only, for example those in ``report.failed``, even if they are done.
 
     Returns
     -------
@@ -154,11 +95,11 @@ def build(
     Raises
     ------
     StoreError
-        Something cannot be read or written, another builder is at work, or files of the source changed during the
-        build; finished blocks are kept for the next run, unless the source changed.
-        A :class:`BuildError` has a ``report`` of the blocks that failed.
+        If something cannot be read or written, if another process is building there, or if files of the source changed
+        during the build. Finished blocks are kept for the next run, unless the source changed. If blocks failed, the
+        error is a :class:`BuildError` with a ``report``.
     ValueError, TypeError
-        An argument that makes no sense; nothing is created.
+        If an argument is invalid. Nothing is created then.
 
     Examples
     --------
@@ -170,64 +111,90 @@ def build(
     >>> report.blocks_done > 0
     True
     """
-    return complete(plan(source, target, **arguments), engine, resume, progress, blocks)
+    planned = make_plan(
+        source,
+        target,
+        factor=factor,
+        levels=levels,
+        method=method,
+        format=format,
+        ignore=ignore,
+        rounding=rounding,
+        ties=ties,
+        chunks=chunks,
+        shards=shards,
+        codec=codec,
+        mask=mask,
+        exclude=exclude,
+        region=region,
+        recursive=recursive,
+        link=link,
+        memory=memory,
+        block=block,
+        workers=workers,
+        grid=grid,
+        force=force,
+    )
+    return complete(planned, engine, resume, progress, blocks)
 
 
 def complete(
-    todo: Plan,
+    plan: Plan,
     engine: Any = "threads",
     resume: bool = True,
-    progress: Tell = False,
+    progress: ProgressOption = True,
     blocks: Sequence[int] | None = None,
 ) -> Report:
-    """Run a plan and finalize it, as :func:`build` does."""
-    numbers = asked_for(todo, blocks)
-    runner = engine_for(todo, engine)  # refuses what it cannot do, before anything is created
-    report, keeps = Report(todo), resume and blocks is None
-    with _counting(progress) as tell, _under_claim(todo, anew=not resume) as claim:
-        if claim is None:
-            return _already(report, keeps)
+    """Run all blocks of a plan and finalize it, as :func:`build` does."""
+    numbers = checked_blocks(plan, blocks)
+    runner = engine_for(plan, engine)  # raises if it cannot run the plan, before anything is created
+    report, keep = Report(plan), resume and blocks is None
+    with _progress_callback(progress) as show, _owned(plan, take_over=not resume) as owner:
+        if owner is None:
+            return _already_complete(report, keep)
         with contextlib.closing(runner):
-            _run(report, runner, keeps, tell, numbers, claim)
+            _run_blocks(report, runner, keep, show, numbers, owner)
         if report.failed:
             raise BuildError(report)
-        _finalize(report, claim)
+        _finalize(report, owner)
     return report
 
 
 def run(
-    todo: Plan,
+    plan: Plan,
     *,
     part: tuple[int, int] | None = None,
     blocks: Sequence[int] | None = None,
     engine: Any = "threads",
     workers: int | None = None,
     resume: bool = True,
-    progress: Tell = False,
+    progress: ProgressOption = True,
 ) -> Report:
-    """Run blocks of a plan, and leave the rest to others: :func:`finalize` comes when all are done.
+    """Run blocks of a plan. Call :func:`finalize` when all blocks are done.
 
-    Any part may run twice, late, or at the same time as another.
+    Parts are independent: any part may run several times, late, or at the same time as another.
 
     Parameters
     ----------
-    todo : Plan
-        From :func:`plan` or :func:`load`.
+    plan : Plan
+        A plan from :func:`plan` or :meth:`Plan.load`.
     part : (int, int), optional
-        The i-th of n parts, counted from 1; by default all blocks.
-    workers : int, optional
-        Blocks at once, if fewer than the plan says.
-    blocks, engine, resume, progress
+        The i-th of n parts, counted from 1. By default all blocks.
+    blocks : sequence of int, optional
+        Process these blocks only, even if they are done.
+    engine, resume, progress
         As for :func:`build`.
+    workers : int, optional
+        Number of blocks to process at the same time, if smaller than that of the plan.
 
     Returns
     -------
     Report
-        With the blocks that ``failed``, and why.
+        A report that lists the blocks that ``failed``, and why.
 
     Examples
     --------
-    Two jobs that know nothing of each other, and a third when both have ended:
+    Two independent jobs, and a third one when both have ended:
 
     >>> import numpy as np, tempfile
     >>> from tinypyr import store
@@ -235,208 +202,222 @@ def run(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     report = store.build(volume, folder + "/base.zarr", levels=0, chunks=(16, 16, 16))
     ...     store.plan(folder + "/base.zarr", factor=2, levels=2, block="64KiB").save(folder + "/plan.json")
-    ...     first = store.run(store.load(folder + "/plan.json"), part=(1, 2))
-    ...     second = store.run(store.load(folder + "/plan.json"), part=(2, 2))
-    ...     last = store.finalize(store.load(folder + "/plan.json"))
+    ...     first = store.run(store.Plan.load(folder + "/plan.json"), part=(1, 2))
+    ...     second = store.run(store.Plan.load(folder + "/plan.json"), part=(2, 2))
+    ...     last = store.finalize(store.Plan.load(folder + "/plan.json"))
     >>> first.blocks_done + second.blocks_done == last.plan.blocks
     True
     """
-    if not isinstance(todo, Plan):
-        raise TypeError(f"todo: {type(todo).__name__} is no Plan; load a file of one first")
+    if not isinstance(plan, Plan):
+        raise TypeError(f"plan: {type(plan).__name__} is not a Plan; call store.plan or Plan.load first")
     if workers is not None:
-        todo = replace(todo, workers=min(todo.workers, workers_of(workers)))
+        plan = replace(plan, workers=min(plan.workers, workers_of(workers)))
     if part is not None and blocks is not None:
-        raise ValueError("part: not with blocks; choose one of them")
-    numbers: Sequence[int] | None = asked_for(todo, blocks)
-    if part is not None:
-        try:
-            i, n = map(operator.index, part)
-        except (TypeError, ValueError):
-            raise TypeError(f"part: {part!r} is not two whole numbers, such as (3, 16)") from None
-        if not 1 <= i <= n:
-            raise ValueError(f"part: {i}/{n} is not the I-th of N parts, counted from 1")
-        count = len(todo.numbers)
-        numbers = todo.numbers[count * (i - 1) // n : count * i // n]
-    runner, report = engine_for(todo, engine), Report(todo)
-    if state_of(todo, once=True, anew=not resume) == "finished":
-        return _already(report, blocks is None)
-    with _counting(progress) as tell, contextlib.closing(runner):
-        # a list of blocks is made again; a part or all of them goes on
-        _run(report, runner, resume and blocks is None, tell, numbers, None)
-    if state_of(todo, once=True, anew=not resume) == "finished":  # meanwhile, by others, of whom one may be tidying up
-        with contextlib.suppress(StoreError), Ownership(todo.scratch.place):
-            todo.scratch.clear()
+        raise ValueError("part: blocks are given as well; give one of the two")
+    numbers = checked_blocks(plan, blocks) if part is None else _numbers_of_part(plan, part)
+    runner, report = engine_for(plan, engine), Report(plan)
+    if state_of(plan, saved=True, take_over=not resume) == "finished":
+        return _already_complete(report, blocks is None)
+    with _progress_callback(progress) as show, contextlib.closing(runner):
+        # blocks that are listed are processed again, blocks of a part only if they are not done
+        _run_blocks(report, runner, resume and blocks is None, show, numbers, None)
+    if state_of(plan, saved=True, take_over=not resume) == "finished":  # meanwhile, by another process
+        with contextlib.suppress(StoreError), Ownership(plan.scratch.location):
+            plan.scratch.clear()
     return report
 
 
-def finalize(todo: Plan) -> Report:
-    """Merge what blocks could not write whole, write the metadata, and tidy up.
+def finalize(plan: Plan) -> Report:
+    """Merge the results of all blocks of a plan, write the metadata, and remove temporary files.
+
+    Parameters
+    ----------
+    plan : Plan
+        A plan all of whose blocks have been run.
+
+    Returns
+    -------
+    Report
 
     Raises
     ------
     StoreError
-        A block is not done (the message names it), or another builder is at work.
+        If a block is not done (the message names it), or another process is building there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinypyr import store
+    >>> plan = store.plan(np.zeros((64, 64), np.uint8), "memory://finalized.ome.zarr", factor=2, levels=2)
+    >>> store.run(plan).failed
+    {}
+    >>> report = store.finalize(plan)
+    >>> len(store.levels("memory://finalized.ome.zarr"))
+    3
     """
-    report = Report(todo)
-    if todo.scratch.plan() is None and state_of(todo, True) != "finished":  # (a claim would leave a folder)
-        raise StoreError(f"{todo.place.name}: block 0 is not done, nor any other; run the plan first")
-    with _under_claim(todo, once=True) as claim:
-        if claim is None:
-            return _already(report, True)
-        _finalize(report, claim)
+    report = Report(plan)
+    if (
+        plan.scratch.read_plan() is None and state_of(plan, saved=True) != "finished"
+    ):  # (becoming owner creates a folder)
+        raise StoreError(f"{plan.location.name}: block 0 is not done, nor any other; run the plan first")
+    with _owned(plan, saved=True) as owner:
+        if owner is None:
+            return _already_complete(report, True)
+        _finalize(report, owner)
     return report
 
 
-def asked_for(todo: Plan, blocks: Sequence[int] | None) -> list[int] | None:
-    """The numbers of blocks, checked; None of None."""
+def checked_blocks(plan: Plan, blocks: Sequence[int] | None) -> list[int] | None:
+    """Return numbers of blocks, sorted, each once; raise ValueError or TypeError if the plan does not have them."""
     if blocks is None:
         return None
     try:
-        asked = sorted({operator.index(number) for number in blocks})
+        numbers = sorted({operator.index(number) for number in blocks})
     except TypeError:
-        raise TypeError(f"blocks: {blocks!r} is not a list of numbers") from None
-    wrong = [number for number in asked if number not in todo.numbers]
-    if wrong:
-        raise ValueError(f"blocks: {wrong[0]!r} is none of the plan's {len(todo.numbers)} blocks, counted from 0")
-    return asked
+        raise TypeError(f"blocks: {blocks!r} is not a sequence of integers") from None
+    unknown = [number for number in numbers if number not in plan.numbers]
+    if unknown:
+        raise ValueError(f"blocks: {unknown[0]!r} is none of the plan's {len(plan.numbers)} blocks, counted from 0")
+    return numbers
+
+
+def _numbers_of_part(plan: Plan, part: Any) -> Sequence[int]:
+    try:
+        i, n = map(operator.index, part)
+    except (TypeError, ValueError):
+        raise TypeError(f"part: {part!r} is not a pair of integers, such as (3, 16)") from None
+    if not 1 <= i <= n:
+        raise ValueError(f"part: {i}/{n} is not the I-th of N parts, counted from 1")
+    count = len(plan.numbers)
+    return plan.numbers[count * (i - 1) // n : count * i // n]
 
 
 @contextlib.contextmanager
-def _counting(progress: Tell) -> Iterator[Callable[[Progress], None] | None]:
+def _progress_callback(progress: ProgressOption) -> Iterator[Callable[[Progress], None] | None]:
     bar = Bar()
     try:
-        yield (
-            progress if callable(progress) else (lambda state: bar.show(str(state), state.share)) if progress else None
-        )
+        if callable(progress):
+            yield progress
+        else:
+            yield (lambda state: bar.show(str(state), state.share)) if progress else None
     finally:
         bar.clear()
 
 
 @contextlib.contextmanager
-def _under_claim(todo: Plan, once: bool = False, anew: bool = False) -> Iterator[Ownership | None]:
-    """Nobody else builds meanwhile; None: there is nothing left to do."""
-    if state_of(todo, once, anew) == "finished" and not todo.scratch.place.keys():
-        todo.scratch.place.remove_if_empty()
+def _owned(plan: Plan, *, saved: bool = False, take_over: bool = False) -> Iterator[Ownership | None]:
+    """Own the target meanwhile, so that no other process builds there; None if the plan is finished already."""
+    if state_of(plan, saved=saved, take_over=take_over) == "finished" and not plan.scratch.location.keys():
+        plan.scratch.location.remove_if_empty()
         yield None
         return
-    with Ownership(todo.scratch.place) as claim:
-        # whoever held it before may have come to the end, or have been given something else to do
-        if state_of(todo, once, anew) == "finished":
-            todo.scratch.clear()  # (what an interrupted end has left)
+    with Ownership(plan.scratch.location) as owner:
+        # the previous owner may have finished this plan, or begun another one
+        if state_of(plan, saved=saved, take_over=take_over) == "finished":
+            plan.scratch.clear()  # (files of an interrupted finalize)
             yield None
         else:
-            yield claim
+            yield owner
 
 
-def _already(report: Report, keeps: bool) -> Report:
-    if not keeps:
-        raise StoreError(f"{report.plan.place.name}: finished already; remove its levels to make them again")
+def _already_complete(report: Report, keep: bool) -> Report:
+    if not keep:
+        raise StoreError(f"{report.plan.location.name}: finished already; remove its levels to make them again")
     report.blocks_kept, report.already_complete = len(report.plan.numbers), True
     return report
 
 
-def _begin(todo: Plan) -> None:
-    if todo.links_base and todo.source.volume is not None:
-        volume = todo.source.volume
-        todo.place.link(todo.paths[0], volume.place.child(volume.paths[0]))
-    todo.scratch.begin(todo.saved())
+def _begin(plan: Plan) -> None:
+    if plan.links_base and plan.source.volume is not None:
+        volume = plan.source.volume
+        plan.location.link(plan.paths[0], volume.location.child(volume.paths[0]))
+    plan.scratch.write_plan(plan.to_dict())
 
 
-def _run(
+def _run_blocks(
     report: Report,
     runner: Engine,
-    keeps: bool,
-    tell: Callable[[Progress], None] | None,
+    keep: bool,
+    show: Callable[[Progress], None] | None,
     numbers: Sequence[int] | None,
-    claim: Ownership | None,
+    owner: Ownership | None,
 ) -> None:
-    todo, start = report.plan, time.perf_counter()
-    keeps = keeps and todo.changed is None and todo.scratch.plan() is not None
-    wanted = todo.numbers if numbers is None else numbers
-    _begin(todo)
-    left = iter(wanted)
-    everything = todo.source.dtype.itemsize * math.prod(stop - begin for begin, stop in todo.covered)
-    to_read = everything if numbers is None else sum(map(todo.bytes_of, numbers))
-    running: dict[Any, int] = {}
-    tries: dict[int, int] = {}
-    again_alone: deque[int] = deque()
-
-    def next_one() -> bool:
-        nonlocal to_read
-        if again_alone:  # one of them ends who runs it: each runs alone, so that no other is to blame
-            if not running:
-                number = again_alone.popleft()
-                running[runner.submit(number)] = number
-            return False
-        for number in left:
-            if keeps and is_done(todo, number):
-                report.blocks_kept += 1
-                to_read -= todo.bytes_of(number)
-                continue
-            running[runner.submit(number)] = number
-            return True
-        return False
-
+    """Run blocks by an engine, and add their results to the report."""
+    plan, start = report.plan, time.perf_counter()
+    keep = keep and plan.changed_box is None and plan.scratch.read_plan() is not None
+    _begin(plan)
+    if numbers is None:
+        numbers = plan.numbers
+        bytes_in_blocks = plan.source.dtype.itemsize * math.prod(stop - begin for begin, stop in plan.covered_box)
+    else:
+        bytes_in_blocks = sum(map(plan.bytes_in_block, numbers))
+    queue = BlockQueue(plan, runner, numbers, keep)
     try:
         while True:
-            while len(running) < runner.width and next_one():
-                pass
-            if not running:
+            queue.fill()
+            if queue.is_empty:
                 break
-            for future in runner.wait(running):
-                number = running.pop(future)
+            for number, future in queue.wait():
                 try:
                     report.bytes_written += future.result()
                 except (Exception, SystemExit) as error:  # (a plugin may call sys.exit)
-                    tries[number] = tries.get(number, 0) + 1
-                    if runner.lost(error) and tries[number] < TRIES:
-                        again_alone.append(number)
+                    if queue.retry(number, error):
                         continue
                     report.failed[number] = repr(error) if isinstance(error, SystemExit) else str(error) or repr(error)
                 else:
                     report.blocks_done += 1
-                    report.bytes_read += todo.bytes_of(number)
-                if tell is not None:
-                    so_far, taken = report.blocks_kept + report.blocks_done, time.perf_counter() - start
-                    tell(Progress(so_far, len(wanted), report.bytes_read, to_read, taken))
-            if claim is not None:
-                claim.check()
+                    report.bytes_read += plan.bytes_in_block(number)
+                if show is not None:
+                    blocks_done, seconds = queue.blocks_kept + report.blocks_done, time.perf_counter() - start
+                    bytes_to_read = bytes_in_blocks - queue.bytes_kept
+                    show(Progress(blocks_done, len(numbers), report.bytes_read, bytes_to_read, seconds))
+            if owner is not None:
+                owner.check()
     finally:
+        report.blocks_kept = queue.blocks_kept
         report.seconds = time.perf_counter() - start
 
 
-def _finalize(report: Report, claim: Ownership) -> None:
-    todo, start = report.plan, time.perf_counter()
-    merged = merge(todo)
+def _finalize(report: Report, owner: Ownership) -> None:
+    """Merge the results of blocks, and write the metadata last: it marks the build as finished."""
+    plan, start = report.plan, time.perf_counter()
+    merged = merge(plan)
     report.unproven = merged.unproven
-    if merged.labels is not None and todo.changed is None:  # (of a region, the rest is not known)
-        report.labels = [int(found.size) for found in merged.labels]
-        before = [merged.labels[0], *merged.labels[:-1]]
-        report.vanished = [np.setdiff1d(a, b) for a, b in zip(before, merged.labels, strict=True)]
-    volume = todo.source.volume
-    notes = {
-        "ignore": None if todo.ignore is None else str(todo.ignore),
-        "rounding": todo.rounding,
-        "ties": todo.ties,
-        "recursive": todo.recursive,
-        "mask": None if todo.mask is None else todo.mask.name,
-        "voxel_offset": dict(zip(todo.grids[0].axes, todo.grids[0].voxel_offset, strict=True)),
-        "order": list(todo.grids[0].axes),  # in which "first" counts, the first axis fastest
-        "plan": todo.fingerprint if todo.changed is None or volume is None else volume.notes.get("plan"),
-    }
-    inherited = dict(volume.attributes) if volume is not None and todo.format == volume.format else {}
-    inherited.pop("array", None)
-    grids = [reordered(grid, todo.stored_axes) for grid in todo.grids]
-    if todo.changed is not None:
-        notes["region"] = todo.fingerprint
-    claim.check()
+    if merged.labels is not None and plan.changed_box is None:  # (the labels outside a region are not known)
+        report.labels = [int(labels.size) for labels in merged.labels]
+        below = [merged.labels[0], *merged.labels[:-1]]
+        report.vanished = [np.setdiff1d(a, b) for a, b in zip(below, merged.labels, strict=True)]
+    metadata = _level_metadata(plan)
+    owner.check()
     try:
-        todo.refuse_changed_source()
+        plan.check_source_unchanged()
     except StoreError:
-        todo.scratch.forget_blocks()  # nobody knows which of them read the old voxels, not even if these come back
+        plan.scratch.remove_results()  # any of them may have read old voxels, even if the source is restored
         raise
-    made = LevelMetadata(grids, todo.paths, todo.kind, todo.method, notes, inherited)
-    FORMATS[todo.format].describe(todo.place, made)
-    todo.scratch.clear()
+    FORMATS[plan.format].describe(plan.location, metadata)
+    plan.scratch.clear()
     report.bytes_written += merged.written
     report.seconds += time.perf_counter() - start
+
+
+def _level_metadata(plan: Plan) -> LevelMetadata:
+    volume, base = plan.source.volume, plan.grids[0]
+    notes = {
+        "ignore": None if plan.ignore is None else str(plan.ignore),
+        "rounding": plan.rounding,
+        "ties": plan.ties,
+        "recursive": plan.recursive,
+        "mask": None,
+        "exclude": None,
+        "voxel_offset": dict(zip(base.axes, base.voxel_offset, strict=True)),
+        "order": list(base.axes),  # raster order of ties="first", the first axis fastest
+        "plan": plan.fingerprint if plan.changed_box is None or volume is None else volume.notes.get("plan"),
+    }
+    if plan.mask is not None:
+        notes[plan.mask.parameter] = plan.mask.name
+    if plan.changed_box is not None:
+        notes["region"] = plan.fingerprint
+    inherited = dict(volume.attributes) if volume is not None and plan.format == volume.format else {}
+    inherited.pop("array", None)
+    grids = [reordered(grid, plan.stored_axes) for grid in plan.grids]
+    return LevelMetadata(grids, plan.paths, plan.kind, plan.method, notes, inherited)

@@ -1,7 +1,7 @@
-"""What lies beside the levels while they are being made: the plan, who makes it, what each finished block has left.
+"""Temporary files of a build: the plan, the owner, and the results of finished blocks.
 
-Everything is written whole or not at all, and carries the plan's fingerprint and a checksum, so that what is found
-after an interruption is either right or as good as absent.
+A file is written as a whole or not at all, and has the fingerprint of the plan and a checksum. After an interruption,
+a file is therefore either valid or treated as missing.
 """
 
 from __future__ import annotations
@@ -20,65 +20,68 @@ MAGIC = b"tinypyr block 1\n"
 
 
 class Scratch:
-    """The folder ``.tinypyr`` of a store."""
+    """The folder ``.tinypyr`` of a store, with the temporary files of a build.
 
-    def __init__(self, place: Location) -> None:
-        self.place = place.child(FOLDER)
-        self._store = place.name
+    Attributes
+    ----------
+    location : Location
+        The folder.
+    """
 
-    def plan(self) -> dict[str, Any] | None:
-        """The plan that has begun here and not ended, as :func:`sealed` made it."""
-        found = self.place.json(PLAN)
-        if found is None:
-            return None
-        return unsealed(found, f"{self.place.name}/{PLAN}")
+    def __init__(self, store: Location) -> None:
+        self.location = store.child(FOLDER)
 
-    def begin(self, plan: dict[str, Any]) -> None:
-        """Say that this plan has begun. (Saying it twice, or twice at once, is saying it once.)"""
-        self.place.write_json(PLAN, sealed(plan))
+    def read_plan(self) -> dict[str, Any] | None:
+        """Return the plan of an unfinished build as JSON, None if there is no such build."""
+        content = self.location.json(PLAN)
+        return None if content is None else unsealed(content, f"{self.location.name}/{PLAN}")
 
-    def leave(self, number: int, fingerprint: str, raw: bytes) -> None:
-        """Say that a block is done, and what it hands on."""
-        head = MAGIC + fingerprint.encode() + hashlib.sha256(raw).digest()
-        self.place.write(_marker(number), head + raw)
+    def write_plan(self, plan: dict[str, Any]) -> None:
+        """Write the plan, which marks the build as begun. Several processes may write the same plan."""
+        self.location.write_json(PLAN, sealed(plan))
 
-    def left(self, number: int, fingerprint: str) -> bytes | None:
-        """What a block has handed on; None if it is not done, or what it left is damaged or another plan's."""
-        raw = self.place.read(_marker(number))
+    def write_result(self, number: int, fingerprint: str, result: bytes) -> None:
+        """Write the result of a block, which marks the block as done."""
+        header = MAGIC + fingerprint.encode() + hashlib.sha256(result).digest()
+        self.location.write(_result_key(number), header + result)
+
+    def read_result(self, number: int, fingerprint: str) -> bytes | None:
+        """Return the result of a block; None if it is missing, damaged, or of another plan."""
+        raw = self.location.read(_result_key(number))
         size = len(MAGIC) + len(fingerprint)
         if raw is None or raw[:size] != MAGIC + fingerprint.encode():
             return None
-        body = raw[size + 32 :]
-        return body if hashlib.sha256(body).digest() == raw[size : size + 32] else None
+        result = raw[size + 32 :]
+        return result if hashlib.sha256(result).digest() == raw[size : size + 32] else None
 
-    def forget_blocks(self) -> None:
-        """Remove what blocks have left, so that all of them are made again."""
-        keys = self.place.keys()
+    def remove_results(self) -> None:
+        """Remove the results of all blocks, so that they are processed again."""
+        keys = self.location.keys()
         for key in keys:
-            if key.startswith(_marker("")):
-                self.place.write(key, None)
+            if key.startswith(_result_key("")):
+                self.location.write(key, None)
 
     def clear(self) -> None:
-        """All is done: nothing is left but who holds the claim."""
-        self.place.remove_all_but(OWNER, last=PLAN)
+        """Remove all files but the owner's, the plan last."""
+        self.location.remove_all_but(OWNER, last=PLAN)
 
 
-def _marker(number: int | str) -> str:
+def _result_key(number: int | str) -> str:
     return f"block-{number}"
 
 
 def sealed(content: dict[str, Any]) -> dict[str, Any]:
-    """JSON with a checksum over all the rest."""
+    """Return a JSON object with a checksum of its entries."""
     return {**content, "checksum": _checksum(content)}
 
 
 def unsealed(content: dict[str, Any], name: str) -> dict[str, Any]:
-    """What ``sealed`` was given; refused if a byte of it has changed."""
+    """Return a JSON object without its checksum; raise StoreError if the checksum is wrong."""
     if "checksum" not in content:
-        raise StoreError(f"{name} is no plan that tinypyr has saved")
+        raise StoreError(f"{name} is not a plan that tinypyr has saved")
     inner = {key: value for key, value in content.items() if key != "checksum"}
     if content.get("checksum") != _checksum(inner):
-        raise StoreError(f"{name} is damaged, its checksum is not that of what it says; remove it and build again")
+        raise StoreError(f"{name} is damaged: its checksum does not match its content; remove it and build again")
     return inner
 
 

@@ -1,4 +1,4 @@
-"""A saved plan as jobs of Slurm: an array of parts, and one more that finalizes when they have ended well."""
+"""Slurm jobs of a saved plan: an array of parts, and a job that finalizes the plan when all parts have succeeded."""
 
 from __future__ import annotations
 
@@ -15,12 +15,26 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
-from .planning import load
+from .plans import Plan
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``sbatch`` is told; None: what the cluster takes by default."""
+    """Options of ``sbatch``; None stands for the default of the cluster.
+
+    Attributes
+    ----------
+    parts : int
+        Number of jobs; by default 16, and at most one per block.
+    partition, account, qos, time, mem : str
+        As for ``sbatch``.
+    cpus_per_task : int
+        Cores of a job; by default the plan's number of workers.
+    limit : int
+        Maximum number of jobs that run at the same time.
+    lines : list of str
+        Further lines of the job scripts.
+    """
 
     parts: int | None = None
     partition: str | None = None
@@ -28,108 +42,114 @@ class Settings:
     qos: str | None = None
     time: str | None = None
     mem: str | None = None
-    cpus: int | None = None
+    cpus_per_task: int | None = None
     limit: int | None = None
     lines: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
             value = getattr(self, item.name)
-            numeric = item.name in ("parts", "cpus", "limit")
+            numeric = item.name in ("parts", "cpus_per_task", "limit")
             if item.name == "lines":
-                right = isinstance(value, list) and all(isinstance(line, str) for line in value)
+                valid = isinstance(value, list) and all(isinstance(line, str) for line in value)
             else:
-                right = value is None or (isinstance(value, int if numeric else str) and not isinstance(value, bool))
-            if not right or (numeric and value is not None and value < 1):
-                raise ValueError(f"{item.name}: {value!r} is not {'a number above 0' if numeric else 'text'}")
+                valid = value is None or (isinstance(value, int if numeric else str) and not isinstance(value, bool))
+            if not valid or (numeric and value is not None and value < 1):
+                expected = "an integer above 0" if numeric else "text"
+                expected = "a list of texts" if item.name == "lines" else expected
+                raise ValueError(f"{item.name}: {value!r} is not {expected}")
 
 
 def from_toml(path: str) -> dict[str, Any]:
-    """Settings from a file."""
+    """Return the settings in a TOML file."""
     try:
         with open(path, "rb") as file:
-            found = tomllib.load(file)
+            settings = tomllib.load(file)
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"settings: {path} cannot be read: {error}") from None
     known = [item.name for item in dataclasses.fields(Settings)]
-    for name in found:
+    for name in settings:
         if name not in known:
             raise ValueError(f"settings: {name!r} in {path} is not one of {', '.join(known)}")
-    return found
+    return settings
 
 
-def job_script(settings: Settings, options: Sequence[str], lines: Sequence[str], first: str = "#!/bin/sh") -> str:
-    """The text of a job: what ``sbatch`` is told, then what is done."""
-    given = [(name, getattr(settings, name)) for name in ("partition", "account", "qos", "time", "mem")]
-    told = [f"{name}={value}" for name, value in given if value is not None]
-    return "\n".join([first, *(f"#SBATCH --{option}" for option in [*told, *options]), *lines]) + "\n"
+def job_script(settings: Settings, options: Sequence[str], lines: Sequence[str], shebang: str = "#!/bin/sh") -> str:
+    """Return the text of a job script: options of ``sbatch``, then commands."""
+    values = [(name, getattr(settings, name)) for name in ("partition", "account", "qos", "time", "mem")]
+    directives = [*(f"{name}={value}" for name, value in values if value is not None), *options]
+    return "\n".join([shebang, *(f"#SBATCH --{directive}" for directive in directives), *lines]) + "\n"
 
 
 def submit(path: Path, settings: Settings, *, dry_run: bool = False) -> list[str]:
-    """Write the scripts beside the plan and submit them; what to tell the user."""
-    plan = load(path)
+    """Write the job scripts next to a saved plan, submit them, and return lines to print.
+
+    With ``dry_run``, the scripts are written only.
+    """
+    plan = Plan.load(path)
     path = path.absolute()
-    parts = min(settings.parts or 16, len(plan.numbers))  # (more would have nothing to do)
-    cpus = settings.cpus or plan.workers
+    parts = min(settings.parts or 16, len(plan.numbers))
+    cpus = settings.cpus_per_task or plan.workers
     log = str(path).replace("%", "%%")
     limit = f"%{settings.limit}" if settings.limit else ""
     command = f"exec {shlex.quote(sys.executable)} -m tinypyr"
-    part, end = path.with_name(f"{path.name}.part.sh"), path.with_name(f"{path.name}.finalize.sh")
     run = f'{command} run {shlex.quote(str(path))} --part "$SLURM_ARRAY_TASK_ID/{parts}" --workers {cpus}'
-    of_part = [
+    part_options = [
         "job-name=tinypyr-part",
         f"array=1-{parts}{limit}",
         f"cpus-per-task={cpus}",
         f'output="{log}.part-%a.log"',
     ]
-    of_end = ["job-name=tinypyr-finalize", "kill-on-invalid-dep=yes", f'output="{log}.finalize.log"']
-    scripts = {
-        part: job_script(settings, of_part, [*settings.lines, run]),
-        end: job_script(settings, of_end, [*settings.lines, f"{command} finalize {shlex.quote(str(path))}"]),
-    }
-    for script, text in scripts.items():
-        try:
-            script.write_text(text)
-        except OSError as error:
-            raise StoreError(f"{script} cannot be written: {error}") from None
+    last_options = ["job-name=tinypyr-finalize", "kill-on-invalid-dep=yes", f'output="{log}.finalize.log"']
+    part, last = path.with_name(f"{path.name}.part.sh"), path.with_name(f"{path.name}.finalize.sh")
+    finalize = f"{command} finalize {shlex.quote(str(path))}"
+    _write_script(part, job_script(settings, part_options, [*settings.lines, run]))
+    _write_script(last, job_script(settings, last_options, [*settings.lines, finalize]))
     if dry_run:
         return [
-            f"written, not submitted: {parts} parts, then finalize; to submit them:",
+            f"job scripts written, not submitted: {parts} parts, then finalize; to submit them:",
             f"  sbatch --parsable {shlex.quote(str(part))}",
-            f"  sbatch --dependency=afterok:JOB {shlex.quote(str(end))}   # JOB: the number that the first has printed",
+            f"  sbatch --dependency=afterok:JOB {shlex.quote(str(last))}   # JOB: the number that the first one prints",
         ]
-    first = sbatch(str(part))
-    last = sbatch(f"--dependency=afterok:{first}", str(end))
-    return [f"job {first}: {parts} parts ({part})", f"job {last}: finalizes when all have ended well ({end})"]
+    array = sbatch(str(part))
+    job = sbatch(f"--dependency=afterok:{array}", str(last))
+    return [f"job {array}: {parts} parts ({part})", f"job {job}: finalizes when all parts have succeeded ({last})"]
+
+
+def _write_script(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error}") from None
 
 
 def sbatch(*arguments: str) -> str:
-    """Submit a script; the number of its job."""
+    """Submit a job script, and return the number of its job."""
     try:
-        done = subprocess.run(["sbatch", "--parsable", *arguments], capture_output=True, text=True, check=True)
+        process = subprocess.run(["sbatch", "--parsable", *arguments], capture_output=True, text=True, check=True)
     except FileNotFoundError:
-        raise StoreError("sbatch: there is no Slurm on this machine; use --dry-run, or go to a login node") from None
+        raise StoreError("sbatch: Slurm is not installed on this machine; use --dry-run, or a login node") from None
     except subprocess.CalledProcessError as error:
         raise StoreError(f"sbatch refused {arguments[-1]}: {error.stderr.strip()}") from None
-    return done.stdout.strip().partition(";")[0]
+    return process.stdout.strip().partition(";")[0]
 
 
-def wait(number: str, every: float) -> None:
-    """Wait until no task of a job is left, asking so often (in seconds)."""
+def wait(job: str, interval: float) -> None:
+    """Wait until all tasks of a job have ended, polling at an interval in seconds."""
     while True:
-        told = subprocess.run(["squeue", "--noheader", "--job", number], capture_output=True, text=True)
-        if (told.returncode == 0 and not told.stdout.strip()) or "Invalid job id" in told.stderr:
+        queue = subprocess.run(["squeue", "--noheader", "--job", job], capture_output=True, text=True)
+        if (queue.returncode == 0 and not queue.stdout.strip()) or "Invalid job id" in queue.stderr:
             return
-        time.sleep(every)
+        time.sleep(interval)
 
 
-def cancel(number: str) -> None:
-    """End a job."""
-    subprocess.run(["scancel", number], capture_output=True)
+def cancel(job: str) -> None:
+    """Cancel a job."""
+    subprocess.run(["scancel", job], capture_output=True)
 
 
 def largest_array() -> int:
-    """How many tasks an array of this cluster may have."""
-    told = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True)
-    found = re.search(r"MaxArraySize\s*=\s*(\d+)", told.stdout)
-    return max(1, int(found[1]) - 1) if found else 1000
+    """Return the maximum number of tasks in a job array of this cluster."""
+    configuration = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True)
+    match = re.search(r"MaxArraySize\s*=\s*(\d+)", configuration.stdout)
+    return max(1, int(match[1]) - 1) if match else 1000

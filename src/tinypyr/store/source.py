@@ -1,4 +1,4 @@
-"""What may be read: stores by path or URL, and arrays of other packages."""
+"""Sources of voxels: level 0 of stores, and arrays of other packages; masks of excluded voxels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,32 @@ Box = tuple[slice, ...]
 
 
 class Source:
-    """Level 0, wherever it is: its place in the world, its layout, and its voxels."""
+    """Level 0 of a volume: grid, layout and voxels.
+
+    Parameters
+    ----------
+    grid : Grid
+        World coordinates of the voxels.
+    dtype : str
+        Data type; refused if it is not a numeric type of numpy.
+    layout : Layout
+        Layout of the array, or a default.
+    array : array
+        The voxels.
+    chunks : tuple of int, optional
+        Voxels of the boxes that are read as a whole. None if any box can be read at the same cost per voxel.
+    volume : Volume, optional
+        Store of the array.
+    recipe : dict, optional
+        Recipe of a lazy array, from which other processes can make it again.
+
+    Attributes
+    ----------
+    location : Location or None
+        Folder that is read; None for an array in memory.
+    name : str
+        Description for messages.
+    """
 
     def __init__(
         self,
@@ -36,27 +61,23 @@ class Source:
         volume: Volume | None = None,
         recipe: dict[str, Any] | None = None,
     ) -> None:
-        self.grid = grid
-        self.chunks = chunks  # that are read whole; None: voxels can be read as one likes
         try:
             self.dtype = np.dtype(dtype)
         except TypeError:
             raise StoreError(f"source: voxels of type {dtype!r} cannot be pooled") from None
-        self.layout = layout
-        self.volume = volume
-        self.recipe = recipe  # of an array that is made where it is read
-        #: The folder that is read; None: an array in memory.
-        self.place: Location | None = None
+        self.grid, self.layout, self.chunks = grid, layout, chunks
+        self.volume, self.recipe = volume, recipe
+        self.location: Location | None = None
         self.name = "an array"
         if volume is not None:
-            self.place, self.name = volume.place, volume.place.url
+            self.location, self.name = volume.location, volume.location.url
         elif recipe is not None and recipe["source"] is not None:
-            self.place, self.name = Location.at(recipe["source"]), repr(array)
+            self.location, self.name = Location.at(recipe["source"]), repr(array)
         self._array = array
 
     @property
     def kind(self) -> Literal["image", "labels"] | None:
-        """What the voxels are, where that is known."""
+        """Kind of the voxels, None if it is not known."""
         if self.volume is not None:
             return self.volume.kind
         if getattr(self._array, "holds_labels", False):
@@ -64,39 +85,42 @@ class Source:
         return "image" if getattr(self._array, "kind", None) == "image" else None
 
     def stamp(self) -> bytes:
-        """Other bytes where the files that are read have changed, or the corners of an array that lies in none."""
+        """Return bytes that differ after the source has changed: of its files, or of two corners of an array."""
         if self.volume is not None:
-            return self.volume.place.child(self.volume.paths[0]).stamp()
+            return self.volume.location.child(self.volume.paths[0]).stamp()
         if hasattr(self._array, "stamp"):
             return bytes(self._array.stamp())
-        if self.place is not None:
-            return self.place.stamp()
+        if self.location is not None:
+            return self.location.stamp()
         return _arrays.corners(self._array, self.grid.shape)
 
-    def refuse_missing(self) -> None:
-        """Raise StoreError if the array that is read is gone, so that its chunks are read as empty."""
+    def check_exists(self) -> None:
+        """Raise StoreError if the array was removed, because its chunks would then be read as empty."""
         if self.volume is not None:
-            _opened(self.volume, 0)
+            _open_level(self.volume, 0)
 
     def reordered(self, axes: tuple[str, ...]) -> Source:
-        """The same store with its axes in another order."""
-        at = [self.grid.axes.index(axis) for axis in axes]
+        """Return the source with its axes in another order."""
+        order = [self.grid.axes.index(axis) for axis in axes]
 
-        def order(extents: tuple[int, ...] | None) -> tuple[int, ...] | None:
-            return None if extents is None else tuple(extents[a] for a in at)
+        def permuted(extents: tuple[int, ...] | None) -> tuple[int, ...] | None:
+            return None if extents is None else tuple(extents[axis] for axis in order)
 
-        cut = replace(self.layout, chunks=tuple(self.layout.chunks[a] for a in at), shards=order(self.layout.shards))
-        grid, array = reordered(self.grid, axes), self._array.transpose(at)
-        return Source(grid, self.dtype.name, cut, array, order(self.chunks), self.volume)
+        chunks = tuple(self.layout.chunks[axis] for axis in order)
+        layout = replace(self.layout, chunks=chunks, shards=permuted(self.layout.shards))
+        grid, array = reordered(self.grid, axes), self._array.transpose(order)
+        return Source(grid, self.dtype.name, layout, array, permuted(self.chunks), self.volume)
 
     def read(self, box: Box) -> Any:
-        """The voxels of a box: something whose ``result()`` is an array; reading may have begun."""
-        if hasattr(self._array, "write"):  # a handle of TensorStore, which reads meanwhile
+        """Start to read the voxels of a box; return an object whose ``result()`` is the array."""
+        if hasattr(self._array, "write"):  # a handle of TensorStore, which reads in the background
             return self._array[box].read()
-        return _Later(self._array, box)
+        return _DeferredRead(self._array, box)
 
 
-class _Later:
+class _DeferredRead:
+    """A read that happens when its result is needed."""
+
     def __init__(self, array: Any, box: Box) -> None:
         self._array, self._box = array, box
 
@@ -105,26 +129,28 @@ class _Later:
         return np.asarray(part.compute() if hasattr(part, "compute") else part)
 
 
-def open_volume(place: Location) -> Volume:
-    """The volume at a place, of whatever format."""
+def open_volume(location: Location) -> Volume:
+    """Return the volume in a folder, in any of the formats; raise StoreError if there is none."""
     for format in FORMATS.values():
-        if format.detect(place):
+        if format.detect(location):
             try:
-                return _with_offsets(format.read(place))
+                return _with_voxel_offsets(format.read(location))
             except UNREADABLE as error:
-                raise StoreError(f"{place.name}: its metadata cannot be understood: {brief(error)}") from None
-    if Scratch(place).plan() is not None:
-        raise StoreError(f"{place.name}: a build has begun here and not ended; go on with it, or finalize its plan")
+                raise StoreError(f"{location.name}: the metadata cannot be understood: {brief(error)}") from None
+    if Scratch(location).read_plan() is not None:
+        raise StoreError(
+            f"{location.name}: has an unfinished build; run its command again to resume, or finalize its plan"
+        )
     keys = "zarr.json, .zattrs, .zarray, attributes.json or info"
-    raise StoreError(f"{place.name}: nothing here that can be read (no {keys}); check the path")
+    raise StoreError(f"{location.name}: nothing here that can be read (no {keys}); check the path")
 
 
-def _with_offsets(volume: Volume) -> Volume:
-    """Where its array begins in a larger one, if that is noted: most formats have no other place for it."""
-    noted, base = volume.notes.get("voxel_offset"), volume.grids[0]
-    if noted is None or volume.format == "precomputed":
+def _with_voxel_offsets(volume: Volume) -> Volume:
+    """Return a volume with the voxel offsets in its notes; most formats have no other metadata for them."""
+    recorded, base = volume.notes.get("voxel_offset"), volume.grids[0]
+    if recorded is None or volume.format == "precomputed":
         return volume
-    offset = [int(noted.get(axis, 0)) for axis in base.axes]
+    offset = [int(recorded.get(axis, 0)) for axis in base.axes]
     grids = []
     for grid in volume.grids:
         total = factors_between(base, grid) or (1,) * base.ndim
@@ -133,84 +159,96 @@ def _with_offsets(volume: Volume) -> Volume:
 
 
 def level_array(volume: Volume, number: int) -> Any:
-    """A handle of one level, axes as in the volume's grid, first voxel at 0.
+    """Return a TensorStore handle of a level, axes as in its grid, first voxel at 0.
 
-    Refused if TensorStore would not find the level's chunks.
+    Raise StoreError if TensorStore would not find the level's chunks.
     """
     holds_chunks(volume, number)
-    return _opened(volume, number)
+    return _open_level(volume, number)
 
 
-def _opened(volume: Volume, number: int) -> Any:
-    format = FORMATS[volume.format]
+def _open_level(volume: Volume, number: int) -> Any:
     path = volume.paths[number]
-    name = f"{volume.place.name}/{path}".rstrip("/")
-    return arrange(open_array(format.open_spec(volume.place, path), name, read=True, open=True))
+    spec = FORMATS[volume.format].open_spec(volume.location, path)
+    return at_zero(open_array(spec, f"{volume.location.name}/{path}".rstrip("/"), read=True, open=True))
 
 
-def voxels_of(reading: Any, name: str, box: Sequence[tuple[int, int]]) -> Any:
-    """What a read ends with; errors name the volume and the box."""
+def read_voxels(reading: Any, name: str, box: Sequence[tuple[int, int]]) -> Any:
+    """Return the result of a read; raise StoreError with the volume's name and the box if the read fails."""
     try:
         return reading.result()
     except StoreError:
         raise
     except (ValueError, OSError) as error:
-        where = ", ".join(f"{a}:{b}" for a, b in box)
-        raise StoreError(f"{name}: voxels [{where}] cannot be read: {str(error).splitlines()[0]}") from None
+        region = ", ".join(f"{start}:{stop}" for start, stop in box)
+        raise StoreError(f"{name}: voxels [{region}] cannot be read: {str(error).splitlines()[0]}") from None
 
 
-def arrange(handle: Any) -> Any:
-    """The handle with its first voxel at 0."""
+def at_zero(handle: Any) -> Any:
+    """Return a TensorStore handle with its first voxel at 0."""
     return handle.translate_to[(0,) * handle.rank]
 
 
 def open_source(source: Any, grid: Grid | None = None) -> Source:
-    """What to pool: a path or URL, or an array of numpy, zarr, dask, h5py or TensorStore, or made where it is read."""
+    """Open a path, a URL, or an array of numpy, zarr, dask, h5py, TensorStore, or of a lazy class of tinypyr.
+
+    ``grid`` replaces the grid of a store, or defines that of an array.
+    """
     if is_nifti(source):
         source = Nifti(source)
     if isinstance(source, (str, os.PathLike)):
-        volume = open_volume(Location.at(source))
-        array = level_array(volume, 0)
-        if tuple(array.shape) != volume.grids[0].shape:
-            raise StoreError(
-                f"{volume.place.name}: level 0 has shape {tuple(array.shape)}, not {volume.grids[0].shape}"
-            )
-        if grid is not None and (grid.shape, grid.axes) != (volume.grids[0].shape, volume.grids[0].axes):
-            raise ValueError(
-                f"grid: of axes {grid.axes} and shape {grid.shape}, but the store has {volume.grids[0].axes} and "
-                f"{volume.grids[0].shape}"
-            )
-        return Source(grid or volume.grids[0], volume.dtype, volume.layout, array, volume.layout.chunks, volume)
+        return _open_store(source, grid)
     if not (hasattr(source, "shape") and hasattr(source, "dtype") and hasattr(source, "__getitem__")):
         raise TypeError(f"source: {type(source).__name__} is neither a path nor an array")
     chunks, source = _arrays.read_chunks(source), _arrays.from_zero(source)
     dtype = source.dtype.name if hasattr(source, "chunk_layout") else np.dtype(source.dtype).name  # TensorStore, others
     shape = tuple(int(n) for n in source.shape)
     recipe = _arrays.recipe_of(source)
-    placed = grid or (Grid(shape) if recipe is None else source.grid)
-    if placed.shape != shape:
-        raise ValueError(f"grid: of shape {placed.shape}, but the source has shape {shape}")
-    shards = None  # (but where a view says what its source has)
+    grid = grid or (Grid(shape) if recipe is None else source.grid)
+    if grid.shape != shape:
+        raise ValueError(f"grid: has shape {grid.shape}, but the source has shape {shape}")
+    shards = None  # (except for a lazy array, which reports those of its source)
     if recipe is not None and chunks and getattr(source, "shards", None) not in (None, chunks):
         shards = None if any(a % b for a, b in zip(source.shards, chunks, strict=True)) else tuple(source.shards)
-    return Source(placed, dtype, Layout(chunks or default_chunks(placed), shards), source, chunks, recipe=recipe)
+    return Source(grid, dtype, Layout(chunks or default_chunks(grid), shards), source, chunks, recipe=recipe)
+
+
+def _open_store(path: str | os.PathLike[str], grid: Grid | None) -> Source:
+    volume = open_volume(Location.at(path))
+    array, base = level_array(volume, 0), volume.grids[0]
+    if tuple(array.shape) != base.shape:
+        raise StoreError(f"{volume.location.name}: level 0 has shape {tuple(array.shape)}, not {base.shape}")
+    if grid is not None and (grid.shape, grid.axes) != (base.shape, base.axes):
+        raise ValueError(
+            f"grid: has axes {grid.axes} and shape {grid.shape}, but the store has {base.axes} and {base.shape}"
+        )
+    return Source(grid or base, volume.dtype, volume.layout, array, volume.layout.chunks, volume)
 
 
 class Mask:
-    """Which voxels of a grid are left out. Axes of a store are matched by name, those of an array as they come."""
+    """Voxels of a grid to exclude from every level, from an array or a store.
 
-    def __init__(self, mask: Any, grid: Grid) -> None:
-        if not isinstance(mask, (str, os.PathLike)) and not hasattr(mask, "dtype"):
-            raise TypeError(f"mask: {type(mask).__name__} is neither a path nor an array")
+    The axes of a store are matched by name, those of an array by position.
+
+    Attributes
+    ----------
+    parameter : {"mask", "exclude"}
+        The argument that the voxels came from: non-zero voxels of a ``mask`` count, those of ``exclude`` do not.
+    """
+
+    def __init__(self, voxels: Any, grid: Grid, parameter: Literal["mask", "exclude"]) -> None:
+        self.parameter = parameter
+        if not isinstance(voxels, (str, os.PathLike)) and not hasattr(voxels, "dtype"):
+            raise TypeError(f"{parameter}: {type(voxels).__name__} is neither a path nor an array")
         try:
-            read = open_source(mask)
+            source = open_source(voxels)
         except StoreError as error:
-            raise StoreError(f"mask: {error}") from None
-        if read.dtype.kind not in "biuf":
-            raise ValueError(f"mask: of {read.dtype}; numbers or booleans are wanted")
-        shape = read.grid.shape
-        if read.volume is not None:  # (of an array that says nothing the names are those of its last axes)
-            axes = [grid.axes.index(axis) if axis in grid.axes else -1 for axis in read.grid.axes]
+            raise StoreError(f"{parameter}: {error}") from None
+        if source.dtype.kind not in "biuf":
+            raise ValueError(f"{parameter}: has dtype {source.dtype}; pass booleans or real numbers")
+        shape = source.grid.shape
+        if source.volume is not None:  # (unnamed axes of a store have the names of the last axes)
+            axes = [grid.axes.index(axis) if axis in grid.axes else -1 for axis in source.grid.axes]
         else:  # axes of one voxel may be missing
             axes = list(range(grid.ndim))
             if shape != grid.shape:
@@ -218,21 +256,35 @@ class Mask:
         covered = [grid.shape[axis] if axis >= 0 else 1 for axis in axes]
         missing = [n for axis, n in enumerate(grid.shape) if axis not in axes]
         if list(shape) != covered or any(n > 1 for n in missing):
-            raise ValueError(f"mask: of shape {shape}, but the volume has shape {grid.shape}")
-        self._source, self._axes = read, axes
-        self.name, self.place, self.recipe, self.stamp = read.name, read.place, read.recipe, read.stamp
-        self.volume, self.refuse_missing = read.volume, read.refuse_missing
+            raise ValueError(f"{parameter}: has shape {shape}, but the volume has shape {grid.shape}")
+        self._source, self._axes = source, axes
+        self.name, self.location, self.recipe, self.stamp = source.name, source.location, source.recipe, source.stamp
+        self.volume, self.check_exists = source.volume, source.check_exists
 
-    def read(self, box: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
-        """The part of a box."""
+    @classmethod
+    def of(cls, mask: Any, exclude: Any, grid: Grid) -> Mask | None:
+        """Return the mask that the arguments ``mask`` and ``exclude`` describe; None if neither is given."""
+        if mask is not None and exclude is not None:
+            raise ValueError("mask: exclude, its inverse, is given as well; give one of the two")
+        if mask is not None:
+            return cls(mask, grid, "mask")
+        return None if exclude is None else cls(exclude, grid, "exclude")
+
+    def note(self, parameter: str) -> Any:
+        """Return the recipe or the name of the voxels if they came from this argument, otherwise None."""
+        return (self.recipe or self.name) if parameter == self.parameter else None
+
+    def excluded(self, box: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+        """Return for every voxel of a box whether it is excluded."""
         part = tuple(slice(*box[axis]) if axis >= 0 else slice(0, 1) for axis in self._axes)
-        values: NDArray[np.bool_] = np.asarray(self._source.read(part).result() != 0)
+        voxels = np.asarray(self._source.read(part).result())
+        excluded: NDArray[np.bool_] = voxels == 0 if self.parameter == "mask" else voxels != 0
         order = sorted(range(len(self._axes)), key=lambda i: self._axes[i])
-        return values.transpose(order).reshape([b - a for a, b in box])
+        return excluded.transpose(order).reshape([b - a for a, b in box])
 
 
 def default_chunks(grid: Grid) -> tuple[int, ...]:
-    """About 256 KiB of voxels: cubes along three axes, squares along two."""
+    """Return chunks of about 256 KiB at one byte per voxel: cubes along three spatial axes, squares along two."""
     spatial = grid.spatial
     edge = {1: 1 << 18, 2: 512}.get(len(spatial), 64)
     return tuple(min(edge, max(1, n)) if axis in spatial else 1 for axis, n in enumerate(grid.shape))

@@ -1,4 +1,4 @@
-"""A store in Neuroglancer, served on this machine alone."""
+"""Neuroglancer for a store, and a server of its files for this machine only."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from .location import Location
 from .source import open_volume
 from .volume import Volume
 
-#: What Neuroglancer calls the formats.
+#: Neuroglancer's names of the formats.
 SCHEMES = {"ome-zarr-0.5": "zarr3", "ome-zarr-0.4": "zarr2", "n5": "n5", "precomputed": "precomputed"}
 MIME = "application/octet-stream"
 
 
-class _Files(http.server.SimpleHTTPRequestHandler):
-    """Files, whole or in part (shards are read so), for pages of any voxel_offset."""
+class _FileHandler(http.server.SimpleHTTPRequestHandler):
+    """Handler of requests for files or byte ranges of files (shards are read so), from pages of any origin."""
 
-    #: The first part of every path: other pages of the browser may ask this server, but do not know what for.
+    #: First part of every path, so that other pages in the browser cannot request files.
     secret = ""
 
     def do_GET(self) -> None:
-        self._answer(with_body=True)
+        self._respond(with_body=True)
 
     def do_HEAD(self) -> None:
-        self._answer(with_body=False)
+        self._respond(with_body=False)
 
     def do_OPTIONS(self) -> None:
         self.send_response(204)
         self.end_headers()
 
-    def _answer(self, *, with_body: bool) -> None:
+    def _respond(self, *, with_body: bool) -> None:
         prefix = f"/{self.secret}/"
         if not self.path.startswith(prefix):
             return self.send_error(404)
@@ -52,19 +52,14 @@ class _Files(http.server.SimpleHTTPRequestHandler):
         except (OSError, ValueError):
             return self.send_error(404)
         with file:
-            start, stop = 0, size
-            asked = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
-            asked = asked if asked is not None and any(asked.groups()) else None
-            if asked is not None:
-                first, last = asked.groups()
-                start = int(first) if first else max(0, size - int(last))
-                stop = min(size, int(last) + 1) if first and last else size
-                if start >= stop:
-                    return self.send_error(416)
-            self.send_response(200 if asked is None else 206)
+            byte_range = self._byte_range(size)
+            start, stop = byte_range or (0, size)
+            if byte_range is not None and start >= stop:
+                return self.send_error(416)
+            self.send_response(200 if byte_range is None else 206)
             self.send_header("Content-Type", MIME)
             self.send_header("Content-Length", str(stop - start))
-            if asked is not None:
+            if byte_range is not None:
                 self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{size}")
             self.end_headers()
             if with_body:
@@ -73,6 +68,15 @@ class _Files(http.server.SimpleHTTPRequestHandler):
                     part = file.read(min(stop - start, 1 << 20))
                     self.wfile.write(part)
                     start += len(part) or stop
+
+    def _byte_range(self, size: int) -> tuple[int, int] | None:
+        """Return the first byte of the request and the one after its last; None if it is for the whole file."""
+        match = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        if match is None or not any(match.groups()):
+            return None
+        first, last = match.groups()
+        start = int(first) if first else max(0, size - int(last))
+        return start, min(size, int(last) + 1) if first and last else size
 
     def end_headers(self) -> None:
         self.send_header("Access-Control-Allow-Origin", "*")
@@ -86,10 +90,10 @@ class _Files(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of a folder, on the loopback interface, while it is served."""
+def serve(folder: Path) -> Iterator[str]:
+    """Serve a folder on the loopback interface during the context, and return its address."""
     secret = secrets.token_urlsafe(16)
-    handler = functools.partial(type("_Files", (_Files,), {"secret": secret}), directory=str(folder))
+    handler = functools.partial(type("_FileHandler", (_FileHandler,), {"secret": secret}), directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -103,49 +107,54 @@ def served(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def viewer(store: str | os.PathLike[str]) -> Iterator[Any]:
-    """A viewer of ``neuroglancer`` (its address is ``str(viewer)``) that shows a store, while this lasts.
+    """Show a store in Neuroglancer during the context.
 
     Parameters
     ----------
     store : path or URL
         A folder of this machine, or an http address.
 
+    Returns
+    -------
+    context manager
+        The context's value is a viewer of ``neuroglancer``, whose address is ``str(viewer)``.
+
     Raises
     ------
     StoreError
-        The store cannot be read, or lies where a browser cannot reach it.
+        If the store cannot be read, or a browser cannot reach it.
     ImportError
-        Neuroglancer is not installed.
+        If Neuroglancer is not installed.
     """
     volume = open_volume(Location.at(store))
-    if not volume.place.is_file and not volume.place.url.startswith("http"):
-        raise StoreError(f"{volume.place.name}: a browser cannot read this; give a folder or an http address")
+    if not volume.location.is_file and not volume.location.url.startswith("http"):
+        raise StoreError(f"{volume.location.name}: a browser cannot read this; pass a folder or an http address")
     try:
         neuroglancer = importlib.import_module("neuroglancer")
     except ImportError:
         raise ImportError('tinypyr view needs Neuroglancer: pip install "tinypyr[view]"') from None
-    if not volume.place.is_file:
-        yield _shown(neuroglancer, volume, volume.place.url.rstrip("/"))
+    if not volume.location.is_file:
+        yield _new_viewer(neuroglancer, volume, volume.location.url.rstrip("/"))
         return
-    folder = Path(volume.place.spec["path"])
-    with served(folder) as address:
-        yield _shown(neuroglancer, volume, address)
+    with serve(Path(volume.location.spec["path"])) as address:
+        yield _new_viewer(neuroglancer, volume, address)
 
 
-def _shown(neuroglancer: Any, volume: Volume, address: str) -> Any:
+def _new_viewer(neuroglancer: Any, volume: Volume, address: str) -> Any:
     neuroglancer.set_server_bind_address("127.0.0.1", 0)
-    made = neuroglancer.Viewer()
+    new_viewer = neuroglancer.Viewer()
     source = f"{SCHEMES[volume.format]}://{address}"
-    with made.txn() as state:
-        kind = neuroglancer.SegmentationLayer if volume.holds_labels else neuroglancer.ImageLayer
-        state.layers["levels"] = kind(source=source)
+    with new_viewer.txn() as state:
+        layer = neuroglancer.SegmentationLayer if volume.holds_labels else neuroglancer.ImageLayer
+        state.layers["levels"] = layer(source=source)
         base = volume.grids[0]
-        space = [base.axes.index(axis) for axis in "xyz" if axis in base.axes]
-        if space:  # x to the right, y downwards, whatever the order of the axes
-            known = all(base.units[axis] in NANOMETERS for axis in space)
-            in_nm = [NANOMETERS.get(base.units[axis] or "", 1.0) if known else 1.0 for axis in space]
-            scales = [base.scale[axis] * factor for axis, factor in zip(space, in_nm, strict=True)]
+        spatial = [base.axes.index(axis) for axis in "xyz" if axis in base.axes]
+        if spatial:  # (shows x to the right and y downwards, for any order of axes)
+            known = all(base.units[axis] in NANOMETERS for axis in spatial)
+            lengths = [NANOMETERS.get(base.units[axis] or "", 1.0) if known else 1.0 for axis in spatial]
             state.dimensions = neuroglancer.CoordinateSpace(
-                names=[base.axes[axis] for axis in space], scales=scales, units="nm" if known else ""
+                names=[base.axes[axis] for axis in spatial],
+                scales=[base.scale[axis] * length for axis, length in zip(spatial, lengths, strict=True)],
+                units="nm" if known else "",
             )
-    return made
+    return new_viewer

@@ -1,4 +1,4 @@
-"""What is known of a volume and its levels, whatever the format."""
+"""Description of a volume and its levels that is common to all formats."""
 
 from __future__ import annotations
 
@@ -12,101 +12,156 @@ from ..errors import StoreError
 from ..grid import Grid
 from .location import Location
 
-#: Compressors by a name that all formats know (as far as they have them).
+#: Names of codecs. A format supports some of them.
 CODECS = ("zstd", "gzip", "blosc", "raw")
+
+#: Upper limit for the length of a level's path, in bytes of UTF-8.
+MAX_PATH_BYTES = 1024
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the voxels of an array are cut up and stored."""
+    """Chunks, shards and compression of an array.
+
+    Attributes
+    ----------
+    chunks : tuple of int
+        Voxels per chunk.
+    shards : tuple of int, optional
+        Voxels per shard, if chunks are packed into shards.
+    codec : str, optional
+        One of CODECS. None stands for the codec in ``native``, or for the default of the format.
+    fill : scalar
+        Value of voxels in missing chunks.
+    native : dict, optional
+        Metadata of level 0 in its own format, if the levels are stored like it.
+    """
 
     chunks: tuple[int, ...]
-    shards: tuple[int, ...] | None = None  # what is written at once, where chunks are packed
-    codec: str | None = None  # one of CODECS; None: as in `native`, or the format's default
+    shards: tuple[int, ...] | None = None
+    codec: str | None = None
     fill: Any = 0
-    #: The format's own metadata of level 0, where the levels are to be like it.
     native: dict[str, Any] | None = None
 
     @property
     def unit(self) -> tuple[int, ...]:
-        """What one writer must write alone."""
+        """Voxels of the smallest box that can be written without reading: a shard, or else a chunk."""
         return self.shards or self.chunks
 
 
-def inside(path: str, name: str) -> str:
-    """The path of a level, refused if it leads out of its store."""
+def checked_path(path: str, name: str) -> str:
+    """Return the path of a level; raise StoreError if it leads out of the store ``name``."""
     if path.startswith(("/", "\\")) or ".." in path.replace("\\", "/").split("/") or "\0" in path:
-        raise StoreError(f"{name}: its metadata names a level {path[:80]!r}, which leads out of the store")
-    if len(path.encode()) > 1024:  # (what is no text of Unicode fails here, too)
-        raise StoreError(f"{name}: its metadata names a level by more than 1024 bytes")
+        raise StoreError(f"{name}: the metadata has a level with the path {path[:80]!r}, which leads out of the store")
+    if len(path.encode()) > MAX_PATH_BYTES:  # (raises UnicodeEncodeError for lone surrogates)
+        raise StoreError(f"{name}: the metadata has a level whose path is longer than {MAX_PATH_BYTES} bytes")
     return path
 
 
-def as_the_base(layout: Layout, grid: Grid) -> Layout:
-    """How a level is stored, in formats that store all levels alike."""
+def same_layout(layout: Layout, grid: Grid) -> Layout:
+    """Return the layout of a level, in formats that store all levels like the base."""
     return layout
 
 
 def array_per_folder(driver: str) -> Callable[[Location, str], dict[str, Any]]:
-    """``open_spec`` of formats in which every level is an array in a folder of its own."""
+    """Return the function ``open_spec`` of formats in which every level is an array in its own folder."""
 
-    def open_spec(place: Location, path: str) -> dict[str, Any]:
-        return {"driver": driver, "kvstore": place.child(path).spec}
+    def open_spec(location: Location, path: str) -> dict[str, Any]:
+        return {"driver": driver, "kvstore": location.child(path).spec}
 
     return open_spec
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A store: its levels' places and arrays, finest first."""
+    """A store, with its levels from the finest to the coarsest.
+
+    Attributes
+    ----------
+    format : str
+        One of FORMATS.
+    location : Location
+        Folder of the store.
+    grids : list of Grid
+        Grids of the levels.
+    paths : list of str
+        Paths of the levels, relative to the location.
+    dtype : str
+        Data type of all levels.
+    layout : Layout
+        Layout of level 0.
+    kind : {"image", "labels"}, optional
+        Kind of the voxels, if the metadata says it.
+    attributes : dict
+        Further metadata of the store.
+    notes : dict
+        Record of how the levels were made.
+    """
 
     format: str
-    place: Location
+    location: Location
     grids: list[Grid]
-    paths: list[str]  # of the levels, below the place
+    paths: list[str]
     dtype: str
     layout: Layout
     kind: Literal["image", "labels"] | None = None
-    attributes: dict[str, Any] = field(default_factory=dict)  # what else the store says of itself
-    notes: dict[str, Any] = field(default_factory=dict)  # how its levels were made
+    attributes: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def holds_labels(self) -> bool:
-        """Whether to show them as such: it says so, or its levels are modes."""
+        """True if the voxels are labels, according to the metadata or because levels were pooled by mode."""
         return self.kind == "labels" or self.notes.get("method") == "mode"
 
     @property
     def ignore(self) -> Any:
-        """The value that its levels leave out; None if none is noted."""
-        noted, dtype = self.notes.get("ignore"), np.dtype(self.dtype)
-        if noted in (None, "None"):
+        """Value that the levels ignore, as recorded in the metadata; None if there is no record."""
+        recorded, dtype = self.notes.get("ignore"), np.dtype(self.dtype)
+        if recorded in (None, "None"):
             return None
         if dtype.kind == "b":
-            return np.bool_(noted == "True")
+            return np.bool_(recorded == "True")
         try:
-            return dtype.type(str(noted))
+            return dtype.type(str(recorded))
         except (ValueError, OverflowError):
             raise StoreError(
-                f"{self.place.name}: its metadata says that levels leave out {str(noted)[:40]!r}, which no {dtype} is"
+                f"{self.location.name}: the metadata says that levels ignore {str(recorded)[:40]!r}, which is not a "
+                f"value of {dtype}; correct it, or build the levels again"
             ) from None
 
     @property
     def order(self) -> tuple[str, ...]:
-        """Its axes, in the order in which ties were broken."""
+        """Axes in the order in which ties were broken, the first one fastest."""
         axes = self.grids[0].axes
-        noted = self.notes.get("order")
-        listed = dict.fromkeys(axis for axis in noted if isinstance(axis, str)) if isinstance(noted, list) else ()
-        first = [axis for axis in listed if axis in axes]
+        recorded = self.notes.get("order")
+        names = dict.fromkeys(name for name in recorded if isinstance(name, str)) if isinstance(recorded, list) else ()
+        first = [axis for axis in names if axis in axes]
         return (*first, *(axis for axis in axes if axis not in first))
 
 
 @dataclass(frozen=True)
 class LevelMetadata:
-    """Levels that have been made, the base first, for a format to describe; axes as they are stored."""
+    """Levels that have been written, for a format to describe.
+
+    Attributes
+    ----------
+    grids : list of Grid
+        Grids of the levels, the base first, axes in the order of the arrays.
+    paths : list of str
+        Paths of the levels.
+    kind : str, optional
+        Kind of the voxels.
+    method : str
+        Pooling method.
+    notes : dict
+        Record of the other arguments.
+    attributes : dict
+        Metadata to copy from the source.
+    """
 
     grids: list[Grid]
     paths: list[str]
     kind: str | None
     method: str
-    notes: dict[str, Any]  # how else they were made
-    attributes: dict[str, Any]  # to inherit from the source
+    notes: dict[str, Any]
+    attributes: dict[str, Any]

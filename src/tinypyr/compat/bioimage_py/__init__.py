@@ -1,22 +1,24 @@
-"""bioimage-py's downsampling, on tinypyr: ``from tinypyr.compat.bioimage_py import downsample``.
+"""The downsampling of bioimage-py on tinypyr.
 
-The same call makes the same blocks of the same output, by threads, other processes of this machine, or jobs of Slurm.
-What differs is meant to:
+To migrate, change the import: ``from tinypyr.compat.bioimage_py import downsample``. The same call writes the same
+blocks of the same output, with threads, with other processes of this machine, or with Slurm jobs. The intended
+differences are:
 
-- Output voxel ``o`` lies at input voxel ``o * factor``, whatever the extents (there: ``o * input / output`` extents,
-  which is not the factor where that does not divide). So at any order a voxel is the input's own, bit for bit, labels
-  of 64 bits too, and with ``anti_aliasing`` that of the smoothed input: splines go through what they interpolate.
-  (There, orders 2, 4 and 5 blur, as they are not filtered first.)
-- No block shape, number of workers or backend changes a bit.
-- Smoothed integers are rounded, half to even (there: truncated, which darkens); float16, all integers and NaN (which
-  spreads as far as the filter reaches) are taken.
-- Any number of dimensions. Shapes are checked, an output that cannot hold every value is refused, and a run is
-  resumed only with the arguments with which it began (its input may have been repaired meanwhile).
-- Only what is needed is read: no halo where nothing is smoothed.
-- Without ``block_shape``, blocks are whole chunks of the output, about as large as the input's chunks become.
+- Output voxel ``o`` is at input voxel ``o * factor``, whatever the shape. (bioimage-py multiplies by the ratio of the
+  extents, which is not the factor if the factor does not divide the extent.) Splines interpolate their data, so at
+  these positions every ``order`` returns the input's voxel bit for bit, 64-bit labels included; with
+  ``anti_aliasing``, the voxel of the smoothed input. (Without a prefilter, orders 2, 4 and 5 of bioimage-py blur.)
+- The output is bit-identical for any block shape, number of workers and job type.
+- Smoothed integers are rounded half to even instead of truncated, which would darken the image. float16, all integer
+  dtypes and NaN are supported; NaN spreads as far as the filter reaches.
+- Arrays may have any number of dimensions. Shapes are validated, an output dtype that cannot hold every input value is
+  refused, and a run resumes only with the arguments with which it began. (The input may have been repaired meanwhile.)
+- Blocks are read without a halo unless they are smoothed.
+- The default ``block_shape`` is a whole number of output chunks, about the size of an input chunk after downsampling.
 
-Written from that package's documentation and from what it does (version 0.2). ``anti_aliasing`` needs scipy, the other
-processes TensorStore: ``pip install "tinypyr[store,dask]"``. For whole pyramids, with metadata: `tinypyr.store.build`.
+Written from the documentation and the observed behaviour of version 0.2. ``anti_aliasing`` requires scipy, and job
+types other than "local" require TensorStore: ``pip install "tinypyr[store,dask]"``. To write whole pyramids with
+metadata, use `tinypyr.store.build`.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from ._job import Job, downscale_shape, whole_numbers
-from ._runners import RunnerConfig, RunnerError, SlurmConfig, distributed, local
+from ._runners import distributed, local
+from ._settings import RunnerConfig, RunnerError, SlurmConfig
 
 __all__ = ["RunnerConfig", "RunnerError", "SlurmConfig", "downsample", "downscale_shape"]
 
@@ -46,35 +49,35 @@ def downsample(
     block_ids: Sequence[int] | None = None,
     resume_from: str | os.PathLike[str] | None = None,
 ) -> Any:
-    """Downsample an array by whole factors, block by block.
+    """Downsample an array by integer factors, block by block.
 
     Parameters
     ----------
     input : array
-        Of numpy, zarr, h5py, dask or TensorStore, or anything with a shape, a dtype and slices.
+        Array of numpy, zarr, h5py, dask or TensorStore, or any object with a shape, a dtype and slices.
     scale_factor : int or sequence of int
-        For all axes, or one per axis.
+        One factor for all axes, or one per axis.
     output : array, optional
-        Of the shape that `downscale_shape` gives; by default a new numpy array of the input's dtype.
+        Array of the shape that `downscale_shape` returns. The default is a new numpy array of the input's dtype.
     order : int
-        0 to 5. At these places all of them give the same; see the module.
+        Order of the spline, 0 to 5. All orders return the same voxels (see the module's docstring).
     anti_aliasing : bool
-        Smooth first: a Gaussian of (factor - 1) / 2 voxels along each axis.
+        Smooth the input first, with a Gaussian of standard deviation (factor - 1) / 2 along each axis.
     block_shape : sequence of int, optional
-        Of the output, whole chunks of it.
+        Shape of a block of the output: a whole number of its chunks.
     job_type : {"local", "subprocess", "slurm"}
-        Threads, other processes, or an array of jobs. For the last two, arrays must lie in files: arrays of zarr or
-        TensorStore.
+        Run blocks in threads, in other processes, or in a Slurm job array. The last two require arrays in files (zarr
+        or TensorStore).
     job_config : RunnerConfig or SlurmConfig, optional
-        Of those two.
+        Settings of the job types "subprocess" and "slurm".
     num_workers : int
-        Threads, processes, or jobs at once.
+        Number of threads, processes, or simultaneous jobs.
     mask : array, optional
-        Of the output's shape: where it is 0, the output stays as it is.
+        Array of the output's shape. Output voxels are left unchanged where it is 0.
     block_ids : sequence of int, optional
-        Only these blocks: counted along the last axis first.
+        Numbers of the blocks to write, in raster order with the last axis fastest. The default is all blocks.
     resume_from : path, optional
-        The folder that a run of other processes left when it failed; only what is missing is made.
+        Folder that a failed "subprocess" or "slurm" run has left. Only the missing blocks are written.
 
     Returns
     -------
@@ -84,11 +87,12 @@ def downsample(
     Raises
     ------
     ValueError, TypeError
-        An argument that makes no sense; the message names it, and nothing has been written.
+        If an argument is invalid. The message names it, and nothing has been written.
     RunnerError
-        Blocks failed; ``failed_block_ids`` says which, ``tmp_folder`` what to resume from. All others are made.
+        If blocks failed; all other blocks are written. The attribute ``failed_block_ids`` lists the failed blocks, and
+        ``tmp_folder`` is the folder to resume from.
     StoreError
-        Slurm does not take the jobs.
+        If Slurm refuses the jobs.
 
     Examples
     --------
@@ -103,20 +107,22 @@ def downsample(
     if job_type not in ("local", "subprocess", "slurm"):
         raise ValueError(f"job_type: {job_type!r} is not 'local', 'subprocess' or 'slurm'")
     if block_ids is not None and resume_from is not None:
-        raise ValueError("block_ids, resume_from: not both; what is resumed has its blocks")
+        raise ValueError("block_ids, resume_from: give only one; a resumed run keeps its blocks")
     if job_type == "local" and resume_from is not None:
-        raise ValueError("resume_from: of 'subprocess' and 'slurm'; threads leave nothing, give them block_ids")
+        raise ValueError(
+            "resume_from: only 'subprocess' and 'slurm' runs can be resumed; for 'local', repeat the failed block_ids"
+        )
     if job_type != "local" and output is None:
-        raise ValueError(f"output: needed for {job_type!r}, an array in files")
+        raise ValueError(f"output: {job_type!r} needs an array in files; give one")
     workers = whole_numbers("num_workers", [num_workers])[0]
     job = Job.checked(input, scale_factor, output, order, anti_aliasing, block_shape, mask)
-    ids: Sequence[int] = range(len(job))
+    numbers: Sequence[int] = range(len(job))
     if block_ids is not None:
-        ids = sorted(set(whole_numbers("block_ids", block_ids, least=0)))
-        if ids and ids[-1] >= len(job):
-            raise ValueError(f"block_ids: {ids[-1]}, but there are {len(job)} blocks, counted from 0")
+        numbers = sorted(set(whole_numbers("block_ids", block_ids, least=0)))
+        if numbers and numbers[-1] >= len(job):
+            raise ValueError(f"block_ids: {numbers[-1]} does not exist; blocks are numbered from 0 to {len(job) - 1}")
     if job_type == "local":
-        local(job, ids, workers)
+        local(job, numbers, workers)
     else:
-        distributed(job, ids, workers, job_type, job_config, resume_from)
+        distributed(job, numbers, workers, job_type, job_config, resume_from)
     return job.output if output is None else output

@@ -1,10 +1,10 @@
-"""A part of a job, in a process of its own: ``python -m tinypyr.compat.bioimage_py FOLDER I/N``."""
+"""Run one part of a job in a process of its own: ``python -m tinypyr.compat.bioimage_py FOLDER I/N``."""
 
 from __future__ import annotations
 
 import sys
 
-from ._runners import Folder
+from ._folder import Folder
 
 if __name__ == "__main__":
     folder, part = sys.argv[1:]

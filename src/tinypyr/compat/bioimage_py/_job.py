@@ -1,4 +1,4 @@
-"""What is made: voxels of an output, in numbered blocks, each from the input's voxels that it needs."""
+"""A downsampling job: numbered blocks of an output, each computed from the part of the input that it covers."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ from ...resampling.sampler import ndimage
 
 Box = tuple[slice, ...]
 
-#: Voxels of the input per block, where neither input nor output is cut into chunks.
-_USUAL_BLOCK = 1 << 22
+#: Input voxels per block if neither input nor output has chunks.
+_VOXELS_PER_BLOCK = 1 << 22
+#: Prefix of the error if scipy is missing.
+_NEEDS_SCIPY = "anti_aliasing: needs"
 
 
 def downscale_shape(shape: Sequence[int], scale_factor: int | Sequence[int], ceil_mode: bool = True) -> tuple[int, ...]:
-    """The shape of an array downsampled by whole factors.
+    """Return the shape of an array downsampled by integer factors.
 
     Parameters
     ----------
     shape : sequence of int
-        Of the input.
+        Shape of the input.
     scale_factor : int or sequence of int
-        For all axes, or one per axis.
+        One factor for all axes, or one per axis.
     ceil_mode : bool
-        Whether what is left over at the end makes another voxel.
+        Round extents up instead of down.
 
     Returns
     -------
@@ -50,7 +52,7 @@ def downscale_shape(shape: Sequence[int], scale_factor: int | Sequence[int], cei
 
 @dataclass(frozen=True)
 class Job:
-    """A checked call of ``downsample``."""
+    """A validated call of ``downsample``. Its length is the number of blocks."""
 
     input: Any
     output: Any
@@ -63,53 +65,24 @@ class Job:
     def checked(
         cls, input: Any, scale_factor: Any, output: Any, order: Any, anti_aliasing: Any, block_shape: Any, mask: Any
     ) -> Job:
-        """From the arguments of ``downsample``, whose names the errors bear."""
+        """Validate the arguments of ``downsample`` and return the job. Errors name the argument."""
         source = _array("input", input)
         factors = _factors(scale_factor, len(source.shape))
         if whole_numbers("order", [order], least=0)[0] > 5:
             raise ValueError(f"order: {order!r} is more than 5")
-        if not isinstance(anti_aliasing, (bool, np.bool_)):
-            raise TypeError(f"anti_aliasing: {anti_aliasing!r} is neither True nor False")
-        dtype = _arrays.dtype_of(source)
-        smoothed = bool(anti_aliasing) and max(factors, default=1) > 1
-        if smoothed and dtype.kind not in "biuf":
-            raise TypeError(f"input: of {dtype}, which cannot be smoothed; convert it, or leave out anti_aliasing")
-        if smoothed:
-            ndimage("anti_aliasing: needs")
+        smoothed = _smoothed(source, factors, anti_aliasing)
         shape = downscale_shape(source.shape, factors)
-        target = np.zeros(shape, dtype) if output is None else _array("output", output)
-        if tuple(target.shape) != shape:
-            raise ValueError(f"output: of shape {tuple(target.shape)}, but {shape} comes of {tuple(source.shape)}")
-        into = _arrays.dtype_of(target)
-        if not _holds(into, dtype):
-            raise ValueError(f"output: of {into}, which cannot hold every {dtype}; convert it afterwards")
-        if hasattr(target, "dask") or not hasattr(target, "__setitem__"):
-            raise TypeError(
-                f"output: {type(output).__name__}, of which parts cannot be written; give an array that can"
-            )
-        if _arrays.is_read_only(target):
-            raise ValueError("output: is read-only")
-        if output is not None and _arrays.share_memory(target, source):
-            raise ValueError("output: shares memory with the input, which is still to be read")
-        if mask is not None:
-            mask = _array("mask", mask)
-            if tuple(mask.shape) != shape:
-                raise ValueError(f"mask: of shape {tuple(mask.shape)}, but the output has shape {shape}")
-            if _arrays.dtype_of(mask).kind not in "biuf":
-                raise TypeError(f"mask: of {mask.dtype}; numbers or booleans are wanted")
+        if output is None:
+            target = np.zeros(shape, _arrays.dtype_of(source))
+        else:
+            target = _array("output", output)
+            _check_output(target, source, shape)
+        mask = None if mask is None else _checked_mask(mask, shape)
         unit = _arrays.write_unit(target)
         if block_shape is None:
-            blocks = _usual_blocks(shape, factors, _arrays.read_chunks(source), unit)
+            blocks = _default_block_shape(shape, factors, _arrays.read_chunks(source), unit)
         else:
-            blocks = whole_numbers("block_shape", block_shape)
-            if len(blocks) != len(shape):
-                raise ValueError(f"block_shape: {blocks} has not one extent for each of {len(shape)} axes")
-            for edge, chunk, n in zip(blocks, unit or blocks, shape, strict=True):
-                if edge % chunk and edge < n:
-                    raise ValueError(
-                        f"block_shape: {blocks} are not whole chunks (or shards) of the output, {unit}: two blocks "
-                        "would write to one"
-                    )
+            blocks = _checked_block_shape(block_shape, shape, unit)
         return cls(source, target, mask, factors, smoothed, blocks)
 
     @property
@@ -120,7 +93,7 @@ class Job:
         return math.prod(map(len, self._grid))
 
     def box(self, number: int) -> Box:
-        """The output voxels of a block."""
+        """Return the slices of the output that a block covers."""
         box = []
         for starts in reversed(self._grid):
             number, at = divmod(number, len(starts))
@@ -128,84 +101,141 @@ class Job:
         return tuple(box[::-1])
 
     def run(self, number: int) -> None:
-        """Make a block."""
+        """Compute a block and write it."""
         box = self.box(number)
-        wanted = None if self.mask is None else _arrays.read(self.mask, box) != 0
-        if wanted is not None and not wanted.any():
+        mask = None if self.mask is None else _arrays.read(self.mask, box) != 0
+        if mask is not None and not mask.any():
             return
-        made = self._made(box)
-        if wanted is not None and not wanted.all():
-            made = np.where(wanted, made, _arrays.read(self.output, box))
-        _arrays.write(self.output, box, made)
+        voxels = self._voxels(box)
+        if mask is not None and not mask.all():
+            voxels = np.where(mask, voxels, _arrays.read(self.output, box))
+        _arrays.write(self.output, box, voxels)
 
-    def _made(self, box: Box) -> NDArray[Any]:
-        reach = [int(3 * (f - 1) / 2 + 0.5) if self.smoothed else 0 for f in self.factors]  # (three sigma, rounded)
-        fine = tuple(
+    def _voxels(self, box: Box) -> NDArray[Any]:
+        """Return the output voxels of a box."""
+        # the filter is truncated at three standard deviations, rounded to whole voxels
+        reach = [int(3 * (f - 1) / 2 + 0.5) if self.smoothed else 0 for f in self.factors]
+        input_box = tuple(
             slice(max(0, out.start * f - r), min(int(n), (out.stop - 1) * f + 1 + r))
             for out, f, r, n in zip(box, self.factors, reach, self.input.shape, strict=True)
         )
-        voxels = _arrays.read(self.input, fine)
+        voxels = _arrays.read(self.input, input_box)
         dtype = voxels.dtype
-        if self.smoothed and dtype.kind == "f" and dtype.itemsize not in (4, 8):  # (which scipy does not take)
+        if self.smoothed and dtype.kind == "f" and dtype.itemsize not in (4, 8):  # (not supported by scipy)
             voxels = voxels.astype(np.float64)
         for axis, (out, f) in enumerate(zip(box, self.factors, strict=True)):
             if self.smoothed and f > 1:
-                voxels = ndimage("anti_aliasing: needs").gaussian_filter1d(
+                voxels = ndimage(_NEEDS_SCIPY).gaussian_filter1d(
                     voxels, (f - 1) / 2, axis, output=np.float64, mode="mirror", truncate=3.0
                 )
-            first = out.start * f - fine[axis].start
+            first = out.start * f - input_box[axis].start
             voxels = voxels[(slice(None),) * axis + (slice(first, first + (out.stop - 1 - out.start) * f + 1, f),)]
         return _arrays.rounded(voxels, dtype) if self.smoothed else voxels
 
 
 def whole_numbers(name: str, values: Iterable[Any], least: int = 1) -> tuple[int, ...]:
-    """Numbers of so much or more, and not too many to count."""
+    """Return an argument as a tuple of int, or raise an error if one is not between ``least`` and the largest size."""
     try:
-        given = tuple(values)
-        made = tuple(operator.index(value) for value in given if not isinstance(value, (bool, np.bool_)))
+        arguments = tuple(values)
+        numbers = tuple(operator.index(value) for value in arguments if not isinstance(value, (bool, np.bool_)))
     except TypeError:
-        raise TypeError(f"{name}: {values!r} is not whole numbers") from None
-    if len(made) < len(given) or any(not least <= value <= MAX_COORDINATE for value in made):
-        what = f"{given[0]!r} is not a whole number" if len(given) == 1 else f"{given} are not whole numbers"
-        raise ValueError(f"{name}: {what} of {least} or more")
-    return made
-
-
-def _holds(into: np.dtype[Any], dtype: np.dtype[Any]) -> bool:
-    """Whether every number of a type is one of another's (numpy takes doubles for that of any integer)."""
-    wide = dtype.kind in "iu" and dtype.itemsize == 8 and into.kind in "fc"
-    return np.can_cast(dtype, into) and not wide
+        raise TypeError(f"{name}: {values!r} must be integers") from None
+    if len(numbers) < len(arguments) or any(not least <= value <= MAX_COORDINATE for value in numbers):
+        single = len(arguments) == 1
+        text = f"{arguments[0]!r} is not a whole number" if single else f"{arguments} are not whole numbers"
+        raise ValueError(f"{name}: {text} of {least} or more")
+    return numbers
 
 
 def _factors(scale_factor: Any, ndim: int) -> tuple[int, ...]:
     if np.ndim(scale_factor) == 0:
         return whole_numbers("scale_factor", [scale_factor]) * ndim
-    made = whole_numbers("scale_factor", scale_factor)
-    if len(made) != ndim:
-        raise ValueError(f"scale_factor: {made} has not one factor for each of {ndim} axes")
-    return made
+    factors = whole_numbers("scale_factor", scale_factor)
+    if len(factors) != ndim:
+        raise ValueError(f"scale_factor: {factors} does not have one factor for each of {ndim} axes")
+    return factors
 
 
-def _array(name: str, given: Any) -> Any:
-    if not all(hasattr(given, needed) for needed in ("shape", "dtype", "__getitem__")):
-        raise TypeError(f"{name}: {type(given).__name__} is not an array; open it first")
-    if isinstance(given, np.ma.MaskedArray):
-        raise TypeError(f"{name}: masked; fill it first")
-    if len(given.shape) == 0:
-        raise ValueError(f"{name}: of no dimensions")
-    return _arrays.from_zero(given)
+def _array(name: str, argument: Any) -> Any:
+    if not all(hasattr(argument, attribute) for attribute in ("shape", "dtype", "__getitem__")):
+        raise TypeError(f"{name}: {type(argument).__name__} is not an array; open it first")
+    if isinstance(argument, np.ma.MaskedArray):
+        raise TypeError(f"{name}: is a masked array; fill it first")
+    if len(argument.shape) == 0:
+        raise ValueError(f"{name}: has no dimensions")
+    return _arrays.from_zero(argument)
 
 
-def _usual_blocks(
+def _smoothed(source: Any, factors: tuple[int, ...], anti_aliasing: Any) -> bool:
+    if not isinstance(anti_aliasing, (bool, np.bool_)):
+        raise TypeError(f"anti_aliasing: {anti_aliasing!r} is neither True nor False")
+    if not anti_aliasing or max(factors, default=1) == 1:
+        return False
+    dtype = _arrays.dtype_of(source)
+    if dtype.kind not in "biuf":
+        raise TypeError(f"input: {dtype} cannot be smoothed; convert it, or use anti_aliasing=False")
+    ndimage(_NEEDS_SCIPY)
+    return True
+
+
+def _check_output(output: Any, source: Any, shape: tuple[int, ...]) -> None:
+    """Raise ValueError or TypeError if the output cannot hold the result."""
+    if tuple(output.shape) != shape:
+        raise ValueError(
+            f"output: has shape {tuple(output.shape)}, but an input of shape {tuple(source.shape)} makes {shape}"
+        )
+    dtype, source_dtype = _arrays.dtype_of(output), _arrays.dtype_of(source)
+    if not _can_hold(dtype, source_dtype):
+        raise ValueError(f"output: {dtype} cannot hold every {source_dtype}; convert the result instead")
+    if hasattr(output, "dask") or not hasattr(output, "__setitem__"):
+        raise TypeError(
+            f"output: {type(output).__name__} does not support writing to slices; give an array of numpy, zarr, h5py "
+            "or TensorStore"
+        )
+    if _arrays.is_read_only(output):
+        raise ValueError("output: is read-only")
+    if _arrays.share_memory(output, source):
+        raise ValueError("output: shares memory with the input; give another array")
+
+
+def _can_hold(dtype: np.dtype[Any], source: np.dtype[Any]) -> bool:
+    """Return True if every value of the source dtype fits. (numpy.can_cast says so of float64 for 64-bit integers.)"""
+    is_wide = source.kind in "iu" and source.itemsize == 8 and dtype.kind in "fc"
+    return np.can_cast(source, dtype) and not is_wide
+
+
+def _checked_mask(argument: Any, shape: tuple[int, ...]) -> Any:
+    mask = _array("mask", argument)
+    if tuple(mask.shape) != shape:
+        raise ValueError(f"mask: has shape {tuple(mask.shape)}, but the output has shape {shape}")
+    if _arrays.dtype_of(mask).kind not in "biuf":
+        raise TypeError(f"mask: {mask.dtype} is neither a numeric nor a boolean dtype")
+    return mask
+
+
+def _checked_block_shape(argument: Any, shape: tuple[int, ...], unit: tuple[int, ...] | None) -> tuple[int, ...]:
+    blocks = whole_numbers("block_shape", argument)
+    if len(blocks) != len(shape):
+        raise ValueError(f"block_shape: {blocks} does not have one extent for each of {len(shape)} axes")
+    for edge, chunk, n in zip(blocks, unit or blocks, shape, strict=True):
+        if edge % chunk and edge < n:
+            raise ValueError(
+                f"block_shape: {blocks} is not a multiple of the chunks (or shards) of the output, {unit}; two blocks "
+                "would write to the same chunk"
+            )
+    return blocks
+
+
+def _default_block_shape(
     shape: tuple[int, ...],
     factors: tuple[int, ...],
     chunks: tuple[int, ...] | None,
     unit: tuple[int, ...] | None,
 ) -> tuple[int, ...]:
-    """About what the input's chunks become, as whole chunks of the output."""
+    """Return about the shape of an input chunk after downsampling, as a whole number of output chunks."""
     if chunks is None and unit is None:
-        edge = _USUAL_BLOCK ** (1 / len(shape))
+        edge = _VOXELS_PER_BLOCK ** (1 / len(shape))
         return tuple(min(max(1, round(edge / f)), max(1, n)) for n, f in zip(shape, factors, strict=True))
     small = unit or (1,) * len(shape)
-    become = small if chunks is None else tuple(max(1, c // f) for c, f in zip(chunks, factors, strict=True))
-    return tuple(max(1, c // u) * u for c, u in zip(become, small, strict=True))
+    downsampled = small if chunks is None else tuple(max(1, c // f) for c, f in zip(chunks, factors, strict=True))
+    return tuple(max(1, c // u) * u for c, u in zip(downsampled, small, strict=True))

@@ -1,4 +1,4 @@
-"""tinybrain's rules on tinypyr's kernels: means whose carry starts again, COUNTLESS, repeated halving."""
+"""The rules of tinybrain on tinypyr's kernels: means with restarting sums, COUNTLESS, and repeated halving."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from ...pooling import downsample, pyramid
 
 Shape = tuple[int, ...]
 
-#: Temporaries are made for pieces of about this many bytes, which stay in the cache.
+#: Approximate bytes per piece. Temporaries of this size stay in the cache.
 PIECE = 1 << 21
 
 
 def checked(img: Any, factor: Any, num_mips: Any) -> tuple[Array, Shape, int]:
-    """The array, a factor for each of its axes, and the number of levels."""
+    """Validate the arguments and return the array, a factor for each of its axes, and the number of levels."""
     image = as_array(img)
     check_array(image.shape, image.dtype)
     if np.ndim(factor) == 1 and all(extra == 1 for extra in factor[image.ndim :]):
         factor = factor[: image.ndim]  # (2, 2, 1, 1) for an array of three axes
     levels = integer("num_mips", num_mips)
     if not 0 <= levels <= MAX_LEVELS:
-        raise ValueError(f"num_mips: {levels} levels; 0 to {MAX_LEVELS} can be made")
+        raise ValueError(f"num_mips: {levels} is not between 0 and {MAX_LEVELS}")
     return image, one_factor(factor, image.ndim), levels
 
 
 def leading(axes: int, ndim: int) -> Shape:
-    """The factor that halves the first ``axes`` axes, as far as the array has them."""
+    """Return the factor that halves the first ``axes`` axes, or all axes if the array has fewer."""
     return (2,) * min(axes, ndim)
 
 
 def pool(image: Array, factor: Shape, method: Method, num_mips: int, **options: Any) -> list[Array]:
-    """:func:`tinypyr.pyramid` in Fortran order.
+    """Return the levels of :func:`tinypyr.pyramid` in Fortran order.
 
-    Turning small levels costs less than pooling across the grain, so the kernels write in the image's order.
+    The kernels write in the image's memory order, and the small levels are transposed afterwards: that costs less than
+    pooling with mixed memory orders.
     """
     if num_mips == 0:
         return []
@@ -47,16 +48,16 @@ def pool(image: Array, factor: Shape, method: Method, num_mips: int, **options: 
 
 
 def _fortran(level: Array) -> Array:
-    """np.asfortranarray in tiles, which takes half the time or less."""
+    """Return ``np.asfortranarray(level)``, copied in tiles, which takes at most half the time."""
     if level.flags.f_contiguous or level.size == 0:
         return np.asfortranarray(level)
-    turned = np.empty(level.shape, level.dtype, order="F")
+    fortran = np.empty(level.shape, level.dtype, order="F")
     tile = 32
     for first in range(0, level.shape[0], tile):
         for last in range(0, level.shape[-1], tile):
             part = (slice(first, first + tile), ..., slice(last, last + tile))
-            turned[part] = level[part]
-    return turned
+            fortran[part] = level[part]
+    return fortran
 
 
 def _pooled_axes(factor: Shape) -> list[int]:
@@ -67,28 +68,29 @@ def _pooled_axes(factor: Shape) -> list[int]:
 
 
 def mean(image: Array, factor: Shape, num_mips: int, sparse: bool) -> list[Array]:
+    """Return levels of means, finest first, in Fortran order."""
     ignore = 0 if sparse else None
     if image.dtype.kind not in "iu":
         return pool(image, factor, "mean", num_mips, ignore=ignore)
     narrow = image.dtype.itemsize <= 2
-    carried = _accumulated_levels(image.dtype, factor, num_mips)
+    per_accumulator = _levels_per_accumulator(image.dtype, factor, num_mips)
     levels: list[Array] = []
     base = image
     while len(levels) < num_mips:
-        count = min(carried, num_mips - len(levels))
+        count = min(per_accumulator, num_mips - len(levels))
         part = pool(base, factor, "mean", count, ignore=ignore, rounding="floor")
         last = part[-1]
         if image.dtype.kind == "i":
             if narrow and len(levels) + count < num_mips:
-                last = last.copy(order="F")  # the carry starts again from the floor, not from what is returned
+                last = last.copy(order="F")  # sums restart from the floor, not from the returned level
             _round_towards_zero(base, factor, part, sparse)
         levels += part
         base = last
     return levels
 
 
-def _accumulated_levels(dtype: np.dtype[Any], factor: Shape, num_mips: int) -> int:
-    """How many levels are made from one carry."""
+def _levels_per_accumulator(dtype: np.dtype[Any], factor: Shape, num_mips: int) -> int:
+    """Return the number of levels after which tinybrain restarts its sums from a rounded level."""
     if dtype.itemsize > 2:
         return 1
     axes = _pooled_axes(factor)
@@ -101,10 +103,10 @@ def _accumulated_levels(dtype: np.dtype[Any], factor: Shape, num_mips: int) -> i
 
 
 def _round_towards_zero(base: Array, factor: Shape, levels: list[Array], sparse: bool) -> None:
-    """Turn floors of negative means into ceilings, in place.
+    """Replace the floors of negative means by their ceilings, in place.
 
-    The complement ~v = -v - 1 fits every dtype, and the floor of the mean of complements is the complement of
-    the ceiling of the mean.
+    The complement ~v = -v - 1 fits every dtype, and the floor of the mean of complements is the complement of the
+    ceiling of the mean.
     """
     for source, targets in _pieces(base, factor, levels):
         if not any((target < 0).any() for target in targets):
@@ -115,7 +117,7 @@ def _round_towards_zero(base: Array, factor: Shape, levels: list[Array], sparse:
 
 
 def _pieces(base: Array, factor: Shape, levels: Sequence[Array]) -> Iterator[tuple[Array, list[Array]]]:
-    """Views of whole blocks of the base, with the views of the levels that are made from them."""
+    """Yield views of whole blocks of the base, with the matching views of the levels."""
     if base.size == 0:
         return
     axis = max(range(base.ndim), key=lambda a: (base.shape[a] > 1, abs(base.strides[a])))
@@ -126,7 +128,7 @@ def _pieces(base: Array, factor: Shape, levels: Sequence[Array]) -> Iterator[tup
         before = (slice(None),) * axis
         targets = []
         for k, level in enumerate(levels, 1):
-            # pieces start at multiples of the coarsest block, or the only piece starts at 0
+            # every piece starts at a multiple of the coarsest block, or there is one piece, which starts at 0
             f = factor[axis] ** k
             targets.append(level[(*before, slice(start // f, -(-(start + step) // f)))])
         yield base[(*before, slice(start, start + step))], targets
@@ -136,6 +138,7 @@ def _pieces(base: Array, factor: Shape, levels: Sequence[Array]) -> Iterator[tup
 
 
 def mode(image: Array, factor: Shape, num_mips: int, sparse: bool) -> list[Array]:
+    """Return levels of labels, finest first, in Fortran order."""
     axes = _pooled_axes(factor)
     accelerated = axes in ([0, 1], [0, 1, 2]) and all(factor[axis] == 2 for axis in axes)
     power_of_two = all(f & (f - 1) == 0 for f in factor)
@@ -143,7 +146,7 @@ def mode(image: Array, factor: Shape, num_mips: int, sparse: bool) -> list[Array
         return pool(image, factor, "stride", num_mips)
     if not axes:
         return pool(image, factor, "mode", num_mips)
-    # COUNTLESS 3D is what tinybrain repeats for (4, 4, 4); its (2, 2, 2) counts
+    # for (4, 4, 4), tinybrain repeats COUNTLESS 3D; for (2, 2, 2), it counts
     count_3d = not accelerated and not sparse
     levels = []
     for _ in range(num_mips):
@@ -157,7 +160,7 @@ def mode(image: Array, factor: Shape, num_mips: int, sparse: bool) -> list[Array
 
 
 def mode_step(image: Array, step: Shape, sparse: bool, count_3d: bool) -> Array:
-    """One level of modes, in Fortran order."""
+    """Return one level of modes, in Fortran order."""
     axes = _pooled_axes(step)
     if len(axes) == 2:
         first, second = reversed(axes) if axes == [1, 2] else axes
@@ -168,23 +171,24 @@ def mode_step(image: Array, step: Shape, sparse: bool, count_3d: bool) -> Array:
 
 
 def countless_2x2(image: Array, first: int, second: int, sparse: bool) -> Array:
-    """COUNTLESS on blocks of 2 x 2 voxels a, b (next to a on the first axis), c (on the second) and d.
+    """Return COUNTLESS modes of 2 x 2 blocks, in Fortran order.
 
-    The compiled mode does the work, because it is COUNTLESS but for its ties. Where b or c is the mode,
-    COUNTLESS agrees; where neither is, the mode is a, no pair but (a, d) can hold it, and COUNTLESS wants b
-    if b == c, else d. Blocks cut off by the edge have two voxels or one, and there both rules take the first.
+    A block has the voxels a, b (next to a on the first axis), c (next to a on the second) and d. The compiled mode
+    differs from COUNTLESS only in ties. If b or c is the mode, COUNTLESS agrees. Otherwise the mode is a, only the pair
+    (a, d) can contain it, and COUNTLESS returns b if b == c, else d. Partial blocks at the edge have one or two voxels,
+    of which both rules return the first.
     """
     step = tuple(2 if axis in (first, second) else 1 for axis in range(image.ndim))
     level = _empty_level(image, step)
     for source, (target,) in _pieces(image, step, [level]):
         downsample(source, step, "mode", ignore=0 if sparse else None, out=target)
-        (a, b, c, d), answer = _aligned(source, target, step, (first, second))
+        (a, b, c, d), modes = _aligned(source, target, step, (first, second))
         if sparse:
-            open_ = (b != answer) | (c != answer) | (d != answer)
-            _replace(answer, open_, _sparse_countless, a, b, c, d)
+            undecided = (b != modes) | (c != modes) | (d != modes)
+            _replace(modes, undecided, _sparse_countless, a, b, c, d)
         else:
-            open_ = (b != answer) & (c != answer)
-            _replace(answer, open_, _middle_or_last, b, c, d)
+            undecided = (b != modes) & (c != modes)
+            _replace(modes, undecided, _middle_or_last, b, c, d)
     return _fortran(level)
 
 
@@ -198,49 +202,50 @@ def _sparse_countless(a: Array, b: Array, c: Array, d: Array) -> Array:
     return _select(((a == b) | (a == c)) & (a != 0), a, pair)
 
 
-def _replace(answer: Array, mask: Array, rule: Callable[..., Array], *parts: Array) -> None:
-    """Apply a rule where the mask is set: to those voxels if they are few, else to all of them without branches."""
+def _replace(labels: Array, mask: Array, rule: Callable[..., Array], *parts: Array) -> None:
+    """Apply a rule where the mask is True: to those voxels if they are few, else to all voxels without branches."""
     count = np.count_nonzero(mask)
     if count * 16 < mask.size:
         few = _indices(mask)
-        answer[few] = rule(*(part[few] for part in parts))
+        labels[few] = rule(*(part[few] for part in parts))
     else:
-        answer[...] = _select(mask, rule(*map(np.ascontiguousarray, parts)), answer)
+        labels[...] = _select(mask, rule(*map(np.ascontiguousarray, parts)), labels)
 
 
 def _indices(mask: Array) -> tuple[Array, ...]:
-    """np.nonzero, which takes ten times as long for more than one axis."""
+    """Return ``np.nonzero(mask)`` in a tenth of its time for more than one axis."""
     return np.unravel_index(np.flatnonzero(mask), mask.shape)
 
 
 def _select(mask: Array, yes: Array, no: Array) -> Array:
-    """np.where; for integers in bit operations, which a mask without a pattern does not slow down."""
+    """Return ``np.where(mask, yes, no)``; for integers with bit operations, which no pattern of the mask slows down."""
     if no.dtype.kind not in "iu":
         return np.where(mask, yes, no)
     return np.asarray(no ^ ((no ^ yes) & np.negative(mask.astype(no.dtype))))
 
 
 def countless(image: Array, factor: Shape) -> Array:
-    """COUNTLESS on blocks of any shape, the last axis fastest.
+    """Return COUNTLESS modes of blocks of any shape, the last axis fastest, in Fortran order.
 
-    The most frequent label, ties to the first. But when no label occurs three times, a pair among all voxels
-    but the last wins, else the last voxel. Blocks cut off by the edge give their most frequent label.
+    The result is the most frequent label, ties to the first. If no label occurs three times, it is a label that occurs
+    twice among all voxels except the last, else the last voxel. Partial blocks at the edge give their most frequent
+    label.
     """
     level = _empty_level(image, factor)
     for source, (target,) in _pieces(image, factor, [level]):
         downsample(source.T, factor[::-1], "mode", out=target.T)
-        parts, answer = _aligned(source, target, factor, _pooled_axes(factor)[::-1])
-        # The rules part where the mode's pair needs the last voxel, or where there is no pair:
-        # in both cases the mode occurs once among the other voxels.
-        seen = np.zeros(answer.shape, np.int32)
+        parts, modes = _aligned(source, target, factor, _pooled_axes(factor)[::-1])
+        # The two rules differ if the mode occurs twice, once of them in the last voxel, or if no label occurs twice.
+        # In both cases, it occurs once among the other voxels.
+        occurrences = np.zeros(modes.shape, np.int32)
         for part in parts[:-1]:
-            seen += part == answer
-        once = _indices(seen == 1)
+            occurrences += part == modes
+        once = _indices(occurrences == 1)
         voxels = np.stack([part[once] for part in parts])
         chosen = voxels[-1]
         for i, j in reversed(list(itertools.combinations(range(len(parts) - 1), 2))):
             chosen = np.where(voxels[i] == voxels[j], voxels[i], chosen)
-        answer[once] = chosen
+        modes[once] = chosen
     return _fortran(level)
 
 
@@ -250,9 +255,10 @@ def _empty_level(image: Array, factor: Shape) -> Array:
 
 
 def _aligned(source: Array, target: Array, factor: Shape, axes: Sequence[int]) -> tuple[list[Array], Array]:
-    """The voxels at each position of the whole blocks, the first of ``axes`` fastest, and the voxels they make.
+    """Return the voxels at each position of the whole blocks, and the target voxels of these blocks.
 
-    All are views, their axes in the order of the target's memory.
+    Positions are in raster order, the first of ``axes`` fastest. All arrays are views whose axes are in the memory
+    order of the target.
     """
     order = sorted(range(target.ndim), key=lambda axis: -abs(target.strides[axis]))
     views = []

@@ -1,4 +1,4 @@
-"""The names of tinybrain's compiled module: 2x2 and 2x2x2 pooling of the first axes of an array."""
+"""The functions of tinybrain's compiled module: 2x2 and 2x2x2 pooling of the first axes of an array."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ __all__ = ["average_pooling_2x2", "average_pooling_2x2x2", "mode_pooling_2x2", "
 
 
 def average_pooling_2x2(channel: npt.ArrayLike, num_mips: int = 1, sparse: bool = False) -> list[Array]:
-    """``num_mips`` levels of truncated means over 2x2 voxels of axes 0 and 1, finest first, Fortran order.
+    """Return ``num_mips`` levels of means over 2x2 voxels of axes 0 and 1, finest first, in Fortran order.
 
-    ``sparse`` leaves zeros out. See :func:`.downsample.downsample_with_averaging`.
+    Means of integers are rounded towards zero, and ``sparse`` excludes zeros. See
+    :func:`.downsample.downsample_with_averaging`.
 
     Examples
     --------
@@ -27,7 +28,10 @@ def average_pooling_2x2(channel: npt.ArrayLike, num_mips: int = 1, sparse: bool 
 
 
 def average_pooling_2x2x2(channel: npt.ArrayLike, num_mips: int = 1, sparse: bool = False) -> list[Array]:
-    """``num_mips`` levels of truncated means over 2x2x2 voxels of axes 0 to 2, finest first, Fortran order.
+    """Return ``num_mips`` levels of means over 2x2x2 voxels of axes 0 to 2, finest first, in Fortran order.
+
+    Means of integers are rounded towards zero, and ``sparse`` excludes zeros. See
+    :func:`.downsample.downsample_with_averaging`.
 
     Examples
     --------
@@ -40,7 +44,7 @@ def average_pooling_2x2x2(channel: npt.ArrayLike, num_mips: int = 1, sparse: boo
 
 
 def mode_pooling_2x2(img: npt.ArrayLike, num_mips: int = 1) -> list[Array]:
-    """``num_mips`` levels of COUNTLESS modes over 2x2 voxels of axes 0 and 1, finest first, in Fortran order.
+    """Return ``num_mips`` levels of COUNTLESS modes over 2x2 voxels of axes 0 and 1, finest first, in Fortran order.
 
     Examples
     --------
@@ -53,9 +57,9 @@ def mode_pooling_2x2(img: npt.ArrayLike, num_mips: int = 1) -> list[Array]:
 
 
 def mode_pooling_2x2x2(img: npt.ArrayLike, num_mips: int = 1, sparse: bool = False) -> list[Array]:
-    """``num_mips`` levels of modes over 2x2x2 voxels of axes 0 to 2, finest first, in Fortran order.
+    """Return ``num_mips`` levels of modes over 2x2x2 voxels of axes 0 to 2, finest first, in Fortran order.
 
-    Ties go to the label seen first, axis 0 fastest. ``sparse`` leaves zeros out.
+    Ties go to the first label in raster order, axis 0 fastest. ``sparse`` excludes zeros.
 
     Examples
     --------

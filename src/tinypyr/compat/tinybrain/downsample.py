@@ -1,4 +1,4 @@
-"""The names of tinybrain's ``downsample`` module. The rules are told in the package's docstring."""
+"""The functions of tinybrain's ``downsample`` module. The package's docstring describes the rules."""
 
 from __future__ import annotations
 
@@ -26,24 +26,25 @@ __all__ = [
 
 
 class DimensionError(Exception):
-    """Never raised: what tinybrain refuses is pooled here. For ``except tinybrain.DimensionError``."""
+    """Never raised, because every input that tinybrain refuses is supported; it keeps ``except`` clauses working."""
 
 
 def downsample_with_averaging(
     img: npt.ArrayLike, factor: Factor, num_mips: int = 1, sparse: bool = False
 ) -> list[Array]:
-    """``num_mips`` levels of means, finest first, each in Fortran order.
+    """Return ``num_mips`` levels of means, finest first, in Fortran order.
 
     Parameters
     ----------
     img : array_like
-        An image; read in place, whatever its strides, byte order or dtype.
+        Image of any strides, byte order and dtype. It is not copied.
     factor : sequence of int
-        Voxels per block along each axis; axes left out get 1.
+        Voxels per block along each axis. Missing trailing axes get 1.
     num_mips : int
-        How many levels. Integers of 8 and 16 bits are rounded towards zero from sums carried between levels.
+        Number of levels. Means of 8-bit and 16-bit integers come from sums passed between levels, rounded towards
+        zero.
     sparse : bool
-        Leave zeros out of the mean; a block of zeros gives 0.
+        Exclude zeros from the mean. A block of zeros gives 0.
 
     Returns
     -------
@@ -52,7 +53,7 @@ def downsample_with_averaging(
     Raises
     ------
     ValueError, TypeError
-        An argument that makes no sense; the message names it.
+        If an argument is invalid. The message names it.
 
     Examples
     --------
@@ -70,21 +71,21 @@ def downsample_with_averaging(
 
 
 def downsample_segmentation(img: npt.ArrayLike, factor: Factor, sparse: bool = False, num_mips: int = 1) -> list[Array]:
-    """``num_mips`` levels of labels, finest first, each made from the level before and in Fortran order.
+    """Return ``num_mips`` levels of labels, finest first, in Fortran order. Each is computed from the level before.
 
-    Powers of two take the most frequent label, 2 voxels per axis at a time, with tinybrain's rules for ties;
-    other factors stride.
+    For powers of two, the result is the most frequent label, computed 2 voxels per axis at a time, with tinybrain's
+    tie rules. Other factors stride.
 
     Parameters
     ----------
     img : array_like
-        Labels; read in place, whatever their strides, byte order or dtype.
+        Labels of any strides, byte order and dtype. They are not copied.
     factor : sequence of int
-        Voxels per block along each axis; axes left out get 1.
+        Voxels per block along each axis. Missing trailing axes get 1.
     sparse : bool
-        Leave the background, 0, out; a block of background stays background.
+        Exclude the background, 0. A block of background stays background.
     num_mips : int
-        How many levels.
+        Number of levels.
 
     Returns
     -------
@@ -93,13 +94,13 @@ def downsample_segmentation(img: npt.ArrayLike, factor: Factor, sparse: bool = F
     Raises
     ------
     ValueError, TypeError
-        An argument that makes no sense; the message names it.
+        If an argument is invalid. The message names it.
 
     Examples
     --------
     >>> import numpy as np
     >>> import tinypyr.compat.tinybrain as tinybrain
-    >>> labels = np.array([[7, 5], [5, 7]], np.uint64)  # a tie, which COUNTLESS gives to the middle pair
+    >>> labels = np.array([[7, 5], [5, 7]], np.uint64)  # a tie: COUNTLESS returns the middle pair
     >>> tinybrain.downsample_segmentation(labels, (2, 2))
     [array([[5]], dtype=uint64)]
     """
@@ -110,7 +111,7 @@ def downsample_segmentation(img: npt.ArrayLike, factor: Factor, sparse: bool = F
 def downsample_with_max_pooling(
     array: npt.ArrayLike, factor: Factor, num_mips: int = 1, sparse: bool = False
 ) -> list[Array]:
-    """``num_mips`` levels of maxima, finest first, in Fortran order. ``sparse`` leaves zeros out.
+    """Return ``num_mips`` levels of maxima, finest first, in Fortran order. ``sparse`` excludes zeros.
 
     Examples
     --------
@@ -125,7 +126,7 @@ def downsample_with_max_pooling(
 def downsample_with_min_pooling(
     array: npt.ArrayLike, factor: Factor, num_mips: int = 1, sparse: bool = False
 ) -> list[Array]:
-    """``num_mips`` levels of minima, finest first, in Fortran order. ``sparse`` leaves zeros out.
+    """Return ``num_mips`` levels of minima, finest first, in Fortran order. ``sparse`` excludes zeros.
 
     Examples
     --------
@@ -140,9 +141,9 @@ def downsample_with_min_pooling(
 def downsample_with_striding(
     array: npt.ArrayLike, factor: Factor, num_mips: int = 1, sparse: bool = False
 ) -> list[Array]:
-    """``num_mips`` levels of each block's first voxel, finest first, in Fortran order.
+    """Return ``num_mips`` levels of the first voxel of each block, finest first, in Fortran order.
 
-    ``sparse`` takes the first voxel that is not 0. The levels are arrays of their own, not views.
+    ``sparse`` selects the first nonzero voxel. The levels are new arrays, not views.
 
     Examples
     --------
@@ -155,7 +156,7 @@ def downsample_with_striding(
 
 
 def downsample_with_averaging_numpy(array: npt.ArrayLike, factor: Factor, sparse: bool = False) -> Array:
-    """One level of means: the first of :func:`downsample_with_averaging`.
+    """Return one level of means, the first of :func:`downsample_with_averaging`.
 
     Examples
     --------
@@ -168,7 +169,7 @@ def downsample_with_averaging_numpy(array: npt.ArrayLike, factor: Factor, sparse
 
 
 def downsample_segmentation_2d(data: npt.ArrayLike, factor: Factor, sparse: bool) -> Array:
-    """One level of labels: the first of :func:`downsample_segmentation`.
+    """Return one level of labels, the first of :func:`downsample_segmentation`.
 
     Examples
     --------
@@ -181,10 +182,11 @@ def downsample_segmentation_2d(data: npt.ArrayLike, factor: Factor, sparse: bool
 
 
 def countless(data: npt.ArrayLike, factor: Factor) -> Array:
-    """COUNTLESS modes over blocks of any shape, the last axis fastest.
+    """Return COUNTLESS modes over blocks of any shape, the last axis fastest.
 
-    The most frequent label, ties to the first; when no label occurs three times, a pair among all voxels but
-    the last, else the last voxel. Blocks cut off by the edge give their most frequent label.
+    The result is the most frequent label, ties to the first. If no label occurs three times, it is a label that occurs
+    twice among all voxels except the last, else the last voxel. Partial blocks at the edge give their most frequent
+    label.
 
     Examples
     --------
@@ -198,7 +200,7 @@ def countless(data: npt.ArrayLike, factor: Factor) -> Array:
 
 
 def countless2d(data: npt.ArrayLike) -> Array:
-    """COUNTLESS modes over 2x2 voxels of axes 0 and 1.
+    """Return COUNTLESS modes over 2x2 voxels of axes 0 and 1.
 
     Examples
     --------
@@ -212,7 +214,7 @@ def countless2d(data: npt.ArrayLike) -> Array:
 
 
 def countless3d(data: npt.ArrayLike) -> Array:
-    """COUNTLESS modes over 2x2x2 voxels of axes 0 to 2, axis 2 fastest.
+    """Return COUNTLESS modes over 2x2x2 voxels of axes 0 to 2, axis 2 fastest.
 
     Examples
     --------
@@ -226,7 +228,7 @@ def countless3d(data: npt.ArrayLike) -> Array:
 
 
 def stippled_countless2d(data: npt.ArrayLike) -> Array:
-    """COUNTLESS modes over 2x2 voxels of axes 0 and 1 in which 0 is background and yields to any label.
+    """Return COUNTLESS modes over 2x2 voxels of axes 0 and 1, in which any label wins over the background, 0.
 
     Examples
     --------

@@ -1,26 +1,51 @@
-"""One module per format: what its metadata says, how its arrays are opened and created, what levels add to it.
-
-To add one: a module with these functions, and its line in FORMATS.
-
-    FIXED                axes that levels cannot have fewer voxels along
-    detect(place)        whether a store of this format lies there
-    read(place)          its Volume, levels that exist included
-    at_level(...)        how a level is stored, where the base is stored so
-    axes_order(grid)     the order in which it stores the axes of a grid
-    chunk_pattern(...)   what the keys of a level's chunks look like, below the level
-    open_spec(...)       for TensorStore, to open a level
-    new_spec(...)        for TensorStore, to create a level; refuses what the format cannot hold
-    describe(...)        write what readers need to find the levels and to place them
-"""
+"""Formats of stores, one module each. A format is added by such a module and its line in FORMATS."""
 
 from __future__ import annotations
 
-from types import ModuleType
+import re
+from typing import Any, Protocol
 
+from ...grid import Grid
+from ..location import Location
+from ..volume import Layout, LevelMetadata, Volume
 from . import n5, ome_zarr_04, ome_zarr_05, precomputed
 
-#: By the name that users give.
-FORMATS: dict[str, ModuleType] = {
+
+class Format(Protocol):
+    """Functions and constants of a format's module."""
+
+    #: Axes along which all levels must have the same number of voxels.
+    FIXED_AXES: tuple[str, ...]
+
+    def detect(self, location: Location, /) -> bool:
+        """Return whether there is a store of this format."""
+
+    def read(self, location: Location, /) -> Volume:
+        """Return the volume, with all its levels."""
+
+    def axes_order(self, grid: Grid, /) -> tuple[str, ...]:
+        """Return the axes in the order of the format's arrays; raise StoreError for axes that it cannot store."""
+
+    def at_level(self, layout: Layout, grid: Grid, /) -> Layout:
+        """Return the layout of a level, given that of the base."""
+
+    def chunk_pattern(self, location: Location, path: str, /) -> re.Pattern[str]:
+        """Return a pattern of the keys of a level's chunks, relative to the level."""
+
+    def open_spec(self, location: Location, path: str, /) -> dict[str, Any]:
+        """Return a TensorStore specification to open a level."""
+
+    def new_spec(
+        self, location: Location, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None, /
+    ) -> dict[str, Any]:
+        """Return a TensorStore specification to create a level; raise StoreError if the format cannot store it."""
+
+    def describe(self, location: Location, levels: LevelMetadata, /) -> None:
+        """Write the metadata by which readers find the levels and their world coordinates."""
+
+
+#: Formats by name.
+FORMATS: dict[str, Format] = {
     "ome-zarr-0.5": ome_zarr_05,
     "ome-zarr-0.4": ome_zarr_04,
     "n5": n5,

@@ -1,6 +1,6 @@
-"""What OME-Zarr 0.4 and 0.5 share: the list of levels with their transformations.
+"""Metadata that OME-Zarr 0.4 and 0.5 share: the list of levels with their transformations.
 
-Formats: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicroscopy.org/0.5/.
+Specifications: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicroscopy.org/0.5/.
 """
 
 from __future__ import annotations
@@ -15,44 +15,45 @@ from ..._pooling.arguments import MAX_LEVELS
 from ...errors import UNREADABLE, StoreError, brief
 from ...grid import Grid, grid_from
 from ..location import Location
-from ..volume import LevelMetadata, inside
+from ..volume import LevelMetadata, checked_path
 
 
 def axes_order(grid: Grid) -> tuple[str, ...]:
-    """Time, then channels and other types, then space with x last, as the format asks."""
-    usual = all(grid.axes[axis].lower() in ("z", "y", "x") for axis in grid.spatial)
+    """Return time first, then channels and other types, then space with x last, as the specification requires."""
+    named_zyx = all(grid.axes[axis].lower() in ("z", "y", "x") for axis in grid.spatial)
 
     def rank(axis: int) -> tuple[int, int]:
         if axis not in grid.spatial:
             return (0 if grid.types[axis] == "time" else 1), 0
-        return 2, "zyx".index(grid.axes[axis].lower()) if usual else 0
+        return 2, "zyx".index(grid.axes[axis].lower()) if named_zyx else 0
 
     return tuple(grid.axes[axis] for axis in sorted(range(grid.ndim), key=rank))
 
 
 def separated(separator: str, ndim: int, first: str = "") -> re.Pattern[str]:
-    """The pattern of chunk keys: numbers with separators between, and maybe something before them."""
+    """Return a pattern of chunk keys: numbers with a separator between them, after an optional first part."""
     numbers = [r"\d+"] * (ndim if ndim or first else 1)
     return re.compile(re.escape(separator).join([first, *numbers] if first else numbers))
 
 
 def kind(ome: dict[str, Any]) -> Literal["image", "labels"] | None:
-    """What the metadata says that the voxels are."""
+    """Return the kind of the voxels according to the metadata."""
     return "labels" if "image-label" in ome else "image" if "omero" in ome else None
 
 
 def digest(meta: dict[str, Any], keys: tuple[str, ...]) -> str:
-    """A checksum of what an array's metadata says about how its voxels are stored."""
-    said = json.dumps({key: meta.get(key) for key in keys}, sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
+    """Return a checksum of the entries of an array's metadata that define how its voxels are stored."""
+    entries = json.dumps({key: meta.get(key) for key in keys}, sort_keys=True)
+    return hashlib.sha256(entries.encode()).hexdigest()[:16]
 
 
 def levels(
-    ome: Any, place: Location, meta_of: Callable[[str], dict[str, Any]], keys: tuple[str, ...]
+    ome: Any, location: Location, meta_of: Callable[[str], dict[str, Any]], keys: tuple[str, ...]
 ) -> tuple[list[Grid], list[str], dict[str, Any]]:
-    """The grids and paths of all levels, and how they were made. A group that says nothing may hold an array 0.
+    """Return the grids and paths of all levels, and the record of how they were made.
 
-    Arrays whose metadata is not what it was when their levels were made are refused.
+    A group without such metadata may have an array 0. Raise StoreError if the metadata of an array has changed since
+    the levels were built.
     """
     metas: dict[str, dict[str, Any]] = {}
 
@@ -62,22 +63,25 @@ def levels(
         return shape
 
     if isinstance(ome, dict) and "multiscales" in ome:
-        found = parse(ome["multiscales"], shape_of, place.name)
-        known = found[2].get("arrays")
-        for path, noted in known.items() if isinstance(known, dict) else ():
+        levels = parse(ome["multiscales"], shape_of, location.name)
+        digests = levels[2].get("arrays")
+        for path, recorded in digests.items() if isinstance(digests, dict) else ():
             if path not in metas:
-                raise StoreError(f"{place.name}: level {path} was made, but the metadata does not list it any more")
-            if digest(metas[path], keys) != noted:
                 raise StoreError(
-                    f"{place.name}/{path}: its metadata is not what it was when the levels were made; it is damaged, "
-                    "or somebody has changed how it is stored: remove the levels and build them again"
+                    f"{location.name}: the metadata does not list level {path} any more, which was built; correct "
+                    "it, or remove the levels and build them again"
                 )
-        return found
+            if digest(metas[path], keys) != recorded:
+                raise StoreError(
+                    f"{location.name}/{path}: the metadata of this array has changed since the levels were built, so "
+                    "that its chunks may be read wrongly; restore it, or remove the levels and build them again"
+                )
+        return levels
     try:
         shape = shape_of("0")
     except StoreError:
         raise StoreError(
-            f"{place.name}: its attributes have no multiscales, so its levels are unknown, and it has no array 0"
+            f"{location.name}: neither multiscales in its attributes nor an array 0, so its levels are unknown"
         ) from None
     return [Grid(shape)], ["0"], {}
 
@@ -85,16 +89,16 @@ def levels(
 def parse(
     multiscales: Any, shapes_of: Callable[[str], list[int]], name: str
 ) -> tuple[list[Grid], list[str], dict[str, Any]]:
-    """The grids and paths of all levels, and how they were made, as far as it says."""
+    """Return the grids and paths in a list of multiscales, and the record of how the levels were made."""
     try:
         entry = multiscales[0]
         axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in entry["axes"]]
-        names, units = (
-            [(str(axis["name"]), axis.get("type") or None) for axis in axes],
-            [axis.get("unit") for axis in axes],
-        )
+        names = [(str(axis["name"]), axis.get("type") or None) for axis in axes]
+        units = [axis.get("unit") for axis in axes]
+        if any(not isinstance(unit, (str, type(None))) for unit in units):
+            raise TypeError(f"units {units!r} are not texts")
         if len(entry["datasets"]) > MAX_LEVELS:
-            raise StoreError(f"{name}: lists {len(entry['datasets'])} levels; up to {MAX_LEVELS} can be read")
+            raise StoreError(f"{name}: has {len(entry['datasets'])} levels; up to {MAX_LEVELS} can be read")
         overall = entry.get("coordinateTransformations", [])
         grids, paths = [], []
         for dataset in entry["datasets"]:
@@ -107,29 +111,31 @@ def parse(
                     translation = [a + float(b) for a, b in zip(translation, step["translation"], strict=True)]
                 elif step["type"] != "identity":
                     raise StoreError(
-                        f"{name}: a level is placed by {step['type']!r}; scale and translation can be read"
+                        f"{name}: a level has a transformation of type {step['type']!r}; only scale and translation "
+                        "can be read"
                     )
-            paths.append(inside(str(dataset["path"]), name))
-            placed = {"axes": names, "scale": scale, "translation": translation, "units": units}
-            grids.append(grid_from({"shape": shapes_of(paths[-1]), **placed}))
-        grids[0], paths[0]  # at least one
+            paths.append(checked_path(str(dataset["path"]), name))
+            world = {"axes": names, "scale": scale, "translation": translation, "units": units}
+            grids.append(grid_from({"shape": shapes_of(paths[-1]), **world}))
+        grids[0], paths[0]  # (raises if there is no level)
         notes = entry.get("metadata") if isinstance(entry.get("metadata"), dict) else {}
         return grids, paths, {**notes, "method": entry.get("type")}
     except UNREADABLE as error:
-        raise StoreError(f"{name}: its multiscales metadata cannot be understood: {brief(error)}") from None
+        raise StoreError(f"{name}: the multiscales metadata cannot be understood: {brief(error)}") from None
 
 
-def multiscales(made: LevelMetadata, own: Any, notes: dict[str, Any], version: dict[str, str]) -> list[dict[str, Any]]:
-    """The list of multiscales, whose first entry is of these levels.
+def multiscales(
+    metadata: LevelMetadata, own: Any, notes: dict[str, Any], version: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Return a list of multiscales whose first entry has these levels.
 
-    ``own`` is the list that the store itself has had so far, whose other entries are kept as they are. Of the first
-    entry (in a copy, of the source's) everything is kept but what places the levels; its axes are put in the order of
-    the arrays.
+    ``own`` is the current list of the store, whose other entries are kept. The first entry (of the source's list in a
+    new store) is kept without its transformations, with the axes in the order of the arrays.
     """
-    inherited = own or (made.attributes.get("ome") or made.attributes).get("multiscales")
-    before = inherited[0] if inherited else {}
-    grids, paths = made.grids, made.paths
-    entry = {key: value for key, value in before.items() if key not in ("datasets", "coordinateTransformations")}
+    inherited = own or (metadata.attributes.get("ome") or metadata.attributes).get("multiscales")
+    previous = inherited[0] if inherited else {}
+    grids, paths = metadata.grids, metadata.paths
+    entry = {key: value for key, value in previous.items() if key not in ("datasets", "coordinateTransformations")}
     listed = {axis["name"]: axis for axis in entry.get("axes", []) if isinstance(axis, dict)}
     entry["axes"] = [
         listed.get(name, {"name": name, "type": kind, **({"unit": unit} if unit else {})})
@@ -145,6 +151,6 @@ def multiscales(made: LevelMetadata, own: Any, notes: dict[str, Any], version: d
         }
         for grid, path in zip(grids, paths, strict=True)
     ]
-    entry["type"] = made.method
+    entry["type"] = metadata.method
     entry["metadata"] = {"description": "every level exact from the base", "made_by": "tinypyr.pyramid", **notes}
     return [{**entry, **version}, *(own or [])[1:]]

@@ -1,7 +1,7 @@
-"""N5, x first: https://github.com/saalfeldlab/n5.
+"""N5, whose arrays have the x axis first: https://github.com/saalfeldlab/n5.
 
-Levels are s0, s1, ...; their places as viewers of the COSEM project read them (``transform``, ``multiscales``) and as
-BigDataViewer and Neuroglancer do (``downsamplingFactors``, ``resolution``).
+Levels are s0, s1, .... World coordinates are written twice: as viewers of the COSEM project read them (``transform``,
+``multiscales``), and as BigDataViewer and Neuroglancer do (``downsamplingFactors``, ``resolution``).
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from ..._util.units import ABBREVIATIONS, long_name
 from ...errors import UNREADABLE, StoreError, brief
 from ...grid import Grid, implied_type, replace_grid, typed_axes
 from ..location import Location
-from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, as_the_base
+from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, same_layout
 
-at_level = as_the_base
+at_level = same_layout
 DRIVER = "n5"
 open_spec = array_per_folder(DRIVER)
-FIXED: tuple[str, ...] = ()
+FIXED_AXES: tuple[str, ...] = ()
 ATTRIBUTES = "attributes.json"
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
 
-
 #: Units that readers of N5 know by their abbreviation. Neuroglancer refuses all others.
-READ = ("picometer", "nanometer", "micrometer", "millimeter", "centimeter", "meter",
+KNOWN_UNITS = ("picometer", "nanometer", "micrometer", "millimeter", "centimeter", "meter",
         "nanosecond", "microsecond", "millisecond", "second")  # fmt: skip
 
 
@@ -34,59 +33,61 @@ def _long(unit: str | None) -> str | None:
 
 
 def _short(unit: str | None) -> str:
-    """Return the abbreviation of a unit; empty for units that viewers do not know (the transform has them)."""
-    return ABBREVIATIONS[unit] if unit in READ else ""
+    """Return the abbreviation of a unit; empty for units that viewers do not know (``transform`` has them)."""
+    return ABBREVIATIONS[unit] if unit in KNOWN_UNITS else ""
 
 
 def axes_order(grid: Grid) -> tuple[str, ...]:
-    """x first, time last."""
+    """Return x first and time last; raise StoreError for types of axes that N5 cannot record."""
     for name, kind in typed_axes(grid):
         if kind != implied_type(name):
             raise StoreError(
-                f"N5 records no types of axes, so {name!r} would be read as {implied_type(name)}, not {kind}; give a "
+                f"N5 records no types of axes, so {name!r} would be read as {implied_type(name)}, not {kind}; pass a "
                 "grid that names it c or t, or choose another format"
             )
     known = all(axis in "xyzct" for axis in grid.axes)
     return tuple(sorted(grid.axes, key="xyzct".index)) if known else tuple(reversed(grid.axes))
 
 
-def detect(place: Location) -> bool:
-    """Whether there are attributes, here or at a first level."""
-    return place.read(ATTRIBUTES) is not None or place.child("s0").read(ATTRIBUTES) is not None
+def detect(location: Location) -> bool:
+    """Return whether there are attributes, of a group or of a first level."""
+    return location.read(ATTRIBUTES) is not None or location.child("s0").read(ATTRIBUTES) is not None
 
 
-def read(place: Location) -> Volume:
-    """The volume whose group this is, or which this single array is."""
-    root = place.json(ATTRIBUTES) or {}
+def read(location: Location) -> Volume:
+    """Return the volume of a group of levels, or of a single array."""
+    root = location.json(ATTRIBUTES) or {}
     if "dimensions" in root:
         grid = Grid(root["dimensions"], "xyzct"[: len(root["dimensions"])])
-        return Volume("n5", place, [grid], [""], root["dataType"], layout_of(root), None, {"array": True})
+        return Volume("n5", location, [grid], [""], root["dataType"], layout_of(root), None, {"array": True})
     metas: list[dict[str, Any]] = []
-    while (meta := place.child(f"s{len(metas)}").json(ATTRIBUTES)) is not None and "dimensions" in meta:
+    while (meta := location.child(f"s{len(metas)}").json(ATTRIBUTES)) is not None and "dimensions" in meta:
         metas.append(meta)
     if not metas:
-        raise StoreError(f"{place.name}: neither an N5 array nor a group of levels s0, s1, ...")
+        raise StoreError(f"{location.name}: neither an N5 array nor a group of levels s0, s1, ...")
     base, ndim = metas[0], len(metas[0]["dimensions"])
     try:
-        first = _placed(root, base, Grid(base["dimensions"], "xyzct"[:ndim]))
+        first = _with_world_coordinates(root, base, Grid(base["dimensions"], "xyzct"[:ndim]))
         grids = [first]
         factors = root.get("downsamplingFactors") or root.get("scales") or []
         for k, meta in enumerate(metas[1:], 1):
             factor = meta.get("downsamplingFactors") or (factors[k] if k < len(factors) else None)
             derived = first.level(factor) if factor else first
-            grids.append(_placed({}, meta, replace_grid(derived, shape=meta["dimensions"])))
+            grids.append(_with_world_coordinates({}, meta, replace_grid(derived, shape=meta["dimensions"])))
         entry = (root.get("multiscales") or [{}])[0]
         notes = {**(entry.get("metadata") or {}), "method": entry.get("type")}
     except UNREADABLE as error:
-        raise StoreError(f"{place.name}: its resolution cannot be understood: {brief(error)}") from None
+        raise StoreError(
+            f"{location.name}: the metadata of the resolution cannot be understood: {brief(error)}"
+        ) from None
     paths = [f"s{k}" for k in range(len(metas))]
-    return Volume("n5", place, grids, paths, base["dataType"], layout_of(base), None, root, notes)
+    return Volume("n5", location, grids, paths, base["dataType"], layout_of(base), None, root, notes)
 
 
-def _placed(root: dict[str, Any], meta: dict[str, Any], grid: Grid) -> Grid:
-    """The grid as the attributes of a level, or else of the group, place it."""
+def _with_world_coordinates(root: dict[str, Any], meta: dict[str, Any], grid: Grid) -> Grid:
+    """Return a grid with the world coordinates in the attributes of its level, or else of the group."""
     transform = meta.get("transform")
-    if transform is not None:  # written in the order of C, x last
+    if transform is not None:  # (x last)
         scale, translation, units = (list(reversed(transform[key])) for key in ("scale", "translate", "units"))
         axes = list(reversed(transform["axes"]))
         return replace_grid(grid, axes=axes, scale=scale, translation=translation, units=[_long(u) for u in units])
@@ -100,26 +101,26 @@ def _placed(root: dict[str, Any], meta: dict[str, Any], grid: Grid) -> Grid:
     return grid
 
 
-def chunk_pattern(place: Location, path: str) -> re.Pattern[str]:
-    """What the keys of a level's blocks look like."""
-    meta = place.child(path).json(ATTRIBUTES) or {}
+def chunk_pattern(location: Location, path: str) -> re.Pattern[str]:
+    """Return a pattern of the keys of a level's blocks."""
+    meta = location.child(path).json(ATTRIBUTES) or {}
     return re.compile("/".join([r"\d+"] * len(meta["dimensions"])))
 
 
 def layout_of(meta: dict[str, Any]) -> Layout:
-    """How an array is stored, from its attributes.json."""
+    """Return the layout of an array from its attributes.json."""
     codec = (meta.get("compression") or {}).get("type")
     return Layout(tuple(meta["blockSize"]), None, codec if codec in CODECS else None, 0, meta)
 
 
-def new_spec(place: Location, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
-    """For TensorStore, to create a level."""
+def new_spec(location: Location, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
+    """Return a TensorStore specification to create a level; raise StoreError if the format cannot store it."""
     if dtype not in DTYPES:
         raise StoreError(
-            f"N5 holds integers and floats of 8 to 64 bits, not {dtype}; convert, or choose another format"
+            f"N5 stores integers and floats of 8 to 64 bits, not {dtype}; convert, or choose another format"
         )
     if layout.fill not in (0, 0.0, False, None):
-        raise StoreError(f"N5 fills with 0, not {layout.fill!r}; choose another format")
+        raise StoreError(f"N5 has the fill value 0, not {layout.fill!r}; choose another format")
     if layout.native is not None:
         compression = copy.deepcopy(layout.native["compression"])
     else:
@@ -139,13 +140,13 @@ def new_spec(place: Location, path: str, grid: Grid, dtype: str, layout: Layout,
         "dataType": dtype,
         "compression": compression,
     }
-    return {**open_spec(place, path), "metadata": meta}
+    return {**open_spec(location, path), "metadata": meta}
 
 
-def describe(place: Location, made: LevelMetadata) -> None:
+def describe(location: Location, levels: LevelMetadata) -> None:
     """Write the attributes of the group and of every level."""
-    base = made.grids[0]
-    factors = [[round(s / b) for s, b in zip(grid.scale, base.scale, strict=True)] for grid in made.grids]
+    base = levels.grids[0]
+    factors = [[round(s / b) for s, b in zip(grid.scale, base.scale, strict=True)] for grid in levels.grids]
     transforms = [
         {
             "axes": list(reversed(grid.axes)),
@@ -153,22 +154,24 @@ def describe(place: Location, made: LevelMetadata) -> None:
             "translate": list(reversed(grid.translation)),
             "units": [_short(unit) or unit or "" for unit in reversed(grid.units)],
         }
-        for grid in made.grids
+        for grid in levels.grids
     ]
-    for path, factor, transform, grid in zip(made.paths, factors, transforms, made.grids, strict=True):
-        level = place.child(path)
+    for path, factor, transform, grid in zip(levels.paths, factors, transforms, levels.grids, strict=True):
+        level = location.child(path)
         meta = level.json(ATTRIBUTES) or {}
         meta["transform"] = transform
         meta["downsamplingFactors"] = factor
         meta["pixelResolution"] = {"dimensions": list(grid.scale), "unit": _short(grid.units[0]) or "pixel"}
         level.write_json(ATTRIBUTES, meta)
-    own = place.json(ATTRIBUTES) or {}
-    root = {"n5": "4.0.0", **made.attributes, **own}
+    own = location.json(ATTRIBUTES) or {}
+    root = {"n5": "4.0.0", **levels.attributes, **own}
     root["downsamplingFactors"] = root["scales"] = factors
     root["resolution"] = list(base.scale)
     root["units"] = [_short(unit) for unit in base.units]
     root["axes"] = list(base.axes)
-    datasets = [{"path": path, "transform": transform} for path, transform in zip(made.paths, transforms, strict=True)]
-    entry = {"name": "", "datasets": datasets, "type": made.method, "metadata": made.notes}
+    datasets = [
+        {"path": path, "transform": transform} for path, transform in zip(levels.paths, transforms, strict=True)
+    ]
+    entry = {"name": "", "datasets": datasets, "type": levels.method, "metadata": levels.notes}
     root["multiscales"] = [entry, *own.get("multiscales", [])[1:]]
-    place.write_json(ATTRIBUTES, root)
+    location.write_json(ATTRIBUTES, root)

@@ -11,65 +11,72 @@ import numpy as np
 from ...errors import StoreError
 from ...grid import Grid
 from ..location import Location
-from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, as_the_base
+from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, same_layout
 from . import _ome
 
 axes_order = _ome.axes_order
-at_level = as_the_base
+at_level = same_layout
 DRIVER = "zarr"
 open_spec = array_per_folder(DRIVER)
-FIXED: tuple[str, ...] = ()
-STORED = ("shape", "chunks", "dtype", "order", "compressor", "filters", "fill_value", "dimension_separator")
+FIXED_AXES: tuple[str, ...] = ()
+STORAGE_KEYS = ("shape", "chunks", "dtype", "order", "compressor", "filters", "fill_value", "dimension_separator")
 
 
-def detect(place: Location) -> bool:
-    """Whether this is a group or an array of Zarr v2."""
-    return any(place.read(key) is not None for key in (".zgroup", ".zattrs", ".zarray"))
+def detect(location: Location) -> bool:
+    """Return whether there is a group or an array of Zarr v2."""
+    return any(location.read(key) is not None for key in (".zgroup", ".zattrs", ".zarray"))
 
 
-def read(place: Location) -> Volume:
-    """The volume whose group this is, or which this single array is."""
-    single = place.json(".zarray")
+def read(location: Location) -> Volume:
+    """Return the volume of a group of levels, or of a single array."""
+    single = location.json(".zarray")
     if single is not None:
         grid = Grid(single["shape"])
         return Volume(
-            "ome-zarr-0.4", place, [grid], [""], _dtype(single, place.name), layout_of(single), None, {"array": True}
+            "ome-zarr-0.4",
+            location,
+            [grid],
+            [""],
+            _dtype(single, location.name),
+            layout_of(single),
+            None,
+            {"array": True},
         )
-    attributes = place.json(".zattrs") or {}
-    grids, paths, notes = _ome.levels(attributes, place, lambda path: _array(place, path), STORED)
-    meta = _array(place, paths[0])
-    dtype, kind = _dtype(meta, place.name), _ome.kind(attributes)
-    return Volume("ome-zarr-0.4", place, grids, paths, dtype, layout_of(meta), kind, attributes, notes)
+    attributes = location.json(".zattrs") or {}
+    grids, paths, notes = _ome.levels(attributes, location, lambda path: _array(location, path), STORAGE_KEYS)
+    meta = _array(location, paths[0])
+    dtype, kind = _dtype(meta, location.name), _ome.kind(attributes)
+    return Volume("ome-zarr-0.4", location, grids, paths, dtype, layout_of(meta), kind, attributes, notes)
 
 
-def _array(place: Location, path: str) -> dict[str, Any]:
-    meta = place.child(path).json(".zarray")
+def _array(location: Location, path: str) -> dict[str, Any]:
+    meta = location.child(path).json(".zarray")
     if meta is None:
-        raise StoreError(f"{place.name}/{path}: the metadata lists this level, but there is no array")
+        raise StoreError(f"{location.name}/{path}: the metadata lists this level, but its array is missing")
     return meta
 
 
-def chunk_pattern(place: Location, path: str) -> re.Pattern[str]:
-    """What the keys of a level's chunks look like."""
-    meta = _array(place, path)
+def chunk_pattern(location: Location, path: str) -> re.Pattern[str]:
+    """Return a pattern of the keys of a level's chunks."""
+    meta = _array(location, path)
     return _ome.separated(meta.get("dimension_separator") or ".", len(meta["shape"]))
 
 
 def _dtype(meta: dict[str, Any], name: str) -> str:
     if not isinstance(meta["dtype"], str):
-        raise StoreError(f"{name}: records of several fields cannot be pooled")
+        raise StoreError(f"{name}: a structured dtype cannot be pooled")
     return np.dtype(meta["dtype"]).newbyteorder("=").name
 
 
 def layout_of(meta: dict[str, Any]) -> Layout:
-    """How an array is stored, from its .zarray."""
+    """Return the layout of an array from its .zarray."""
     compressor = meta.get("compressor")
     codec = "raw" if compressor is None else compressor.get("id")
     return Layout(tuple(meta["chunks"]), None, codec if codec in CODECS else None, meta["fill_value"] or 0, meta)
 
 
-def new_spec(place: Location, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
-    """For TensorStore, to create a level."""
+def new_spec(location: Location, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
+    """Return a TensorStore specification to create a level; raise StoreError if the format cannot store it."""
     if layout.native is not None:
         meta = copy.deepcopy(layout.native)
         meta["shape"] = list(grid.shape)
@@ -85,7 +92,7 @@ def new_spec(place: Location, path: str, grid: Grid, dtype: str, layout: Layout,
             "dimension_separator": "/",
         }
     meta.setdefault("dimension_separator", ".")
-    return {**open_spec(place, path), "metadata": meta}
+    return {**open_spec(location, path), "metadata": meta}
 
 
 def _compressor(codec: str) -> dict[str, Any] | None:
@@ -96,20 +103,23 @@ def _compressor(codec: str) -> dict[str, Any] | None:
     return {"id": codec, "level": 5 if codec == "gzip" else 3}
 
 
-def create_group(place: Location) -> None:
-    """Make sure that there is a group."""
-    if place.read(".zgroup") is None:
-        place.write_json(".zgroup", {"zarr_format": 2})
+def create_group(location: Location) -> None:
+    """Write the metadata of a group unless there is one."""
+    if location.read(".zgroup") is None:
+        location.write_json(".zgroup", {"zarr_format": 2})
 
 
-def describe(place: Location, made: LevelMetadata) -> None:
-    """Write the group's .zgroup and .zattrs."""
-    own = place.json(".zattrs") or {}
-    kept = {**made.attributes, **own}
-    notes = {**made.notes, "arrays": {path: _ome.digest(_array(place, path), STORED) for path in made.paths}}
-    kept["multiscales"] = _ome.multiscales(made, own.get("multiscales"), notes, {"version": "0.4"})
-    if made.kind == "labels":
-        kept.setdefault("image-label", {"version": "0.4"})
-    place.write_json(".zgroup", {"zarr_format": 2})
-    place.write(".zmetadata", None)  # consolidated metadata would hide the new levels
-    place.write_json(".zattrs", kept)  # the last: by it a build is known to have ended
+def describe(location: Location, levels: LevelMetadata) -> None:
+    """Write the group's .zgroup and .zattrs, the latter last, because it marks the build as finished."""
+    own = location.json(".zattrs") or {}
+    attributes = {**levels.attributes, **own}
+    notes = {
+        **levels.notes,
+        "arrays": {path: _ome.digest(_array(location, path), STORAGE_KEYS) for path in levels.paths},
+    }
+    attributes["multiscales"] = _ome.multiscales(levels, own.get("multiscales"), notes, {"version": "0.4"})
+    if levels.kind == "labels":
+        attributes.setdefault("image-label", {"version": "0.4"})
+    location.write_json(".zgroup", {"zarr_format": 2})
+    location.write(".zmetadata", None)  # (consolidated metadata does not list the new levels)
+    location.write_json(".zattrs", attributes)

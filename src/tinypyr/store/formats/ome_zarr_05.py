@@ -11,46 +11,46 @@ import numpy as np
 from ...errors import StoreError
 from ...grid import Grid
 from ..location import Location
-from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, as_the_base
+from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, same_layout
 from . import _ome
 
 axes_order = _ome.axes_order
-at_level = as_the_base
+at_level = same_layout
 DRIVER = "zarr3"
 open_spec = array_per_folder(DRIVER)
-FIXED: tuple[str, ...] = ()
-STORED = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "codecs", "fill_value")
+FIXED_AXES: tuple[str, ...] = ()
+STORAGE_KEYS = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "codecs", "fill_value")
 
 
-def detect(place: Location) -> bool:
-    """Whether this is a group or an array of Zarr v3."""
-    return place.read("zarr.json") is not None
+def detect(location: Location) -> bool:
+    """Return whether there is a group or an array of Zarr v3."""
+    return location.read("zarr.json") is not None
 
 
-def read(place: Location) -> Volume:
-    """The volume whose group this is, or which this single array is."""
-    root = place.json("zarr.json") or {}
+def read(location: Location) -> Volume:
+    """Return the volume of a group of levels, or of a single array."""
+    root = location.json("zarr.json") or {}
     if root.get("node_type") == "array":
         grid = Grid(root["shape"], axes=_names(root.get("dimension_names"), len(root["shape"])))
-        return Volume("ome-zarr-0.5", place, [grid], [""], root["data_type"], layout_of(root), None, {"array": True})
+        return Volume("ome-zarr-0.5", location, [grid], [""], root["data_type"], layout_of(root), None, {"array": True})
     attributes = root.get("attributes", {})
     ome = attributes.get("ome", {}) if isinstance(attributes, dict) else {}
-    grids, paths, notes = _ome.levels(ome, place, lambda path: _array(place, path), STORED)
-    meta = _array(place, paths[0])
+    grids, paths, notes = _ome.levels(ome, location, lambda path: _array(location, path), STORAGE_KEYS)
+    meta = _array(location, paths[0])
     dtype = str(meta["data_type"])
-    return Volume("ome-zarr-0.5", place, grids, paths, dtype, layout_of(meta), _ome.kind(ome), attributes, notes)
+    return Volume("ome-zarr-0.5", location, grids, paths, dtype, layout_of(meta), _ome.kind(ome), attributes, notes)
 
 
-def _array(place: Location, path: str) -> dict[str, Any]:
-    meta = place.child(path).json("zarr.json")
+def _array(location: Location, path: str) -> dict[str, Any]:
+    meta = location.child(path).json("zarr.json")
     if meta is None or meta.get("node_type") != "array":
-        raise StoreError(f"{place.name}/{path}: the metadata lists this level, but there is no array")
+        raise StoreError(f"{location.name}/{path}: the metadata lists this level, but its array is missing")
     return meta
 
 
-def chunk_pattern(place: Location, path: str) -> re.Pattern[str]:
-    """What the keys of a level's chunks look like."""
-    meta = _array(place, path)
+def chunk_pattern(location: Location, path: str) -> re.Pattern[str]:
+    """Return a pattern of the keys of a level's chunks."""
+    meta = _array(location, path)
     encoding = meta.get("chunk_key_encoding") or {}
     v2 = encoding.get("name") == "v2"
     separator = (encoding.get("configuration") or {}).get("separator") or ("." if v2 else "/")
@@ -62,7 +62,7 @@ def _names(names: Any, ndim: int) -> Any:
 
 
 def layout_of(meta: dict[str, Any]) -> Layout:
-    """How an array is stored, from its zarr.json."""
+    """Return the layout of an array from its zarr.json."""
     outer, shards, codecs = tuple(meta["chunk_grid"]["configuration"]["chunk_shape"]), None, meta["codecs"]
     for codec in codecs:
         if codec["name"] == "sharding_indexed":
@@ -72,8 +72,8 @@ def layout_of(meta: dict[str, Any]) -> Layout:
     return Layout(inner if shards else outer, shards, names[0] if names else "raw", meta["fill_value"], meta)
 
 
-def new_spec(place: Location, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
-    """For TensorStore, to create a level."""
+def new_spec(location: Location, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
+    """Return a TensorStore specification to create a level; raise StoreError if the format cannot store it."""
     if layout.native is not None:
         meta = copy.deepcopy(layout.native)
         meta["shape"] = list(grid.shape)
@@ -81,13 +81,13 @@ def new_spec(place: Location, path: str, grid: Grid, dtype: str, layout: Layout,
         to_bytes = {"name": "bytes", "configuration": {"endian": "little"}}
         inner = [to_bytes, *_compressor(layout.codec or "zstd", dtype), {"name": "crc32c"}]
         if layout.shards is not None:
-            packed = {
+            sharding = {
                 "chunk_shape": list(layout.chunks),
                 "codecs": inner,
                 "index_codecs": [{"name": "bytes", "configuration": {"endian": "little"}}, {"name": "crc32c"}],
                 "index_location": "end",
             }
-            inner = [{"name": "sharding_indexed", "configuration": packed}]
+            inner = [{"name": "sharding_indexed", "configuration": sharding}]
         meta = {
             "shape": list(grid.shape),
             "data_type": dtype,
@@ -97,8 +97,11 @@ def new_spec(place: Location, path: str, grid: Grid, dtype: str, layout: Layout,
             "fill_value": layout.fill,
         }
     meta["dimension_names"] = list(grid.axes)
-    refused = ("zarr_format", "node_type", "storage_transformers", "consolidated_metadata")  # by TensorStore
-    return {**open_spec(place, path), "metadata": {key: value for key, value in meta.items() if key not in refused}}
+    unsupported = ("zarr_format", "node_type", "storage_transformers", "consolidated_metadata")  # by TensorStore
+    return {
+        **open_spec(location, path),
+        "metadata": {key: value for key, value in meta.items() if key not in unsupported},
+    }
 
 
 def _compressor(codec: str, dtype: str) -> list[dict[str, Any]]:
@@ -112,23 +115,26 @@ def _compressor(codec: str, dtype: str) -> list[dict[str, Any]]:
     return [{"name": "zstd", "configuration": {"level": 3, "checksum": False}}]
 
 
-def create_group(place: Location) -> None:
-    """Make sure that there is a group."""
-    if place.read("zarr.json") is None:
-        place.write_json("zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": {}})
+def create_group(location: Location) -> None:
+    """Write the metadata of a group unless there is one."""
+    if location.read("zarr.json") is None:
+        location.write_json("zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": {}})
 
 
-def describe(place: Location, made: LevelMetadata) -> None:
+def describe(location: Location, levels: LevelMetadata) -> None:
     """Write the group's zarr.json."""
-    root = place.json("zarr.json") or {"zarr_format": 3, "node_type": "group", "attributes": {}}
+    root = location.json("zarr.json") or {"zarr_format": 3, "node_type": "group", "attributes": {}}
     own = root.get("attributes", {})
-    kept = {**made.attributes, **own}
-    ome = dict(kept.get("ome", {}))
+    attributes = {**levels.attributes, **own}
+    ome = dict(attributes.get("ome", {}))
     ome["version"] = "0.5"
-    notes = {**made.notes, "arrays": {path: _ome.digest(_array(place, path), STORED) for path in made.paths}}
-    ome["multiscales"] = _ome.multiscales(made, own.get("ome", {}).get("multiscales"), notes, {})
-    if made.kind == "labels":
+    notes = {
+        **levels.notes,
+        "arrays": {path: _ome.digest(_array(location, path), STORAGE_KEYS) for path in levels.paths},
+    }
+    ome["multiscales"] = _ome.multiscales(levels, own.get("ome", {}).get("multiscales"), notes, {})
+    if levels.kind == "labels":
         ome.setdefault("image-label", {"version": "0.5"})
-    root["attributes"] = {**kept, "ome": ome}
-    root.pop("consolidated_metadata", None)  # it would hide the new levels
-    place.write_json("zarr.json", root)
+    root["attributes"] = {**attributes, "ome": ome}
+    root.pop("consolidated_metadata", None)  # (it does not list the new levels)
+    location.write_json("zarr.json", root)

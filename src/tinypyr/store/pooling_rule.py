@@ -1,0 +1,98 @@
+"""Rules for pooling levels: from the arguments of a plan, or from the record in an existing store."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import StoreError
+from ..grid import Grid, factors_between
+from .volume import Volume
+
+Box = Sequence[tuple[int, int]]
+Extents = tuple[int, ...]
+
+#: Defaults of the arguments of :func:`plan` that are not None or False.
+DEFAULTS = {"method": "auto", "rounding": "half-even", "ties": "first", "factor": "auto", "levels": "auto"}
+
+
+@dataclass(frozen=True)
+class PoolingRule:
+    """Arguments of :func:`plan` that decide the values of levels."""
+
+    factor: Any
+    levels: Any
+    method: str
+    ignore: Any
+    rounding: str
+    ties: str
+    recursive: bool
+    force: bool
+
+
+def rule_of_levels(volume: Volume | None, target: Any, arguments: dict[str, Any]) -> PoolingRule:
+    """Return the rule by which the levels of a store were built, to update a region of them.
+
+    ``arguments`` are those of :func:`plan` besides the region. Raise ValueError for one that contradicts the store,
+    StoreError for levels that cannot be updated.
+    """
+    if volume is None or target is not None or len(volume.paths) < 2:
+        raise ValueError("region: needs a store that has levels already, and no target; build its levels first")
+    notes, base = volume.notes, volume.grids[0]
+    for name in ("mask", "exclude"):
+        if notes.get(name):
+            raise StoreError(
+                f"{volume.location.name}: its levels were built with {name} {notes[name]}; build all of them again"
+            )
+    method = notes.get("method")
+    if method is None and arguments["method"] == "auto":
+        raise ValueError(
+            f"method: the metadata of {volume.location.name} does not say how its levels were made; pass it"
+        )
+    recorded = {
+        "method": method or arguments["method"],
+        "ignore": volume.ignore,
+        "rounding": str(notes.get("rounding", "half-even")),
+        "ties": str(notes.get("ties", "first")),
+        "recursive": bool(notes.get("recursive")),
+    }
+    factor = _factors_of_levels(volume, base)
+    for name, value in arguments.items():
+        if value is None or value is False or (isinstance(value, str) and value == DEFAULTS.get(name)):
+            continue
+        if name not in recorded or bool(np.any(value != recorded[name])):
+            raise ValueError(f"{name}: not with a region, which is updated as the store was built; leave it out")
+    return PoolingRule(factor=factor, levels="auto", force=True, **recorded)
+
+
+def _factors_of_levels(volume: Volume, base: Grid) -> list[Extents]:
+    """Return the factors from each level to the next, axes in the order in which ties were broken."""
+    totals = [factors_between(base, grid) for grid in volume.grids]
+    known = [total for total in totals if total is not None]
+    if len(known) < len(totals) or any(b % a for x, y in itertools.pairwise(known) for a, b in zip(x, y, strict=True)):
+        raise StoreError(f"{volume.location.name}: the levels are not whole multiples of each other; build them again")
+    for number, (path, grid, total) in enumerate(zip(volume.paths, volume.grids, known, strict=True)):
+        shape = base.level(total).shape
+        if grid.shape != shape:
+            raise StoreError(
+                f"{volume.location.name}/{path}: level {number} has shape {grid.shape}, but its scale of {total} base "
+                f"voxels implies {shape}, so another tool has made it; build the levels anew to update a region"
+            )
+    order = [base.axes.index(axis) for axis in volume.order]
+    return [tuple(y[a] // x[a] for a in order) for x, y in itertools.pairwise(known)]
+
+
+def checked_region(region: Any, base: Grid) -> Box:
+    """Return a region as pairs of integers; raise ValueError if it is not within the base."""
+    try:
+        box = [(operator.index(start), operator.index(stop)) for start, stop in region]
+    except (TypeError, ValueError):
+        raise ValueError(f"region: {region!r} is not one (start, stop) pair per axis") from None
+    if len(box) != base.ndim or any(not 0 <= a < b <= n for (a, b), n in zip(box, base.shape, strict=False)):
+        raise ValueError(f"region: {box} does not lie within the volume of shape {base.shape}")
+    return box

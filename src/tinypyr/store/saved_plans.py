@@ -1,0 +1,45 @@
+"""Saved plans: the arguments in the file are planned again, and the result must be the plan that was saved."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from .. import _arrays
+from ..errors import StoreError, brief
+from ..grid import grid_from
+from .planning import plan
+from .plans import Plan
+from .scratch import unsealed
+from .target_state import SOURCE_CHANGED, difference
+
+
+def load_plan(path: str | os.PathLike[str]) -> Plan:
+    """Return the plan in a file; see :meth:`Plan.load`."""
+    try:
+        text = Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{os.fspath(path)} cannot be read: {error}") from None
+    return plan_from_text(text, os.fspath(path))
+
+
+def plan_from_text(text: str, name: str) -> Plan:
+    """Return the plan in the text of a file; errors begin with ``name``."""
+    try:
+        content = unsealed(json.loads(text), name)
+        arguments, fingerprint = dict(content["arguments"]), content["fingerprint"]
+        grid = arguments.pop("grid", None)
+        grid = None if grid is None else grid_from(grid)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StoreError(f"{name} is not a plan that tinypyr has saved: {brief(error)}") from None
+    for parameter in ("source", "mask", "exclude"):
+        if isinstance(arguments.get(parameter), dict):
+            try:
+                arguments[parameter] = _arrays.view_from_recipe(arguments[parameter])
+            except (ValueError, KeyError, TypeError, ImportError, AttributeError) as error:
+                raise StoreError(f"{name} is out of date ({parameter}: {error}); plan again") from None
+    loaded = plan(**arguments, grid=grid)
+    if loaded.fingerprint != fingerprint:
+        raise StoreError(f"{name} is out of date ({difference(content, loaded) or SOURCE_CHANGED}); plan again")
+    return loaded
