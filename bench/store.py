@@ -153,7 +153,7 @@ def named(text: str) -> list[Peer]:
 
 
 def installed(peers: list[Peer]) -> tuple[list[Peer], list[str]]:
-    """Those that can be imported, and why the others cannot."""
+    """Return the peers that can be imported, and why the others cannot."""
     found, left_out = [], []
     for peer in peers:
         try:
@@ -173,7 +173,7 @@ def tiled(name: str, size: int) -> workloads.Array:
 
 
 def chunk_layers(volume: workloads.Array, gigabytes: float) -> int:
-    """How many layers, whole chunks of them, are about so large."""
+    """Return the number of layers, in whole chunks, of about this size."""
     return CHUNKS[0] * max(1, round(gigabytes * 1e9 / volume[: CHUNKS[0]].nbytes))
 
 

@@ -1,4 +1,4 @@
-"""How much memory building levels takes, whatever the volume: peaks over what is held before, by the kernel's count.
+"""Peak memory of builds of any volume, above the memory before, as the kernel counts it.
 
 Each row is a process of its own. The volumes are made as they are read, so that they take no memory: zeros with ramps
 here and there (whose empty chunks are not written), or ramps everywhere. Levels go on until one chunk holds the last.

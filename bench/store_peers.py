@@ -78,7 +78,7 @@ def read(path: Path) -> Array:
 
 
 def verdict(base: Any, levels: list[Any], factor: Sizes, method: Method) -> str:
-    """How the first and the last level answer, beside the exact levels of the base.
+    """Compare the first and the last level with the exact levels of the base.
 
     Any most frequent label is right; where it is not tinypyr's, there is a tie.
     """
@@ -110,7 +110,7 @@ def verdict(base: Any, levels: list[Any], factor: Sizes, method: Method) -> str:
 
 
 def _often(slab: Array, labels: Array, sizes: tuple[int, ...]) -> Array:
-    """How often each label is found in its own footprint."""
+    """Return how often each label occurs in its own footprint."""
     z, y, x = labels.shape
     blocks = slab.reshape(z, sizes[0], y, sizes[1], x, sizes[2])
     return np.asarray((blocks == labels[:, None, :, None, :, None]).sum(axis=(1, 3, 5), dtype=np.int32))

@@ -1,4 +1,4 @@
-"""What a plan costs from a terabyte to an exabyte, and what each engine costs per block.
+"""Cost of a plan from a terabyte to an exabyte, and of each engine per block.
 
 The first table is on paper: real plans of volumes that exist in no store. The second is measured: 102,400 blocks of
 8 x 8 voxels of an empty volume, so that all time is scheduling, one marker per block, and merging. Each engine runs

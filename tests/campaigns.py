@@ -1,13 +1,13 @@
-"""Stores through anything that can go wrong, at length; tests/test_unbreakable.py runs the short forms.
+"""Fault injection for builds of stores; tests/test_unbreakable.py runs short forms.
 
-    python tests/campaigns.py kill       every N-th system call of each family is the last one
-    python tests/campaigns.py errors     disk full, and failing fsync, at every N-th call
+    python tests/campaigns.py kill       SIGKILL at the N-th system call of each family
+    python tests/campaigns.py errors     disk full, and failing fsync, at the N-th call
     python tests/campaigns.py random     SIGKILL at random moments, ten in a row on one build
-    python tests/campaigns.py race       two builders at once
-    python tests/campaigns.py mutate     a byte flipped, or a file cut, anywhere
-    python tests/campaigns.py metadata   JSON that others may have written, or have damaged, in every format
+    python tests/campaigns.py race       two builders at the same time
+    python tests/campaigns.py mutate     a flipped byte, or a truncated file, anywhere
+    python tests/campaigns.py metadata   changed JSON in every format
 
-Linux alone; ``kill`` and ``errors`` want strace. Each prints what it did and stops at the first thing that is wrong.
+Linux only; ``kill`` and ``errors`` need strace. Each prints a summary and stops at the first failure.
 """
 
 from __future__ import annotations
@@ -57,44 +57,44 @@ JSON = ("zarr.json", ".zarray", ".zattrs", ".zgroup", "attributes.json", "info")
 
 
 class Build:
-    """One build, to be begun again and again from the same beginning at the same place, and what it must end as."""
+    """A build that is repeated from the same state in the same folder, and the files that it must write."""
 
     def __init__(self, folder: Path, case: str, shape: tuple[int, int, int] = (16, 40, 30)) -> None:
-        given = dict(CASES[case])
-        self.in_place = given.pop("in_place")
+        arguments = dict(CASES[case])
+        self.in_place = arguments.pop("in_place")
         self.base, self.where, self._start = folder / "base", folder / "t", folder / "start"
         self.folder = folder
         volume = np.random.default_rng(5).integers(0, 40, shape).astype(np.uint16)
-        place = self._start if self.in_place else self.base
-        grid = Grid(shape, "xyz" if given["format"] == "precomputed" else "zyx")
-        shards = given.pop("shards", None)
-        store.build(volume, place, levels=0, chunks=(8, 8, 8), grid=grid, method="mode", format=given["format"])
-        factor: Any = (2, 2, 2, 1) if given["format"] == "precomputed" else 2
+        target = self._start if self.in_place else self.base
+        grid = Grid(shape, "xyz" if arguments["format"] == "precomputed" else "zyx")
+        shards = arguments.pop("shards", None)
+        store.build(volume, target, levels=0, chunks=(8, 8, 8), grid=grid, method="mode", format=arguments["format"])
+        factor: Any = (2, 2, 2, 1) if arguments["format"] == "precomputed" else 2
         self._arguments: dict[str, Any] = {"levels": 2, "method": "mode", "workers": 2, "block": 1, "factor": factor}
         if not self.in_place:
-            self._arguments |= {"shards": shards, "format": given["format"]}
+            self._arguments |= {"shards": shards, "format": arguments["format"]}
         self.reset()
         self.run()
         self.end = files(self.where)
 
     def reset(self) -> None:
-        """As it was before anything was built."""
+        """Restore the state before the build."""
         shutil.rmtree(self.where, ignore_errors=True)
         if self.in_place:
             shutil.copytree(self._start, self.where, copy_function=shutil.copy2)
 
     def run(self, progress: Any = False) -> store.Report:
-        """Build, or go on."""
+        """Build, or resume."""
         source, target = (self.where, None) if self.in_place else (self.base, self.where)
         return store.build(source, target, progress=progress, **self._arguments)
 
     def done(self) -> int:
-        """How many blocks have said that they are done."""
+        """Return the number of blocks that are done."""
         scratch = self.where / ".tinypyr"
         return sum(path.name.startswith("block-") and "lock" not in path.name for path in scratch.glob("*"))
 
     def torn(self) -> list[str]:
-        """What can be read now and is not what it will be (metadata, which grows, and what lies beside apart)."""
+        """Return files that differ from those of a finished build, except metadata and temporary files."""
         grows = ("zarr.json", "info", "attributes.json")
         return [
             name
@@ -105,34 +105,34 @@ class Build:
             and self.end.get(name) != held
         ]
 
-    def goes_on(self, what: str) -> None:
-        """After an interruption: nothing torn, nothing lost, nothing made twice; in the end every byte is the same."""
+    def check_resumes(self, what: str) -> None:
+        """Assert that an interrupted build resumes: no file is torn, no block is lost, the files are the same."""
         if torn := self.torn():
             raise AssertionError(f"{what}: torn: {torn}")
         done = self.done()
-        status, said = self.apart()
+        status, said = self.in_another_process()
         if status != 0:
             raise AssertionError(f"{what}: does not go on: {said}")
         if int(said) < done:
             raise AssertionError(f"{what}: {done} blocks were done, {said} were kept")
-        self.is_right(what)
+        self.check_files(what)
 
-    def apart(self) -> tuple[int, str]:
-        """Build in a process of its own: its status, and its error, or how many blocks it kept."""
+    def in_another_process(self) -> tuple[int, str]:
+        """Build in another process; return its status, and its error or the number of blocks that it kept."""
         process = Forked(self)
         process.begin()
         return process.end()
 
-    def is_right(self, what: str) -> None:
-        """Every byte as in an uninterrupted build, and no more of them."""
-        found = files(self.where)
-        if found != self.end:
-            names = sorted({name for name, _ in found.items() ^ self.end.items()})
+    def check_files(self, what: str) -> None:
+        """Assert that the files are those of an uninterrupted build."""
+        written = files(self.where)
+        if written != self.end:
+            names = sorted({name for name, _ in written.items() ^ self.end.items()})
             raise AssertionError(f"{what}: not as an uninterrupted build: {names}")
 
 
 class Forked:
-    """A process that builds once it is told to. It speaks through a socket: no call that may be made to fail."""
+    """A process that builds on request. It uses a socket, whose system calls are not injected with faults."""
 
     def __init__(self, build: Build) -> None:
         self._socket, there = socket.socketpair()
@@ -160,11 +160,11 @@ class Forked:
             os._exit(status)
 
     def begin(self) -> None:
-        """Tell it."""
+        """Start the build."""
         self._socket.send(b"x")
 
     def end(self) -> tuple[int, str]:
-        """Wait for it: its status, or minus the signal that ended it; its error, or how many blocks it kept."""
+        """Wait; return the status or the negative signal, and the error or the number of blocks that were kept."""
         _, status = os.waitpid(self.pid, 0)
         said = self._socket.recv(1 << 16).decode()
         self._socket.close()
@@ -172,8 +172,10 @@ class Forked:
 
 
 def injected(build: Build, family: str, what: str, number: int) -> tuple[int, str, bool]:
-    """Build with something done to each thread's N-th system call of a family: how it ended, what it said, whether any
-    thread came so far."""
+    """Build with a fault at each thread's N-th system call of a family.
+
+    Return the exit status, the error, and whether a thread reached this call.
+    """
     calls = FAMILIES[family]
     log = build.folder / "strace"
     options = ["-f", "-qq", "-o", str(log), "-e", f"trace={calls}", "-e", f"inject={calls}:{what}:when={number}"]
@@ -188,7 +190,7 @@ def injected(build: Build, family: str, what: str, number: int) -> tuple[int, st
 
 
 def kill(build: Build, family: str, numbers: Iterator[int]) -> int:
-    """Killed at these calls; how many times. Ends at the first number that no thread reaches."""
+    """Kill builds at these calls up to the first number that no thread reaches; return how many were killed."""
     times = 0
     for number in numbers:
         build.reset()
@@ -197,13 +199,13 @@ def kill(build: Build, family: str, numbers: Iterator[int]) -> int:
             break
         if status != -signal.SIGKILL:
             raise AssertionError(f"{family} {number}: ended with {status}: {said}")
-        build.goes_on(f"killed at {family} {number}")
+        build.check_resumes(f"killed at {family} {number}")
         times += 1
     return times
 
 
 def errors(build: Build, family: str, error: str, numbers: Iterator[int]) -> int:
-    """These calls fail; how many times a build failed for it, and said so in one line."""
+    """Make these calls fail; return how many builds failed with an error of one line."""
     times = 0
     for number in numbers:
         build.reset()
@@ -213,23 +215,23 @@ def errors(build: Build, family: str, error: str, numbers: Iterator[int]) -> int
         if status not in (0, 1):
             raise AssertionError(f"{error} at {family} {number}: ended with {status}: {said}")
         if status == 0:
-            build.is_right(f"{error} at {family} {number}")
+            build.check_files(f"{error} at {family} {number}")
             if not reached:
                 break
             continue
-        build.goes_on(f"{error} at {family} {number}")
+        build.check_resumes(f"{error} at {family} {number}")
         times += 1
     return times
 
 
 def at_random(build: Build, rounds: int, seed: int, in_a_row: int = 10) -> dict[str, int]:
-    """Killed at random moments, so many times in a row on one build, until there have been so many kills."""
+    """Kill a build at random moments, ten times in a row each, until it was killed so many times."""
     draw = random.Random(seed)
     build.reset()
     start = time.perf_counter()
-    build.apart()
+    build.in_another_process()
     whole = time.perf_counter() - start
-    kills, row, found = 0, 0, {"kills": 0, "builds killed ten times": 0, "builds that ended before": 0}
+    kills, row, outcomes = 0, 0, {"kills": 0, "builds killed ten times": 0, "builds that ended before": 0}
     build.reset()
     while kills < rounds:
         done = build.done()
@@ -241,8 +243,8 @@ def at_random(build: Build, rounds: int, seed: int, in_a_row: int = 10) -> dict[
         if torn := build.torn():
             raise AssertionError(f"kill {kills}: torn: {torn}")
         if status == 0:
-            build.is_right(f"after {row} kills")
-            found["builds that ended before"] += 1
+            build.check_files(f"after {row} kills")
+            outcomes["builds that ended before"] += 1
         elif status != -signal.SIGKILL:
             raise AssertionError(f"after {row} kills: ended with {status}: {said}")
         else:
@@ -251,20 +253,20 @@ def at_random(build: Build, rounds: int, seed: int, in_a_row: int = 10) -> dict[
                 raise AssertionError(f"kill {kills}: {done} blocks were done, {build.done()} are")
             if row < in_a_row:
                 continue
-            build.goes_on(f"killed {row} times")
-            found["builds killed ten times"] += 1
+            build.check_resumes(f"killed {row} times")
+            outcomes["builds killed ten times"] += 1
         row = 0
         build.reset()
-    return {**found, "kills": kills}
+    return {**outcomes, "kills": kills}
 
 
 def _described(build: Build) -> bool:
-    """Whether the metadata is written: what lies beside is then being tidied up."""
+    """Return whether the metadata is written, after which temporary files are removed."""
     return all(build.end.get(name) == held for name, held in files(build.where).items() if name == "zarr.json")
 
 
 def race(build: Build, rounds: int) -> dict[str, int]:
-    """Two builders begin at once; how it ended for the second."""
+    """Start two builders at the same time; count the outcomes of the second one."""
     ends = {"both made it": 0, "one was refused": 0}
     for number in range(rounds):
         build.reset()
@@ -278,24 +280,24 @@ def race(build: Build, rounds: int) -> dict[str, int]:
         if sorted(statuses) not in ([0, 0], [0, 1]) or any("is building here" not in text for text in said):
             raise AssertionError(f"race {number}: ended with {statuses}: {said}")
         ends["both made it" if statuses == [0, 0] else "one was refused"] += 1
-        build.is_right(f"race {number}")
+        build.check_files(f"race {number}")
     return ends
 
 
 def mutate(folder: Path, rounds: int, seed: int) -> dict[str, int]:
-    """A byte flipped or a file cut, anywhere in a finished store or in what lies beside one: what is then found."""
+    """Flip a byte or truncate a file, anywhere in a finished store or an unfinished one; count the outcomes."""
     draw = random.Random(seed)
     volume = np.random.default_rng(1).integers(0, 40, (24, 40, 33)).astype(np.uint16)
     where = folder / "m"
-    made: dict[str, Any] = {"factor": 2, "chunks": (8, 8, 8), "shards": (16, 16, 16), "method": "mean"}
-    store.build(volume, where, levels=2, **made)
-    begun = store.plan(volume, folder / "begun", levels=2, block=1, **made)
+    arguments: dict[str, Any] = {"factor": 2, "chunks": (8, 8, 8), "shards": (16, 16, 16), "method": "mean"}
+    store.build(volume, where, levels=2, **arguments)
+    begun = store.plan(volume, folder / "begun", levels=2, block=1, **arguments)
     store.run(begun)
     beside = [begun.scratch.read_result(number, begun.fingerprint) for number in begun.numbers]
     want = _read_all(where)
     names = sorted(path for path in where.rglob("*") if path.is_file())
     names += sorted((folder / "begun" / ".tinypyr").glob("*"))
-    found = {"named errors": 0, "right data": 0, "made again": 0}
+    outcomes = {"named errors": 0, "right data": 0, "made again": 0}
     for number in range(rounds):
         path = names[number % len(names)]
         raw = path.read_bytes()
@@ -311,26 +313,26 @@ def mutate(folder: Path, rounds: int, seed: int) -> dict[str, int]:
                 left = [begun.scratch.read_result(number, begun.fingerprint) for number in begun.numbers]
                 if any(held not in (None, right) for held, right in zip(left, beside, strict=True)):
                     raise AssertionError(f"{path} at {at}: taken for what a block left")
-                found["made again"] += None in left
+                outcomes["made again"] += None in left
             elif path.name == "plan.json":
                 if begun.scratch.read_plan() != begun.to_dict():
                     raise AssertionError(f"{path} at {at}: taken for the plan")
-                found["right data"] += 1  # (white space)
+                outcomes["right data"] += 1  # (white space)
             else:
                 got = _read_all(where)  # (a group of unknown levels is an array, too)
                 if any(not np.array_equal(a, b) for a, b in zip(got, want, strict=False)):
                     raise AssertionError(f"{path} at {at}: other voxels, and nobody says so")
-                found["right data"] += 1
+                outcomes["right data"] += 1
         except store.StoreError as error:
             if str(folder) not in str(error):
                 raise AssertionError(f"{path} at {at}: not named: {error}") from None
-            found["named errors"] += 1
+            outcomes["named errors"] += 1
         path.write_bytes(raw)
-    return found
+    return outcomes
 
 
 def _read_all(where: Path) -> list[np.ndarray[Any, Any]]:
-    """All voxels of all levels."""
+    """Return all levels of a store."""
     volume = open_volume(Location.at(where))
     levels = []
     for number in range(len(volume.paths)):
@@ -347,7 +349,7 @@ VALUES: list[Any] = [
 
 
 def _changed(value: Any, draw: random.Random) -> Any:
-    """The same JSON but for one place."""
+    """Return JSON with one random change."""
     if isinstance(value, dict) and value and draw.random() < 0.9:
         key = draw.choice(sorted(value))
         kind = draw.random()
@@ -370,11 +372,11 @@ def _changed(value: Any, draw: random.Random) -> Any:
 
 
 def metadata(folder: Path, seconds: float, seed: int) -> dict[str, int]:
-    """One or more places changed in the JSON files of a store: levels are read and made, or somebody says why not."""
+    """Change the JSON files of a store at random: levels are read and planned, or the error is clear."""
     draw, end = random.Random(seed), time.perf_counter() + seconds
     volume = np.random.default_rng(1).integers(0, 40, (12, 20, 17)).astype(np.uint32)
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    found = {"refused": 0, "accepted": 0}
+    outcomes = {"refused": 0, "accepted": 0}
     for format in FORMATS:
         grid = Grid(volume.shape, "xyz", (4, 4, 40), units=["nanometer"] * 3, voxel_offset=(3, 1, 0))
         store.build(volume, folder / format, levels=2, factor=2, chunks=(8, 8, 8), format=format, grid=grid)
@@ -395,8 +397,8 @@ def metadata(folder: Path, seconds: float, seed: int) -> dict[str, int]:
         for _ in range(draw.choice([1, 1, 1, 2, 5])):
             content = _changed(content, draw)
         path.write_text(json.dumps(content))
-        asked = json.dumps(content)[:3000]
-        (folder / "last").write_text(f"{path}: {asked}")
+        text = json.dumps(content)[:3000]
+        (folder / "last").write_text(f"{path}: {text}")
         signal.alarm(20)
         try:
             if format == "plan":
@@ -405,20 +407,20 @@ def metadata(folder: Path, seconds: float, seed: int) -> dict[str, int]:
                 store.plan(where, out, levels=1, factor=2)
                 list(open_volume(Location.at(where)).grids)
                 store.check(where, sample=0.2, memory="2MiB")
-            found["accepted"] += 1
+            outcomes["accepted"] += 1
         except (store.StoreError, ValueError) as error:
             if len(str(error)) > 5000 or not str(error):
-                raise AssertionError(f"{path}: says {str(error)[:300]!r}: {asked}") from None
-            found["refused"] += 1
+                raise AssertionError(f"{path}: says {str(error)[:300]!r}: {text}") from None
+            outcomes["refused"] += 1
         except BaseException:
-            print(f"{path}: {asked}", file=sys.stderr)
+            print(f"{path}: {text}", file=sys.stderr)
             raise
         finally:
             signal.alarm(0)
             path.write_text(raw)
         if out.exists():
-            raise AssertionError(f"{path}: something was created: {asked}")
-    return found
+            raise AssertionError(f"{path}: something was created: {text}")
+    return outcomes
 
 
 def main() -> None:
@@ -430,38 +432,38 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="how many (random: 50, race: 100, mutate: 10000)")
     parser.add_argument("--seconds", type=float, default=60, help="of metadata (default: 60)")
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
-    for case in [given.case] if given.case else CASES:
+    arguments = parser.parse_args()
+    for case in [arguments.case] if arguments.case else CASES:
         start, folder = time.perf_counter(), Path(tempfile.mkdtemp())
         said: list[str] = []
         # (the first build in a process of its own, so that this one has no threads when it forks)
-        if given.campaign == "mutate":
-            said.append(json.dumps(mutate(folder, given.rounds or 10_000, given.seed)))
-        elif given.campaign == "metadata":
-            said.append(json.dumps(metadata(folder, given.seconds, given.seed)))
+        if arguments.campaign == "mutate":
+            said.append(json.dumps(mutate(folder, arguments.rounds or 10_000, arguments.seed)))
+        elif arguments.campaign == "metadata":
+            said.append(json.dumps(metadata(folder, arguments.seconds, arguments.seed)))
         else:
-            shape = (64, 96, 80) if given.campaign == "random" else (16, 40, 30)
+            shape = (64, 96, 80) if arguments.campaign == "random" else (16, 40, 30)
             build = prepared(folder, case, shape)
-            if given.campaign in ("kill", "errors"):
-                for family in [given.family] if given.family else FAMILIES:
-                    every = iter(map(int, given.numbers.split(",")) if given.numbers else range(1, 100_000))
-                    if given.campaign == "kill":
+            if arguments.campaign in ("kill", "errors"):
+                for family in [arguments.family] if arguments.family else FAMILIES:
+                    every = iter(map(int, arguments.numbers.split(",")) if arguments.numbers else range(1, 100_000))
+                    if arguments.campaign == "kill":
                         said.append(f"{family} {kill(build, family, every)}")
                     elif family in ("write", "open", "fsync", "rename"):
                         error = "EIO" if family == "fsync" else "ENOSPC"
                         said.append(f"{error} {family} {errors(build, family, error, every)}")
-            elif given.campaign == "random":
-                said.append(json.dumps(at_random(build, given.rounds or 50, given.seed)))
+            elif arguments.campaign == "random":
+                said.append(json.dumps(at_random(build, arguments.rounds or 50, arguments.seed)))
             else:
-                said.append(json.dumps(race(build, given.rounds or 100)))
-        print(f"{given.campaign}, {case}: {', '.join(said)}; {time.perf_counter() - start:.0f} s", flush=True)
+                said.append(json.dumps(race(build, arguments.rounds or 100)))
+        print(f"{arguments.campaign}, {case}: {', '.join(said)}; {time.perf_counter() - start:.0f} s", flush=True)
         shutil.rmtree(folder)
-        if given.campaign in ("mutate", "metadata"):
+        if arguments.campaign in ("mutate", "metadata"):
             break
 
 
 def prepared(folder: Path, case: str, shape: tuple[int, int, int] = (16, 40, 30)) -> Build:
-    """A Build, made by another process: threads of TensorStore do not survive a fork."""
+    """Return a Build from another process, because threads of TensorStore do not survive a fork."""
     import pickle
 
     code = (
@@ -469,8 +471,8 @@ def prepared(folder: Path, case: str, shape: tuple[int, int, int] = (16, 40, 30)
         f"pickle.dump(Build(pathlib.Path({str(folder)!r}), {case!r}, {shape!r}), sys.stdout.buffer)"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
-    made = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment)
-    build: Build = pickle.loads(made.stdout)
+    process = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment)
+    build: Build = pickle.loads(process.stdout)
     return build
 
 

@@ -1,4 +1,4 @@
-"""What tests of stores share: reading all levels back, and what they must be."""
+"""Helpers for tests of stores: reading levels, and levels in memory to compare with."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FORMATS = ("ome-zarr-0.5", "ome-zarr-0.4", "n5", "precomputed")
 
 
 def small_labels() -> Array:
-    """A volume of as many blocks as a large one, where they are small."""
+    """Return a small volume of labels."""
     return np.random.default_rng(3).integers(0, 30, (24, 80, 66)).astype(np.uint16)
 
 
 def files(where: Path) -> Files:
-    """Everything below a folder, folders too (as None); nothing where there is none."""
+    """Return the files below a folder by name, with None for folders; empty if it does not exist."""
     if not where.exists():
         return {}
     return {
@@ -36,7 +36,7 @@ def files(where: Path) -> Files:
 
 
 def read(where: Path, axes: str) -> list[Array]:
-    """All levels of a store, axes in this order, those that are not named at 0."""
+    """Return all levels of a store with axes in this order, and index 0 along all other axes."""
     volume = open_volume(Location.at(where))
     levels = []
     for number, grid in enumerate(volume.grids):
@@ -95,13 +95,13 @@ def write_array(where: Path, array: Array, chunks: Sequence[int] | None = None, 
 
 
 def listed_axes(where: Path) -> list[dict[str, Any]]:
-    """The axes that the first entry of multiscales lists."""
+    """Return the axes in the first entry of multiscales."""
     axes: list[dict[str, Any]] = entries_of(where)[0]["axes"]
     return axes
 
 
 def entries_of(where: Path) -> list[dict[str, Any]]:
-    """The entries of multiscales."""
+    """Return the entries of multiscales."""
     new = where / "zarr.json"
     told = json.loads(new.read_text())["attributes"]["ome"] if new.exists() else {}
     entries: list[dict[str, Any]] = (told or json.loads((where / ".zattrs").read_text()))["multiscales"]
@@ -109,14 +109,14 @@ def entries_of(where: Path) -> list[dict[str, Any]]:
 
 
 def raw_levels(where: Path) -> list[Array]:
-    """All levels as the arrays lie in the store, read without tinypyr."""
+    """Return all levels with axes as stored, read without tinypyr."""
     driver = "zarr3" if (where / "zarr.json").exists() else "zarr"
     paths = [dataset["path"] for dataset in entries_of(where)[0]["datasets"]]
     return [raw(where / path, driver) for path in paths]
 
 
 def raw(where: Path, driver: str) -> Array:
-    """An array, read without tinypyr."""
+    """Return an array, read without tinypyr."""
     voxels: Array = (
         ts.open({"driver": driver, "kvstore": {"driver": "file", "path": f"{where}/"}}).result()[...].read().result()
     )

@@ -1,4 +1,4 @@
-"""Builds on other people's ground: a real Slurm, and a server of S3, both on loopback."""
+"""Builds on a real Slurm and on an S3 server, both on loopback."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ PartitionName=main Nodes={host} Default=YES MaxTime=60 State=UP
 
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cluster of this machine alone; its folder."""
+    """Start Slurm on this machine, and return its folder."""
     missing = [name for name in ("slurmctld", "slurmd", "sbatch", "munged") if shutil.which(name) is None]
     if missing or os.geteuid() != 0:
         pytest.skip(
@@ -102,7 +102,7 @@ def wait_for_jobs() -> None:
     raise AssertionError(subprocess.run(["squeue"], capture_output=True, text=True).stdout)
 
 
-def test_a_job_array(slurm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_slurm_job_array_builds_a_plan(slurm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     base, saved = tmp_path / "base", tmp_path / "plan.json"
     store.build(small_labels(), base, levels=0, chunks=(8, 8, 8), method="mode", grid=Grid(small_labels().shape, "zyx"))
     arguments = ["--factor=2", "--levels=3", "--method=mode", "--memory=64MiB", "--workers=1", "--block=1"]
@@ -126,7 +126,7 @@ def test_a_job_array(slurm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert store.check(base).ok
 
 
-def test_a_part_that_fails_keeps_the_end_away(slurm: Path, tmp_path: Path) -> None:
+def test_a_failed_part_prevents_finalize(slurm: Path, tmp_path: Path) -> None:
     base, saved = tmp_path / "base", tmp_path / "plan.json"
     store.build(small_labels(), base, levels=0, chunks=(8, 8, 8), method="mode", grid=Grid(small_labels().shape, "zyx"))
     store.plan(base, factor=2, levels=2, block=1).save(saved)
@@ -139,7 +139,7 @@ def test_a_part_that_fails_keeps_the_end_away(slurm: Path, tmp_path: Path) -> No
     assert store.check(base).ok
 
 
-def test_mistakes_in_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+def test_invalid_slurm_settings_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     base, saved = tmp_path / "base", tmp_path / "plan.json"
     store.build(small_labels(), base, levels=0, chunks=(8, 8, 8), method="mode")
     store.plan(base, factor=2, levels=2).save(saved)
@@ -158,7 +158,7 @@ def test_mistakes_in_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "Slurm is not installed on this machine" in capsys.readouterr().err
 
 
-def test_bioimage_pys_downsample_as_jobs(slurm: Path, tmp_path: Path) -> None:
+def test_bioimage_py_downsample_runs_as_slurm_jobs(slurm: Path, tmp_path: Path) -> None:
     zarr = pytest.importorskip("zarr", reason="optional")
     pytest.importorskip("scipy.ndimage", reason="an extra of its own")
     image = np.random.default_rng(8).integers(0, 255, (32, 40), dtype=np.uint8)
@@ -188,7 +188,7 @@ def test_bioimage_pys_downsample_as_jobs(slurm: Path, tmp_path: Path) -> None:
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of a bucket on a server of this machine."""
+    """Start an S3 server on this machine, and return the URL of a bucket."""
     server = pytest.importorskip("moto.server", reason="needs a server of S3")
     boto3 = pytest.importorskip("boto3", reason="makes the bucket")
     for name, value in (("ACCESS_KEY_ID", "a"), ("SECRET_ACCESS_KEY", "b"), ("DEFAULT_REGION", "us-east-1")):
@@ -229,8 +229,8 @@ def test_processes_write_one_sharded_array_to_s3(bucket: str, tmp_path: Path) ->
     assert str(again).startswith("already complete")
 
 
-def test_a_bucket_that_is_not_there_is_an_error(bucket: str) -> None:
-    """Conditional writes to it do nothing, and say nothing."""
+def test_a_missing_bucket_is_an_error(bucket: str) -> None:
+    """Conditional writes to it fail without an error."""
     with pytest.raises(store.StoreError, match=r"s3://nobucket/t.*NoSuchBucket"):
         store.build(small_labels(), "s3://nobucket/t", levels=0, method="mode", progress=False)
     with pytest.raises(store.StoreError, match="NoSuchBucket"), Ownership(Location.at("s3://nobucket/t/.tinypyr")):

@@ -1,4 +1,4 @@
-"""Metadata made to do harm: a clear error, in little time and memory, and nothing read or written outside the store."""
+"""Harmful metadata gives a clear error in little time and memory; nothing outside the store is read or written."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def spoil(where: Path, file: str, way: tuple[Any, ...], value: Any) -> None:
-    """Put a value into a JSON file of a store (whose own checksums are taken away first)."""
+    """Replace a value in a JSON file of a store, after removing the checksums."""
     root = json.loads((where / "zarr.json").read_text())
     root["attributes"]["ome"]["multiscales"][0]["metadata"].pop("arrays")
     (where / "zarr.json").write_text(json.dumps(root))
@@ -96,8 +96,8 @@ for where in map(Path, sys.argv[1:]):
 """
 
 
-def test_metadata_made_to_do_harm(good: Path, tmp_path: Path) -> None:
-    """All in one process that may hold 1 GiB more than when it began."""
+def test_harmful_metadata_is_refused_in_little_time_and_memory(good: Path, tmp_path: Path) -> None:
+    """All cases run in one process that may allocate 1 GiB."""
     secret = good.parent / "outside"
     shutil.copytree(good / "0", secret, dirs_exist_ok=True)
     shutil.copytree(secret, tmp_path / "outside")
@@ -121,7 +121,7 @@ def test_metadata_made_to_do_harm(good: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("noted", [2**62, -1, "many", 1.5, [3]])
-def test_a_noted_value_that_no_voxel_has(noted: Any, good: Path, tmp_path: Path) -> None:
+def test_a_recorded_ignore_that_is_not_of_the_dtype_is_an_error(noted: Any, good: Path, tmp_path: Path) -> None:
     shutil.copytree(good, tmp_path / "store")
     spoil(tmp_path / "store", "zarr.json", (*ENTRY, "metadata", "ignore"), noted)
     with pytest.raises(store.StoreError, match=r"levels ignore .*, which is not a value of uint8"):
@@ -129,15 +129,14 @@ def test_a_noted_value_that_no_voxel_has(noted: Any, good: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("noted", [None, 5, "yx", [3, None, "y"], ["x", "x", "q"]])
-def test_a_noted_order_that_is_none(noted: Any, good: Path, tmp_path: Path) -> None:
-    """Then it is that of the axes."""
+def test_an_invalid_recorded_order_is_replaced_by_the_axes(noted: Any, good: Path, tmp_path: Path) -> None:
     shutil.copytree(good, tmp_path / "store")
     spoil(tmp_path / "store", "zarr.json", (*ENTRY, "metadata", "order"), noted)
     assert store.check(tmp_path / "store").ok
 
 
-def test_a_decompression_bomb(tmp_path: Path) -> None:
-    """A chunk of 4 KiB whose bytes unpack to 3 GiB."""
+def test_a_decompression_bomb_is_an_error(tmp_path: Path) -> None:
+    """A chunk of 4 KiB decompresses to 3 GiB."""
     array = np.ones((64, 64), np.uint8)
     store.build(array, tmp_path / "in", levels=0, chunks=(64, 64), codec="gzip", format="ome-zarr-0.4")
     packer = zlib.compressobj(1, wbits=31)
@@ -154,7 +153,7 @@ def test_links_that_lead_out_are_not_written_through(name: str, tmp_path: Path) 
     store.build(np.ones((64, 64), np.uint8), where, levels=0, chunks=(16, 16))
     outside.mkdir()
     (where / name).symlink_to(outside)
-    with pytest.raises(store.StoreError, match=rf"{name}: a link that leads out of the store"):
+    with pytest.raises(store.StoreError, match=rf"{name} is a link that leads out of the store"):
         store.build(where, levels=1, factor=2)
     assert not list(outside.iterdir())
     (where / name).unlink()

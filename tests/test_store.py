@@ -1,4 +1,4 @@
-"""Stores: every level is that of the array in memory, whatever the format, chunks, shards, blocks and workers."""
+"""Levels in stores equal those in memory for any format, chunks, shards, blocks and number of workers."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from tinypyr.store.source import level_array, open_volume  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here outlives a crash, so nothing waits for the disk."""
+    """Skip fsync, because these stores need not survive a crash."""
     monkeypatch.setattr(location, "CONTEXT", ts.Context({"file_io_sync": False}))
 
 
 def case(seed: int) -> tuple[Array, dict[str, Any]]:
-    """A random volume and arguments."""
+    """Return a random volume and arguments."""
     draw, rng = random.Random(seed), np.random.default_rng(seed)
     format = draw.choice(FORMATS)
     axes = {
@@ -81,13 +81,13 @@ def case(seed: int) -> tuple[Array, dict[str, Any]]:
 
 @pytest.fixture
 def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small volumes are cut up like large ones."""
+    """Divide small volumes into many blocks."""
     monkeypatch.setattr(partition, "SMALL_BLOCK", 0)
 
 
 @pytest.mark.parametrize("group", range(26))
-def test_a_store_equals_memory(group: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """More than five hundred random volumes; those whose factors make no sense are drawn again."""
+def test_levels_in_stores_equal_levels_in_memory(group: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than five hundred random volumes; cases with invalid factors are replaced."""
     seed, made = 1000 * group, 0
     while made < 20:
         seed += 1
@@ -117,8 +117,8 @@ def test_a_store_equals_memory(group: int, tmp_path: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_blocks_and_merged_levels(format: str, tmp_path: Path, many_blocks: None) -> None:
-    """A volume of many blocks, whose last levels are merged; in any order, and some blocks twice."""
+def test_levels_of_blocks_and_merged_levels_equal_memory(format: str, tmp_path: Path, many_blocks: None) -> None:
+    """Blocks run in any order, some of them twice; the last levels are merged."""
     rng = np.random.default_rng(3)
     array = rng.integers(0, 50, (40, 150, 130)).astype(np.uint32)
     arguments: dict[str, Any] = {"format": format, "factor": 2, "levels": 4, "chunks": (8, 8, 8), "method": "mode"}
@@ -134,8 +134,8 @@ def test_blocks_and_merged_levels(format: str, tmp_path: Path, many_blocks: None
         np.testing.assert_array_equal(got, want)
 
 
-def test_blocks_never_share_a_file(tmp_path: Path, many_blocks: None) -> None:
-    """Of every level that blocks write, each unit lies in one block; every base voxel lies in one leaf."""
+def test_blocks_do_not_share_chunks_and_leaves_cover_the_base_once(tmp_path: Path, many_blocks: None) -> None:
+    """Each chunk that blocks write belongs to one block, and each base voxel to one leaf."""
     for seed in range(300):
         array, arguments = case(seed)
         try:
@@ -161,7 +161,7 @@ def test_blocks_never_share_a_file(tmp_path: Path, many_blocks: None) -> None:
 
 
 class Counting:
-    """An array that notes which voxels are read."""
+    """An array that records which boxes are read."""
 
     def __init__(self, array: Array, chunks: tuple[int, ...]) -> None:
         self.array, self.chunks, self.boxes = array, chunks, []  # type: ignore[var-annotated]
@@ -202,7 +202,7 @@ def test_each_chunk_is_read_once_and_written_once(
 
 
 def metrics(name: str) -> int:
-    """What TensorStore itself has counted of its file driver."""
+    """Return a counter of TensorStore's file driver."""
     found = ts.experimental_collect_matching_metrics(f"/tensorstore/kvstore/file/{name}")
     return int(
         sum(value["value"] for metric in found if metric["name"].endswith(f"/{name}") for value in metric["values"])
@@ -210,8 +210,10 @@ def metrics(name: str) -> int:
 
 
 @pytest.mark.parametrize("footprint", [1 << 31, 40])
-def test_tensorstore_counts_the_same(footprint: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chunks of level 0 are read once; what is written is one file per chunk of the levels, and their metadata."""
+def test_tensorstore_reads_and_writes_each_chunk_once(
+    footprint: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks of level 0 are read once; one file per chunk of the levels is written, and their metadata."""
     monkeypatch.setattr(partition, "MAX_FOOTPRINT", footprint)
     array = np.random.default_rng(0).integers(1, 255, (64, 128, 128)).astype(np.uint8)
     store.build(array, tmp_path / "t", levels=0, chunks=(16, 32, 32))
@@ -226,8 +228,8 @@ def test_tensorstore_counts_the_same(footprint: int, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("format", ["ome-zarr-0.5", "ome-zarr-0.4", "n5", "precomputed"])
-def test_levels_beside_level_0(format: str, tmp_path: Path) -> None:
-    """In place: level 0 is not touched, and what the metadata held is kept."""
+def test_levels_in_place_leave_level_0_unchanged(format: str, tmp_path: Path) -> None:
+    """Other metadata is kept, too."""
     array = np.random.default_rng(1).integers(0, 255, (40, 60, 50)).astype(np.uint8)
     grid = Grid(array.shape, "zyx", (40, 4, 4), (0, 0, 0) if format == "precomputed" else (3, 2, 1), ["nanometer"] * 3)
     where = tmp_path / "em"
@@ -256,7 +258,7 @@ def test_levels_beside_level_0(format: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_ramp_lies_where_the_metadata_says(format: str, tmp_path: Path) -> None:
+def test_world_coordinates_of_a_ramp_agree_with_the_metadata(format: str, tmp_path: Path) -> None:
     shape, scale = (24, 33, 40), (4.0, 1.0, 1.0)
     translation = (0.0, 0.0, 0.0) if format == "precomputed" else (100.0, -7.0, 0.5)
     z, y, x = (np.arange(n) * s + t for n, s, t in zip(shape, scale, translation, strict=True))
@@ -304,7 +306,7 @@ def test_validators_and_other_readers_agree(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("in_place", [False, True])
-def test_an_interrupted_build_goes_on(
+def test_an_interrupted_build_resumes(
     format: str, in_place: bool, tmp_path: Path, many_blocks: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     array = np.random.default_rng(0).integers(0, 9, (40, 150, 130)).astype(np.uint8)
@@ -343,7 +345,9 @@ def test_an_interrupted_build_goes_on(
     assert store.check(tmp_path / "t").ok
 
 
-def test_another_array_is_not_gone_on_with(tmp_path: Path, many_blocks: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_does_not_resume_with_another_array(
+    tmp_path: Path, many_blocks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     array = np.zeros((40, 150, 130), np.uint8)
     arguments: dict[str, Any] = {"factor": 2, "levels": 2, "chunks": (8, 8, 8), "workers": 1}
     real = blocks.merge
@@ -363,7 +367,7 @@ def test_another_array_is_not_gone_on_with(tmp_path: Path, many_blocks: None, mo
     np.testing.assert_array_equal(read(tmp_path / "t", "zyx")[0], array)
 
 
-def test_labels_are_counted_and_named(tmp_path: Path) -> None:
+def test_vanished_labels_are_counted_and_named(tmp_path: Path) -> None:
     array = np.zeros((32, 32), np.uint32)
     array[:16] = 7
     array[3, 3] = 9
@@ -374,8 +378,8 @@ def test_labels_are_counted_and_named(tmp_path: Path) -> None:
     assert "1 vanished (9)" in str(report)
 
 
-def test_peak_memory(tmp_path: Path) -> None:
-    """256 MiB of zeros and ramps under 96 MiB, above what is held before."""
+def test_peak_memory_stays_below_the_limit(tmp_path: Path) -> None:
+    """A volume of 256 MiB is built within 96 MiB above the memory before."""
     script = """
 import sys
 import numpy as np
@@ -484,15 +488,15 @@ def test_results_have_readable_representations(tmp_path: Path) -> None:
     assert repr(level) == f"Level(uint8, {level.grid!r})"
 
 
-def test_too_little_memory_says_how_much(tmp_path: Path) -> None:
+def test_too_little_memory_is_an_error_that_says_how_much_is_needed(tmp_path: Path) -> None:
     volume = np.broadcast_to(np.uint8(1), (4096, 4096, 64))
-    with pytest.raises(store.StoreError, match=r"memory: .* per worker needed"):
+    with pytest.raises(store.StoreError, match=r"memory: these levels need .* per worker, but .* are allowed"):
         store.plan(volume, tmp_path / "t", factor=(2, 2, 1), levels=11, memory="8MiB", method="median")
 
 
 @pytest.mark.parametrize("method", ["mean", "mode", "min", "max", "stride"])
-def test_levels_that_outgrow_the_memory(method: str, tmp_path: Path, many_blocks: None) -> None:
-    """Leaves hand on what the levels above them need: sums, label lists, extremes."""
+def test_levels_from_accumulators_equal_memory(method: str, tmp_path: Path, many_blocks: None) -> None:
+    """Accumulators hold sums, lists of labels, or extremes."""
     rng = np.random.default_rng(8)
     volume = np.repeat(rng.integers(0, 60, (256, 64, 8)).astype(np.uint32), 3, axis=0)[:512]
     plan = store.plan(
@@ -508,7 +512,7 @@ def test_levels_that_outgrow_the_memory(method: str, tmp_path: Path, many_blocks
 
 
 def test_long_label_lists_are_shortened_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in memory: of more than 1,024 labels the most frequent go up, and what that could have changed is counted."""
+    """The 1,024 most frequent labels are kept, and modes that this may have changed are counted."""
     monkeypatch.setattr(partition, "MAX_FOOTPRINT", 1 << 12)
     labels = np.arange(128 * 256, dtype=np.uint32).reshape(128, 256)
     report = store.build(labels, tmp_path / "t", factor=2, levels=7)
@@ -520,7 +524,7 @@ def test_long_label_lists_are_shortened_and_reported(tmp_path: Path, monkeypatch
     assert (read(tmp_path / "u", "yx")[-1] == 7).all()
 
 
-def test_labels_are_not_averaged(tmp_path: Path) -> None:
+def test_mean_of_labels_is_an_error_unless_forced(tmp_path: Path) -> None:
     labels = np.ones((16, 16), np.uint32)
     store.build(labels, tmp_path / "t", levels=0, factor=2, method="mode")
     with pytest.raises(ValueError, match="averaging label IDs"):
@@ -529,7 +533,7 @@ def test_labels_are_not_averaged(tmp_path: Path) -> None:
     assert store.plan(tmp_path / "t", factor=2, levels=1).method == "mode"
 
 
-def test_check_finds_what_is_wrong(tmp_path: Path) -> None:
+def test_check_reports_wrong_voxels_and_translations(tmp_path: Path) -> None:
     array = np.random.default_rng(0).integers(0, 255, (30, 40)).astype(np.uint8)
     store.build(array, tmp_path / "t", levels=2, factor=2, chunks=(8, 8))
     result = store.check(tmp_path / "t")
@@ -548,7 +552,7 @@ def test_check_finds_what_is_wrong(tmp_path: Path) -> None:
     assert "level 1: translation" in str(store.check(tmp_path / "t"))
 
 
-def test_what_is_not_finished_is_not_right(
+def test_check_reports_an_unfinished_build(
     tmp_path: Path, many_blocks: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     array = np.random.default_rng(0).integers(0, 255, (40, 150, 130)).astype(np.uint8)
@@ -574,7 +578,7 @@ def test_what_is_not_finished_is_not_right(
         store.build(where, levels=2, factor=2)
 
 
-def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_build_plan_info_and_check_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     array = np.random.default_rng(0).integers(0, 255, (20, 150, 140)).astype(np.uint8)
     where = str(tmp_path / "em.ome.zarr")
     store.build(array, where, levels=0, factor=2, grid=Grid(array.shape, "zyx", (40, 4, 4)), chunks=(16, 32, 32))
@@ -600,7 +604,7 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "method" in capsys.readouterr().err
 
 
-def test_the_bar_is_for_terminals(
+def test_the_progress_bar_is_shown_on_terminals_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     array = np.zeros((40, 40), np.uint8)
@@ -618,7 +622,7 @@ def test_the_bar_is_for_terminals(
     assert capsys.readouterr().out == "standard output stays where it is\n"
 
 
-def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
     names = re.findall(r"^  (\w+)  ", capsys.readouterr().out.partition("Commands:")[2], re.M)
     assert len(names) == 11
@@ -646,7 +650,9 @@ def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["check", "x", "--ignore", "zero"], "--ignore': 'zero' is not a number"),
     ],
 )
-def test_bad_arguments_of_the_commands(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_arguments_of_commands_are_named(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(arguments) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -655,7 +661,9 @@ def test_bad_arguments_of_the_commands(arguments: list[str], message: str, capsy
     assert "--help" in shown.err
 
 
-def test_where_a_command_may_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_refuse_output_paths_that_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     where, plan = str(tmp_path / "em.ome.zarr"), str(tmp_path / "plan.json")
     store.build(np.ones((40, 40), np.uint8), where, factor=2, levels=1)
     target = str(tmp_path / "new")
@@ -671,7 +679,7 @@ def test_where_a_command_may_write(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes close otherwise there")
-def test_whoever_reads_may_have_seen_enough(tmp_path: Path) -> None:
+def test_closed_standard_output_is_not_an_error(tmp_path: Path) -> None:
     where = str(tmp_path / "em.ome.zarr")
     store.build(np.zeros((40, 40), np.uint8), where, factor=2, levels=1)
     command = [sys.executable, "-m", "tinypyr", "info", where]
@@ -683,7 +691,7 @@ def test_whoever_reads_may_have_seen_enough(tmp_path: Path) -> None:
     assert (process.returncode, errors) == (0, "")
 
 
-def test_sources_of_other_packages(tmp_path: Path) -> None:
+def test_arrays_of_other_packages_are_read(tmp_path: Path) -> None:
     array = np.random.default_rng(0).integers(0, 255, (20, 30)).astype(np.uint8)
     store.build(ts.array(array), tmp_path / "ts", levels=1, factor=2)
     np.testing.assert_array_equal(read(tmp_path / "ts", "yx")[1], tinypyr.downsample(array, 2))
@@ -692,7 +700,7 @@ def test_sources_of_other_packages(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(tmp_path / "dask", "yx")[1], tinypyr.downsample(array, 2))
 
 
-def test_plans_keep_within_their_memory() -> None:
+def test_leaves_of_plans_fit_in_memory() -> None:
     for seed in range(200):
         array, arguments = case(seed)
         try:
@@ -705,7 +713,7 @@ def test_plans_keep_within_their_memory() -> None:
 
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", ["|u1", ">u2", "<u4", "<f4", ">f8", "<f2", "|b1"])
-def test_other_peoples_zarr_v2(dtype: str, order: str, tmp_path: Path) -> None:
+def test_zarr_v2_of_zarr_python_is_read(dtype: str, order: str, tmp_path: Path) -> None:
     """Byte orders, memory orders, separators and compressors are kept at every level."""
     array = (np.random.default_rng(0).random((20, 33, 41)) * 100).astype(np.dtype(dtype).newbyteorder("="))
     meta = {
@@ -736,7 +744,7 @@ def test_other_peoples_zarr_v2(dtype: str, order: str, tmp_path: Path) -> None:
     assert json.loads((tmp_path / ".zattrs").read_text())["mine"] == [1]
 
 
-def test_shards_are_kept_in_place(tmp_path: Path) -> None:
+def test_shards_of_level_0_are_used_in_place(tmp_path: Path) -> None:
     array = np.random.default_rng(0).integers(0, 255, (40, 70, 70)).astype(np.uint8)
     store.build(array, tmp_path, levels=0, factor=2, chunks=(8, 8, 8), shards=(16, 32, 32))
     report = store.build(tmp_path, factor=2, levels=3)
@@ -748,8 +756,8 @@ def test_shards_are_kept_in_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("chunks", [(8, 8, 8), (4, 16, 8)])
-def test_sharded_precomputed(chunks: tuple[int, int, int], tmp_path: Path, many_blocks: None) -> None:
-    """One file per shard, each of a block alone; levels beside a sharded level 0 are sharded like it."""
+def test_sharded_precomputed_equals_memory(chunks: tuple[int, int, int], tmp_path: Path, many_blocks: None) -> None:
+    """Each shard is written by one block; levels next to a sharded level 0 are sharded like it."""
     volume = np.random.default_rng(1).integers(0, 9, (100, 90, 70)).astype(np.uint32)
     shards = tuple(4 * c for c in chunks)
     arguments: dict[str, Any] = {"format": "precomputed", "chunks": chunks, "shards": shards, "method": "mode"}
@@ -769,8 +777,8 @@ def test_sharded_precomputed(chunks: tuple[int, int, int], tmp_path: Path, many_
         store.plan(volume, tmp_path / "v", format="precomputed", chunks=chunks, shards=[3 * c for c in chunks])
 
 
-def test_precomputed_offsets_as_tensorstore_has_them(tmp_path: Path) -> None:
-    """Blocks are anchored at 0: domains and means of TensorStore's own reader and its downsampling driver."""
+def test_precomputed_offsets_agree_with_tensorstore(tmp_path: Path) -> None:
+    """Footprints are anchored at 0: domains and means equal those of TensorStore's downsample driver."""
     array = np.random.default_rng(0).integers(0, 255, (40, 50, 30)).astype(np.uint8)
     grid = Grid(array.shape, "xyz", (4, 4, 40), units=["nanometer"] * 3, voxel_offset=(10, 5, 3))
     store.build(array, tmp_path, format="precomputed", grid=grid, factor=(2, 2, 1), levels=3, chunks=(16, 16, 16))
@@ -837,7 +845,7 @@ HOSTILE: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("meta", HOSTILE)
-def test_hostile_metadata(meta: dict[str, Any], tmp_path: Path) -> None:
+def test_hostile_metadata_is_an_error(meta: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "zarr.json").write_text(json.dumps(meta))
     with pytest.raises(store.StoreError, match="in"):

@@ -1,4 +1,4 @@
-"""Axes of volumes: which are pooled, and in which order they are stored."""
+"""Axes of volumes: pooling by type, and order in stores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPACE = ["z", "y", "x"]
 
 
 def two_channels(*shape: int) -> Any:
-    """10 everywhere in the first channel, 200 in the second."""
+    """Return a volume with 10 in the first channel and 200 in the second."""
     return np.stack([np.full(shape, 10, np.uint8), np.full(shape, 200, np.uint8)])
 
 
@@ -132,7 +132,7 @@ def test_levels_in_place_have_the_axes_of_their_base(
 def test_a_copy_lists_its_axes_in_the_order_of_its_arrays(
     axes: list[Any], shape: tuple[int, ...], version: str, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Time, channels, then z, y, x; in many blocks, which share no chunk in that order either."""
+    """Arrays have time, channels, z, y, x; blocks share no chunk in this order either."""
     monkeypatch.setattr("tinypyr.store.partition.SMALL_BLOCK", 0)
     data = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
     where = write_ome(tmp_path / "s", data, axes, version, chunks=[min(n, 8) for n in shape])
@@ -154,3 +154,19 @@ def test_a_copy_in_another_order_keeps_the_codec_and_the_chunks(tmp_path: Path) 
     before, after = (json.loads((path / "0/.zarray").read_text()) for path in (where, tmp_path / "t"))
     assert after["chunks"] == [8, 12, 20]
     assert after["compressor"]["id"] == before["compressor"]["id"] == "blosc"
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_units_that_ome_zarr_does_not_list_are_kept_by_a_copy(version: str, tmp_path: Path) -> None:
+    where = write_ome(tmp_path / "in", np.ones((8, 8), np.uint8), ["y", "x"], version)
+    meta = where / ("zarr.json" if version == "0.5" else ".zattrs")
+    text = meta.read_text()
+    meta.write_text(text.replace('"name": "x"', '"name": "x", "unit": "pixel"'))
+    for target, options in ((tmp_path / "t", {}), (tmp_path / "n5", {"format": "n5"})):
+        more: dict[str, Any] = options
+        store.build(where, target, levels=1, factor=2, progress=False, **more)
+        assert "pixel" in store.levels(target)[1].grid.units
+    assert [axis.get("unit") for axis in listed_axes(tmp_path / "t")] == [None, "pixel"]
+    meta.write_text(text.replace('"name": "x"', '"name": "x", "unit": {"a": 1}'))
+    with pytest.raises(store.StoreError, match=r"multiscales metadata cannot be understood: .*are not texts"):
+        store.plan(where, tmp_path / "new", levels=1, factor=2)

@@ -1,4 +1,4 @@
-"""Labels gathered block by block, and jobs that a plan is cut into."""
+"""Sets of labels that are collected block by block, and numbers of jobs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tinypyr.store.label_sets import LabelSet, label_arrays
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int64", "uint64", "float32"])
-def test_gathered_labels_are_all_labels_once(dtype: str) -> None:
+def test_label_sets_hold_each_label_once(dtype: str) -> None:
     rng = np.random.default_rng(2)
     for blocks in (0, 1, 2, 7, 300):
         given = [rng.integers(0, 250, rng.integers(0, 90)).astype(dtype) for _ in range(blocks)]
@@ -31,7 +31,7 @@ def test_gathered_labels_are_all_labels_once(dtype: str) -> None:
 
 
 def test_a_label_is_merged_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """1,024 blocks of ten labels each: a hundred thousand labels go through merges, not five millions."""
+    """For 1,024 blocks of ten labels, a hundred thousand labels are merged instead of five million."""
     merged = 0
     union = np.union1d
 

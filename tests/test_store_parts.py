@@ -1,4 +1,4 @@
-"""What a store's levels may be made of: without masked voxels, again where something changed, beside a linked base."""
+"""Masks, updates of regions, recursive medians, linked bases and previews."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ from tinypyr.store.source import open_volume  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many blocks, and nothing waits for the disk."""
+    """Divide small volumes into many blocks, and skip fsync."""
     monkeypatch.setattr(location, "CONTEXT", ts.Context({"file_io_sync": False}))
     monkeypatch.setattr(partition, "SMALL_BLOCK", 0)
 
 
 @pytest.fixture(params=[1 << 31, 40], ids=["leaves", "carried"])
 def footprint(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Levels made by leaves alone, and from what these hand on."""
+    """Pool levels in leaves, and from accumulators."""
     monkeypatch.setattr(partition, "MAX_FOOTPRINT", request.param)
 
 
 @pytest.mark.parametrize("ignore", [None, 0])
 @pytest.mark.parametrize("method", ["mean", "mode", "median", "min", "max", "stride"])
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint64", "float32", "bool"])
-def test_masked_voxels_are_left_out(
+def test_excluded_voxels_do_not_count(
     dtype: str, method: str, ignore: int | None, footprint: None, tmp_path: Path
 ) -> None:
     """Excluded voxels behave like voxels of a value that the volume does not have, and that is ignored."""
@@ -113,7 +113,7 @@ def test_saved_plans_keep_mask_and_exclude_apart(parameter: str, tmp_path: Path)
 
 
 def opened(where: Path) -> Any:
-    """Level 0, to write to."""
+    """Return level 0, opened for writing."""
     volume = open_volume(Location.at(where))
     from tinypyr.store.formats import FORMATS as known
 
@@ -124,7 +124,9 @@ def opened(where: Path) -> Any:
 
 @pytest.mark.parametrize("method", ["mean", "mode", "median"])
 @pytest.mark.parametrize("format", FORMATS)
-def test_only_what_lies_above_a_change_is_made_again(format: str, method: str, footprint: None, tmp_path: Path) -> None:
+def test_only_voxels_above_a_region_are_written_again(
+    format: str, method: str, footprint: None, tmp_path: Path
+) -> None:
     rng = np.random.default_rng(4)
     volume = rng.integers(0, 6, (64, 40, 50)).astype(np.uint32)
     where, once = tmp_path / "t", tmp_path / "once"
@@ -152,7 +154,7 @@ def test_only_what_lies_above_a_change_is_made_again(format: str, method: str, f
     assert store.check(where).ok
 
 
-def test_regions_that_make_no_sense(tmp_path: Path) -> None:
+def test_invalid_regions_and_masks_are_errors(tmp_path: Path) -> None:
     volume = np.zeros((32, 32), np.uint8)
     store.build(volume, tmp_path / "t", levels=1, factor=2, chunks=(8, 8))
     store.build(volume, tmp_path / "bare", levels=0, chunks=(8, 8))
@@ -173,8 +175,8 @@ def test_regions_that_make_no_sense(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_region_of_what_has_not_changed_changes_nothing(format: str, tmp_path: Path) -> None:
-    """The store says how its levels were made, where the array begins in a larger one included."""
+def test_updating_an_unchanged_region_changes_nothing(format: str, tmp_path: Path) -> None:
+    """The store records how its levels were made, including voxel_offset."""
     volume = np.random.default_rng(9).integers(0, 255, (17, 18, 19)).astype(np.uint8)
     grid = Grid(volume.shape, "xyz", voxel_offset=(5, 3, 1))
     for number, more in enumerate(({"method": "median", "recursive": True}, {"rounding": "floor", "ignore": 7})):
@@ -200,7 +202,7 @@ def test_a_region_of_what_has_not_changed_changes_nothing(format: str, tmp_path:
                 store.build(where, region=[(0, 1)] * len(axes), **wrong)
 
 
-def test_a_region_where_nobody_says_how_levels_were_made(tmp_path: Path) -> None:
+def test_a_region_needs_a_method_if_the_store_records_none(tmp_path: Path) -> None:
     volume = np.random.default_rng(9).integers(0, 255, (20, 20)).astype(np.uint8)
     store.build(volume, tmp_path / "t", factor=2, levels=2, method="max", chunks=(8, 8))
     meta = json.loads((tmp_path / "t" / "zarr.json").read_text())
@@ -245,8 +247,8 @@ def read_after(where: Path, source: Path, parameter: str, voxels: Any, format: s
     return read(where, "zyx")
 
 
-def test_medians_of_medians(footprint: None, tmp_path: Path) -> None:
-    """Where the median of the base would need too much memory, and only if asked for; the store says so."""
+def test_recursive_medians_are_built_and_recorded(footprint: None, tmp_path: Path) -> None:
+    """They are built only with recursive=True, where the median of the base needs too much memory."""
     volume = np.random.default_rng(5).integers(0, 200, (40, 50, 33)).astype(np.uint8)
     target = tmp_path / "t"
     store.build(volume, target, factor=2, levels=3, method="median", recursive=True, chunks=(8, 8, 8))
@@ -278,7 +280,7 @@ def test_a_linked_base_is_not_copied(format: str, tmp_path: Path, capsys: pytest
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MiB."""
+    """Return a folder in a file system of 1 MiB."""
     where = tmp_path / "disk"
     where.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(where)]
@@ -288,7 +290,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(where)], check=True)
 
 
-def test_a_full_disk_is_named_and_the_build_goes_on(small_disk: Path) -> None:
+def test_a_full_disk_is_an_error_and_the_build_resumes(small_disk: Path) -> None:
     volume = np.random.default_rng(0).integers(0, 255, (128, 128, 128)).astype(np.uint8)
     target = small_disk / "t"
     arguments: dict[str, Any] = {"chunks": (32, 32, 32), "factor": 2, "levels": 2}
@@ -303,8 +305,10 @@ def test_a_full_disk_is_named_and_the_build_goes_on(small_disk: Path) -> None:
         np.testing.assert_array_equal(got, want)
 
 
-def test_panels_of_a_preview_show_the_same_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Boxes of 8 voxels: every level, drawn where its metadata says, is the same picture."""
+def test_panels_of_a_preview_show_the_same_part_of_the_world(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All levels of boxes of 8 voxels give the same picture."""
     rng = np.random.default_rng(7)
     labels = np.repeat(np.repeat(rng.integers(1, 9, (8, 6)), 8, axis=0), 8, axis=1).astype(np.uint32)
     volume = np.repeat(labels[np.newaxis], 4, axis=0)
@@ -332,7 +336,7 @@ def test_panels_of_a_preview_show_the_same_place(tmp_path: Path, capsys: pytest.
 
 @pytest.mark.parametrize("dtype", ["uint16", "float32"])
 @pytest.mark.parametrize("axes", ["x", "yx", "tcyx", "tczyx"])
-def test_previews_of_other_shapes(axes: str, dtype: str) -> None:
+def test_previews_of_any_axes_and_dtypes_have_three_channels(axes: str, dtype: str) -> None:
     shape = [2 if axis in "tc" else 40 for axis in axes]
     volume = np.random.default_rng(8).random(shape).astype(dtype)
     factor = [1 if axis in "tc" else 2 for axis in axes]

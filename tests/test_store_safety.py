@@ -1,4 +1,4 @@
-"""Stores that others have made, or change meanwhile: nothing is overwritten, nothing missing is taken for right."""
+"""Stores of other tools, and stores that change during a build: foreign files are kept, missing chunks are noticed."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ ZYX = ["z", "y", "x"]
 
 @pytest.fixture(autouse=True)
 def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here outlives a crash, so nothing waits for the disk."""
+    """Skip fsync, because these stores need not survive a crash."""
     monkeypatch.setattr(location, "CONTEXT", ts.Context({"file_io_sync": False}))
 
 
 @pytest.fixture
 def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small volumes are cut up like large ones."""
+    """Divide small volumes into many blocks."""
     monkeypatch.setattr(partition, "SMALL_BLOCK", 0)
 
 
@@ -43,7 +43,7 @@ def noise(*shape: int, dtype: str = "uint8") -> Array:
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 @pytest.mark.parametrize("listed", [False, True])
-def test_an_array_that_is_no_level_is_not_overwritten(listed: bool, version: str, tmp_path: Path) -> None:
+def test_an_array_that_is_not_a_level_is_not_overwritten(listed: bool, version: str, tmp_path: Path) -> None:
     other = {"name": "second", "axes": [{"name": axis, "type": "space"} for axis in ZYX]}
     other["datasets"] = [{"path": "1", "coordinateTransformations": [{"type": "scale", "scale": [1, 1, 1]}]}]
     where = write_ome(tmp_path / "t", noise(32, 32, 32), ZYX, version, entries=[other] if listed else [])
@@ -64,7 +64,7 @@ def test_a_group_or_a_file_where_a_level_belongs_is_refused(name: str, tmp_path:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_files_of_others_in_a_new_target_are_not_overwritten(format: str, tmp_path: Path) -> None:
+def test_foreign_files_in_a_new_target_are_not_overwritten(format: str, tmp_path: Path) -> None:
     path = store.plan(noise(8, 8, 8), tmp_path / "t", format=format, levels=1, factor=2).paths[1]
     (tmp_path / "t" / path).mkdir(parents=True)
     (tmp_path / "t" / path / "mine.txt").write_text("kept")
@@ -96,7 +96,7 @@ def test_other_entries_are_not_listed_by_a_copy_without_their_arrays(tmp_path: P
 
 
 def precomputed(where: Path, labels: Array, encoding: str = "raw") -> Path:
-    """A volume with one level, its chunks as TensorStore names them."""
+    """Write a volume with one level, and return the folder of its chunks."""
     scale: dict[str, Any] = {"size": labels.shape, "encoding": encoding, "chunk_size": [32, 32, 16]}
     scale |= {"resolution": [4, 4, 40], "voxel_offset": [0, 0, 0]}
     if encoding != "raw":
@@ -127,7 +127,7 @@ def test_chunks_under_names_of_compressed_files_are_refused(
 
 
 def test_zarr_whose_metadata_does_not_say_how_chunks_are_named_is_refused(tmp_path: Path) -> None:
-    """Nested files without a dimension_separator: writers of some years left it out, and readers take "." for it."""
+    """Some writers omitted dimension_separator for nested chunks; readers use the default "." then."""
     where = write_ome(tmp_path / "t", noise(32, 32, 32), ZYX, chunks=(16, 16, 16))
     meta = json.loads((where / "0/.zarray").read_text())
     del meta["dimension_separator"]
@@ -146,21 +146,21 @@ def test_flat_chunk_files_of_a_nested_array_are_refused(version: str, name: str,
 
 @pytest.mark.parametrize("format", FORMATS)
 def test_an_empty_volume_is_built_with_a_warning(format: str, tmp_path: Path) -> None:
-    """Writers leave out chunks of the fill value, so it may be right."""
+    """Chunks of the fill value need not be stored, so that the volume may be valid."""
     store.build(np.zeros((8, 8, 8), np.uint8), tmp_path / "t", format=format, levels=0, progress=False)
     with pytest.warns(UserWarning, match="source: .* has no chunks, so every voxel of it is the fill value"):
         store.build(tmp_path / "t", levels=1, factor=2, progress=False)
     assert store.check(tmp_path / "t").ok
 
 
-def test_an_empty_mask_is_named(tmp_path: Path) -> None:
+def test_an_empty_mask_gives_a_warning(tmp_path: Path) -> None:
     store.build(np.zeros((8, 8, 8), np.uint8), tmp_path / "mask", levels=0, progress=False)
     with pytest.warns(UserWarning, match="mask: .* has no chunks"):
         store.plan(noise(8, 8, 8), tmp_path / "t", levels=1, factor=2, mask=tmp_path / "mask")
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_some_missing_chunks_are_no_reason_to_warn(format: str, tmp_path: Path) -> None:
+def test_some_missing_chunks_give_no_warning(format: str, tmp_path: Path) -> None:
     volume = np.zeros((16, 16, 16), np.uint8)
     volume[8:, 8:, 8:] = 1
     (tmp_path / "notes").mkdir()
@@ -209,7 +209,7 @@ def test_a_source_that_changes_during_a_build_is_an_error(
     assert not (written / "zarr.json").exists() or len(entries_of(written)[0]["datasets"]) == 1, "called finished"
 
 
-def test_a_changed_source_is_built_anew_when_asked_for(tmp_path: Path, many_blocks: None) -> None:
+def test_without_resume_a_changed_source_is_built_again(tmp_path: Path, many_blocks: None) -> None:
     where = write_ome(tmp_path / "s", noise(40, 64, 64), ZYX, "0.5", chunks=(8, 16, 16))
     arguments: dict[str, Any] = {"factor": 2, "levels": 2, "workers": 1, "block": "32KiB"}
     told = list[store.Progress]()
@@ -228,8 +228,8 @@ def test_a_changed_source_is_built_anew_when_asked_for(tmp_path: Path, many_bloc
     assert [np.unique(level).tolist() for level in raw_levels(where)] == [[7], [7], [7]]
 
 
-def test_blocks_made_while_the_source_was_away_are_not_kept(tmp_path: Path, many_blocks: None) -> None:
-    """A disk that is unmounted and mounted again: the very same files, which for a while were read as empty."""
+def test_blocks_from_a_source_that_was_removed_are_not_kept(tmp_path: Path, many_blocks: None) -> None:
+    """A source that was removed and restored was read as empty meanwhile."""
     volume = noise(40, 64, 64)
     where = write_ome(tmp_path / "s", volume, ZYX, "0.5", chunks=(8, 16, 16))
     arguments: dict[str, Any] = {"factor": 2, "levels": 2, "workers": 1, "block": "32KiB"}
@@ -255,7 +255,7 @@ def test_blocks_made_while_the_source_was_away_are_not_kept(tmp_path: Path, many
 def test_a_region_is_refused_if_a_level_has_not_the_shape_of_its_scale(
     scale: float, shape: tuple[int, ...], tmp_path: Path
 ) -> None:
-    """Extents rounded down, or a scale that is not the factor: blocks would not lie where voxels do."""
+    """Extents are rounded down, or the scale is not the factor, so that blocks would not match voxels."""
     where = write_ome(tmp_path / "t", noise(6, 63, 63), ZYX, chunks=(6, 16, 16))
     write_array(where / "1", noise(*shape), [6, 16, 16])
     attributes = json.loads((where / ".zattrs").read_text())

@@ -1,4 +1,4 @@
-"""Stores through what can go wrong: the short forms of tests/campaigns.py, whose long ones are run by hand."""
+"""Fault injection: short runs of tests/campaigns.py. Long runs are started by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CASES = ("shards", "in place", "n5", "precomputed")
 
 
 def campaign(*arguments: str) -> str:
-    """What a campaign prints; it forks, so it runs in a process that has no threads yet."""
+    """Return the output of a campaign, which runs in a process without threads because it forks."""
     command = [sys.executable, str(Path(__file__).with_name("campaigns.py")), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -27,7 +27,7 @@ def campaign(*arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def strace() -> None:
-    """Skip where system calls cannot be tampered with."""
+    """Skip the test if system calls cannot be traced."""
     if shutil.which("strace") is None:
         pytest.skip("needs strace")
     if subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True).returncode:
@@ -35,7 +35,7 @@ def strace() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_killed_at_a_system_call(case: str, strace: None) -> None:
+def test_builds_killed_at_a_system_call_resume(case: str, strace: None) -> None:
     numbers = "1,2,4,6" if case == "shards" else "3,11"
     said = campaign("kill", "--case", case, "--numbers", numbers)
     kills = [int(part.split()[-1]) for part in said.partition(": ")[2].partition(";")[0].split(", ")]
@@ -44,29 +44,29 @@ def test_killed_at_a_system_call(case: str, strace: None) -> None:
 
 
 @pytest.mark.parametrize("case", ["shards", "n5"])
-def test_a_disk_that_fails(case: str, strace: None) -> None:
+def test_a_disk_that_fails_is_an_error_and_the_build_resumes(case: str, strace: None) -> None:
     said = campaign("errors", "--case", case, "--numbers", "1,2,5")
     failures = [int(part.split()[-1]) for part in said.partition(": ")[2].partition(";")[0].split(", ")]
     assert min(failures) >= 1, said
 
 
-def test_killed_at_random_ten_times_in_a_row() -> None:
+def test_builds_killed_at_random_ten_times_resume() -> None:
     said = json.loads(campaign("random", "--case", "shards", "--rounds", "10").partition(": ")[2].partition(";")[0])
     assert said["kills"] == 10
 
 
-def test_two_builders_at_once() -> None:
+def test_two_simultaneous_builders_leave_a_correct_store() -> None:
     said = json.loads(campaign("race", "--case", "in place", "--rounds", "8").partition(": ")[2].partition(";")[0])
     assert sum(said.values()) == 8
 
 
-def test_metadata_that_others_may_have_written() -> None:
+def test_mutated_metadata_is_read_or_refused() -> None:
     said = json.loads(campaign("metadata", "--seconds", "60", "--seed", "11").partition(": ")[2].partition(";")[0])
     assert said["refused"] > 50
     assert said["accepted"] > 10
 
 
-def test_flipped_bytes_and_cut_files() -> None:
+def test_damaged_results_and_plans_are_noticed() -> None:
     said = json.loads(campaign("mutate", "--rounds", "400").partition(": ")[2].partition(";")[0])
     assert sum(said.values()) == 400
     assert said["named errors"] > 100

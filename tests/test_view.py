@@ -1,4 +1,4 @@
-"""Stores as a browser gets them: the server that ``tinypyr view`` runs, and what Neuroglancer draws of it."""
+"""The file server of ``tinypyr view``, and Neuroglancer in a browser."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_files_are_served_whole_and_in_parts(tmp_path: Path) -> None:
             caught.value.close()
 
 
-def test_what_cannot_be_viewed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stores_that_cannot_be_viewed_are_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["view", str(tmp_path)]) == 1
     assert "nothing here" in capsys.readouterr().err
     store.build(np.zeros((4, 4), np.uint8), "memory://viewed")
@@ -67,7 +67,7 @@ def test_what_cannot_be_viewed(tmp_path: Path, capsys: pytest.CaptureFixture[str
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what the viewer is made with
 @pytest.mark.parametrize("format", FORMATS)
 def test_levels_align_in_neuroglancer(format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A real viewer in a real browser: boxes of 8 voxels look alike at level 0 and at level 3."""
+    """Boxes of 8 voxels look the same at level 0 and at level 3 in a real browser."""
     pytest.importorskip("neuroglancer", reason="an optional viewer")
     playwright = pytest.importorskip("playwright.sync_api", reason="what drives the browser")
     images = pytest.importorskip("PIL.Image", reason="what reads the screen")
@@ -93,7 +93,7 @@ def test_levels_align_in_neuroglancer(format: str, tmp_path: Path, monkeypatch: 
         page = browser.new_page(viewport={"width": 400, "height": 400})
 
         def drawn() -> Array:
-            """What is on the screen once it rests; the middle, without the controls."""
+            """Return the middle of the page, without controls, once it does not change any more."""
             before, rests, end = None, 0, time.monotonic() + 90
             while time.monotonic() < end:
                 time.sleep(0.5)

@@ -15,7 +15,8 @@ from .lazy_levels import Level, levels
 from .planning import plan
 from .plans import Plan
 from .previews import preview
-from .running import BuildError, Progress, Report, build, finalize, run
+from .reports import BuildError, Progress, Report
+from .running import build, finalize, run
 
 __all__ = [
     "BuildError",

@@ -97,7 +97,7 @@ class Location:
         """Raise StoreError if a symbolic link leads from a path below this folder out of it."""
         root = self.real
         if self.is_file and not (os.path.realpath(os.path.join(root, path)) + "/").startswith(root):
-            raise StoreError(f"{self.name}/{path}: a link that leads out of the store; remove it first")
+            raise StoreError(f"{self.name}/{path} is a link that leads out of the store; remove it first")
 
     def link(self, path: str, target: Location) -> None:
         """Make a path below this folder a symbolic link to another folder; both must be in file systems."""

@@ -123,7 +123,7 @@ class _Chooser:
             self.leaf_levels -= 1
         if needed > budget:
             raise StoreError(
-                f"memory: {size_text(needed)} per worker needed for these levels, {size_text(budget)} allowed; allow "
+                f"memory: these levels need {size_text(needed)} per worker, but {size_text(budget)} are allowed; allow "
                 "more memory, or fewer workers, or build fewer levels"
             )
         self._aligned = [o % f == 0 for o, f in zip(base.voxel_offset, self._top, strict=True)]

@@ -124,41 +124,40 @@ def plan(
     """
     _check_choices(rounding, ties, format, codec, grid, recursive=recursive, link=link, force=force)
     rule = PoolingRule(factor, levels, method, ignore, rounding, ties, recursive, force)
-    source_read = open_source(source, grid)
+    reader = open_source(source, grid)
     if region is not None:
         fixed = {"factor": factor, "levels": levels, "method": method, "format": format, "ignore": ignore, "grid": grid}
         fixed |= {"rounding": rounding, "ties": ties, "chunks": chunks, "shards": shards, "codec": codec, "mask": mask}
         fixed |= {"exclude": exclude, "recursive": recursive, "link": link}
-        rule = rule_of_levels(source_read.volume, target, fixed)
-        source_read, region = _in_tie_order(source_read, region)
-    base = source_read.grid
+        rule = rule_of_levels(reader.volume, target, fixed)
+        reader, region = _in_tie_order(reader, region)
+    base = reader.grid
     if base.ndim == 0 or 0 in base.shape:
         raise StoreError(f"source: shape {base.shape} holds nothing to pool")
-    check_array(base.shape, source_read.dtype)
-    ignored = checked_ignore(rule.ignore, source_read.dtype)
-    target_store = choose_target(source_read, target, format, grid)
-    method = _method(rule, source_read)
+    check_array(base.shape, reader.dtype)
+    ignored = checked_ignore(rule.ignore, reader.dtype)
+    destination = choose_target(reader, target, format, grid)
+    method = _method(rule, reader)
     masked = Mask.of(mask, exclude, base)
     changed_box = None if region is None else checked_region(region, base)
-    layout = base_layout(source_read, target_store, chunks, shards, codec)
-    factors = _factors(base, rule, layout, target_store.format)
+    layout = base_layout(reader, destination, chunks, shards, codec)
+    factors = _factors(base, rule, layout, destination.format)
     totals = [(1,) * base.ndim, *cumulative(factors, base.ndim)]
     grids = [base, *base.levels(totals[1:], method)]
     if link:
-        check_link(source_read.volume, target_store, layout is source_read.layout)
-    paths, layouts = _stored_levels(source_read, target_store, layout, grids, updates_region=region is not None)
+        check_link(reader.volume, destination, layout is reader.layout)
+    paths, layouts = _stored_levels(reader, destination, layout, grids, updates_region=region is not None)
     budget, worker_count = bytes_of(memory), workers_of(workers)
     block_bytes = None if block is None else bytes_of(block, "block", 1)
-    copies_base = not target_store.in_place and not link
-    accumulates = rule.recursive or method not in ("median", "stride")
-    accumulates = accumulates or (method == "stride" and ignored is None and masked is None)
+    copies_base = not destination.in_place and not link
+    accumulates = _accumulates(method, rule.recursive, selects=ignored is not None or masked is not None)
     partition = choose_blocks(
-        base, source_read, layouts, totals, copies_base, budget // worker_count, accumulates, block_bytes
+        base, reader, layouts, totals, copies_base, budget // worker_count, accumulates, block_bytes
     )
     draft = Plan(
-        source=source_read,
-        location=target_store.location,
-        format=target_store.format,
+        source=reader,
+        location=destination.location,
+        format=destination.format,
         grids=grids,
         factors=factors,
         paths=paths,
@@ -172,7 +171,7 @@ def plan(
         changed_box=changed_box,
         copies_base=copies_base,
         links_base=link,
-        kind=source_read.kind or ("labels" if method == "mode" else "image"),
+        kind=reader.kind or ("labels" if method == "mode" else "image"),
         memory=budget,
         workers=worker_count,
         leaf=partition.leaf,
@@ -185,10 +184,7 @@ def plan(
     requested: dict[str, Any] = {"chunks": chunks, "shards": shards, "codec": codec, "grid": grid, "force": rule.force}
     requested |= {"region": region, "block": block_bytes}
     result = replace(draft, arguments=_portable_arguments(draft, requested))
-    if state_of(result, take_over=True) == "new":  # refuses a target that belongs to another plan
-        if region is None:
-            _check_no_foreign_files(result)
-        _warn_of_empty(result)
+    _check_target(result)
     return result
 
 
@@ -265,6 +261,14 @@ def _stored_levels(
     return paths, level_layouts(target.format, layout, grids)
 
 
+def _accumulates(method: str, recursive: bool, selects: bool) -> bool:
+    """Return whether levels can be pooled from accumulators, so that leaves need not hold their whole footprints.
+
+    ``selects`` is true if some voxels are ignored or excluded. Stride has no accumulator then, median never.
+    """
+    return recursive or method not in ("median", "stride") or (method == "stride" and not selects)
+
+
 def _check_levels(plan: Plan) -> None:
     """Raise StoreError for a level that the format cannot store, or that would be written outside the store."""
     first = 0 if plan.copies_base else 1
@@ -273,6 +277,14 @@ def _check_levels(plan: Plan) -> None:
             plan.level_spec(number)
     for path in [*plan.paths[first:], FOLDER]:
         plan.location.check_inside(path)
+
+
+def _check_target(plan: Plan) -> None:
+    """Raise StoreError if the target belongs to another plan, or has files where levels would be written."""
+    if state_of(plan, take_over=True) == "new":
+        if plan.changed_box is None:
+            _check_no_foreign_files(plan)
+        _warn_of_empty(plan)
 
 
 def _check_no_foreign_files(plan: Plan) -> None:
@@ -295,7 +307,7 @@ def _warn_of_empty(plan: Plan) -> None:
             path = f"{volume.location.name}/{volume.paths[0]}"
             warnings.warn(
                 f"{name}: {path} has no chunks, so every voxel of it is the fill value; check that it is complete",
-                stacklevel=3,
+                stacklevel=4,
             )
 
 

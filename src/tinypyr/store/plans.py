@@ -25,7 +25,7 @@ from typing import Any
 from .. import __version__
 from .._util.files import write_whole
 from ..errors import StoreError
-from ..grid import Cuts, Grid, cumulative, region_above
+from ..grid import Cuts, Grid, cumulative, grid_from, region_above
 from . import plan_text
 from .accumulators import Pooling
 from .block_numbers import BlockNumbers
@@ -169,7 +169,7 @@ class Plan:
     def box(self, number: int) -> list[tuple[int, int]]:
         """Return the base voxels of a block, in array coordinates."""
         if not 0 <= number < self.blocks:
-            raise IndexError(f"block {number}: there are {self.blocks}, counted from 0")
+            raise IndexError(f"block {number} does not exist: there are {self.blocks} blocks, counted from 0")
         box = []
         for cuts in reversed(self._block_cuts):
             number, index = divmod(number, len(cuts))
@@ -244,14 +244,15 @@ class Plan:
         def ordered(values: Sequence[Any], missing: Any) -> list[Any]:
             return [missing if axis is None else values[axis] for axis in source_axes]
 
-        types = ordered(grid.types, None)
-        stored_grid = Grid(
-            ordered(grid.shape, 1),
-            list(zip(stored, types, strict=True)),
-            ordered(grid.scale, 1.0),
-            ordered(grid.translation, 0.0),
-            ordered(grid.units, None),
-            ordered(grid.voxel_offset, 0),
+        stored_grid = grid_from(  # (which keeps units that OME-Zarr does not list)
+            {
+                "shape": ordered(grid.shape, 1),
+                "axes": list(zip(stored, ordered(grid.types, None), strict=True)),
+                "scale": ordered(grid.scale, 1.0),
+                "translation": ordered(grid.translation, 0.0),
+                "units": ordered(grid.units, None),
+                "voxel_offset": ordered(grid.voxel_offset, 0),
+            }
         )
         shards = None if layout.shards is None else tuple(ordered(layout.shards, 1))
         layout = replace(layout, chunks=tuple(ordered(layout.chunks, 1)), shards=shards)
@@ -314,8 +315,8 @@ class Plan:
         if self.arguments is None:
             raise StoreError(
                 (self.source.recipe or {}).get("only_here")
-                or "source: an array in memory (or a mask, store or target is), which other processes cannot read; "
-                "write it to a store of files first (build with levels=0)"
+                or "source: other processes cannot read an array in memory, or a store in memory (source, mask or "
+                "target); write it to a store of files first (build with levels=0)"
             )
         return json.dumps(sealed(self.to_dict()), indent=1) + "\n"
 
@@ -358,6 +359,17 @@ class Plan:
         StoreError
             If the file is damaged or is not a plan, or if the source, or this version of tinypyr, now leads to a
             different plan.
+
+        Examples
+        --------
+        >>> import numpy as np, tempfile
+        >>> from tinypyr import store
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     report = store.build(np.ones((64, 64), np.uint8), folder + "/base.zarr", levels=0)
+        ...     plan = store.plan(folder + "/base.zarr", factor=2, levels=2)
+        ...     plan.save(folder + "/plan.json")
+        ...     store.Plan.load(folder + "/plan.json").factors
+        [(2, 2), (2, 2)]
         """
         from .saved_plans import load_plan
 

@@ -37,6 +37,16 @@ def preview(store: str | os.PathLike[str], out: str | os.PathLike[str] | None = 
     ------
     StoreError
         If the store cannot be read, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinypyr import store
+    >>> volume = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)
+    >>> report = store.build(volume, "memory://previewed.ome.zarr", factor=2, levels=2)
+    >>> picture = store.preview("memory://previewed.ome.zarr")
+    >>> picture.dtype, picture.shape[2]
+    (dtype('uint8'), 3)
     """
     volume = open_volume(Location.at(store))
     axes = plane(volume.grids[0])

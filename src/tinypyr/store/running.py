@@ -7,152 +7,26 @@ import math
 import operator
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from .._pooling.arguments import Array
-from .._util.sizes import size_text, workers_of
+from .._util.sizes import workers_of
 from .._util.terminal import Bar
 from ..errors import StoreError
 from ..grid import Grid, reordered
-from .blocks import is_done, merge
-from .engines import TRIES, Engine, engine_for
+from .block_queue import BlockQueue
+from .blocks import merge
+from .engines import Engine, engine_for
 from .formats import FORMATS
 from .ownership import Ownership
 from .planning import plan as make_plan
 from .plans import Plan
+from .reports import BuildError, Progress, ProgressOption, Report
 from .target_state import state_of
 from .volume import LevelMetadata
-
-ProgressOption = bool | Callable[["Progress"], None]
-
-
-@dataclass(repr=False)
-class Report:
-    """The result of a build or a part of one. ``print(report)`` shows a summary.
-
-    Attributes
-    ----------
-    plan : Plan
-        The plan that was run.
-    seconds : float
-        Elapsed time.
-    bytes_read, bytes_written : int
-        Bytes of voxels, before compression.
-    blocks_done, blocks_kept : int
-        Numbers of blocks that were processed, and that an earlier run had finished.
-    failed : dict of int to str
-        Errors of the blocks that failed, by number.
-    labels : list of int
-        Number of labels in each level, the base first. Empty if the method is not mode.
-    vanished : list of array
-        For each level, the labels of the previous level that it does not have.
-    unproven : list of int
-        For each level above the base, the number of voxels whose mode is not proven (see :func:`tinypyr.pyramid`).
-    already_complete : bool
-        Whether the same levels existed already, so that nothing was done.
-    """
-
-    plan: Plan
-    seconds: float = 0.0
-    bytes_read: int = 0
-    bytes_written: int = 0
-    blocks_done: int = 0
-    blocks_kept: int = 0
-    failed: dict[int, str] = field(default_factory=dict)
-    labels: list[int] = field(default_factory=list)
-    vanished: list[Array] = field(default_factory=list)
-    unproven: list[int] = field(default_factory=list)
-    already_complete: bool = False
-
-    def __str__(self) -> str:
-        if self.already_complete:
-            return "already complete; nothing to do"
-        rate = self.bytes_read / self.seconds if self.seconds else 0.0
-        count = len(self.plan.factors)
-        lines = [
-            f"{count} level{'' if count == 1 else 's'} in {self.seconds:.1f} s: {size_text(self.bytes_read)} read "
-            f"({size_text(rate)}/s), {size_text(self.bytes_written)} written, {self.blocks_done} blocks processed"
-            + (f", {self.blocks_kept} kept from an earlier run" if self.blocks_kept else "")
-        ]
-        for level, (count, vanished) in enumerate(zip(self.labels, self.vanished, strict=True)):
-            text = f"level {level}: {count} labels"
-            if vanished.size:
-                names = ", ".join(map(str, vanished[:5].tolist()))
-                text += f", {vanished.size} vanished ({names}{', ...' if vanished.size > 5 else ''})"
-            lines.append(text)
-        for level, count in enumerate(self.unproven, 1):
-            if count:
-                lines.append(
-                    f"level {level}: {count} voxels have more than 1,024 labels below; their mode is not proven"
-                )
-        lines += [f"block {number} failed: {why}" for number, why in sorted(self.failed.items())]
-        return "\n".join(lines)
-
-    __repr__ = __str__
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Progress of a build.
-
-    Attributes
-    ----------
-    blocks_done, blocks : int
-        Numbers of blocks that are done, including those of an earlier run, and of all blocks.
-    bytes_read, bytes_to_read : int
-        Bytes of level 0 that this run has read, and will read in total.
-    seconds : float
-        Elapsed time.
-    """
-
-    blocks_done: int
-    blocks: int
-    bytes_read: int
-    bytes_to_read: int
-    seconds: float
-
-    @property
-    def rate(self) -> float:
-        """Bytes of level 0 per second."""
-        return self.bytes_read / self.seconds if self.seconds else 0.0
-
-    @property
-    def seconds_left(self) -> float:
-        """Remaining time at the current rate; infinite before the first block is done."""
-        return (self.bytes_to_read - self.bytes_read) / self.rate if self.rate else math.inf
-
-    @property
-    def share(self) -> float:
-        """Fraction of the blocks that are done."""
-        return self.blocks_done / self.blocks if self.blocks else 1.0
-
-    def __str__(self) -> str:
-        remaining = f", about {self.seconds_left:.0f} s left" if math.isfinite(self.seconds_left) else ""
-        return (
-            f"{self.blocks_done} of {self.blocks} blocks, "
-            f"{size_text(self.bytes_read)} of {size_text(self.bytes_to_read)}, {size_text(self.rate)}/s{remaining}"
-        )
-
-
-class BuildError(StoreError):
-    """Error of a build of which some blocks failed. The others are kept.
-
-    Attributes
-    ----------
-    report : Report
-        The report, with the errors in ``report.failed``.
-    """
-
-    def __init__(self, report: Report) -> None:
-        super().__init__(
-            f"{len(report.failed)} of {len(report.plan.numbers)} blocks failed; run it again to process them\n{report}"
-        )
-        self.report = report
 
 
 def build(
@@ -369,6 +243,17 @@ def finalize(plan: Plan) -> Report:
     ------
     StoreError
         If a block is not done (the message names it), or another process is building there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinypyr import store
+    >>> plan = store.plan(np.zeros((64, 64), np.uint8), "memory://finalized.ome.zarr", factor=2, levels=2)
+    >>> store.run(plan).failed
+    {}
+    >>> report = store.finalize(plan)
+    >>> len(store.levels("memory://finalized.ome.zarr"))
+    3
     """
     report = Report(plan)
     if (
@@ -449,58 +334,6 @@ def _begin(plan: Plan) -> None:
     plan.scratch.write_plan(plan.to_dict())
 
 
-class _Queue:
-    """Blocks that are submitted to an engine, a few more than it can process at once."""
-
-    def __init__(self, plan: Plan, runner: Engine, numbers: Sequence[int], keep: bool) -> None:
-        self._plan, self._runner, self._keep = plan, runner, keep
-        self._waiting = iter(numbers)
-        self._running: dict[Any, int] = {}
-        self._tries: dict[int, int] = {}
-        self._retries: deque[int] = deque()
-        self.blocks_kept = self.bytes_kept = 0  # of blocks that an earlier run finished
-
-    def fill(self) -> None:
-        """Submit blocks until the engine has enough."""
-        while len(self._running) < self._runner.width and self._submit_next():
-            pass
-
-    def _submit_next(self) -> bool:
-        if self._retries:  # one of these ends its process: each runs alone, so that no other block fails with it
-            if not self._running:
-                self._submit(self._retries.popleft())
-            return False
-        for number in self._waiting:
-            if self._keep and is_done(self._plan, number):
-                self.blocks_kept += 1
-                self.bytes_kept += self._plan.bytes_in_block(number)
-                continue
-            self._submit(number)
-            return True
-        return False
-
-    def _submit(self, number: int) -> None:
-        self._running[self._runner.submit(number)] = number
-
-    @property
-    def is_empty(self) -> bool:
-        """True if no block is being processed."""
-        return not self._running
-
-    def wait(self) -> Iterator[tuple[int, Any]]:
-        """Wait for blocks to end; yield the number and the future of each."""
-        for future in self._runner.wait(self._running):
-            yield self._running.pop(future), future
-
-    def retry(self, number: int, error: BaseException) -> bool:
-        """Return whether a block that failed will be run again, because its process died."""
-        self._tries[number] = self._tries.get(number, 0) + 1
-        if self._runner.process_died(error) and self._tries[number] < TRIES:
-            self._retries.append(number)
-            return True
-        return False
-
-
 def _run_blocks(
     report: Report,
     runner: Engine,
@@ -518,7 +351,7 @@ def _run_blocks(
         bytes_in_blocks = plan.source.dtype.itemsize * math.prod(stop - begin for begin, stop in plan.covered_box)
     else:
         bytes_in_blocks = sum(map(plan.bytes_in_block, numbers))
-    queue = _Queue(plan, runner, numbers, keep)
+    queue = BlockQueue(plan, runner, numbers, keep)
     try:
         while True:
             queue.fill()

@@ -141,7 +141,9 @@ def open_volume(location: Location) -> Volume:
             except UNREADABLE as error:
                 raise StoreError(f"{location.name}: the metadata cannot be understood: {brief(error)}") from None
     if Scratch(location).read_plan() is not None:
-        raise StoreError(f"{location.name}: an unfinished build; run its command again to resume, or finalize its plan")
+        raise StoreError(
+            f"{location.name}: has an unfinished build; run its command again to resume, or finalize its plan"
+        )
     keys = "zarr.json, .zattrs, .zarray, attributes.json or info"
     raise StoreError(f"{location.name}: nothing here that can be read (no {keys}); check the path")
 
@@ -221,7 +223,7 @@ def _open_store(path: str | os.PathLike[str], grid: Grid | None) -> Source:
         raise StoreError(f"{volume.location.name}: level 0 has shape {tuple(array.shape)}, not {base.shape}")
     if grid is not None and (grid.shape, grid.axes) != (base.shape, base.axes):
         raise ValueError(
-            f"grid: of axes {grid.axes} and shape {grid.shape}, but the store has {base.axes} and {base.shape}"
+            f"grid: has axes {grid.axes} and shape {grid.shape}, but the store has {base.axes} and {base.shape}"
         )
     return Source(grid or base, volume.dtype, volume.layout, array, volume.layout.chunks, volume)
 

@@ -94,10 +94,11 @@ def parse(
     try:
         entry = multiscales[0]
         axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in entry["axes"]]
-        names, units = (
-            [(str(axis["name"]), axis.get("type") or None) for axis in axes],
-            [long_name(axis.get("unit")) for axis in axes],
-        )
+        names = [(str(axis["name"]), axis.get("type") or None) for axis in axes]
+        units = [axis.get("unit") for axis in axes]
+        if any(not isinstance(unit, (str, type(None))) for unit in units):
+            raise TypeError(f"units {units!r} are not texts")
+        units = [long_name(unit) for unit in units]
         if len(entry["datasets"]) > MAX_LEVELS:
             raise StoreError(f"{name}: has {len(entry['datasets'])} levels; up to {MAX_LEVELS} can be read")
         overall = entry.get("coordinateTransformations", [])
