@@ -372,7 +372,9 @@ def test_saved_regions_finish_once_and_other_regions_are_built_again(base: Path,
     region: Any = [(np.int64(0), np.int64(8))] * 3
     store.plan(base, region=region, workers=2, block=1).save(saved)
     store.run(store.Plan.load(saved))
-    store.plan(base, region=[(8, 16)] * 3)  # what an interrupted region has left is in nobody's way
+    with pytest.raises(store.StoreError, match=r"an update of the region 0:8, 0:8, 0:8 has begun"):
+        store.plan(base, region=[(8, 16)] * 3)
+    assert store.plan(base, region=[(0, 16)] * 3).changed_box == [(0, 16)] * 3
     assert store.finalize(store.Plan.load(saved)).blocks_done == 0
     for late in (store.run, store.finalize):
         assert str(late(store.Plan.load(saved))) == "already complete; nothing to do"

@@ -30,6 +30,11 @@ def holds_chunks(volume: Volume, number: int) -> bool:
     location = volume.location.child(path)
     keys = _keys(location)
     if keys is None:
+        first = FORMATS[volume.format].first_chunk(volume.location, path)
+        if first is not None and location.read(first) is None:
+            for suffix in COMPRESSED:
+                if location.read(first + suffix) is not None:
+                    raise StoreError(_compressed(location, first, suffix))
         return True
     pattern = FORMATS[volume.format].chunk_pattern(volume.location, path)
     precomputed, has_chunks, unexpected = volume.format == "precomputed", False, None
@@ -40,11 +45,7 @@ def holds_chunks(volume: Volume, number: int) -> bool:
             has_chunks = True  # (there may be compressed ones too)
         elif precomputed and (suffix := key[key.rfind(".") :]) in COMPRESSED:
             if pattern.fullmatch(key.removesuffix(suffix)):
-                raise StoreError(
-                    f"{location.name}/{key}: chunks compressed under another name (KEY{suffix}) cannot be read yet, "
-                    f"and would be read as empty; decompress them ({COMPRESSED[suffix]}), or write the volume with "
-                    "cloud-volume's compress=False"
-                )
+                raise StoreError(_compressed(location, key.removesuffix(suffix), suffix))
         elif unexpected is None and LIKE_A_CHUNK.fullmatch(key):
             unexpected = key
     if unexpected is not None and not has_chunks:
@@ -53,6 +54,15 @@ def holds_chunks(volume: Volume, number: int) -> bool:
             "volume would be read as empty. Correct the metadata (dimension_separator, chunk_key_encoding) or the files"
         )
     return has_chunks
+
+
+def _compressed(location: Location, key: str, suffix: str) -> str:
+    """Return the message for a chunk that is compressed under another name."""
+    return (
+        f"{location.name.rstrip('/')}/{key}{suffix}: chunks compressed under another name (KEY{suffix}) cannot be read "
+        f"yet, and would be read as empty; decompress them ({COMPRESSED[suffix]}), or write the volume with "
+        "cloud-volume's compress=False"
+    )
 
 
 def _keys(location: Location) -> Iterator[str] | None:

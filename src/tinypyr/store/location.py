@@ -84,6 +84,11 @@ class Location:
         return bool(self.spec["driver"] == "file")
 
     @property
+    def is_single_file(self) -> bool:
+        """Whether it is a file instead of a folder."""
+        return self.is_file and os.path.isfile(self.spec["path"].rstrip("/"))
+
+    @property
     def is_local(self) -> bool:
         """True if keys can be listed without requests to a server."""
         return bool(self.spec["driver"] in ("file", "memory"))
@@ -131,15 +136,16 @@ class Location:
         except (ValueError, OSError) as error:
             raise StoreError(f"{self.name}/{key} cannot be written: {_first_line(error)}") from None
 
-    def stamp(self, limit: int = 1 << 17) -> bytes:
-        """Return names, sizes and times of up to ``limit`` files below; empty for other stores than files.
+    def stamp(self, limit: int = 1 << 17, *, with_folder: bool = False) -> bytes:
+        """Return names, sizes and times of up to ``limit`` files and folders below; empty for other stores than files.
 
-        Metadata files and hidden files do not count.
+        Metadata files and hidden files do not count. Times include that of the last change of status, which copying
+        and moving set anew: a restored backup has another stamp. ``with_folder`` includes the folder itself.
         """
         if not self.is_file:
             return b""
         root = self.spec["path"]
-        lines: list[str] = []
+        lines: list[str] = [_times(os.stat(root))] if with_folder and os.path.isdir(root) else []
         folders = [root]
         while folders and len(lines) < limit:
             try:
@@ -148,14 +154,21 @@ class Location:
                 continue
             except NotADirectoryError:  # the location is a single file
                 status = os.stat(root.rstrip("/"))
-                return f"{status.st_size} {status.st_mtime_ns}".encode()
+                return f"{status.st_size} {_times(status)}".encode()
             except OSError as error:
                 raise StoreError(f"{self.name} cannot be listed: {error}") from None
-            folders += [entry.path for entry in entries if entry.is_dir()]
             for entry in entries:
-                if entry.is_file() and not entry.name.startswith((".", "zarr.json", "attributes.json")):
+                if entry.name.startswith((".", "zarr.json", "attributes.json")):
+                    continue
+                try:
                     status = entry.stat()
-                    lines.append(f"{entry.path[len(root) :]} {status.st_size} {status.st_mtime_ns}")
+                except FileNotFoundError:  # a temporary file of a writer
+                    continue
+                if entry.is_dir():
+                    folders.append(entry.path)
+                    lines.append(f"{entry.path[len(root) :]} {_times(status)}")
+                else:
+                    lines.append(f"{entry.path[len(root) :]} {status.st_size} {_times(status)}")
         return "\n".join(lines[:limit]).encode()
 
     def first_keys(self, limit: int) -> Iterator[str]:
@@ -180,7 +193,9 @@ class Location:
                     yield entry.path[len(root) :]
 
     def any_key(self) -> str | None:
-        """Return a key below; None if there is no key."""
+        """Return a key below; None if there is no key. A file instead of the folder counts as a key."""
+        if self.is_single_file:
+            return "a file"
         return next(self.first_keys(1), None)
 
     def keys(self) -> list[str]:
@@ -256,6 +271,10 @@ def open_array(spec: dict[str, Any], name: str, **options: Any) -> Any:
         return ts.open(spec, context=CONTEXT, **options).result()
     except (ValueError, OSError, NotImplementedError) as error:  # (the last: unsupported by a driver or a store)
         raise StoreError(f"{name} cannot be opened: {_first_line(error)}") from None
+
+
+def _times(status: os.stat_result) -> str:
+    return f"{status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def _first_line(error: BaseException) -> str:

@@ -87,7 +87,8 @@ class Source:
     def stamp(self) -> bytes:
         """Return bytes that differ after the source has changed: of its files, or of two corners of an array."""
         if self.volume is not None:
-            return self.volume.location.child(self.volume.paths[0]).stamp()
+            level = self.volume.location.child(self.volume.paths[0])
+            return level.stamp(with_folder=not FORMATS[self.volume.format].DESCRIBES_IN_LEVELS)
         if hasattr(self._array, "stamp"):
             return bytes(self._array.stamp())
         if self.location is not None:
@@ -98,6 +99,8 @@ class Source:
         """Raise StoreError if the array was removed, because its chunks would then be read as empty."""
         if self.volume is not None:
             _open_level(self.volume, 0)
+        elif self.location is not None and not self.location.is_single_file:
+            open_volume(self.location)  # the store behind a lazy array
 
     def reordered(self, axes: tuple[str, ...]) -> Source:
         """Return the source with its axes in another order."""

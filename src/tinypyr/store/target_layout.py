@@ -105,7 +105,10 @@ def level_paths(volume: Volume | None, format: str, grids: list[Grid]) -> list[s
         keys = ["_".join(f"{grid.scale[grid.axes.index(axis)]:g}" for axis in names) for grid in grids]
         if len(set(keys)) < len(keys):
             keys = [f"{key}_{k}" for k, key in enumerate(keys)]
-        return [volume.paths[0], *keys[1:]] if volume is not None else keys
+        if volume is None:
+            return keys
+        first = volume.paths[0]  # any name, even that of another level's resolution
+        return [first, *(f"{key}_{k}" if key == first else key for k, key in enumerate(keys[1:], 1))]
     if volume is None:
         return [f"s{k}" if format == "n5" else str(k) for k in range(len(grids))]
     first = volume.paths[0]

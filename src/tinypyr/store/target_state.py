@@ -36,6 +36,7 @@ def state_of(plan: Plan, *, saved: bool = False, take_over: bool = False) -> Lit
         return "finished"
     begun = plan.scratch.read_plan()
     if begun is not None and plan.changed_box is not None and begun.get("plan", {}).get("region") is not None:
+        _check_region_covers(plan, begun["plan"]["region"])
         return "new"  # no block of an interrupted region is kept
     if begun is not None and begun.get("fingerprint") == plan.fingerprint:
         return "begun"
@@ -57,6 +58,18 @@ def state_of(plan: Plan, *, saved: bool = False, take_over: bool = False) -> Lit
             "level 0 has changed, name that region)"
         )
     raise StoreError(f"{location.name}: exists already; remove it or choose another target")
+
+
+def _check_region_covers(plan: Plan, begun: Any) -> None:
+    """Raise StoreError if the plan leaves out part of a region whose update was interrupted."""
+    box = plan.changed_box or []
+    covers = len(begun) == len(box) and all(a <= c and d <= b for (a, b), (c, d) in zip(box, begun, strict=False))
+    if not covers:
+        text = ", ".join(f"{start}:{stop}" for start, stop in begun)
+        raise StoreError(
+            f"{plan.location.name}: an update of the region {text} has begun and was not finished, so levels may mix "
+            "old and new voxels there; repeat it first, or name a region that contains both"
+        )
 
 
 def _volume_at(location: Location) -> Volume | None:

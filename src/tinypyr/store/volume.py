@@ -55,7 +55,7 @@ def checked_path(path: str, name: str) -> str:
         raise StoreError(f"{name}: the metadata has a level with the path {path[:80]!r}, which leads out of the store")
     if len(path.encode()) > MAX_PATH_BYTES:  # (raises UnicodeEncodeError for lone surrogates)
         raise StoreError(f"{name}: the metadata has a level whose path is longer than {MAX_PATH_BYTES} bytes")
-    return path
+    return path.rstrip("/")
 
 
 def same_layout(layout: Layout, grid: Grid) -> Layout:

@@ -16,6 +16,8 @@ class Format(Protocol):
 
     #: Axes along which all levels must have the same number of voxels.
     FIXED_AXES: tuple[str, ...]
+    #: Whether :meth:`describe` writes metadata into the folders of levels, that of the base included.
+    DESCRIBES_IN_LEVELS: bool
 
     def detect(self, location: Location, /) -> bool:
         """Return whether there is a store of this format."""
@@ -31,6 +33,9 @@ class Format(Protocol):
 
     def chunk_pattern(self, location: Location, path: str, /) -> re.Pattern[str]:
         """Return a pattern of the keys of a level's chunks, relative to the level."""
+
+    def first_chunk(self, location: Location, path: str, /) -> str | None:
+        """Return the key of a level's first chunk, relative to the level, where others may have another name for it."""
 
     def open_spec(self, location: Location, path: str, /) -> dict[str, Any]:
         """Return a TensorStore specification to open a level."""

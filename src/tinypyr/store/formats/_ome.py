@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from ..._pooling.arguments import MAX_LEVELS
+from ..._util.units import long_name
 from ...errors import UNREADABLE, StoreError, brief
-from ...grid import Grid, grid_from
+from ...grid import Grid, grid_from, implied_type
 from ..location import Location
 from ..volume import LevelMetadata, checked_path
 
@@ -97,6 +98,7 @@ def parse(
         units = [axis.get("unit") for axis in axes]
         if any(not isinstance(unit, (str, type(None))) for unit in units):
             raise TypeError(f"units {units!r} are not texts")
+        units = [long_name(unit) for unit in units]
         if len(entry["datasets"]) > MAX_LEVELS:
             raise StoreError(f"{name}: has {len(entry['datasets'])} levels; up to {MAX_LEVELS} can be read")
         overall = entry.get("coordinateTransformations", [])
@@ -124,6 +126,17 @@ def parse(
         raise StoreError(f"{name}: the multiscales metadata cannot be understood: {brief(error)}") from None
 
 
+def _axis(listed: dict[str, Any], kind: str, unit: str | None) -> dict[str, Any]:
+    """Return the metadata of an axis, changed only where its type or unit means something else."""
+    axis = dict(listed)
+    if (axis.get("type") or implied_type(axis["name"])) != kind:
+        axis["type"] = kind
+    if long_name(axis.get("unit")) != unit:
+        axis.pop("unit", None)
+        axis |= {} if unit is None else {"unit": unit}
+    return axis
+
+
 def multiscales(
     metadata: LevelMetadata, own: Any, notes: dict[str, Any], version: dict[str, str]
 ) -> list[dict[str, Any]]:
@@ -138,7 +151,7 @@ def multiscales(
     entry = {key: value for key, value in previous.items() if key not in ("datasets", "coordinateTransformations")}
     listed = {axis["name"]: axis for axis in entry.get("axes", []) if isinstance(axis, dict)}
     entry["axes"] = [
-        listed.get(name, {"name": name, "type": kind, **({"unit": unit} if unit else {})})
+        _axis(listed.get(name, {"name": name, "type": kind}), kind, unit)
         for name, kind, unit in zip(grids[0].axes, grids[0].types, grids[0].units, strict=True)
     ]
     entry["datasets"] = [

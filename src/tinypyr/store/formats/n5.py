@@ -20,6 +20,7 @@ at_level = same_layout
 DRIVER = "n5"
 open_spec = array_per_folder(DRIVER)
 FIXED_AXES: tuple[str, ...] = ()
+DESCRIBES_IN_LEVELS = True
 ATTRIBUTES = "attributes.json"
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
 
@@ -42,11 +43,20 @@ def axes_order(grid: Grid) -> tuple[str, ...]:
     for name, kind in typed_axes(grid):
         if kind != implied_type(name):
             raise StoreError(
-                f"N5 records no types of axes, so {name!r} would be read as {implied_type(name)}, not {kind}; pass a "
-                "grid that names it c or t, or choose another format"
+                f"N5 records no types of axes, so {name!r} would be read as {implied_type(name)}, not {kind}; "
+                "choose another format (or, for an array, a grid that names it c or t)"
             )
     known = all(axis in "xyzct" for axis in grid.axes)
     return tuple(sorted(grid.axes, key="xyzct".index)) if known else tuple(reversed(grid.axes))
+
+
+def _own_entry(root: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the entry of multiscales that lists level 0; None if there is none."""
+    for entry in root.get("multiscales") or []:
+        if any(str(dataset.get("path")).strip("/") == "s0" for dataset in entry.get("datasets", [])):
+            own: dict[str, Any] = entry
+            return own
+    return None
 
 
 def detect(location: Location) -> bool:
@@ -74,7 +84,7 @@ def read(location: Location) -> Volume:
             factor = meta.get("downsamplingFactors") or (factors[k] if k < len(factors) else None)
             derived = first.level(factor) if factor else first
             grids.append(_with_world_coordinates({}, meta, replace_grid(derived, shape=meta["dimensions"])))
-        entry = (root.get("multiscales") or [{}])[0]
+        entry = _own_entry(root) or {}
         notes = {**(entry.get("metadata") or {}), "method": entry.get("type")}
     except UNREADABLE as error:
         raise StoreError(
@@ -99,6 +109,11 @@ def _with_world_coordinates(root: dict[str, Any], meta: dict[str, Any], grid: Gr
     if isinstance(resolution, dict) and root:
         return replace_grid(grid, scale=resolution["dimensions"], units=[_long(resolution.get("unit"))] * grid.ndim)
     return grid
+
+
+def first_chunk(location: Location, path: str) -> str | None:
+    """Return None: no other tool names chunks differently."""
+    return None
 
 
 def chunk_pattern(location: Location, path: str) -> re.Pattern[str]:
@@ -173,5 +188,6 @@ def describe(location: Location, levels: LevelMetadata) -> None:
         {"path": path, "transform": transform} for path, transform in zip(levels.paths, transforms, strict=True)
     ]
     entry = {"name": "", "datasets": datasets, "type": levels.method, "metadata": levels.notes}
-    root["multiscales"] = [entry, *own.get("multiscales", [])[1:]]
+    previous = _own_entry(own)
+    root["multiscales"] = [entry, *(other for other in own.get("multiscales", []) if other is not previous)]
     location.write_json(ATTRIBUTES, root)

@@ -19,6 +19,7 @@ at_level = same_layout
 DRIVER = "zarr"
 open_spec = array_per_folder(DRIVER)
 FIXED_AXES: tuple[str, ...] = ()
+DESCRIBES_IN_LEVELS = False
 STORAGE_KEYS = ("shape", "chunks", "dtype", "order", "compressor", "filters", "fill_value", "dimension_separator")
 
 
@@ -54,6 +55,11 @@ def _array(location: Location, path: str) -> dict[str, Any]:
     if meta is None:
         raise StoreError(f"{location.name}/{path}: the metadata lists this level, but its array is missing")
     return meta
+
+
+def first_chunk(location: Location, path: str) -> str | None:
+    """Return None: no other tool names chunks differently."""
+    return None
 
 
 def chunk_pattern(location: Location, path: str) -> re.Pattern[str]:

@@ -19,6 +19,7 @@ at_level = same_layout
 DRIVER = "zarr3"
 open_spec = array_per_folder(DRIVER)
 FIXED_AXES: tuple[str, ...] = ()
+DESCRIBES_IN_LEVELS = False
 STORAGE_KEYS = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "codecs", "fill_value")
 
 
@@ -46,6 +47,11 @@ def _array(location: Location, path: str) -> dict[str, Any]:
     if meta is None or meta.get("node_type") != "array":
         raise StoreError(f"{location.name}/{path}: the metadata lists this level, but its array is missing")
     return meta
+
+
+def first_chunk(location: Location, path: str) -> str | None:
+    """Return None: no other tool names chunks differently."""
+    return None
 
 
 def chunk_pattern(location: Location, path: str) -> re.Pattern[str]:

@@ -20,6 +20,7 @@ from ..volume import Layout, LevelMetadata, Volume, checked_path
 
 DRIVER = "neuroglancer_precomputed"
 FIXED_AXES: tuple[str, ...] = ("c",)
+DESCRIBES_IN_LEVELS = False
 AXES = ("x", "y", "z", "c")
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "float32")
 
@@ -102,6 +103,17 @@ def _bits(chunks: list[int], extents: list[int], limit: int = 64) -> list[int]:
             if 1 << bit < -(-extents[axis] // chunks[axis]) and sum(bits) < limit:
                 bits[axis] += 1
     return bits
+
+
+def first_chunk(location: Location, path: str) -> str | None:
+    """Return the key of a level's first chunk; None if chunks are in shards."""
+    scales = (location.json("info") or {}).get("scales", [])
+    scale = next((scale for scale in scales if scale["key"] == path), None)
+    if scale is None or "sharding" in scale:
+        return None
+    offset = scale.get("voxel_offset", (0, 0, 0))
+    spans = zip(offset, scale["chunk_sizes"][0], scale["size"], strict=True)
+    return "_".join(f"{start}-{start + min(chunk, size)}" for start, chunk, size in spans)
 
 
 def chunk_pattern(location: Location, path: str) -> re.Pattern[str]:
