@@ -34,6 +34,8 @@ OPTIONAL = ("tensorstore", "click", "rich", "dask", "distributed", "scipy")
 #: The demo's volumes, made small.
 DEMO_SHAPE = ["--shape", "150", "140", "40"]
 LANGUAGES = {"python", "sh", "toml", "cmake"}
+#: Files that CONTRIBUTING.md's lists of places may mean by a folder.
+SOURCES = {".py", ".pyx", ".cpp", ".hpp", ".inl", ".txt", ".sh"}
 
 
 @dataclass
@@ -149,6 +151,24 @@ def test_programs_that_the_documentation_names_exist() -> None:
 def test_blocks_that_do_not_run_are_counted() -> None:
     counts = {path.name: sum(block.not_run is not None for block in blocks_of(path)) for path in DOCS}
     assert {name: count for name, count in counts.items() if count} == NOT_RUN
+
+
+def test_places_to_add_things_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.partition("## How to add\n")[2].partition("\n## ")[0]
+    bullets = re.findall(r"^- (.+(?:\n  .+)*)", section, re.M)
+    assert len(bullets) > 40
+    for bullet in bullets:
+        places, _, rest = bullet.partition(": ")
+        text = ""
+        for name in re.findall(r"`([^`]+)`", places):
+            place = ROOT / name
+            assert place.exists(), f"CONTRIBUTING.md: {name} does not exist"
+            files = [place] if place.is_file() else [file for file in place.rglob("*") if file.suffix in SOURCES]
+            text += "".join(file.read_text(encoding="utf-8") for file in files)
+        for name in re.findall(r"`([A-Za-z_][\w-]*|--\w+|\w+\.(?:cpp|py))`", rest):
+            in_folder = any((ROOT / place / name).is_file() for place in re.findall(r"`([^`]+)`", places))
+            assert in_folder or re.search(rf"(?<![\w-]){name}\b", text), f"CONTRIBUTING.md: {name} is not in {places}"
 
 
 def test_languages_of_blocks_are_known() -> None:
