@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+import tinypyr
 from tinypyr import cli
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -209,3 +210,7 @@ def test_the_readme_is_short_and_has_the_two_commands() -> None:
         first = next(line for line in lines if words in line)
         assert first.startswith("python3 -m venv .venv && ")
         assert lines[lines.index(first) - 1] == "```sh"
+
+
+def test_the_citation_names_this_version() -> None:
+    assert f"\nversion: {tinypyr.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
