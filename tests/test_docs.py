@@ -142,6 +142,19 @@ def test_commands_that_do_not_run_parse(path: Path) -> None:
             assert parse(arguments) == 0, f"{path.name}:{number}: {shlex.join(words)}"
 
 
+def test_options_in_the_text_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("tensorstore", "click", "rich"):
+        pytest.importorskip(name)
+    known: set[str] = set()
+    for command in ("demo", "build", "plan", "run", "finalize", "slurm", "apply", "info", "check", "preview", "view"):
+        parse([command])
+        known.update(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    for path in DOCS:
+        text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S)
+        for option in re.findall(r"`(?:tinypyr [^`]*)?(--[a-z-]+)[^`]*`", text):
+            assert option in known, f"{path.name}: {option}"
+
+
 def test_programs_that_the_documentation_names_exist() -> None:
     for path in [*DOCS, ROOT / "CONTRIBUTING.md"]:
         text = path.read_text(encoding="utf-8")
