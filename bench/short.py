@@ -1,52 +1,79 @@
-"""The README's short table, from bench/results/results.json: a few rows of the campaign, with its peers."""
+"""Print the tables of README.md and docs/speed.md from bench/results/results.json.
+
+``python bench/short.py`` prints the block of README.md between the comments ``bench/short.py`` and ``end``;
+``python bench/short.py --long`` prints the block of docs/speed.md. tests/test_docs.py compares both.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROWS = (
+import report
+
+RESULTS = Path(__file__).resolve().parent / "results" / "results.json"
+SHORT = (
+    "mean-2x2x1-u8-F", "mean-2x2x1-u8-C", "mean-2x2x2-u16-C", "mean-2x2x1-u8-F-4levels", "median-2x2x2-u8-F",
+    "mode-2x2x1-u8-F", "mode-2x2x2-u64-F", "mode-2x2x1-u64-F-4levels", "mode-3x3x1-u64-F",
+)  # fmt: skip
+LONG = (
     "mean-2x2x1-u8-F", "mean-2x2x1-u8-C", "mean-2x2x2-u16-C", "mean-2x2x1-f32-C", "mean-2x2x2-u64-F",
     "mean-3x3x1-u8-C", "mean-2x2x1-u8-F-4levels", "max-2x2x2-u8-C", "stride-2x2x1-u8-F", "median-2x2x2-u8-F",
     "mode-2x2x1-u8-F", "mode-2x2x1-u32-C", "mode-2x2x2-u64-F", "mode-2x2x2-u64-C-ignore0",
-    "mode-2x2x1-u64-F-4levels", "original-PIL-mean-2x2x1-u8-F", "original-OpenCV-mean-2x2x1-u8-F",
+    "mode-2x2x1-u64-F-4levels", "mode-3x3x1-u64-F", "mode-2x2x1-u32-C-4levels",
+    "original-PIL-mean-2x2x1-u8-F", "original-OpenCV-mean-2x2x1-u8-F",
 )  # fmt: skip
 PEERS = ("tinybrain", "OpenCV", "Pillow", "scikit-image", "TensorStore", "webknossos")
 
 
-def _words(name: str) -> str:
-    return (
-        name.replace("-F", ", Fortran order")
-        .replace("-C", ", C order")
-        .replace("-", " ")
-        .replace("4levels", "4 levels")
-    )
-
-
-def table(results: dict[str, Any]) -> str:
-    """Markdown; a peer's `~` means that it was measured on a part of the input."""
+def tables(results: dict[str, Any], names: Sequence[str]) -> str:
+    """Return the machine line, the rows of these names, and the summary, as Markdown."""
+    machine = f"{report.machine_line(results['machine'])}; one thread, {results['settings']['isa']}; "
+    machine += f"median of {results['settings']['rounds']} rounds."
     rows = {row["name"]: row for row in results["rows"]}
     lines = [
-        "| time over copying the input | tinypyr | " + " | ".join(PEERS) + " |",
+        machine,
+        "",
+        "| time / time of copying the input | tinypyr | " + " | ".join(PEERS) + " |",
         "|---|--:" + "|--:" * len(PEERS) + "|",
+        *(_line(rows[name]) for name in names),
+        "",
+        *_summary(results),
     ]
-    for name in ROWS:
-        row = rows[name]
-        cells = [_words(name), f"{row['tinypyr']['ratio']:.2f}"]
-        for peer in PEERS:
-            entry = row["peers"].get(peer, {})
-            ratio = entry.get("ratio")
-            text = "-" if ratio is None else f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
-            cells.append("~" + text if entry.get("scaled") else text)
-        lines.append("| " + " | ".join(cells) + " |")
-    summary = results["summary"]
-    ratios = [row["tinypyr"]["ratio"] for row in results["rows"] if row["goal"] is not None]
-    below = sum(ratio < 1 for ratio in ratios)
-    lines += ["", f"{summary['rows']} rows, {summary['passed']} within their goal, {below} below one copy"]
     return "\n".join(lines)
 
 
+def _line(row: dict[str, Any]) -> str:
+    cells = [_words(row["name"]), f"{row['tinypyr']['ratio']:.2f}"]
+    for peer in PEERS:
+        entry = row["peers"].get(peer, {})
+        ratio = entry.get("ratio")
+        text = "-" if ratio is None else f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
+        cells.append("~" + text if entry.get("scaled") else text)
+    return "| " + " | ".join(cells) + " |"
+
+
+def _words(name: str) -> str:
+    words = name.replace("-F", ", Fortran order").replace("-C", ", C order")
+    return words.replace("-4levels", ", 4 levels").replace("-ignore0", ", ignore 0").replace("-", " ")
+
+
+def _summary(results: dict[str, Any]) -> list[str]:
+    summary = results["summary"]
+    ratios = {row["name"]: row["tinypyr"]["ratio"] for row in results["rows"] if row["goal"] is not None}
+    below = sum(ratio < 1 for ratio in ratios.values())
+    slowest = max(ratios, key=lambda name: ratios[name])
+    return [
+        f"{below} of {summary['rows']} rows take less time than the copy, and {summary['passed']} reach their goal",
+        f"(0.6 to 3 copies, by method). The slowest row is {_words(slowest)}: {ratios[slowest]:.2f} copies.",
+        "",
+        "`~`: measured on a part of the input and scaled up. `-`: not measured, because the package has no such",
+        "function or gives another result.",
+    ]
+
+
 if __name__ == "__main__":
-    file = Path(__file__).resolve().parent / "results" / "results.json"
-    print(table(json.loads(file.read_text(encoding="utf-8"))))
+    print(tables(json.loads(RESULTS.read_text(encoding="utf-8")), LONG if "--long" in sys.argv[1:] else SHORT))
