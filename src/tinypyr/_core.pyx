@@ -88,7 +88,7 @@ cdef extern from "tinypyr/tinypyr.hpp" namespace "tinypyr" nogil:
     Status c_pyramid "tinypyr::pyramid"(const View&, int, const int64_t (*)[32], const View*, const Options&,
                                        int64_t*, const View*) noexcept
     int64_t c_distinct "tinypyr::distinct"(const void*, int64_t, int, uint64_t*, int64_t) noexcept
-    const char* const* instruction_sets(int*) noexcept
+    const char* const* c_instruction_sets "tinypyr::instruction_sets"(int*) noexcept
     int chosen_instruction_set() noexcept
 
 
@@ -112,7 +112,7 @@ def distinct(array, uint64_t[::1] found):
 def instruction_sets():
     """Names of the instruction sets usable here, best first."""
     cdef int count = 0
-    cdef const char* const* names = instruction_sets(&count)
+    cdef const char* const* names = c_instruction_sets(&count)
     return [names[i].decode() for i in range(count)]
 
 
