@@ -1,7 +1,7 @@
 """Print the tables of README.md and docs/speed.md from bench/results/results.json.
 
 ``python bench/short.py`` prints the block of README.md between the comments ``bench/short.py`` and ``end``;
-``python bench/short.py --long`` prints the block of docs/speed.md. tests/test_docs.py compares both.
+``python bench/short.py --long`` prints the block of docs/speed.md. tests/packaging/test_docs.py compares both.
 """
 
 from __future__ import annotations

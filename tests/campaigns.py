@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from stores import FORMATS, files
+from support.stores import FORMATS, files
 from tinypyr import Grid, store
 from tinypyr.store.location import Location
 from tinypyr.store.source import level_array, open_volume, read_voxels

@@ -19,7 +19,8 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 if not tinypyr.instruction_sets():
     # Without the extension the first call warns, and warnings are errors here. Let the rest of the suite run on the
-    # reference; test_isa.py fails on the missing extension and test_fallback.py checks the warning.
+    # reference; test_instruction_sets.py fails on the missing extension, and
+    # test_without_extension.py checks the warning.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         tinypyr.downsample(np.zeros(1), 1)

@@ -116,7 +116,8 @@ check "Nehalem, Python" "${python_nehalem[@]}" -c \
 # In one process: those that pytest-xdist starts would run on the real processor. The test left out asks the kernel,
 # which tells of the real processor too.
 check "Nehalem, Python suite" "${python_nehalem[@]}" -m pytest -q -p no:cacheprovider \
-  --deselect tests/test_isa.py::test_the_processor_has_what_is_offered tests/test_isa.py tests/test_pooling.py
+  --deselect tests/pooling/test_instruction_sets.py::test_the_processor_has_what_is_offered \
+  tests/pooling/test_instruction_sets.py tests/pooling/test_pooling.py
 
 echo "$passed checks passed, $failed failed"
 [ "$failed" = 0 ]

@@ -96,15 +96,16 @@ if [ "$what" != thread ]; then
   for name in tests bench src cpp pyproject.toml CMakeLists.txt README.md; do
     [ ! -e "$root/$name" ] || cp -r "$root/$name" "$work/tree/"
   done
-  # Not here: test_vendoring compiles copies of its own, without sanitizers; test_bench and test_cli run the benchmark
-  # and the demo in other processes, for minutes; test_realdata spends its time in numpy, on dtypes and factors that the
-  # grid has too; the time of those about stores is TensorStore's, not built for this; float16 never enters the core.
+  # Left out: tests/packaging compiles copies without sanitizers and runs the benchmark; tests/cli runs the demo in other
+  # processes; test_real_data.py spends its time in numpy, on dtypes and factors that the case grid covers; the tests of
+  # stores spend theirs in TensorStore, which is built without sanitizers; float16 never enters the core.
   left_out=(-k "not float16")
   # one instruction set alone is less than the processor has
   [ "${TINYPYR_SANITIZE_BASE_ONLY:-OFF}" = OFF ] ||
-    left_out+=(--deselect tests/test_isa.py::test_the_processor_has_what_is_offered)
-  for name in vendoring bench cli realdata store store_parts view compat_pyramid_sampler compat_bioimage_py engines \
-    unbreakable cluster hostile; do left_out+=("--ignore=tests/test_$name.py"); done
+    left_out+=(--deselect tests/pooling/test_instruction_sets.py::test_the_processor_has_what_is_offered)
+  for name in packaging cli store compat/test_pyramid_sampler.py compat/test_bioimage_py.py pooling/test_real_data.py; do
+    left_out+=("--ignore=tests/$name")
+  done
   cd "$work/tree"
   export TINYPYR_DATA=${TINYPYR_DATA:-$root/../shared/data}
   # Python itself frees little at its end, so leaks are the business of the C++ tests; and tinybrain, which some tests

@@ -1,0 +1,1 @@
+"""Helpers of the tests: the oracle, strategies for random arrays, small stores."""
