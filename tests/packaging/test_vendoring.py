@@ -185,8 +185,8 @@ for index, block in blocks(volume, (2, 2, 2)):
 
 # every module, also those that no function above has touched
 import importlib, pkgutil
-MORE = ".tinypyr.store .ndinterp .pyramid_sampler ._dask .cli._click .cli._commands .cli._store .cli._apply".split()
-MORE += ".cli._options .cli._tables".split()
+MORE = ".tinypyr.store .ndinterp .pyramid_sampler .dask_arrays".split()
+MORE += ".cli._click .cli._commands .cli._options .cli._tables .cli._store .cli._apply".split()
 for module in pkgutil.walk_packages(copy.__path__, copy.__name__ + "."):
     # (TensorStore, dask and click are not here)
     wants_more = any(part in module.name for part in MORE)
