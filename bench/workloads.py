@@ -217,9 +217,9 @@ class Data:
 
     def _generated(self) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
         if self._made is None:
-            from tinypyr.cli import _demo_data as _demo
+            from tinypyr.cli._demo.volumes import volumes
 
             if not self.quick:
                 print("no real data found: generating ...", file=sys.stderr)
-            self._made = _demo.volumes((128, 128, 16) if self.quick else (1024, 1024, 32))
+            self._made = volumes((128, 128, 16) if self.quick else (1024, 1024, 32))
         return self._made
