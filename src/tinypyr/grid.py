@@ -198,8 +198,9 @@ class Grid:
         Returns
         -------
         Grid
-            With F the factor: ``scale * F``, and ``translation + scale * (F - 1) / 2``, counted from the start of the
-            first block. That block starts before the first voxel unless F divides ``voxel_offset``.
+            With F the factor: the scale ``scale * F``, and as translation the coordinate of the first voxel of the
+            first block plus ``scale * (F - 1) / 2``. That voxel lies before the array unless F divides
+            ``voxel_offset``.
 
         Examples
         --------

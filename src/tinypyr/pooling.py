@@ -46,8 +46,8 @@ def downsample(
 ) -> Array:
     """Reduce each block of voxels to one voxel.
 
-    Voxel ``j`` of the result covers the voxels ``[j * factor, (j + 1) * factor)`` of each axis that exist. Extents are
-    rounded up, and blocks at the edges are reduced from the voxels present.
+    Along each axis, voxel ``j`` of the result covers the voxels ``[j * factor, (j + 1) * factor)`` of the array, as far
+    as they exist. Extents are rounded up, and blocks at the edges are reduced from the voxels present.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def downsample(
     method : {"mean", "mode", "median", "min", "max", "stride"}
         ``mean``: exact sum divided once; floats are accumulated in double precision. ``mode``: most frequent value.
         ``median``: lower middle value. ``min``, ``max``: extremes. ``stride``: first voxel of the block. NaN propagates
-        through ``mean``, ``median``, ``min`` and ``max``.
+        through ``mean``, ``median``, ``min`` and ``max``; for ``mode``, all NaN are one value.
     ignore : scalar, optional
         Value that is excluded, with every method. A block that holds nothing else gives the value itself.
         ``ignore=nan`` excludes NaN from float arrays.
@@ -71,7 +71,7 @@ def downsample(
     voxel_offset : sequence of int, optional
         Global coordinates of the array's first voxel; by default 0 along every axis (omitted trailing axes get 0).
         Blocks are anchored at global coordinate 0: the result starts at block ``floor(voxel_offset / factor)``, and
-        the first block may be partial.
+        its first and last block may be partial.
     out : ndarray, optional
         Array to write to: of the result's shape and the array's dtype, writable, sharing no memory with ``array``.
     workers : int or None
@@ -144,9 +144,9 @@ def pyramid(
     Warns
     -----
     RuntimeWarning
-        With ``method="mode"``, if a histogram had more than 1,024 labels (with several levels, also if a footprint of
-        the first level has more than 16,384): only the 1,024 most frequent labels are passed upward, so the mode of
-        some voxels is not proven. The message counts them.
+        With ``method="mode"``, if a cut of a label histogram could have changed a mode. Histograms are cut to the 1,024
+        most frequent labels when they are passed to the next level, and to 16,384 labels while the first of several
+        levels is counted. The message counts the voxels whose mode is therefore not proven.
 
     Raises
     ------

@@ -156,7 +156,7 @@ _APPLYING = [
     ),
     value("mask", "STORE", "path or URL of a mask: voxels that are 0 in it do not count at low resolution"),
     value("exclude", "STORE", "the inverse of --mask: voxels that are not 0 in it do not count at low resolution"),
-    value("field", "STORE", "store in which to keep the field", omitted="in TARGET until the end of the build"),
+    value("field", "STORE", "keep the field in this store", omitted="in TARGET, removed when the build ends"),
     value("order", "N", "interpolation of the field: 0 nearest, 1 linear, 2 to 5 splines", default=1, type=int),
     switch("preserve_dtype", "keep the dtype of SOURCE; --no-preserve-dtype keeps that of the plugin's result"),
     value(

@@ -208,13 +208,13 @@ PLANNING = [
     value(
         "region",
         "A:B,...",
-        "part of level 0 that has changed: only the voxels above it are computed again",
+        "part of level 0 that has changed: only voxels whose footprint meets it are computed again",
         omitted="all",
         parse=parse_region,
     ),
     flag("recursive", "compute each level from the level before; only for --method median"),
     flag("link", "write a link to level 0 instead of copying it; only for OME-Zarr on the same disk"),
-    flag("force", "allow the mean of labels, which produces labels of other objects"),
+    flag("force", "allow averaging labels, which produces IDs of unrelated objects"),
     format_option("that of SOURCE if there is no TARGET, else ome-zarr-0.5"),
     *TARGET,
 ]

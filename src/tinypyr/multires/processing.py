@@ -66,7 +66,8 @@ def apply_scaled_processing(
         gives.
     mask : array, or path or URL of a store, optional
         Voxels of the low resolution that are zero in the mask do not count. An array has the shape of the low
-        resolution. A store is read at the centres of its voxels.
+        resolution. A store may have any resolution: it is sampled at the centres of
+        the low resolution's voxels.
     exclude : array, or path or URL of a store, optional
         The inverse of ``mask``: voxels that are not zero do not count. At most one of the two can be given.
     field : path, URL, or bool, optional
@@ -106,8 +107,9 @@ def apply_scaled_processing(
 
     Notes
     -----
-    Division, multiplication and subtraction are done in double precision, which 64-bit integers may exceed. The result
-    does not depend on chunks or on the engine; it is bit-identical for fields of order 0 and 1. For other processes, a
+    Division, multiplication and subtraction are done in double precision, which 64-bit integers may exceed. With
+    fields of order 0 and 1, the result is bit-identical for any chunks and engine; with splines, it may differ in the
+    last bits. For other processes, a
     plugin must be a class in a module that they can import, with no state other than ``params``. A field or a build is
     only reused or resumed if the code of the plugin is unchanged.
 

@@ -83,8 +83,9 @@ def plan(
     exclude : path, URL, or array, optional
         The inverse of ``mask``: non-zero voxels are excluded. At most one of the two can be given.
     region : sequence of (int, int), optional
-        The part of level 0 that has changed, in voxels of the array, for a store that has levels already. Only the
-        voxels above it are written again, with the factors, the method and everything else recorded in the store
+        The part of level 0 that has changed, in voxels of the array, for a store that has levels already. Only
+        voxels whose footprint meets it are written again, with the factors, the method and everything else recorded in
+        the store
         (``method`` is needed only if the store does not record one).
     recursive : bool
         Pool each level from the previous one. Allowed for ``"median"`` only, whose result then differs from the median

@@ -6,13 +6,14 @@ differences are:
 
 - Output voxel ``o`` is at input voxel ``o * factor``, whatever the shape. (bioimage-py multiplies by the ratio of the
   extents, which is not the factor if the factor does not divide the extent.) Splines interpolate their data, so at
-  these positions every ``order`` returns the input's voxel bit for bit, 64-bit labels included; with
-  ``anti_aliasing``, the voxel of the smoothed input. (Without a prefilter, orders 2, 4 and 5 of bioimage-py blur.)
+  these positions every ``order`` returns the input's voxel bit for bit, 64-bit labels included. With
+  ``anti_aliasing``, it returns the voxel of the smoothed input. (Orders 2, 4 and 5 of bioimage-py blur, because they
+  have no prefilter.)
 - The output is bit-identical for any block shape, number of workers and job type.
 - Smoothed integers are rounded half to even instead of truncated, which would darken the image. float16, all integer
   dtypes and NaN are supported; NaN spreads as far as the filter reaches.
 - Arrays may have any number of dimensions. Shapes are validated, an output dtype that cannot hold every input value is
-  refused, and a run resumes only with the arguments with which it began. (The input may have been repaired meanwhile.)
+  refused, and a run resumes only with the same arguments; the contents of the input are not compared.
 - Blocks are read without a halo unless they are smoothed.
 - The default ``block_shape`` is a whole number of output chunks, about the size of an input chunk after downsampling.
 

@@ -70,7 +70,7 @@ def distributed(
     except BaseException as error:
         if resume_from is None and len(folder.pending()) == len(folder.numbers):
             folder.remove()
-        elif hasattr(error, "add_note"):  # (Python 3.11)
+        else:
             error.add_note(f"to resume, pass resume_from={str(folder.path)!r}")
         raise
     if failed:
