@@ -36,7 +36,7 @@ from tinypyr.multires.processing import plan_applied
 
 Array = np.ndarray[Any, Any]
 
-# these tests do not need results that keep their mean
+# these tests do not need the mean to be preserved
 pytestmark = pytest.mark.filterwarnings("ignore:normalize. False leaves:UserWarning")
 
 
@@ -602,7 +602,7 @@ def test_an_interrupted_build_resumes(em: tuple[Path, Array], tmp_path: Path, mo
     def interrupted(plan: Any, number: int, levels: Any) -> int:
         if len(blocks) == 3:
             raise KeyboardInterrupt
-        if ".tinypyr" not in plan.location.name:  # (the field is built, too)
+        if ".tinypyr" not in plan.location.name:  # the field is built, too
             blocks.append(number)
         return run_block(plan, number, levels)
 
@@ -747,7 +747,7 @@ def test_damaged_nifti_files_are_refused(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / "whole.nii")
     raw = (tmp_path / "whole.nii").read_bytes()
     packed = bytearray(gzip.compress(raw, 0))
-    packed[len(packed) // 2] ^= 4  # stored, not deflated, so that only the checksum detects it
+    packed[len(packed) // 2] ^= 4  # stored, not deflated, so that only the checksum detects the change
     (tmp_path / "flipped.nii.gz").write_bytes(packed)
     (tmp_path / "cut.nii.gz").write_bytes(gzip.compress(raw)[:-200])
     for name in ("flipped.nii.gz", "cut.nii.gz"):
