@@ -93,7 +93,7 @@ cdef extern from "tinypyr/tinypyr.hpp" namespace "tinypyr" nogil:
 
 
 def distinct(array, uint64_t[::1] found):
-    """Write the distinct values of a contiguous array to found, as bits; return their number, more if they do not fit."""
+    """Write the distinct values of a contiguous array to found, as bits; return their number, or more than fits."""
     cdef Py_buffer buffer
     cdef int64_t count
     PyObject_GetBuffer(array, &buffer, PyBUF_STRIDED_RO)

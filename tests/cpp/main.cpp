@@ -4,7 +4,7 @@
 //
 //   tinypyr_cpp_tests [n [test...]]          run one case in n of the large tests (sanitizers are slow; default 1), and
 //                                            only the named tests: a group ("threads") or one test ("threads.name")
-//   tinypyr_cpp_tests fuzz seconds [seed]    check cases made from random bytes
+//   tinypyr_cpp_tests fuzz seconds [seed]    check calls derived from random bytes
 //
 // Exit status: 0 all checks passed, 1 a check failed, 2 no such test or no memory, 3 a memory or arithmetic fault.
 //

@@ -34,8 +34,8 @@ class Boundary {
     axis.low = std::max(0.0, lowest(static_cast<double>(axis.first + order_ / 2)));
     axis.high = std::min(last, below(static_cast<double>(axis.first + at_hand - order_ + order_ / 2)));
     axis.top = last;
-    // Where the voxel before the last also replaces the one beyond the last, a point on the last voxel is the upper end
-    // of the interval between the two.
+    // In these modes the voxel before the last also replaces the one beyond the last. A point on the last voxel is
+    // therefore located at fraction 1 of the interval between the last two.
     if (order_ == 1 && (mirrors_last() || axis.extent == 1)) {
       axis.top = static_cast<double>(std::max<i64>(axis.extent - 2, 0));
       if (has_end && at_hand > (axis.extent > 1)) axis.high = last;
