@@ -24,7 +24,7 @@ class Guarded:
     """A buffer whose first or last byte borders an inaccessible page, as an array of any dtype and order.
 
     Access to this page ends the process with a segmentation fault. The rest of the buffer's own pages, which the
-    hardware cannot guard, holds a canary. Where pages cannot be protected, there are canary pages on both sides instead.
+    hardware cannot guard, holds a canary. Where pages cannot be protected, both sides have canary pages instead.
     """
 
     def __init__(self, nbytes: int, at_end: bool) -> None:

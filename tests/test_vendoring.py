@@ -188,7 +188,7 @@ import importlib, pkgutil
 MORE = ".tinypyr.store .ndinterp .pyramid_sampler ._dask .cli._click .cli._commands .cli._store .cli._apply".split()
 MORE += ".cli._options .cli._tables".split()
 for module in pkgutil.walk_packages(copy.__path__, copy.__name__ + "."):
-    # (TensorStore, dask and click are not here)
+    # TensorStore, dask and click are not installed here
     wants_more = any(part in module.name for part in MORE)
     if module.name.endswith("__main__") or wants_more:
         continue

@@ -52,8 +52,8 @@ struct Options {
 // proven because their footprints hold more than 1,024 labels (0 for every other method).
 //
 // If sums is not null, it receives the accumulators of the last level, from which further levels can be computed. This
-// is possible for means of fewer than max_levels levels. sums has one axis more than in, before the axes of in, for the
-// sum_lanes(...) lanes:
+// is possible for means of fewer than max_levels levels. Its first axis has sum_lanes(...) lanes, and the other axes
+// are those of in:
 //
 //   floats (float64)                    the sum; with ignore, the number of voxels in it
 //   integers of up to 32 bits (uint64)  the sum of all voxels; with ignore, the number of ignored voxels
@@ -73,8 +73,8 @@ std::int64_t distinct(const void* voxels, std::int64_t n, int width, std::uint64
 
 // --- interpolation ------------------------------------------------------------------------------------------------
 
-// The extension of an array beyond its border, with the names of scipy.ndimage (sample/boundary.hpp). border is
-// constant, except that the array ends half a voxel beyond the centres of its border voxels.
+// The extension of an array beyond its border, with the names of scipy.ndimage (sample/boundary.hpp). `border` is like
+// `constant`, but the array ends half a voxel beyond the centres of its border voxels.
 enum class BoundaryMode : std::uint8_t { constant, grid_constant, nearest, mirror, reflect, wrap, grid_wrap, border };
 
 struct Sampling {
@@ -100,8 +100,8 @@ Status sample_affine(const View& in, const double* matrix, const double* offset,
 // sample_affine.
 Status sample_points(const View& in, const View& coordinates, const View& out, const Sampling& how) noexcept;
 
-// Operations on a voxel and the value of a field at its position. divide leaves the voxel unchanged where the value is
-// 0. mask leaves the voxel unchanged where the value is at least 1/2, and sets it to 0 elsewhere.
+// Operations on a voxel and the value of a field at its position. `divide` leaves the voxel unchanged where the value
+// is 0. `mask` leaves the voxel unchanged where the value is at least 1/2, and sets it to 0 elsewhere.
 enum class Operation : std::uint8_t { divide, multiply, subtract, mask };
 constexpr int operation_count = 4;
 

@@ -9,7 +9,6 @@
 // Guarantees: every level of the box is written. Modes are exact if no footprint has more than max_labels labels.
 // Otherwise a list keeps the max_labels labels with the most votes, and each voxel whose mode the dropped labels could
 // have changed is counted in `unproven`.
-// `unproven`.
 #pragma once
 
 #include <algorithm>

@@ -1,16 +1,16 @@
 // Modes of the levels above the first, proven from bounds of the votes on the level below.
 //
-// For each voxel of a level, its label and the fewest and most votes of this label are known. They limit the votes of
-// any other label: no more than this label has, and no more than it leaves. These bounds are summed over the children,
-// the voxels that a voxel of the next level covers. Nearly always one label then has at least more votes than any other
-// label can have, so it is the mode. Otherwise the candidate labels, two or all, are counted in the base.
+// For each voxel of a level, the label is known, and so are a lower and an upper bound of its votes: the number of base
+// voxels in the footprint that have this label. Any other label has no more votes than this label has, and no more than
+// it leaves. The bounds are summed over the children of a voxel, the voxels of the level below that it covers. In
+// nearly all cases the lower bound of one label then exceeds the upper bound of every other label, so this label is the
+// mode. Otherwise the candidates, two labels or all of them, are counted in the base.
 //
 // Assumes: the first level and its ModeVotes are written; VoteBounds::fits (factors of 1 and 2, footprints of at most
 // FootprintCounter::max_voxels voxels, integers, no ignored value, contiguous rows of output).
 // Guarantees: exact modes of all levels of a tile, including ties. Noise, and footprints that must be counted but have
 // more than max_ranks labels, end a tile early (Outcome). Levels above the first are then only partly written, and
 // another strategy computes the tile.
-// strategy makes the tile.
 #pragma once
 
 #include <algorithm>

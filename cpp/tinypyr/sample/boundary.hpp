@@ -3,7 +3,7 @@
 //
 // Modes follow scipy.ndimage, with which tests compare: reflect (d c b a | a b c d), mirror (d c b | a b c d), nearest,
 // grid_wrap (repeated copies), wrap (copies that share their border voxels), grid_constant (the array continues with
-// `fill`) and constant (points beyond the border voxels' centres are `fill`). border is constant, except that points
+// `fill`) and constant (points beyond the border voxels' centres are `fill`). border is like constant, but points
 // are `fill` only from half a voxel beyond the centres of the border voxels.
 #pragma once
 
