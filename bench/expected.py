@@ -1,15 +1,15 @@
-"""What the answers should be, by numpy alone and by other means than the package's own.
+"""Expected results, computed with numpy alone and independently of the package.
 
-Peers mean different things by the same word; a `rule` names what one means:
+Packages define the same methods differently; a `rule` names one definition:
 
 ==============  =====================================================================================
-exact           tinypyr's: means rounded once, half to even; mode with ties to the value seen first
+exact           tinypyr's: means rounded once, half to even; ties of modes resolved to the first value
 floor           means rounded down
 half-up         means rounded to nearest, halves up
 unrounded       means in floating point, not rounded back to the integer type
 near            means of floats up to a few units in the last place
 within 1        means of integers that differ by no more than 1
-a mode          some most frequent value: as often in the footprint as tinypyr's
+a mode          any most frequent value: as frequent in the footprint as tinypyr's
 lowest mode     the lowest of the most frequent values
 middle mean     medians of an even count: the mean of the middle two, rounded down
 ==============  =====================================================================================
@@ -29,14 +29,14 @@ Array = NDArray[Any]
 
 
 def slab(shape: tuple[int, ...], factor: tuple[int, ...], axis: int, voxels: int) -> int:
-    """How many layers along `axis`, whole blocks, hold about so many voxels."""
+    """Return the number of layers along `axis`, in whole blocks, that hold about this many voxels."""
     per_layer = max(1, math.prod(shape) // max(1, shape[axis]))
     blocks = max(1, voxels // (per_layer * factor[axis]))
     return min(shape[axis], blocks * factor[axis])
 
 
 def wrong(answer: Array, block: Array, row: Row, rule: str, level: int = 1) -> str:
-    """Why `answer` is not the pooled `block` under the rule; empty when it is."""
+    """Return the reason why `answer` is not the pooled `block` under the rule; empty if it is."""
     factor = tuple(f**level for f in row.factor)
     shape = tuple(-(-n // f) for n, f in zip(block.shape, factor, strict=True))
     if answer.shape != shape:
@@ -112,7 +112,7 @@ def _mean_errors(answer: Array, block: Array, factor: tuple[int, ...], rule: str
 
 
 def _planes(block: Array, factor: tuple[int, ...]) -> list[Array]:
-    """One array per place in the footprint, axis 0 fastest: the order in which the footprint is seen."""
+    """Return one array per position in the footprint, in raster order with axis 0 fastest."""
     return [
         block[tuple(slice(o, None, f) for o, f in zip(reversed(offset), factor, strict=True))]
         for offset in np.ndindex(*reversed(factor))
@@ -140,7 +140,7 @@ def _mode_errors(answer: Array, block: Array, factor: tuple[int, ...], rule: str
 
     counts = [np.where(here, frequency(plane), 0) for plane, here in zip(planes, inside, strict=True)]
     best = np.max(counts, axis=0)
-    nobody = best == 0  # everything was left out
+    nobody = best == 0  # all voxels are ignored
     if rule == "a mode":
         return np.asarray(np.where(nobody, answer != ignore, frequency(answer) != best))
     expected = np.zeros_like(answer)

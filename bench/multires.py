@@ -1,11 +1,12 @@
-"""tinypyr.multires: how exact, how fast, and how much memory it takes.
+"""Measure the accuracy, speed and memory of tinypyr.multires.
 
     pip install "tinypyr[multires,n4]" pillow
     TINYPYR_DATA=FOLDER python bench/multires.py    # bench/results/multires.md
 
-FOLDER holds em_sections (Z_Y_X.jpg): tiles of micrographs of 2048 x 2048 voxels. A known field is laid over them and
-taken away again; N4 is compared with SimpleITK's own at full resolution; a store is divided by its field and, in turn,
-copied; and a volume 20 times as large as the memory allowed is corrected, the peak counted by the kernel.
+FOLDER holds em_sections (Z_Y_X.jpg): tiles of micrographs of 2048 x 2048 voxels. The script multiplies
+them by a known field and removes it; compares N4 with that of SimpleITK at full resolution; times the division of a
+store by its field, interleaved with copies; and corrects a volume of 20 times the memory limit, with the peak memory
+from the kernel.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ N4: dict[str, Any] = {"spline_spacing": 1024.0, "convergence": {"iters": [100] *
 
 
 def mosaics() -> list[Array]:
-    """The micrographs, four tiles to a section."""
+    """Return the micrographs, with four tiles per section."""
     from PIL import Image
 
     folder = Path(os.environ.get("TINYPYR_DATA") or "../shared/data") / "em_sections"
@@ -61,7 +62,7 @@ def mosaics() -> list[Array]:
 
 
 def known_field(shape: tuple[int, ...]) -> Array:
-    """From 0.7 to 1.3, in waves as long as the image and more, and level at its border."""
+    """Return a field from 0.7 to 1.3, with waves at least as long as the image and no slope at its border."""
     y, x = np.ix_(*(np.linspace(0, np.pi, n) for n in shape))
     return np.asarray(1 + 0.2 * np.cos(x) + 0.1 * np.cos(2 * y) * np.cos(x))
 
@@ -125,7 +126,7 @@ def n4_at_full_resolution(section: Array) -> list[str]:
 
 
 def throughput(sections: list[Array], rounds: int) -> list[str]:
-    # each section in another place and another way round, or the compressor finds them again
+    # each section is shifted and flipped differently, so that the compressor cannot use repeats
     turned = [np.rot90(sections[k % 3], k // 3) for k in range(64)]
     volume = np.stack([np.roll(section, (300 * k, 177 * k), (0, 1)) for k, section in enumerate(turned)])
     grid = Grid(volume.shape, axes="zyx", scale=(40, 4, 4), units=["nanometer"] * 3)
@@ -165,7 +166,7 @@ def throughput(sections: list[Array], rounds: int) -> list[str]:
                     start = time.perf_counter()
                     call()
                     taken = time.perf_counter() - start
-                    if number:  # (the first one is compared, not counted)
+                    if number:  # the first call is checked, not timed
                         seconds[name].append(taken)
                     else:
                         _compare(volume, target, None if name == "copy" else plugin)
@@ -239,7 +240,7 @@ def memory() -> list[str]:
         with tempfile.TemporaryDirectory() as folder:
 
             class Volume:
-                """Ramps with steps, made as they are read."""
+                """Ramps with steps that are computed when they are read."""
 
                 shape, dtype, chunks = (edge * 64, 1024, 1024), np.dtype(np.uint16), (64, 64, 64)
 

@@ -1,12 +1,12 @@
-"""Values between voxels: tinypyr.ndinterp beside scipy, dask-image, SimpleITK and OpenCV.
+"""Compare the speed of tinypyr.ndinterp with scipy, dask-image, SimpleITK and OpenCV.
 
     pip install dask-image SimpleITK opencv-python-headless
     python bench/ndinterp.py    # bench/results/ndinterp.md
 
-One thread, a volume of 256**3 turned and scaled, an image of 4096**2, places in chunks; every call makes its output (in
-memory that was used before: 64 MB fresh from the system take some machines 0.2 s, which then is all that one measures),
-answers are compared before a time is printed, and all contenders of a row run in turn. Peers that are not installed are
-left out.
+One thread; a volume of 256**3 that is rotated and scaled, an image of 4096**2, and coordinates in chunks. Every call
+allocates its output, from memory that was used before, because fresh pages for 64 MB take 0.2 s on some machines, which
+would dominate the time. Results are compared before a time is printed, and all packages of a row are timed in
+interleaved rounds. Packages that are not installed are omitted.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ RESULTS = Path(__file__).parent / "results" / "ndinterp.md"
 
 
 def turned(ndim: int, edge: int) -> tuple[Array, Array]:
-    """A turn by 0.3 in each plane of neighbouring axes, scaled by 0.9, around the middle."""
+    """Return the map of a rotation by 0.3 in each plane of adjacent axes, scaled by 0.9, around the centre."""
     matrix = np.eye(ndim) * 0.9
     for first in range(ndim - 1):
         turn = np.eye(ndim)
@@ -84,11 +84,11 @@ def with_dask_image(image: Array, matrix: Array, offset: Array, order: int) -> C
         return None
     held = da.from_array(image, chunks=64)
     made = theirs.affine_transform(held, matrix, offset, order=order, output_chunks=(64,) * image.ndim)
-    return made.compute if order < 2 else None  # (above, it needs a filtered image)
+    return made.compute if order < 2 else None  # higher orders need a filtered image
 
 
 def affine_row(image: Array, matrix: Array, offset: Array, order: int) -> tuple[Calls, float]:
-    """Everybody's call for one map, and the largest difference that is allowed between ours and scipy's."""
+    """Return the calls of all packages for one map, and the largest allowed difference between tinypyr and scipy."""
     chunked = da.from_array(image, chunks=64) if image.ndim == 3 else None
     calls: Calls = {
         "tinypyr": lambda: ndinterp.affine_transform(image, matrix, offset, order=order, output_chunks=-1).compute(),
@@ -117,7 +117,7 @@ def places_row(edge: int, order: int, rng: np.random.Generator) -> tuple[Calls, 
 
 
 def measured(calls: Calls, allowed: float, rounds: int) -> dict[str, float]:
-    """Median seconds, after the answers were compared."""
+    """Return median seconds, after a comparison of the results."""
     ours, theirs = calls["tinypyr"]().astype(float), calls["scipy"]().astype(float)
     differing = np.abs(ours - theirs)
     if differing.max() > allowed or np.mean(differing > 0.01 * 255) > 1e-3:
@@ -128,7 +128,7 @@ def measured(calls: Calls, allowed: float, rounds: int) -> dict[str, float]:
 
 
 def graph_row() -> str:
-    """A virtual volume of 1024**3 in chunks of 64**3."""
+    """Measure a virtual volume of 1024**3 in chunks of 64**3."""
     source = da.zeros((1024,) * 3, chunks=64, dtype=np.uint8)
     matrix, offset = turned(3, 1024)
     start = time.perf_counter()

@@ -1,8 +1,8 @@
-"""Measure what tinypyr costs before any voxel is pooled: its import, its size, one call on a small tile.
+"""Measure the fixed costs of tinypyr: its import, its size, and one call on a small tile.
 
-- import: `import tinypyr` beyond `import numpy`, in fresh interpreters, taken in turn, difference of medians
+- import: `import tinypyr` minus `import numpy`, in fresh interpreters, interleaved; difference of medians
 - size: the compiled extension, stripped
-- call: a 64 x 64 uint8 mean by 2 x 2, beyond an empty Python function that allocates its output
+- call: a 64 x 64 uint8 mean by 2 x 2, minus an empty Python function that allocates its output
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ STOPWATCH = "import time; start = time.perf_counter(); import {}; print(time.per
 
 
 def import_cost(interpreters: int) -> dict[str, Any]:
-    """Milliseconds of `import tinypyr` (numpy included) less those of `import numpy`."""
+    """Return the milliseconds of `import tinypyr` (numpy included) minus those of `import numpy`."""
     seconds: dict[str, list[float]] = {"numpy": [], "tinypyr": []}
     for turn in range(interpreters + 1):
         for module in seconds:
             done = subprocess.run(
                 [sys.executable, "-c", STOPWATCH.format(module)], check=True, capture_output=True, text=True
             )
-            if turn:  # the first fills the disk cache
+            if turn:  # the first run fills the disk cache
                 seconds[module].append(float(done.stdout.split()[-1]))
     base, whole = (statistics.median(seconds[module]) * 1e3 for module in ("numpy", "tinypyr"))
     note = f"numpy {base:.1f} ms, tinypyr with numpy {whole:.1f} ms; {interpreters} interpreters each"
@@ -58,7 +58,7 @@ def import_cost(interpreters: int) -> dict[str, Any]:
 
 
 def extension_size() -> dict[str, Any]:
-    """Megabytes (1e6 bytes) of the extension after `strip`."""
+    """Return the megabytes (1e6 bytes) of the extension after `strip`."""
     result: dict[str, Any] = {"what": "extension, stripped", "unit": "MB", "goal": SIZE_GOAL_MB}
     try:
         from tinypyr import _core
@@ -76,7 +76,7 @@ def extension_size() -> dict[str, Any]:
 
 
 def call_cost(rounds: int, calls: int) -> dict[str, Any]:
-    """Microseconds of one small call less those of an empty function that allocates."""
+    """Return the microseconds of one small call minus those of an empty function that allocates its output."""
     import tinypyr
 
     tile = np.random.default_rng(1).integers(0, 256, (64, 64), dtype=np.uint8)

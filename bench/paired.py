@@ -119,7 +119,7 @@ def compare_times(
     runs: int,
     rounds: int,
 ) -> dict[str, list[float]]:
-    """Time every row in both builds; the ratios new / old of every run."""
+    """Time every row in both builds; return the ratios new / old of every run."""
     ratios: dict[str, list[float]] = {}
     for _ in range(runs):
         for row in rows:

@@ -1,8 +1,8 @@
-"""Other packages that do the same work. To add one: write a `make_...` function and a line in `PEERS`.
+"""Calls of other packages for the same work. To add a package, write a `make_...` function and a line in `PEERS`.
 
-``make(array, row)`` returns a `Job`, or raises `Skip` with the reason when the package cannot do the row.
-A job says by which rule (see expected.py) its answers are to be checked. Packages are imported when first
-needed, and skipped with that reason when they are not installed.
+``make(array, row)`` returns a `Job`, or raises `Skip` with the reason if the package cannot do the row. A job names
+the rule (see expected.py) by which its results are checked. Packages are imported when first needed, and skipped with
+a reason if they are not installed.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ Array = NDArray[Any]
 
 
 class Skip(Exception):
-    """The package does not do this row; the message says why."""
+    """Raised if the package cannot do a row; the message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A call to time, and how to read and judge its answer."""
+    """A call to time, with the functions to read and to check its result."""
 
     run: Callable[[], Any]
-    levels: Callable[[Any], list[Array]]  # from what run returned to the levels, axes as in the input
+    levels: Callable[[Any], list[Array]]  # converts the return value of run to the levels, with axes as in the input
     rule: str
     note: str = ""
 
@@ -37,9 +37,9 @@ class Job:
 @dataclass(frozen=True)
 class Peer:
     name: str
-    distribution: str  # for its version
+    distribution: str  # the distribution, to report its version
     make: Callable[[Array, Row], Job]
-    only_where_named: bool = False  # not in rows that leave the choice open
+    only_where_named: bool = False  # run only in rows that name this package
 
 
 def _load(module: str) -> Any:
@@ -114,7 +114,7 @@ def make_tinybrain(array: Array, row: Row) -> Job:
 
 # --- packages for pictures: one slice at a time ---
 def _slices(array: Array, row: Row) -> tuple[list[Array], Array, list[Array], bool]:
-    """The 2-D slices to halve, an output, its slices, and whether the input's slices are C-contiguous."""
+    """Return the 2-D slices to halve, an output, its slices, and True if the input's slices are C-contiguous."""
     _one_level(row)
     _no_ignore(row)
     if sorted(row.factor) != [1, 2, 2]:
@@ -125,7 +125,7 @@ def _slices(array: Array, row: Row) -> tuple[list[Array], Array, list[Array], bo
         raise Skip("odd extents: blocks of other sizes")
     out = np.empty_like(array, shape=shape)
 
-    flip = array.flags.f_contiguous  # the axis with the short strides goes last
+    flip = array.flags.f_contiguous  # the axis with the smallest stride becomes the last one
 
     def planes(volume: Array) -> list[Array]:
         return [plane.T if flip else plane for plane in np.moveaxis(volume, axis, 0)]

@@ -1,4 +1,4 @@
-"""Results as a Markdown table, as JSON, and as a bar chart. Files appear whole or not at all."""
+"""Write results as a Markdown table, as JSON, and as charts. Files are replaced atomically."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 
 Results = dict[str, Any]
 
-# colours that stay apart for colour-blind readers
+# colours that colour-blind readers can distinguish
 OURS = "#0072B2"
 COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#8C6D1F", "#56B4E9", "#999999", "#000000")
 MARKERS = "osD^vPX*"
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write all files beside their places, then move them in, so that none is ever half-written."""
+    """Write all files under temporary names, then rename them, so that no file is ever incomplete."""
     folder.mkdir(parents=True, exist_ok=True)
     beside = {name: folder / f".{name}.{os.getpid()}.tmp" for name in files}
     try:
@@ -37,7 +37,7 @@ def as_json(results: Results) -> str:
 
 
 def _rounded(value: Any) -> Any:
-    """Floats with four digits: no measurement here has more."""
+    """Return floats rounded to four digits, the accuracy of the measurements."""
     if isinstance(value, dict):
         return {key: _rounded(entry) for key, entry in value.items()}
     if isinstance(value, list):
@@ -67,7 +67,7 @@ def _some(names: Sequence[str], most: int) -> str:
 
 
 def markdown(results: Results) -> str:
-    """The whole report."""
+    """Return the whole report as Markdown."""
     settings, summary = results["settings"], results["summary"]
     peers = list(results["peers"])
     lines = ["# tinypyr beside other packages", ""]
@@ -151,14 +151,14 @@ def markdown(results: Results) -> str:
 
 
 def chart(results: Results) -> bytes | str:
-    """A PNG with one panel per method, or the reason why there is none."""
+    """Return a PNG with one panel per method, or the reason why there is none."""
     return _picture("chart", results, _draw_chart)
 
 
 def roofline(results: Results) -> bytes | str:
-    """A PNG of bytes moved per second (input read once, output written once), or the reason why there is none.
+    """Return a PNG of bytes moved per second (input read, output written), or the reason why there is none.
 
-    The roofs are what this machine reached in the same rounds when it copied the input, and when it only read it.
+    The roofs are the rates of copying the input and of only reading it, measured in the same rounds.
     """
     return _picture("roofline", results, _draw_roofline)
 
@@ -246,7 +246,7 @@ def _draw_chart(plt: Any, results: Results, rows: list[dict[str, Any]]) -> Any:
 def _draw_roofline(plt: Any, results: Results, rows: list[dict[str, Any]]) -> Any:
     def speed(row: dict[str, Any]) -> float:
         moved = row["megabytes"] + row["out_megabytes"]
-        return float(moved / (row["tinypyr"]["ratio"] * row["copy_ms"]))  # MB per ms is GB per s
+        return float(moved / (row["tinypyr"]["ratio"] * row["copy_ms"]))  # MB per ms equals GB per s
 
     names = list(dict.fromkeys(row["method"] for row in rows))
     figure, axis = plt.subplots(figsize=(8, 4.5))

@@ -1,8 +1,8 @@
-"""Measure tinypyr beside other packages: one process, one thread, everything a ratio to copying.
+"""Compare the speed of tinypyr with other packages, in one process and one thread, as ratios to the time of a copy.
 
-Per row: make the input, let every contender answer, check the answers, and only then time them, in
-interleaved rounds with numpy.copyto of the same input. Writes results.md, results.json, results.png and
-roofline.png (bytes moved per second beside those of copying and reading). All rows take about half an hour.
+Per row: create the input, compute and check the results of all packages, and only then time them, in interleaved
+rounds with numpy.copyto of the same input. Writes results.md, results.json, results.png and roofline.png (bytes moved
+per second, compared with copying and reading). All rows take about half an hour.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _slow_axis(array: Array) -> int:
 
 
 def check(levels: list[Array], array: Array, row: Row, rule: str) -> str:
-    """Why these levels are wrong, judged at both ends of the volume; empty when they are right."""
+    """Return the reason why these levels are wrong, checked at both ends of the volume; empty if they are right."""
     if len(levels) != row.num_mips:
         return f"{len(levels)} levels instead of {row.num_mips}"
     for number, level in enumerate(levels, 1):
@@ -146,7 +146,7 @@ def check(levels: list[Array], array: Array, row: Row, rule: str) -> str:
 
 # --- one row ---
 def _ours(array: Array, row: Row) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """The two calls: into a ready output, and allocating."""
+    """Return two calls of tinypyr: one into existing outputs, one that allocates them."""
     import tinypyr
 
     out = tinypyr.pyramid(array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore)
@@ -162,14 +162,14 @@ def _ours(array: Array, row: Row) -> tuple[Callable[[], Any], Callable[[], Any]]
 
 
 def _has_narrower() -> bool:
-    """Whether what is measured is not AVX2, which could be measured beside it."""
+    """Return True if another set than AVX2 is measured and the machine also supports AVX2."""
     import tinypyr
 
     return not os.environ.get("TINYPYR_ISA") and "avx2" in tinypyr.instruction_sets()[1:]
 
 
 def _on_avx2(call: Callable[[], Any]) -> Any:
-    os.environ["TINYPYR_ISA"] = "avx2"  # the core looks at each call
+    os.environ["TINYPYR_ISA"] = "avx2"  # the core reads the variable at each call
     try:
         return call()
     finally:
@@ -177,7 +177,7 @@ def _on_avx2(call: Callable[[], Any]) -> Any:
 
 
 def _part(array: Array, row: Row, fraction: float) -> Array:
-    """The first layers of the array along its slowest axis, at least one block of the coarsest level."""
+    """Return the first layers of the array along its slowest axis, at least one block of the coarsest level."""
     axis = _slow_axis(array)
     factor = tuple(f**row.num_mips for f in row.factor)
     thick = expected.slab(array.shape, factor, axis, max(1, int(array.size * fraction)))
@@ -185,7 +185,7 @@ def _part(array: Array, row: Row, fraction: float) -> Array:
 
 
 def _prepare(peer: peer_module.Peer, array: Array, row: Row, cap: float) -> tuple[peer_module.Job, float]:
-    """The peer's job and the share of the input it runs on, so that a call stays within the cap."""
+    """Return the peer's job and the share of the input that it gets, so that a call takes no longer than the cap."""
     small = _part(array, row, 1 / 64)
     trial = peer.make(small, row)
     trial.run()  # first calls import, compile, start threads
@@ -198,7 +198,7 @@ def _prepare(peer: peer_module.Peer, array: Array, row: Row, cap: float) -> tupl
 
 
 def measure(row: Row, arrays: Sequence[Array], copy: Array, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Answer, check, time; the peers on the first of the arrays, which hold the same voxels in different places."""
+    """Compute, check and time; peers run on the first of the arrays, which are copies at different addresses."""
     array = arrays[0]
     into, allocating = _ours(array, row)
     result: dict[str, Any] = {
@@ -226,7 +226,7 @@ def measure(row: Row, arrays: Sequence[Array], copy: Array, arguments: argparse.
     words = flat[: flat.size // 8 * 8].view(np.uint64)
     calls: dict[str, Callable[[], object]] = {
         "copy": lambda: np.copyto(copy, array),
-        "read": lambda: np.bitwise_or.reduce(words),  # the least that can be done with every byte
+        "read": lambda: np.bitwise_or.reduce(words),  # the minimum of work for every byte
     }
     if not why:
         calls |= {"tinypyr": into, "allocating": allocating}
@@ -244,13 +244,13 @@ def measure(row: Row, arrays: Sequence[Array], copy: Array, arguments: argparse.
         except peer_module.Skip as skip:
             result["peers"][peer.name] = {"skipped": str(skip)}
             continue
-        except Exception as error:  # whatever another package throws at this input is its answer
+        except Exception as error:  # any exception of another package is its result
             text = " ".join(str(error).split())[:120]
             result["peers"][peer.name] = {"skipped": f"fails with {type(error).__name__}: {text}"}
             continue
         seen = array if share == 1 else _part(array, row, share)
         wrong = check(answer, seen, row, job.rule)
-        # the checks look at both ends of the volume; where two mean the same, compare them everywhere
+        # the checks cover both ends of the volume; packages with the same rule are compared everywhere
         comparable = not wrong and not why and job.rule == "exact" and share == 1
         if comparable and any(not np.array_equal(a, b) for a, b in zip(ours, answer, strict=True)):
             wrong = "differs from tinypyr's answer inside the volume"
@@ -320,7 +320,7 @@ def _say(result: dict[str, Any], number: int, total: int) -> None:
 
 
 def elsewhere(array: Array, offset: int) -> Array:
-    """A copy in other memory, `offset` bytes after the start of a page."""
+    """Return a copy in other memory, `offset` bytes after the start of a page."""
     buffer = np.empty(array.nbytes + 2 * mmap.PAGESIZE, np.uint8)
     start = -buffer.ctypes.data % mmap.PAGESIZE + offset
     place: Array = np.ndarray(array.shape, array.dtype, buffer, start, array.strides)
@@ -329,7 +329,7 @@ def elsewhere(array: Array, offset: int) -> Array:
 
 
 def campaign(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Every chosen row, in order."""
+    """Measure every chosen row, in order."""
     import tinypyr
 
     pinned = timing.pin()
@@ -341,11 +341,11 @@ def campaign(arguments: argparse.Namespace) -> dict[str, Any]:
     for number, row in enumerate(arguments.chosen, 1):
         array = data.array(row)
         if not arrays or array is not arrays[0]:
-            arrays = []  # the memory of the last ones first
+            arrays = []  # free the memory of the last arrays first
             del copy
             copy = np.empty_like(array)
             copy.fill(1)  # warm: every page has been written
-            # the others at the start of a page, and at odds with vectors and cache lines
+            # the others: at the start of a page, and not aligned to vectors or cache lines
             arrays = [array, *(elsewhere(array, 24 * k) for k in range(arguments.arrays - 1))]
         result = measure(row, arrays, copy, arguments)
         _say(result, number, len(arguments.chosen))

@@ -1,9 +1,9 @@
-"""Levels of a volume in a store, beside copying its base, TensorStore's own chain of levels and other packages.
+"""Compare building levels in a store with a copy of the base, with chained levels of TensorStore, and other packages.
 
-One run, the same codec and chunks: OME-Zarr 0.5, zstd, 64 x 128 x 128. Five levels of 2x2x1 of a volume made of the
-real micrographs, by mean, and of the real segmentation, by mode, each already stored. Every ratio is to copying level
-0 with TensorStore into a new array of the same chunks and codec; levels are checked before times are printed. Peers
-are slow, so they get a smaller part of the volume, and a ratio (with a ~) to copying that part.
+All use the same codec and chunks: OME-Zarr 0.5, zstd, 64 x 128 x 128. The work is five levels with factors of 2x2x1 of
+stored volumes, real micrographs by mean and a real segmentation by mode. Ratios are relative to a copy of level 0 with
+TensorStore to a new array with the same chunks and codec. Levels are checked before times are printed. Other packages
+are slow, so they get a smaller part of the volume, and their ratio (marked ~) is relative to a copy of that part.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tinypyr import Grid, store
 CHUNKS = (64, 128, 128)
 FACTOR, LEVELS = (1, 2, 2), 5
 METHODS: dict[str, workloads.Method] = {"em": "mean", "labels": "mode"}
-ROWS = {"em": "mean-2x2x1-u8-F", "labels": "mode-2x2x1-u32-F"}  # whose arrays these are
+ROWS = {"em": "mean-2x2x1-u8-F", "labels": "mode-2x2x1-u32-F"}  # the owner of these arrays
 COPY = "copy of the base, TensorStore"
 ALONE = "TensorStore reads the base and writes five ready levels: no pooling"
 
@@ -40,7 +40,7 @@ def level(folder: Path, name: str) -> dict[str, Any]:
 
 
 def copy(folder: Path) -> None:
-    """Level 0 into a new array like it."""
+    """Copy level 0 to a new array with the same metadata."""
     base = ts.open(level(folder, "0"), open=True).result()
     shutil.rmtree(folder / "copy", ignore_errors=True)
     target = ts.open({**level(folder, "copy"), "schema": base.schema.to_json()}, create=True).result()
@@ -48,7 +48,7 @@ def copy(folder: Path) -> None:
 
 
 def chain(folder: Path, method: str) -> None:
-    """TensorStore's levels, each from the one before (and so not of the base)."""
+    """Build levels with TensorStore, each from the level before (so they are not those of the base)."""
     for number in range(1, LEVELS + 1):
         shutil.rmtree(folder / f"chain{number}", ignore_errors=True)
         before = ts.open(level(folder, "0" if number == 1 else f"chain{number - 1}"), open=True).result()
@@ -62,7 +62,7 @@ def chain(folder: Path, method: str) -> None:
 
 
 def store_alone(folder: Path, levels: list[workloads.Array]) -> None:
-    """Read level 0 and write ready levels, chunk by chunk: what is left if pooling took no time."""
+    """Read level 0 and write existing levels, chunk by chunk: the time without pooling."""
     base = ts.open(level(folder, "0"), open=True).result()
     targets = []
     for number, values in enumerate(levels, 1):
@@ -79,7 +79,7 @@ def store_alone(folder: Path, levels: list[workloads.Array]) -> None:
 
     writing = []
     coming = read(0, 0)
-    for (z, _), after in zip(corners, [*corners[1:], None], strict=True):  # one is read ahead
+    for (z, _), after in zip(corners, [*corners[1:], None], strict=True):  # one chunk is read ahead
         following = read(*after) if after else None
         coming.result()
         if after is None or after[0] != z:
@@ -153,7 +153,7 @@ def named(text: str) -> list[Peer]:
 
 
 def installed(peers: list[Peer]) -> tuple[list[Peer], list[str]]:
-    """Return the peers that can be imported, and why the others cannot."""
+    """Return the packages that can be imported, and the reasons why the others cannot."""
     found, left_out = [], []
     for peer in peers:
         try:
@@ -166,7 +166,7 @@ def installed(peers: list[Peer]) -> tuple[list[Peer], list[str]]:
 
 
 def tiled(name: str, size: int) -> workloads.Array:
-    """The real volume, axes z, y, x, repeated along z until it is that large."""
+    """Return the real volume, axes z, y, x, repeated along z up to this size."""
     (row,) = (row for row in workloads.rows(["memory"]) if row.name == ROWS[name])
     piece = workloads.Data(1 << 27, quick=False).array(row).T
     return np.concatenate([piece] * max(1, round(size / piece.nbytes)))
@@ -183,7 +183,7 @@ def measure(folder: Path, name: str, method: workloads.Method, arguments: argpar
         "tinypyr, 5 levels": lambda: build(folder, arguments.workers),
         "TensorStore, 5 levels, recursive": lambda: chain(folder, method),
     }
-    for call in calls.values():  # (and warm)
+    for call in calls.values():  # also warms the caches
         call()
     result = store.check(folder, sample=0.1)
     if not result.ok:
@@ -204,7 +204,7 @@ def measure(folder: Path, name: str, method: workloads.Method, arguments: argpar
 def measure_peers(
     folder: Path, name: str, method: workloads.Method, arguments: argparse.Namespace, whole: bool
 ) -> list[str]:
-    """Their rows, and the reasons of those that have none."""
+    """Measure other packages; return their rows, and the reasons why the others have none."""
     part, left_out = Part(folder, method, CHUNKS, FACTOR, LEVELS, arguments.workers), []
     copy(folder)
     calls: dict[str, Callable[[], object]] = {COPY: lambda: copy(folder)}
@@ -218,7 +218,7 @@ def measure_peers(
             calls[job.what] = job.run
         except Skip as reason:
             left_out.append(f"{peer.name}, {name}: {reason}")
-        except Exception as error:  # it may not run with what is installed beside it: the others still do
+        except Exception as error:  # a package may conflict with other installed ones; the rest still run
             left_out.append(f"{peer.name}, {name}: {type(error).__name__}: {str(error)[:200]}")
     seconds = medians(calls, arguments.rounds)
     size = base.domain.size * base.dtype.numpy_dtype.itemsize / 1e9

@@ -1,7 +1,7 @@
-"""Peak memory of builds of any volume, above the memory before, as the kernel counts it.
+"""Measure the peak memory of builds above the memory before, as counted by the kernel.
 
-Each row is a process of its own. The volumes are made as they are read, so that they take no memory: zeros with ramps
-here and there (whose empty chunks are not written), or ramps everywhere. Levels go on until one chunk holds the last.
+Each row is a process of its own. The volumes are computed when they are read, so they take no memory: zeros with some
+ramps (empty chunks are not written), or ramps everywhere. The last level fits one chunk.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 import report
 import timing
 
-ROWS = [  # GiB, what it holds, memory
+ROWS = [  # GiB, contents, memory
     (1, "ramps", "256MiB"),
     (1, "ramps", "1GiB"),
     (16, "sparse", "512MiB"),

@@ -1,7 +1,7 @@
-"""Other packages that make the levels of a stored volume. To add one: a `make_...` function and a line in `PEERS`.
+"""Other packages that build levels of stored volumes. To add one, write a `make_...` function and a line in `PEERS`.
 
-``make(part)`` prepares what is not timed (a package may want the base in another format) and returns a `Job`, or
-raises `Skip` with the reason when the package cannot do the work. Packages are imported when first needed.
+``make(part)`` does the work that is not timed (a package may need the base in another format) and returns a `Job`, or
+raises `Skip` with the reason if the package cannot do the work. Packages are imported when first needed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Sizes = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Part:
-    """An OME-Zarr store whose array "0" is the base, axes z, y, x, and what to make of it."""
+    """An OME-Zarr store with the base as array "0", axes z, y, x, and the levels to build."""
 
     folder: Path
     method: Method
@@ -45,17 +45,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Job:
-    what: str  # where the work is not the same, and why
+    what: str  # how the work differs, and why
     run: Callable[[], object]
-    levels: Callable[[], list[Array]]  # those that run made, axes z, y, x
+    levels: Callable[[], list[Array]]  # reads the levels that run wrote, axes z, y, x
     factor: Sizes
 
 
 @dataclass(frozen=True)
 class Peer:
     name: str
-    distribution: str  # for its version
-    modules: tuple[str, ...]  # whose import shows that it can be called at all
+    distribution: str  # the distribution, to report its version
+    modules: tuple[str, ...]  # a module whose import shows that the package works
     make: Callable[[Part], Job]
 
 
@@ -64,7 +64,7 @@ def load(module: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise Skip(f"not installed ({error})") from None
-    except Exception as error:  # packages whose versions do not fit fail in many ways
+    except Exception as error:  # packages with conflicting versions fail in many ways
         raise Skip(f"cannot be imported ({type(error).__name__}: {error})") from None
 
 
@@ -73,14 +73,14 @@ def spec(path: Path) -> dict[str, Any]:
 
 
 def read(path: Path) -> Array:
-    """A whole array of a store."""
+    """Return a whole array of a store."""
     return np.asarray(ts.open(spec(path), open=True).result().read().result())
 
 
 def verdict(base: Any, levels: list[Any], factor: Sizes, method: Method) -> str:
     """Compare the first and the last level with the exact levels of the base.
 
-    Any most frequent label is right; where it is not tinypyr's, there is a tie.
+    Any most frequent label is right; a label other than tinypyr's is counted as a tie.
     """
     numbers = sorted({1, len(levels)})
     different, wrong = dict.fromkeys(numbers, 0), dict.fromkeys(numbers, 0)
@@ -145,7 +145,7 @@ def make_dask(part: Part) -> Job:
     return Job(f"dask.array.coarsen, {part.levels} levels, recursive", run, levels, part.factor)
 
 
-# --- ome-zarr: lazy levels, written in one dask graph; the base is left where it is ---
+# --- ome-zarr: lazy levels, written in one dask graph; the base is not copied ---
 def make_ome_zarr(part: Part) -> Job:
     da, ome_zarr, writer = load("dask.array"), load("ome_zarr"), load("ome_zarr.writer")
     like = load("zarr").open_array(part.base)
@@ -181,7 +181,7 @@ def make_ngff_zarr(part: Part) -> Job:
             levels = nz.to_multiscales(image, scale_factors, method=how, chunks=part.chunks, cache=False)
             nz.to_ngff_zarr(str(folder), levels, version="0.5", compressors=list(like.compressors), **more)
 
-    def run() -> None:  # replaces the levels that are there
+    def run() -> None:  # replaces existing levels
         write(nz.from_ngff_zarr(str(folder)).images[0], factors, overwrite=False, start_level=1)
 
     def levels() -> list[Array]:
@@ -214,7 +214,7 @@ def make_igneous(part: Part) -> Job:
     key = volume.key
 
     def plan() -> Any:
-        """Tasks for the base alone; what they are made for is written into the layer's metadata."""
+        """Return tasks for the base alone; igneous records their purpose in the layer's metadata."""
         for place in folder.iterdir():
             if place.is_dir() and place.name != key:
                 shutil.rmtree(place)
@@ -242,12 +242,12 @@ def make_igneous(part: Part) -> Job:
     return Job(what, run, levels, part.factor)
 
 
-# --- pyramid-sampler: as many chunks along every axis, so cubes of them ---
+# --- pyramid-sampler: the number of chunks must be the same along every axis ---
 def make_pyramid_sampler(part: Part) -> Job:
     sampler, zarr = load("pyramid_sampler"), load("zarr")
     if part.method != "mean":
         raise Skip(f"has no {part.method}")
-    logging.getLogger("pyramid_sampler").setLevel(logging.WARNING)  # a line per level
+    logging.getLogger("pyramid_sampler").setLevel(logging.WARNING)  # prints a line per level
     like = zarr.open_array(part.base)
     count = 8  # the last level is one chunk
     if any(n % count for n in like.shape):

@@ -1,8 +1,8 @@
-"""Cost of a plan from a terabyte to an exabyte, and of each engine per block.
+"""Measure the cost of plans from a terabyte to an exabyte, and of each engine per block.
 
-The first table is on paper: real plans of volumes that exist in no store. The second is measured: 102,400 blocks of
-8 x 8 voxels of an empty volume, so that all time is scheduling, one marker per block, and merging. Each engine runs
-in a process of its own, whose memory above what its imports take is that of the coordinator.
+The first table has real plans of volumes that are not stored. The second one has measured builds: 102,400 blocks of
+8 x 8 voxels of an empty volume, so that all time is spent on scheduling, on one marker per block, and on merging. Each
+engine runs in a process of its own. The memory of the coordinator is that of this process minus that of its imports.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from tinypyr._util.sizes import size_text
 
 EDGES = {"1 TB": 10_000, "1 PB": 100_000, "1 EB": 1_000_000}
 ENGINES = ("threads", "processes", "dask")
-#: Bytes of level 0 that one worker makes in a second: of a volume of bytes by mean, two thirds of one core's rate here.
+#: Bytes of level 0 that one worker processes per second: for uint8 means, two thirds of the rate of a core here.
 RATE = 2e8
 
 
 def on_paper() -> None:
-    """Plans of volumes of bytes, in shards of 512 cubed."""
+    """Plan uint8 volumes in shards of 512 cubed."""
     print("| volume | blocks, markers | of | levels | read | written | plan | planned in | a block at 200 MB/s |")
     print("|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     for name, edge in EDGES.items():
@@ -50,7 +50,7 @@ def on_paper() -> None:
 
 
 def measured(engine: str, edge: int, folder: Path) -> None:
-    """One engine; printed as a row."""
+    """Measure one engine, and print a row."""
     base, target = folder / "base", folder / "target"
     if not base.exists():
         grid = Grid((edge, edge), "yx")

@@ -1,4 +1,4 @@
-"""One thread against two: every row given on the same array, medians of interleaved rounds."""
+"""Compare one thread with two: every named row on the same array, medians of interleaved rounds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time on one thread: pinning, interleaved rounds, and what machine this is."""
+"""Timing on one thread: pinning, interleaved rounds, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ ONE_THREAD = (
 
 
 def one_thread() -> None:
-    """Ask libraries for one thread, where the environment decides. Call before importing them."""
+    """Limit libraries to one thread through environment variables. Call this before they are imported."""
     for name in ONE_THREAD:
         os.environ[name] = "1"
 
 
 def keep_memory() -> str:
-    """Let the allocator keep what is freed, for every contender: fresh pages cost as much as the work."""
+    """Make the allocator keep freed memory, for all packages, because fresh pages cost as much as the work."""
     try:
         libc = ctypes.CDLL("libc.so.6")
         kept = libc.mallopt(-4, 0) and libc.mallopt(-1, 0x7FFFFFFF)  # M_MMAP_MAX, M_TRIM_THRESHOLD
@@ -40,7 +40,7 @@ def keep_memory() -> str:
 
 
 def pin() -> str:
-    """Keep this process on one core, where the system allows it; say what was done."""
+    """Pin this process to one core, if the system allows it; return a description."""
     if not hasattr(os, "sched_setaffinity"):
         return "not pinned (the system has no sched_setaffinity)"
     allowed = sorted(os.sched_getaffinity(0))
@@ -62,7 +62,7 @@ class Times:
 def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
     """Call everything once per round, each round starting at another contender, and time every call.
 
-    Whoever is slow for a while (a busy neighbour, a clock change) is slow for all.
+    A temporary slowdown of the machine (another process, a clock change) then affects all of them.
     """
     names = list(calls)
     seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -76,7 +76,7 @@ def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[
                 start = time.perf_counter()
                 answer = call()
                 seconds[name].append(time.perf_counter() - start)
-                del answer  # giving memory back is not timed
+                del answer  # freeing memory is not timed
     finally:
         if collecting:
             gc.enable()
@@ -84,7 +84,7 @@ def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[
 
 
 def last_level_cache() -> int:
-    """Bytes of the largest cache of the first core; 0 when the system does not say."""
+    """Return the bytes of the largest cache of the first core; 0 if unknown."""
     largest = 0
     for file in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"):
         text = file.read_text().strip()
@@ -96,7 +96,7 @@ def last_level_cache() -> int:
 
 
 def machine() -> dict[str, Any]:
-    """The machine: processor, cores, memory, and nothing else."""
+    """Describe the machine: processor, cores and memory."""
     model = ""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -116,7 +116,7 @@ def machine() -> dict[str, Any]:
 
 
 def version(distribution: str) -> str:
-    """The installed version, empty when there is none."""
+    """Return the installed version; empty if there is none."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What is measured: the rows, and the arrays they run on. A new row is one more line in `SUITES`."""
+"""Rows of the benchmark, and the arrays that they run on. To add a row, add a line to `SUITES`."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class Row:
-    """One piece of work, one line of the table."""
+    """One task, which is one line of the table."""
 
     method: Method
     factor: tuple[int, int, int]
     dtype: str  # a key of DTYPES
     order: str  # "C" or "F"
-    goal: float | None  # the ratio to numpy.copyto to stay below
-    data: str = "em"  # "em", "labels" or "random" (255 labels, every voxel by itself)
+    goal: float | None  # upper limit of the ratio to numpy.copyto
+    data: str = "em"  # "em", "labels" or "random" (255 labels, independent voxels)
     num_mips: int = 1
     ignore: int | None = None
-    shape: tuple[int, int, int] | None = None  # None: as large as the run asks for
+    shape: tuple[int, int, int] | None = None  # None: the size of the run
     peers: tuple[str, ...] | None = None  # None: every peer that applies
     title: str = ""
 
@@ -51,14 +51,14 @@ class Row:
 
 
 def _rows(method: Method, factors: str, dtypes: str, goal: float, **more: Any) -> Iterator[Row]:
-    """Every factor with every dtype, in Fortran and in C order."""
+    """Return rows for every factor with every dtype, in Fortran and in C order."""
     for factor, dtype, order in itertools.product(factors.split(), dtypes.split(), "FC"):
         x, y, z = map(int, factor.split("x"))
         yield Row(method, (x, y, z), dtype, order, goal, **more)
 
 
 def _memory() -> Iterator[Row]:
-    """What should cost less than copying, or little more."""
+    """Return rows that should take less time than a copy, or little more."""
     halves, both = "2x2x1 2x2x2 1x2x2", "2x2x1 2x2x2"
     common = "u8 u16 u32 u64 f32"
     yield from _rows("mean", halves, "u8 u16 f32", 0.75)
@@ -82,14 +82,14 @@ def _memory() -> Iterator[Row]:
 
 
 def _original() -> Iterator[Row]:
-    """The comparisons in tinybrain's README: a 1024 x 1024 x 100 uint8 image, others slice by slice."""
+    """Return the comparisons in tinybrain's README: a 1024 x 1024 x 100 uint8 image, others slice by slice."""
     for title, peers in (("original-PIL", ("Pillow", "Pillow BOX")), ("original-OpenCV", ("OpenCV",))):
         for order in "FC":
             yield Row("mean", (2, 2, 1), "u8", order, 2.0, shape=(1024, 1024, 100), peers=peers, title=title)
 
 
 def _widths() -> Iterator[Row]:
-    """Rows of memory of many lengths: no ratio may hang on how they lie in pages and caches."""
+    """Return rows with many widths: ratios must not depend on the alignment to pages and caches."""
     for width, order in itertools.product((100, 512, 1000, 1024, 1025, 2048, 4096), "FC"):
         depth = 2 * math.ceil(2**26 / (width * 512))
         shape = (width, 512, depth) if order == "F" else (depth, 512, width)
@@ -103,7 +103,7 @@ SUITES = {"memory": _memory, "widths": _widths, "original": _original}
 
 
 def rows(suites: list[str]) -> list[Row]:
-    """The rows of the suites, so sorted that rows on the same array follow each other."""
+    """Return the rows of the suites, sorted so that rows on the same array are adjacent."""
     found = [row for suite in suites for row in SUITES[suite]()]
     kinds = {key: i for i, key in enumerate(dict.fromkeys(map(array_key, found)))}
     return sorted(found, key=lambda row: kinds[array_key(row)])
@@ -114,7 +114,7 @@ def array_key(row: Row) -> tuple[Any, ...]:
 
 
 class Data:
-    """The arrays, made from real data where it is found, else by the generator of ``tinypyr demo``."""
+    """Arrays from real data if it is available, otherwise from the generator of ``tinypyr demo``."""
 
     def __init__(self, nbytes: int, quick: bool) -> None:
         self.nbytes = nbytes
@@ -128,7 +128,7 @@ class Data:
         self.sources: dict[str, str] = {}
 
     def array(self, row: Row) -> Array:
-        """The row's input. The last one is kept, so ask for rows on the same array one after the other."""
+        """Return the row's input. Only the last array is cached, so rows on the same array should be adjacent."""
         key = array_key(row)
         if self._kept is None or self._kept[0] != key:
             self._kept = None
@@ -142,15 +142,15 @@ class Data:
         elif self.quick:
             shape = (128, 96, 34)
         else:
-            # 512 x 512 in plane, as the segmentation is, and as deep as it takes
+            # 512 x 512 in plane, like the segmentation, with the required depth
             shape = (512, 512, 2 * math.ceil(self.nbytes / (512 * 512 * dtype.itemsize * 2)))
         array = np.empty(shape, dtype, order="F" if row.order == "F" else "C")
         if row.data == "labels":
             labels = self._label_volume()
-            for z in range(shape[2]):  # beyond its end the volume goes on mirrored
+            for z in range(shape[2]):  # the volume is continued by reflection
                 turn, at = divmod(z, labels.shape[2])
                 source = labels[: shape[0], : shape[1], -1 - at if turn % 2 else at]
-                array[:, :, z] = source.astype(dtype)  # narrow integers wrap: labels modulo 256
+                array[:, :, z] = source.astype(dtype)  # labels modulo 256 for narrow integers
         elif row.data == "random":
             generator = np.random.default_rng(0)
             for z in range(shape[2]):
@@ -176,7 +176,7 @@ class Data:
             columns = side // shape[1]
             x, y = part // columns * shape[0], part % columns * shape[1]
             piece = tile[x : x + shape[0], y : y + shape[1]]
-        # the eight symmetries of the square before anything is repeated
+        # use the eight symmetries of the square before repeating
         piece = piece[:: -1 if turn & 1 else 1, :: -1 if turn & 2 else 1]
         if turn & 4 and piece.shape[0] == piece.shape[1]:
             piece = piece.T
@@ -209,7 +209,7 @@ class Data:
                 self.sources["labels"] = "real: a segmentation of mouse visual cortex"
             else:
                 labels = self._generated()[1]
-                # small numbers, so that narrow dtypes keep many of them
+                # small numbers, so that many of them differ in narrow dtypes
                 self._labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.uint32)
                 why = "--quick" if self.quick else "no real data in TINYPYR_DATA"
                 self.sources["labels"] = f"generated by tinypyr's demo ({why})"

@@ -36,7 +36,7 @@ from tinypyr import Grid, store
 from tinypyr.store.location import Location
 from tinypyr.store.source import level_array, open_volume, read_voxels
 
-#: System calls by what they do to files.
+#: Families of system calls by their effect on files.
 FAMILIES = {
     "write": "write,pwrite64,writev",
     "fsync": "fsync,fdatasync",
@@ -45,7 +45,7 @@ FAMILIES = {
     "open": "openat,open,creat,mkdir,mkdirat",
 }
 
-#: What is built: the format, and whether its levels go beside level 0.
+#: Builds: the format, and True if its levels are written next to level 0.
 CASES: dict[str, dict[str, Any]] = {
     "shards": {"format": "ome-zarr-0.5", "in_place": False, "shards": (16, 16, 16)},
     "in place": {"format": "ome-zarr-0.5", "in_place": True},
@@ -118,7 +118,7 @@ class Build:
         self.check_files(what)
 
     def in_another_process(self) -> tuple[int, str]:
-        """Build in another process; return its status, and its error or the number of blocks that it kept."""
+        """Build in another process; return its status, and its error or the number of reused blocks."""
         process = Forked(self)
         process.begin()
         return process.end()
@@ -144,7 +144,7 @@ class Forked:
         status = 3
         try:
             self._socket.close()
-            # whatever is imported late, or set up at first use
+            # import modules and set up state that are needed later
             store.build(np.ones((9, 9), np.uint16), "memory://warm/", levels=1, factor=2, method="mode", block=1)
             there.send(b"x")
             there.recv(1)
@@ -164,7 +164,7 @@ class Forked:
         self._socket.send(b"x")
 
     def end(self) -> tuple[int, str]:
-        """Wait; return the status or the negative signal, and the error or the number of blocks that were kept."""
+        """Wait; return the status or the negative signal, and the error or the number of reused blocks."""
         _, status = os.waitpid(self.pid, 0)
         said = self._socket.recv(1 << 16).decode()
         self._socket.close()
@@ -174,7 +174,7 @@ class Forked:
 def injected(build: Build, family: str, what: str, number: int) -> tuple[int, str, bool]:
     """Build with a fault at each thread's N-th system call of a family.
 
-    Return the exit status, the error, and whether a thread reached this call.
+    Return the exit status, the error, and True if a thread reached this call.
     """
     calls = FAMILIES[family]
     log = build.folder / "strace"
@@ -261,7 +261,7 @@ def at_random(build: Build, rounds: int, seed: int, in_a_row: int = 10) -> dict[
 
 
 def _described(build: Build) -> bool:
-    """Return whether the metadata is written, after which temporary files are removed."""
+    """Return True if the metadata is written; temporary files are removed after that."""
     return all(build.end.get(name) == held for name, held in files(build.where).items() if name == "zarr.json")
 
 
@@ -317,7 +317,7 @@ def mutate(folder: Path, rounds: int, seed: int) -> dict[str, int]:
             elif path.name == "plan.json":
                 if begun.scratch.read_plan() != begun.to_dict():
                     raise AssertionError(f"{path} at {at}: taken for the plan")
-                outcomes["right data"] += 1  # (white space)
+                outcomes["right data"] += 1  # whitespace
             else:
                 got = _read_all(where)  # (a group of unknown levels is an array, too)
                 if any(not np.array_equal(a, b) for a, b in zip(got, want, strict=False)):
@@ -381,7 +381,7 @@ def metadata(folder: Path, seconds: float, seed: int) -> dict[str, int]:
         grid = Grid(volume.shape, "xyz", (4, 4, 40), units=["nanometer"] * 3, voxel_offset=(3, 1, 0))
         store.build(volume, folder / format, levels=2, factor=2, chunks=(8, 8, 8), format=format, grid=grid)
     store.plan(folder / "n5", folder / "new", levels=1, factor=2).save(folder / "plan.json")
-    resource.setrlimit(resource.RLIMIT_AS, (held + (2 << 30),) * 2)  # (threads' stacks among it)
+    resource.setrlimit(resource.RLIMIT_AS, (held + (2 << 30),) * 2)  # includes the stacks of threads
 
     def too_long(number: int, frame: Any) -> None:
         raise TimeoutError("more than 20 s")
@@ -436,7 +436,7 @@ def main() -> None:
     for case in [arguments.case] if arguments.case else CASES:
         start, folder = time.perf_counter(), Path(tempfile.mkdtemp())
         said: list[str] = []
-        # (the first build in a process of its own, so that this one has no threads when it forks)
+        # run the first build in a process of its own, so that this one has no threads when it forks
         if arguments.campaign == "mutate":
             said.append(json.dumps(mutate(folder, arguments.rounds or 10_000, arguments.seed)))
         elif arguments.campaign == "metadata":

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Lint, types and tests of the working tree, with the tools of the active environment (pip install -e ".[dev]").
-# Arguments go to pytest.
+# Run lint, type checks and tests on the working tree, with the tools of the active environment (pip install -e
+# ".[dev]"). Arguments are passed to pytest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -12,7 +12,7 @@ import pytest
 
 import tinypyr
 
-# HYPOTHESIS_PROFILE=full searches anew each time; ci repeats the same examples, so that a red run means a new fault.
+# HYPOTHESIS_PROFILE=full draws new examples each time; ci repeats the same ones, so a failure means a new fault.
 hypothesis.settings.register_profile("ci", max_examples=300, derandomize=True, deadline=None, database=None)
 hypothesis.settings.register_profile("full", max_examples=10_000, deadline=None, print_blob=True)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
@@ -27,13 +27,13 @@ if not tinypyr.instruction_sets():
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What compiles for minutes starts first, so that no worker is left with it at the end."""
+    """Start the tests that compile for minutes first, so that they do not prolong the end of a parallel run."""
     items.sort(key=lambda item: item.path.name != "test_vendoring.py")
 
 
 @pytest.fixture(autouse=True)
 def instruction_set_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever a test forces, and however it ends, the next one starts from what the run was started with."""
+    """Restore the instruction set of the run after every test, even a failed one."""
     if "TINYPYR_ISA" in os.environ:
         monkeypatch.setenv("TINYPYR_ISA", os.environ["TINYPYR_ISA"])
     else:
@@ -42,7 +42,7 @@ def instruction_set_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(params=tinypyr.instruction_sets() or ["reference"])
 def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Runs the test once per instruction set, forced through the environment."""
+    """Run the test once per instruction set, forced through the environment."""
     if request.param != "reference":
         monkeypatch.setenv("TINYPYR_ISA", request.param)
     return str(request.param)
@@ -50,7 +50,7 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The folder with real volumes, which are not part of the project."""
+    """Return the folder with real volumes, which are not part of the project."""
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
     found = Path(os.environ.get("TINYPYR_DATA", default))
     if not found.is_dir():

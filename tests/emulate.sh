@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Tests on processors that this machine does not have, under qemu's user emulation.
+# Run tests on processors that this machine does not have, under qemu's user emulation.
 #
 #   bash tests/emulate.sh
 #
 #   aarch64   C++ tests, NEON
-#   Nehalem   C++ tests and a part of the Python suite, x86-64 from before AVX: the dispatcher must choose "scalar"
+#   Nehalem   C++ tests and a part of the Python suite, x86-64 before AVX: the dispatcher must choose "scalar"
 #   Haswell   C++ tests, AVX2 without AVX-512
 #
 # Needs an x86-64 machine with Debian or Ubuntu (apt-get install qemu-user-static g++ g++-aarch64-linux-gnu), Python
@@ -45,7 +45,7 @@ check() { # name, command
   fi
 }
 
-# What the dispatcher offers, best first: a test that passes says nothing if it ran other kernels than it should.
+# List the usable instruction sets, best first: a test proves nothing if other kernels ran than expected.
 cat >"$work/names.cpp" <<'END'
 #include <cstdio>
 #include <cstring>
@@ -65,7 +65,7 @@ int main(int argc, char** argv) {
 }
 END
 
-# As a release is built. Static, so that the emulator needs no libraries of the other machine.
+# Build like a release. Static, so that the emulator needs no libraries of the other machine.
 build() { # folder, compiler, targets, options
   local folder=$1 compiler=$2 targets=$3
   shift 3
@@ -91,11 +91,11 @@ check "aarch64, build" build "$work/aarch64" aarch64-linux-gnu-g++ tinypyr_cpp_t
 cpp_tests aarch64 "$work/aarch64" neon qemu-aarch64-static
 
 echo "== x86-64"
-# SKBUILD is what scikit-build-core sets: the extension is then linked with the same library as the C++ tests.
+# scikit-build-core sets SKBUILD: the extension is then linked with the same library as the C++ tests.
 check "x86-64, build" build "$work/x86" g++ "tinypyr_cpp_tests _core" -DSKBUILD=2 -DSKBUILD_PROJECT_NAME=tinypyr \
   -DPython_EXECUTABLE="$python"
 cpp_tests Nehalem "$work/x86" scalar qemu-x86_64-static -cpu Nehalem
-# qemu emulates AVX2 from 7.2 on; before that it warns and leaves the instructions out
+# qemu emulates AVX2 from version 7.2 on; earlier versions print a warning and ignore the request.
 if qemu-x86_64-static -cpu Haswell /bin/true 2>&1 | grep -q "doesn't support.*avx2"; then
   echo "skipped Haswell: this qemu has no AVX2"
 else
@@ -113,8 +113,8 @@ export PYTHONPATH=$work/package
 python_nehalem=(qemu-x86_64-static -cpu Nehalem "$python" -P)
 check "Nehalem, Python" "${python_nehalem[@]}" -c \
   'import numpy, tinypyr; assert tinypyr.instruction_sets() == ["scalar"], tinypyr.instruction_sets(); print("numpy", numpy.__version__)'
-# In one process: those that pytest-xdist starts would run on the real processor. The test left out asks the kernel,
-# which tells of the real processor too.
+# Use one process, because processes started by pytest-xdist would run on the real processor. The deselected test reads
+# the kernel's description of the processor, which is that of the real one.
 check "Nehalem, Python suite" "${python_nehalem[@]}" -m pytest -q -p no:cacheprovider \
   --deselect tests/pooling/test_instruction_sets.py::test_the_processor_has_what_is_offered \
   tests/pooling/test_instruction_sets.py tests/pooling/test_pooling.py

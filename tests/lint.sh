@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# ruff, clang-format and mypy, all strict.
+# Run ruff, clang-format and mypy, all strict.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

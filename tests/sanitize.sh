@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# The C++ tests and the Python suite under the sanitizers; one command, from a clean clone.
+# Run the C++ tests and the Python suite under the sanitizers, with one command, from a clean clone.
 #
 #   bash tests/sanitize.sh [address|thread|all|build] [arguments for pytest]
 #
 #   address   C++ tests and Python suite with the address and undefined-behaviour sanitizers
 #   thread    C++ tests with the thread sanitizer
 #   all       both (the default)
-#   build     nothing is run: what both need is built in TINYPYR_SANITIZE_DIR, for a run after this one
+#   build     build everything for a later run in TINYPYR_SANITIZE_DIR, and run nothing
 #
 # Needs g++, Python with its headers, venv and pip, and a package index. Nothing is written into the source tree: the
-# environment, the builds and a copy of the tests go to a temporary folder, or to the one that TINYPYR_SANITIZE_DIR
-# names, which is kept, so that the next run is faster. With TINYPYR_SANITIZE_BASE_ONLY=ON the kernels are built for one
-# instruction set instead of all: the same source in less than half the time.
+# environment, the builds and a copy of the tests go to a temporary folder, or to TINYPYR_SANITIZE_DIR, which is kept so
+# that the next run is faster. TINYPYR_SANITIZE_BASE_ONLY=ON builds the kernels for one instruction set instead of all:
+# the same source in less than half the time.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -29,7 +29,7 @@ cores=$(nproc)
 
 echo "== environment"
 [ -x "$python" ] || "${PYTHON:-python3}" -m venv "$work/venv"
-# what pyproject.toml asks for at build time, at run time and in tests; test.* names its own tools once
+# Install the requirements of pyproject.toml for builds, run time and tests; test.* lists its own tools once.
 "$python" - "$root/pyproject.toml" >"$work/requirements.txt" <<'EOF'
 import sys, tomllib
 with open(sys.argv[1], "rb") as file:
@@ -44,7 +44,7 @@ export PATH="$work/venv/bin:$PATH"
 build() { # folder, what to build, options
   local folder=$1 targets=$2
   shift 2
-  # Without the optimisation of a release outside the kernels: reports name the right lines, and it builds faster.
+  # Without a release's optimisation outside the kernels: reports then name the right lines, and the build is faster.
   cmake -G Ninja -S "$root" -B "$folder" -DTINYPYR_WERROR=ON -DTINYPYR_CPP_TESTS=ON -DCMAKE_BUILD_TYPE=None \
     -DTINYPYR_BASE_ONLY="${TINYPYR_SANITIZE_BASE_ONLY:-OFF}" \
     -DCMAKE_CXX_FLAGS="-O1 -fno-omit-frame-pointer" "$@" >"$folder.log" 2>&1 &&
@@ -54,8 +54,8 @@ build() { # folder, what to build, options
   }
 }
 
-# The library is one long compilation, so both builds go side by side. SKBUILD is what scikit-build-core sets: the
-# extension is then linked with the same instrumented library as the C++ tests.
+# The library compiles for long, so both builds run in parallel. scikit-build-core sets SKBUILD: the extension is then
+# linked with the same instrumented library as the C++ tests.
 echo "== building ($what)"
 builds=()
 if [ "$what" != thread ]; then
@@ -73,17 +73,17 @@ for process in "${builds[@]}"; do wait "$process"; done
 export UBSAN_OPTIONS=print_stacktrace=1
 if [ "$what" != address ]; then
   echo "== C++ tests, thread sanitizer"
-  # only the tests of test_threads.cpp, every second case of them;
-  # without address randomisation, which older runtimes do not expect to be as large as newer kernels make it
+  # Run only the tests of test_threads.cpp, every second case. Without address randomisation, because older sanitizer
+  # runtimes do not support as much of it as newer kernels use.
   fixed=(setarch "$(uname -m)" --addr-no-randomize)
   "${fixed[@]}" true 2>/dev/null || fixed=()
   TSAN_OPTIONS=halt_on_error=1 "${fixed[@]}" "$work/thread/tinypyr_cpp_tests" 2 threads
 fi
 if [ "$what" != thread ]; then
   echo "== C++ tests, address and undefined-behaviour sanitizers, leaks"
-  # every second case: the sanitizers look at each line that runs, not at each combination of arguments
+  # Every second case: the sanitizers check each line that runs, not each combination of arguments.
   ASAN_OPTIONS=detect_leaks=1 "$work/address/tinypyr_cpp_tests" 2
-  # a minute of cases out of random bytes, beside the Python suite (tests/fuzz.sh looks for them with libFuzzer)
+  # One minute of cases from random bytes, in parallel with the Python suite (tests/fuzz.sh uses libFuzzer for them).
   "$work/address/tinypyr_cpp_tests" fuzz "${TINYPYR_FUZZ_SECONDS:-60}" >"$work/fuzz.log" 2>&1 &
   fuzzing=$!
 
@@ -100,7 +100,7 @@ if [ "$what" != thread ]; then
   # processes; test_real_data.py spends its time in numpy, on dtypes and factors that the case grid covers; the tests of
   # stores spend theirs in TensorStore, which is built without sanitizers; float16 never enters the core.
   left_out=(-k "not float16")
-  # one instruction set alone is less than the processor has
+  # The build may have a single instruction set, fewer than the processor.
   [ "${TINYPYR_SANITIZE_BASE_ONLY:-OFF}" = OFF ] ||
     left_out+=(--deselect tests/pooling/test_instruction_sets.py::test_the_processor_has_what_is_offered)
   for name in packaging cli store compat/test_pyramid_sampler.py compat/test_bioimage_py.py pooling/test_real_data.py; do
@@ -108,8 +108,9 @@ if [ "$what" != thread ]; then
   done
   cd "$work/tree"
   export TINYPYR_DATA=${TINYPYR_DATA:-$root/../shared/data}
-  # Python itself frees little at its end, so leaks are the business of the C++ tests; and tinybrain, which some tests
-  # compare with, frees what it has from new[]. Reports go to files, because pytest holds back what a test prints.
+  # Leaks are detected by the C++ tests only, because Python frees little at exit. tinybrain, with which some tests
+  # compare, releases memory of new[] with free. Reports go to files, because pytest captures the output of
+  # a test.
   address=detect_leaks=0:alloc_dealloc_mismatch=0:log_path=$work/report
   failed=0
   LD_PRELOAD="$("$CXX" -print-file-name=libasan.so) $("$CXX" -print-file-name=libstdc++.so)" \

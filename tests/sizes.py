@@ -1,4 +1,4 @@
-"""List functions and classes that are too large to hold in one's head.
+"""List functions and classes that are too large to understand at once.
 
     pip install libclang && python tests/sizes.py     # --functions 60 --members 20 are the limits
 

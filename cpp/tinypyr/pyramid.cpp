@@ -1,4 +1,5 @@
-// pyramid() and distinct(): from checked views to a problem in normal form, and from there to the driver of its method.
+// pyramid() and distinct(): checked views are converted to a problem in normal form, and the driver of the method runs
+// it.
 
 #include <cstdlib>
 #include <cstring>
@@ -17,7 +18,7 @@ namespace tinypyr {
 
 namespace {
 
-// The value of TINYPYR_ISA; null if it is unset or empty.
+// Return the value of TINYPYR_ISA; null if it is unset or empty.
 const char* requested_set() {
   const char* name = std::getenv("TINYPYR_ISA");
   return name == nullptr || *name == '\0' ? nullptr : name;
@@ -27,7 +28,7 @@ bool is_extreme(Method method) { return method == Method::min || method == Metho
 
 // --- from a problem to its driver ---------------------------------------------------------------------------------
 
-// Set how voxels become what the kernels of a method compare or add. Return the ignored value in that form.
+// Set the encoding in which the kernels of a method compare or add voxels. Return the ignored value in that encoding.
 u64 choose_encoding(Codec& codec, const Options& options) {
   const Method method = options.method;
   if (method == Method::stride && !options.has_ignore) codec.kind = Kind::unsigned_integer;  // copied bit by bit
@@ -37,8 +38,7 @@ u64 choose_encoding(Codec& codec, const Options& options) {
                    : needs_order                                          ? Encoding::key
                                                                           : Encoding::canonical;
   Codec of_ignored = codec;
-  if (method == Method::stride)
-    of_ignored.encoding = Encoding::canonical;  // voxels stay as they are, and are compared so
+  if (method == Method::stride) of_ignored.encoding = Encoding::canonical;  // voxels are compared without conversion
   const u64 ignore = options.has_ignore ? of_ignored.key(options.ignore & codec.mask()) : 0;
   if (options.has_ignore && ((is_extreme(method) && !floats) || method == Method::median)) {
     codec.remap = method == Method::max ? IgnoreRemap::to_bottom : IgnoreRemap::to_top;
@@ -47,20 +47,20 @@ u64 choose_encoding(Codec& codec, const Options& options) {
   return ignore;
 }
 
-// Voxels of the base in the largest footprint of a level.
+// Return the number of base voxels in the largest footprint of a level.
 i64 largest_footprint(const Problem& problem, const Level& level) {
   i64 voxels = 1;
   for (int axis = 0; axis < problem.ndim; ++axis) voxels *= std::min(problem.extent[axis], level.total[axis]);
   return voxels;
 }
 
-// mean, min and max.
+// Run mean, min or max.
 Status reduce(const Problem& problem, const Options& options, u64 ignore) {
   const Kernels& kernels = *problem.kernels;
   const ReductionTable& table = options.method == Method::mean  ? kernels.means
                                 : options.method == Method::min ? kernels.minima
                                                                 : kernels.maxima;
-  // (sums are handed out in the accumulators of the largest footprints)
+  // (The interface defines sums as the accumulators of the largest footprints.)
   const i64 footprint = problem.lane_stride != 0 ? max_footprint : largest_footprint(problem, problem.top());
   const Reduction* reduction = pick(table, problem.codec, footprint, options.has_ignore);
   const Reduction* small = pick(table, problem.codec, max_small_footprint, options.has_ignore);
@@ -80,12 +80,12 @@ Status reduce(const Problem& problem, const Options& options, u64 ignore) {
   });
 }
 
-// mode of several levels, or of large footprints.
+// Run the mode of several levels, or of large footprints.
 Status find_modes(const Problem& problem, const Options& options, u64 ignore, i64* unproven) {
   std::atomic<i64> total[max_levels];
   for (int k = 0; k < problem.levels; ++k) total[k] = 0;
   const Status status = in_parallel(problem, options, [&] {
-    // (on the heap, as problems are)
+    // (Drivers are on the heap, like problems, because of small stacks.)
     return
         [&, driver = std::unique_ptr<ModeDriver>(new (std::nothrow) ModeDriver(options, ignore))](const Problem& part) {
           if (!driver) return Status::out_of_memory;

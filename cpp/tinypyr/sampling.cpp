@@ -1,4 +1,4 @@
-// Interpolation: the interface, and the sampler's kernels compiled once per instruction set.
+// Interpolation: the interface functions, and the sampler's kernels, compiled once per instruction set.
 
 #include <cstring>
 #include <memory>
@@ -12,7 +12,8 @@
 namespace tinypyr {
 
 // clang-format off
-// In each region, has_round: one instruction rounds a double. (Macros like __SSE4_1__ do not know a region's target.)
+// In each region, has_round is true if one instruction rounds a double. (Macros such as __SSE4_1__ do not reflect the
+// target of a region.)
 TINYPYR_BEGIN_base
 #if defined(__SSE4_1__) || defined(__aarch64__)
 static constexpr bool has_round = true;
@@ -48,7 +49,8 @@ struct SamplingKernels {
   const CombineKernels* combines;
 };
 
-// Those of an index into instruction_sets(), or -1 for the default; null if it is not usable.
+// Return the kernels for an index into instruction_sets(), or for the default if it is -1; null if the machine cannot
+// run them.
 SamplingKernels find_kernels(int isa) {
   int count = 0;
   const char* const* names = instruction_sets(&count);
@@ -88,7 +90,7 @@ Status combine_affine(const View& in, const double* matrix, const double* offset
   Status status = check(full);
   if (status == Status::ok) status = check(out);
   if (status != Status::ok || is_empty(out)) return status;
-  View value = out;  // (only the dtype matters)
+  View value = out;  // only the dtype matters
   value.dtype = Dtype::float64;
   return sample(in, value, how, [&](Sampler& sampler) {
     return Combiner(full, operation, out, *kernels).run(start, [&](const i64* first, const View& tile) {

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""The binding: buffers to views, one call into C++ without the GIL, statuses to exceptions.
+"""The binding to C++: converts buffers to views, calls C++ without the GIL, and converts statuses to exceptions.
 
 It knows neither dtypes nor methods: both are numbers from the C++ tables. Arguments are checked in pooling.py.
 """
@@ -93,7 +93,7 @@ cdef extern from "tinypyr/tinypyr.hpp" namespace "tinypyr" nogil:
 
 
 def distinct(array, uint64_t[::1] found):
-    """The distinct values of a contiguous array, as bits, into found: how many, or more than fit."""
+    """Write the distinct values of a contiguous array to found, as bits; return their number, or more than fits."""
     cdef Py_buffer buffer
     cdef int64_t count
     PyObject_GetBuffer(array, &buffer, PyBUF_STRIDED_RO)
@@ -110,19 +110,19 @@ def distinct(array, uint64_t[::1] found):
 
 
 def instruction_sets():
-    """Names of the instruction sets usable here, best first."""
+    """Return the names of the instruction sets that this machine can run, best first."""
     cdef int count = 0
     cdef const char* const* names = c_instruction_sets(&count)
     return [names[i].decode() for i in range(count)]
 
 
 def dtype_names():
-    """numpy's names of the dtypes that are compiled; a dtype's code is its place in this list."""
+    """Return the numpy names of the compiled dtypes; the code of a dtype is its index in this list."""
     return [dtype_rows[i].name.decode() for i in range(dtype_count)]
 
 
 cdef class _Levels:
-    """Buffers and views of one call, released whatever happens."""
+    """Buffers and views of one call, which are released even after an error."""
 
     cdef Py_buffer* buffers
     cdef View* views
@@ -134,7 +134,7 @@ cdef class _Levels:
         self.room = room
         self.buffers = <Py_buffer*>malloc(room * sizeof(Py_buffer))
         self.views = <View*>malloc(room * sizeof(View))
-        # one row of factors per level, the origin, and the counts that come back
+        # one row of factors per level, the origin, and the returned counts
         self.numbers = <int64_t*>malloc((room * max_ndim + max_ndim + room) * sizeof(int64_t))
         if self.buffers == NULL or self.views == NULL or self.numbers == NULL:
             raise MemoryError("tinypyr: no memory for the views of one call")
@@ -166,7 +166,7 @@ cdef class _Signals:
 
 
 cdef cbool _keep_going(void* context) noexcept with gil:
-    """Ctrl-C between two slabs of a long call."""
+    """Check for Ctrl-C between two slabs of a long call; return False after it."""
     try:
         PyErr_CheckSignals()
     except BaseException as error:
@@ -188,9 +188,9 @@ cdef int _usable_isa() except -1:
 def sample(array, int code, out, int out_code, int order, int extend, double fill, uint64_t fill_bits,
            int64_t[::1] extent, int64_t[::1] first, double pad, matrix=None, offset=None, start=None,
            coordinates=None, int float64_code=0, full=None, int full_code=0, int operation=0):
-    """Fill out with values between the voxels of a part of an array: of an affine map, or at coordinates.
+    """Fill out with interpolated values of a part of an array, for an affine map or at coordinates.
 
-    With full (an array of out's extents): what the operation makes of its voxels and these values.
+    With full (an array of out's extents), combine its voxels with these values by the operation.
     """
     cdef _Levels held = _Levels(3)
     cdef Sampling how
@@ -231,9 +231,9 @@ def sample(array, int code, out, int out_code, int order, int extend, double fil
 
 def pyramid(array, list outs, list factors, tuple origin, int code, bint swapped, int method, int rounding, int ties,
             ignore_bits, int threads, sums=None, int sums_code=0):
-    """Fill outs (and sums, of the last level's means); return the number of unproven modes per level where there are any, else None."""
+    """Fill outs, and sums of the last level's means; return the unproven modes per level, or None if all are proven."""
     cdef int levels = len(outs), ndim = array.ndim
-    _usable_isa()  # an error if there is none; which one is best depends on the array, and is the core's choice
+    _usable_isa()  # raises an error if there is none; the core chooses the best set for the array
     cdef _Levels held = _Levels(levels + 2)
     cdef _Signals signals = _Signals()
     cdef Options options

@@ -101,7 +101,7 @@ def test_picture_is_a_png_with_every_level_at_the_same_size(tmp_path: Path) -> N
     pillow = pytest.importorskip("PIL.Image", reason="Pillow, an independent reader of PNG, is not installed")
     np.testing.assert_array_equal(np.asarray(pillow.open(io.BytesIO(data)).convert("RGB")), picture)
 
-    # the middle section of each level, every voxel a square
+    # the middle section of each level, with every voxel drawn as a square
     for k, level in enumerate((image, *tinypyr.pyramid(image, (2, 2, 1), levels=2))):
         side = _picture.PANEL // 96 * 2**k
         assert contains(picture[:, :, 0], level[:, :, 3].T.repeat(side, axis=0).repeat(side, axis=1)), k

@@ -1,4 +1,4 @@
-"""The pyramid-sampler interface: the levels of pyramid-sampler, and arrays that it refuses or damages."""
+"""The pyramid-sampler interface: equal levels, also for arrays that pyramid-sampler rejects or damages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tinypyr.store import StoreError
     ("shape", "factor", "chunks", "levels"),
     [
         ((64, 64, 64), 2, 16, 2),  # stops at levels of a single chunk
-        ((64, 32, 32), (2, 2, 2), 8, 2),  # non-cubic chunk grids, which pyramid-sampler refuses
+        ((64, 32, 32), (2, 2, 2), 8, 2),  # non-cubic chunk grids, which pyramid-sampler rejects
         ((40, 35, 33), 2, (8, 8, 8), 2),  # chunks that do not divide the shape, where it fails or drops voxels
         ((32, 64, 64), (1, 2, 2), 16, 2),
         ((100, 90), 3, 10, 2),

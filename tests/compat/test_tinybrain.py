@@ -418,7 +418,7 @@ def test_sums_passed_between_levels_of_odd_arrays() -> None:
 
 @pytest.mark.parametrize(("dtype", "carried"), [("u1", 8), ("u2", 5), ("i1", 8), ("i2", 5)])
 def test_level_at_which_2x2x2_sums_restart(dtype: str, carried: int) -> None:
-    # two halves with means of 0.5 and 1.875: their exact sums give 1, their rounded levels give (0 + 1) / 2 = 0
+    # two halves with means of 0.5 and 1.875: exact sums give 1, rounded levels give (0 + 1) / 2 = 0
     half = 2**carried
     array = np.zeros((2 * half, 1, 1), dtype)
     array[:half:2] = 1

@@ -50,7 +50,7 @@ PlacedArray place(const GuardedMemory& memory, Dtype dtype, const Shape& shape, 
   view.ndim = static_cast<int>(shape.size());
   view.dtype = dtype;
   view.swapped = swapped;
-  i64 begin = 0, end = width_of(dtype);  // of the array's bytes, from its voxel 0
+  i64 begin = 0, end = width_of(dtype);  // of the array's bytes, relative to its voxel 0
   for (std::size_t axis = 0; axis < shape.size(); ++axis) {
     view.shape[axis] = shape[axis];
     view.strides[axis] = strides[axis];
@@ -69,7 +69,8 @@ PlacedArray place(const GuardedMemory& memory, Dtype dtype, const Shape& shape, 
   for_each_position(shape, [&](const Shape& position) {
     i64 offset = 0;
     for (std::size_t axis = 0; axis < position.size(); ++axis)
-      if (position[axis] != 0) offset += position[axis] * strides[axis];  // the stride of one voxel may be anything
+      if (position[axis] != 0)
+        offset += position[axis] * strides[axis];  // the stride of an axis of one voxel is arbitrary
     array.offsets.push_back(offset);
   });
   return array;

@@ -1,4 +1,4 @@
-// Arrays of the tests: their voxels as a list, and the same voxels in memory with one of several layouts.
+// Arrays for tests: voxels as a list, and the same voxels in memory with one of several layouts.
 #pragma once
 
 #include <cstddef>
@@ -13,10 +13,10 @@ using Shape = std::vector<i64>;
 
 i64 product(const Shape& shape);
 
-// The position of a voxel in a list with axis 0 fastest.
+// Return the position of a voxel in a list with axis 0 fastest.
 std::size_t index_in(const Shape& shape, const Shape& position);
 
-// Visit each position of the box from `first` up to and without `end`, axis 0 fastest.
+// Visit each position of the box [first, end), axis 0 fastest.
 template <class Visit>
 void for_each_position(const Shape& first, const Shape& end, Visit visit) {
   for (std::size_t axis = 0; axis < first.size(); ++axis)
@@ -45,16 +45,16 @@ struct Volume {
   std::vector<u64> voxels;  // bits, as in voxels.hpp
 };
 
-// Orders of the voxels in memory. The last one is C order with voxels in the other byte order.
+// Orders of the voxels in memory. The last one is C order with voxels in the opposite byte order.
 enum class Layout { c, fortran, negative, gapped, unaligned, permuted, swapped };
 constexpr int layout_count = 7;
 constexpr int unswapped_layout_count = layout_count - 1;
 const char* name_of(Layout layout);
 
-// Strides in bytes of voxels of `width` bytes.
+// Return strides in bytes for voxels of `width` bytes.
 Shape strides_of(Layout layout, const Shape& shape, i64 width);
 
-// An array in guarded memory: it begins at the first byte of the memory, or ends with the last one.
+// The end of the guarded memory that an array touches: its first byte or its last one.
 enum class Side { low, high };
 
 struct PlacedArray {
@@ -71,12 +71,12 @@ PlacedArray place(const GuardedMemory& memory, Dtype dtype, const Shape& shape, 
                   bool swapped = false);
 PlacedArray place(const GuardedMemory& memory, Dtype dtype, const Shape& shape, Layout layout, Side side);
 
-// Writes the voxels, and makes the memory read-only.
+// Write the voxels, and make the memory read-only.
 PlacedArray place_input(const Volume& volume, const Shape& strides, Side side, bool swapped = false);
 PlacedArray place_input(const Volume& volume, Layout layout, Side side);
 
 // Return true if the array has the expected voxels and the bytes between them are still marked as unwritten. Afterwards
-// all of its bytes are marked as unwritten.
+// mark all of its bytes as unwritten.
 bool holds(const PlacedArray& output, const Volume& expected);
 
 }  // namespace tinypyr_tests

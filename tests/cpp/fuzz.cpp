@@ -14,7 +14,7 @@ namespace tinypyr_tests {
 
 namespace {
 
-// Numbers out of bytes; zeros after their end.
+// Reads numbers from bytes; zeros after their end.
 class ByteReader {
  public:
   ByteReader(const unsigned char* data, std::size_t size) : data_(data), size_(size) {}
@@ -49,7 +49,7 @@ i64 read_factor(ByteReader& reader) {
   return kind == 15 ? 1 + reader.below(i64{1} << 61) : kind - 7;
 }
 
-// Everything but the ignored value, which is chosen among the voxels.
+// Read all parameters but the ignored value, which is chosen among the voxels.
 Pooling read_pooling(Dtype dtype, std::size_t ndim, ByteReader& reader) {
   Pooling pooling;
   pooling.method = methods[reader.below(static_cast<int>(std::size(methods)))];
@@ -69,7 +69,7 @@ Pooling read_pooling(Dtype dtype, std::size_t ndim, ByteReader& reader) {
   return pooling;
 }
 
-// The voxels are taken from the bytes, or are random with a seed from the bytes.
+// Read voxels from the bytes, or generate random ones with a seed from the bytes.
 Volume read_volume(Dtype dtype, const Shape& shape, Method method, ByteReader& reader, Random& random, int kind) {
   Volume volume{dtype, shape, {}};
   for (i64 i = 0, count = product(shape); i < count; ++i) {
@@ -77,7 +77,7 @@ Volume read_volume(Dtype dtype, const Shape& shape, Method method, ByteReader& r
     u64 voxel = from_bytes ? reader.bits(width_of(dtype))
                            : random_voxel(dtype, static_cast<Content>(kind % content_count), random);
     if (from_bytes && is_boolean(dtype)) voxel &= 1;
-    // At most 1,024 labels, because a mode among more need not be exact.
+    // At most 1,024 labels, because modes among more need not be exact.
     if (i >= 1024 && method == Method::mode) voxel = volume.voxels[static_cast<std::size_t>(random.below(1024))];
     volume.voxels.push_back(voxel);
   }

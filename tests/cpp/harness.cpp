@@ -18,13 +18,13 @@ int interval_of_cases = 1;
 long long checks = 0, failures = 0;
 char context_text[512] = "start";
 
-// A static local, because registrations of other files may come before the initialisation of this one.
+// A static local, because registrations in other files may run before a global variable of this file is initialised.
 std::vector<Test>& registered_tests() {
   static std::vector<Test> tests;
   return tests;
 }
 
-// Calls only functions that POSIX allows in a signal handler.
+// This handler calls only functions that POSIX allows in a signal handler.
 void on_fault(int number) {
   const auto put = [](const char* text) { return write(STDERR_FILENO, text, std::strlen(text)) >= 0; };
   const char* kind = number == SIGFPE ? "arithmetic fault in " : "memory fault in ";

@@ -4,12 +4,12 @@
 //
 //   tinypyr_cpp_tests [n [test...]]          run one case in n of the large tests (sanitizers are slow; default 1), and
 //                                            only the named tests: a group ("threads") or one test ("threads.name")
-//   tinypyr_cpp_tests fuzz seconds [seed]    check cases made from random bytes
+//   tinypyr_cpp_tests fuzz seconds [seed]    check calls derived from random bytes
 //
 // Exit status: 0 all checks passed, 1 a check failed, 2 no such test or no memory, 3 a memory or arithmetic fault.
 //
-// The expected values are computed a second time, one output voxel after the other, by code that shares nothing with
-// the library but the types of its interface (pooling_oracle.hpp, sampling_oracle.hpp).
+// The expected values are computed independently, one output voxel after the other, by code that shares with the
+// library only the types of its interface (pooling_oracle.hpp, sampling_oracle.hpp).
 
 #include <chrono>
 #include <cstdio>
@@ -31,7 +31,7 @@ bool is_named(const Test& test, const std::string& argument) {
   return argument == test.group || argument == std::string(test.group) + "." + test.name;
 }
 
-// Return false after a message if an argument names no test.
+// Run the named tests, or all. If an argument names no test, print a message and return false.
 bool run_tests(int name_count, char** names) {
   const std::vector<Test> tests = sorted_tests();
   std::vector<bool> selected(tests.size(), name_count == 0);

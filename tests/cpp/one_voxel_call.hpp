@@ -1,4 +1,4 @@
-// A valid call of sample_affine() or of combine_affine() with one voxel, for tests that make one argument wrong.
+// A valid call of sample_affine() or of combine_affine() with one voxel, for tests that invalidate one argument.
 #pragma once
 
 #include "library.hpp"

@@ -8,19 +8,19 @@
 
 namespace tinypyr_tests {
 
-// How to run one case.
+// The execution of one case: everything that must not change its result.
 struct Execution {
   Layout output_layout = Layout::c;
   Side side = Side::high;  // of the outputs
   int threads = 1;
 };
 
-// Check one input on every instruction set. `subject` and `input_layout` are for the messages.
+// Check one input on every instruction set. `subject` and `input_layout` are used in messages.
 void check_levels(const char* subject, const Volume& volume, const Pooling& pooling, const PlacedArray& input,
                   Layout input_layout, const std::vector<Volume>& expected, const Execution& execution);
 
-// Check one volume in each of the layouts with each number of threads. The number of the case decides on which side the
-// arrays touch their guard page, and when the outputs have another layout than the input.
+// Check one volume in each of the layouts with each number of threads. The number of the case determines the side on
+// which the arrays touch their guard page, and if outputs have another layout than the input.
 void check_volume(const char* subject, const Volume& volume, const Pooling& pooling, int case_number,
                   const std::vector<Layout>& layouts, const std::vector<int>& thread_counts);
 

@@ -26,7 +26,7 @@ u64 integer_mean(Dtype dtype, const std::vector<u64>& voxels, Rounding rounding)
   return bits_of_integer(dtype, mean);
 }
 
-// Of canonical voxels in the order of the footprint, axis 0 fastest.
+// Return the mode of canonical voxels in the order of the footprint, axis 0 fastest.
 u64 most_frequent(Dtype dtype, const std::vector<u64>& voxels, Ties ties) {
   std::map<u64, i64> votes;
   for (u64 voxel : voxels) ++votes[voxel];
@@ -38,7 +38,7 @@ u64 most_frequent(Dtype dtype, const std::vector<u64>& voxels, Ties ties) {
   return best;
 }
 
-// The minimum, the maximum or the lower median of canonical voxels; NaN if any of them is.
+// Return the minimum, the maximum or the lower median of canonical voxels; NaN if any of them is NaN.
 u64 order_statistic(Dtype dtype, std::vector<u64> voxels, Method method) {
   std::sort(voxels.begin(), voxels.end(), [&](u64 a, u64 b) { return is_less(dtype, a, b); });
   if (is_nan(dtype, voxels.back())) return voxels.back();
@@ -47,7 +47,7 @@ u64 order_statistic(Dtype dtype, std::vector<u64> voxels, Method method) {
   return voxels[(voxels.size() - 1) / 2];
 }
 
-// Of every method but the mean of floats.
+// Return the result of every method but the mean of floats.
 u64 pooled_voxel(Dtype dtype, const std::vector<u64>& footprint, const Pooling& pooling) {
   std::vector<u64> kept;
   for (u64 voxel : footprint)
@@ -63,8 +63,8 @@ u64 pooled_voxel(Dtype dtype, const std::vector<u64>& footprint, const Pooling& 
   return order_statistic(dtype, kept, pooling.method);
 }
 
-// The footprint of voxel `position` of level `coarse` is [*first, *end) in `fine`. `factor` lies between the two
-// levels.
+// Find the footprint [*first, *end) in `fine` of voxel `position` of level `coarse`. `factor` is the factor between the
+// two levels.
 void find_footprint(const LevelBox& fine, const LevelBox& coarse, const std::vector<i128>& factor,
                     const Shape& position, Shape* first, Shape* end) {
   for (std::size_t axis = 0; axis < position.size(); ++axis) {
@@ -80,7 +80,7 @@ struct Sum {
   i64 count;
 };
 
-// Adds the sums of a box in the documented order: along axis 0 first, in sequence, then along axis 1, and so on.
+// Add the sums of a box in the documented order: along axis 0 first, in sequence, then along axis 1, and so on.
 Sum sum_of_box(const std::vector<Sum>& sums, const Shape& shape, std::size_t axes, Shape* position, const Shape& first,
                const Shape& end) {
   if (axes == 0) return sums[index_in(shape, *position)];
@@ -94,11 +94,11 @@ Sum sum_of_box(const std::vector<Sum>& sums, const Shape& shape, std::size_t axe
   return sum;
 }
 
-// Each level adds the sums of the level before.
+// Compute the means of all levels; each level adds the sums of the level before.
 std::vector<Volume> float_means(const Volume& input, const Pooling& pooling) {
   std::vector<Sum> sums;
   for (u64 voxel : input.voxels) {
-    // -0.0 is the one number that changes no sum
+    // -0.0 is the only number that changes no sum.
     const bool ignored = is_ignored(input.dtype, voxel, pooling);
     sums.push_back(ignored ? Sum{-0.0, 0} : Sum{float_of(input.dtype, voxel), 1});
   }
@@ -148,10 +148,10 @@ std::vector<Volume> expected_levels(const Volume& input, const Pooling& pooling)
   const std::size_t ndim = input.shape.size();
   const LevelBox base{pooling.voxel_offset, input.shape};
   const std::vector<LevelBox> boxes = coarser_levels(base, pooling.factors);
-  std::vector<i128> factor(ndim, 1);  // from the input to the level
+  std::vector<i128> factor(ndim, 1);  // cumulative factor from the input to the level
   std::vector<Volume> levels;
   for (std::size_t k = 0; k < boxes.size(); ++k) {
-    // Cut at 2**62, so that products with it fit 128 bits; from there on a footprint exceeds every array.
+    // Limited to 2**62, so that products with it fit 128 bits; from this value on a footprint exceeds every array.
     for (std::size_t axis = 0; axis < ndim; ++axis)
       factor[axis] = std::min<i128>(factor[axis] * pooling.factors[k][axis], static_cast<i128>(1) << 62);
     Volume level{input.dtype, boxes[k].shape, {}};

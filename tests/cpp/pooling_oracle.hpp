@@ -9,7 +9,7 @@
 
 namespace tinypyr_tests {
 
-// Arguments of a pyramid besides the input array.
+// Arguments of a pyramid other than the input array.
 struct Pooling {
   Method method = Method::mean;
   Rounding rounding = Rounding::half_even;
@@ -25,13 +25,13 @@ struct LevelBox {
   Shape voxel_offset, shape;
 };
 
-// The box of the level above.
+// Return the box of the level above.
 LevelBox coarser(const LevelBox& level, const Shape& factor);
 
-// The boxes of all levels above `input`, finest first.
+// Return the boxes of all levels above `input`, finest first.
 std::vector<LevelBox> coarser_levels(const LevelBox& input, const std::vector<Shape>& factors);
 
-// The expected levels, finest first.
+// Return the expected levels, finest first.
 std::vector<Volume> expected_levels(const Volume& input, const Pooling& pooling);
 
 }  // namespace tinypyr_tests

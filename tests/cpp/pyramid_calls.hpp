@@ -1,4 +1,4 @@
-// Arguments of pyramid() made from those of the oracle, and arrays on the heap for inputs that exceed the guarded
+// Arguments of pyramid() derived from those of the oracle, and arrays on the heap for inputs that exceed the guarded
 // memory.
 #pragma once
 
@@ -10,13 +10,13 @@
 
 namespace tinypyr_tests {
 
-// The factors in the form that pyramid() takes. Axes that are not given get factor 1.
+// The factors in the form that pyramid() takes. Missing axes get factor 1.
 struct FactorTable {
   explicit FactorTable(const std::vector<Shape>& factors);
   i64 rows[max_levels][max_ndim];
 };
 
-// The result points into `pooling`.
+// Return options whose pointers refer to `pooling`.
 Options options_of(const Pooling& pooling);
 
 struct HeapArray {
@@ -24,7 +24,7 @@ struct HeapArray {
   View view;  // of `bytes`
 };
 
-// All bytes are marked as unwritten.
+// Allocate an array with all bytes marked as unwritten.
 HeapArray heap_array(Dtype dtype, const Shape& shape, Layout layout);
 std::vector<HeapArray> heap_levels(Dtype dtype, const LevelBox& input, const std::vector<Shape>& factors,
                                    Layout layout);

@@ -17,7 +17,7 @@ class Random {
     return high << 32 | next();
   }
 
-  // A number from 0 to n - 1. (The remainder favours small numbers by a share of n / 2**64.)
+  // Return a number from 0 to n - 1. (The remainder favours small numbers by a share of n / 2**64.)
   std::int64_t below(std::int64_t n) { return static_cast<std::int64_t>(bits() % static_cast<std::uint64_t>(n)); }
   int below(int n) { return static_cast<int>(below(std::int64_t{n})); }
 
@@ -35,8 +35,8 @@ class Random {
   std::uint64_t state_;
 };
 
-// Select one case in `interval`. Hashing the number keeps the selection independent of any pattern in the numbering of
-// the cases.
+// Select one case in `interval`. Hashing the number makes the selection independent of patterns in the numbering of the
+// cases.
 inline bool is_selected(int number, int interval) {
   return static_cast<std::uint32_t>(number) * 2654435761u / 65536 % static_cast<std::uint32_t>(interval) == 0;
 }

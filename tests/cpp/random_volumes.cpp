@@ -28,7 +28,7 @@ u64 special_float(Dtype dtype, Random& random) {
     case 3:
       return infinity | sign_bit(dtype);
     case 4:
-      return infinity | 1 | (random.bits() & sign_bit(dtype));  // a NaN that is not the canonical one
+      return infinity | 1 | (random.bits() & sign_bit(dtype));  // a NaN other than the canonical one
     case 5:
       return 1 | (random.bits() & sign_bit(dtype));  // the smallest subnormal
     default:

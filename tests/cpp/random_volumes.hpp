@@ -1,4 +1,4 @@
-// Random voxels, with the values on which implementations tend to differ.
+// Random voxels, including the values for which implementations tend to differ.
 #pragma once
 
 #include "arrays.hpp"
@@ -16,10 +16,10 @@ constexpr int content_count = 3;
 u64 random_voxel(Dtype dtype, Content content, Random& random);
 Volume random_volume(Dtype dtype, const Shape& shape, Content content, Random& random);
 
-// A value for Options::ignore that occurs in the volume more often than not. It is canonical, as the interface asks.
+// Return a value for Options::ignore that usually occurs in the volume. It is canonical, as the interface requires.
 u64 random_ignore(const Volume& volume, Random& random);
 
-// Any layout with voxels in this machine's byte order.
+// Return a random layout with voxels in this machine's byte order.
 Layout random_layout(Random& random);
 
 }  // namespace tinypyr_tests

@@ -34,7 +34,8 @@ void choose_options(Interpolation& interpolation, Random& random) {
   interpolation.fill_bits = is_float(dtype) ? bits_of_float(dtype, fill) : canonical(dtype, static_cast<u64>(fill));
 }
 
-// A full matrix, a diagonal one or one that reverses the axes; multiples of 1/16, so that coordinates are exact.
+// Choose a full matrix, a diagonal one or one that reverses the axes, of multiples of 1/16, so that coordinates are
+// exact.
 void choose_map(int ndim, SamplingCase& sampling, Random& random) {
   const char* const maps[] = {"full", "diagonal", "reversing"};
   const int kind = random.below(3);

@@ -17,14 +17,14 @@ struct SamplingCase {
   Layout input_layout, output_layout;
   Side side;  // of all arrays
 
-  // Sets the context.
+  // Set the context of failed checks.
   void describe(const char* subject, int number) const;
 };
 
-// The same case for the same number, so that one test can rely on the checks of another.
+// Return the same case for the same number, so that one test can rely on the checks of another.
 SamplingCase random_sampling_case(int number);
 
-// Results of the oracle for all output voxels, one after the other.
+// Results of the oracle for all output voxels, in order.
 struct ExpectedSamples {
   std::vector<double> coordinates;
   std::vector<Interpolated> values;
@@ -33,13 +33,13 @@ struct ExpectedSamples {
 
 ExpectedSamples expected_samples(const SamplingCase& sampling);
 
-// Floats that are multiples of 1/7 below largest / 7, or labels.
+// Return floats that are multiples of 1/7 below largest / 7, or labels.
 Volume random_samples(Dtype dtype, const Shape& shape, int largest, Random& random);
 
-// The part of the array that a call gets.
+// Return the part of the array that a call receives.
 PlacedArray place_part(const SamplingCase& sampling);
 
-// The result points into `interpolation`.
+// Return options whose pointers refer to `interpolation`.
 Sampling options_of(const Interpolation& interpolation);
 
 }  // namespace tinypyr_tests

@@ -11,8 +11,8 @@ namespace {
 
 double modulo(double a, double b) { return a - std::floor(a / b) * b; }
 
-// Map coordinate x to the coordinate inside an axis of n voxels that has the same value. Return x unchanged for
-// boundary modes that extend the array by voxels, which source_voxel() maps instead.
+// Map coordinate x to the coordinate inside an axis of n voxels that has the same value. For boundary modes that extend
+// the array by voxels, return x unchanged; source_voxel() maps their voxels.
 double folded(BoundaryMode mode, double x, double n) {
   const double last = n - 1;
   if (x >= 0 && x <= last) return x;
@@ -39,7 +39,8 @@ double folded(BoundaryMode mode, double x, double n) {
   }
 }
 
-// The index of the voxel whose value voxel `index` of an axis of n voxels has, or -1 for the fill value.
+// Return the index of the voxel that supplies the value of voxel `index` of an axis of n voxels, or -1 for the fill
+// value.
 i64 source_voxel(BoundaryMode mode, i64 index, i64 n) {
   if (index >= 0 && index < n) return index;
   if (mode == BoundaryMode::grid_constant) return -1;
@@ -69,7 +70,8 @@ AxisPosition axis_position(const Interpolation& interpolation, double x, i64 n) 
   return {static_cast<i64>(index), at - index};
 }
 
-// True if the boundary mode gives the fill value alone, without the value of any voxel. NaN is such a coordinate.
+// Return true if the boundary mode returns the fill value alone, without the value of any voxel. NaN is such a
+// coordinate.
 bool is_filled(BoundaryMode mode, const Shape& shape, const double* coordinate) {
   if (mode != BoundaryMode::constant && mode != BoundaryMode::border) return false;
   const double margin = mode == BoundaryMode::border ? 0.5 : 0;

@@ -9,8 +9,8 @@
 
 namespace tinypyr_tests {
 
-// Arguments of an interpolation. A call gets a part of the whole array, which may run past the end of an axis and
-// continue at its beginning.
+// Arguments of an interpolation. A call receives a part of the whole array, which continues at the beginning of an axis
+// if it reaches the end.
 struct Interpolation {
   Volume whole;
   Shape part_first, part_shape;
@@ -26,11 +26,11 @@ struct Interpolated {
   bool outside_part = false;  // a voxel that is not in the part is needed
 };
 
-// The value at one coordinate, one number per axis. The values come from the whole array, so that only outside_part
-// depends on the part.
+// Compute the value at one coordinate, one number per axis. Values are taken from the whole array, so that only
+// outside_part depends on the part.
 Interpolated interpolate(const Interpolation& interpolation, const double* coordinate);
 
-// The result of an operation on a voxel and a value, as bits of output_dtype.
+// Return the result of an operation on a voxel and a value, as bits of output_dtype.
 u64 combined(Operation operation, Dtype dtype, u64 voxel, double value, Dtype output_dtype);
 
 }  // namespace tinypyr_tests

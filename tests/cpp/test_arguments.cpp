@@ -1,4 +1,4 @@
-// Arguments of pyramid() that are refused with a status: footprints that are too large, unknown instruction sets.
+// Arguments of pyramid() that are rejected with a status: footprints that are too large, unknown instruction sets.
 
 #include <algorithm>
 #include <cstdlib>
@@ -12,7 +12,7 @@ namespace tinypyr_tests {
 
 namespace {
 
-// The mean of two voxels on some instruction set.
+// A call for the mean of two voxels on some instruction set.
 class SmallCall {
  public:
   SmallCall()

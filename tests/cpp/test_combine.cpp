@@ -1,4 +1,4 @@
-// Combination of voxels with interpolated values by combine_affine(), and the arguments that it refuses.
+// Combination of voxels with interpolated values by combine_affine(), and the arguments that it rejects.
 
 #include "harness.hpp"
 #include "one_voxel_call.hpp"
@@ -48,9 +48,9 @@ bool is_combined(const Combination& combination, const PlacedArray& values, cons
   return true;
 }
 
-// Check a combination on every instruction set, with the values that sample_affine() returns on the same one. (These
-// are checked for the same case in test_sampling.cpp.) Return false, with nothing checked, if the values need voxels
-// outside the part.
+// Check a combination on every instruction set, with the values that sample_affine() returns on the same set.
+// (test_sampling.cpp checks these values for the same case.) If the values need voxels outside the part, check nothing
+// and return false.
 bool check_combination(const SamplingCase& sampling, const Combination& combination) {
   const Shape& shape = sampling.output_shape;
   const Volume& volume = combination.volume;
@@ -112,7 +112,7 @@ TEST(combine, wrong_arguments_are_refused) {
     wrong.volume.dtype = Dtype::int8;
     wrong.operation = operation_mask;
   }));
-  // order 0 takes the values as they are, which have to be float64
+  // Order 0 requires an input of float64, because values are not converted.
   CHECK(is_refused(Status::bad_out, [](OneVoxelCall& wrong) { wrong.options.order = 0; }));
 }
 

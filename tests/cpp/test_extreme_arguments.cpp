@@ -1,5 +1,5 @@
 // Calls of pyramid() with arguments that are wrong or extreme: extents, strides, offsets and factors near the limits of
-// 64 bits, null pointers, outputs that do not fit their level. A call either returns a status and writes nothing, or
+// 64 bits, null pointers, outputs that do not fit their level. Either a call returns a status and writes nothing, or
 // the memory that its views span exists, between guard pages, and the levels are those of the oracle.
 
 #include <algorithm>
@@ -22,7 +22,7 @@ constexpr i64 extremes[] = {0,   1,   2,       3,   -1,   -2,  7,    8,       e3
 constexpr i64 moderate[] = {0, 1, 1, 2, 3, 3, 5, 9};
 constexpr std::size_t checked_bytes = 8192;  // at both ends of each output's memory, more than any output has
 
-// Random decisions to replace a valid number by an extreme one. A call has none, some or almost only extreme numbers.
+// Random decisions to replace a valid number by an extreme one. A call has no, some or almost only extreme numbers.
 class Chance {
  public:
   explicit Chance(Random& random) {
@@ -39,7 +39,7 @@ class Chance {
 struct Arguments {
   int levels;         // as passed to pyramid(), 1 to most_levels if valid
   int actual_levels;  // levels for which there are factors and outputs
-  int ndim;           // as passed
+  int ndim;           // as passed to pyramid()
   std::size_t axes;   // axes for which there are numbers
   Dtype dtype;
   Shape shape, strides, voxel_offset;
@@ -79,7 +79,7 @@ Arguments random_arguments(const Chance& chance, Random& random) {
   return arguments;
 }
 
-// All properties as far as they do not depend on the strides.
+// Return all properties, as far as they do not depend on the strides.
 Properties properties_of(const Arguments& arguments) {
   Properties properties;
   properties.in_range = is_between(arguments.levels, 1, max_levels) && is_known(arguments.dtype) &&
@@ -100,7 +100,7 @@ Properties properties_of(const Arguments& arguments) {
   return properties;
 }
 
-// Choose strides that fit the guarded memory, or extreme ones; the latter do fit along an axis with one voxel.
+// Choose strides that fit the guarded memory, or extreme ones, which are valid along an axis with one voxel.
 void choose_strides(Arguments& arguments, Properties& properties, bool extreme_strides, Random& random) {
   arguments.strides.assign(arguments.axes, 0);
   if (properties.in_memory) {
@@ -115,7 +115,7 @@ void choose_strides(Arguments& arguments, Properties& properties, bool extreme_s
   }
 }
 
-// An input without memory has no address either, unless its numbers have to be refused before it is read.
+// Return an input without memory. Its address is null, unless its numbers must be rejected before it is read.
 View view_without_memory(const Arguments& arguments, const Properties& properties) {
   View view;
   view.data = properties.in_range && properties.has_voxels ? nullptr : input_memory().low();
@@ -129,10 +129,10 @@ View view_without_memory(const Arguments& arguments, const Properties& propertie
 struct Outputs {
   View views[max_levels];
   PlacedArray arrays[most_levels];
-  bool are_valid = true;  // the call has to succeed
+  bool are_valid = true;  // the call must succeed
 };
 
-// Outputs of the right extents, in guarded memory.
+// Place outputs with the right extents in guarded memory.
 void place_outputs(const Arguments& arguments, bool extreme_strides, Side side, Random& random, Outputs& outputs) {
   const LevelBox input{arguments.voxel_offset, arguments.shape};
   const std::vector<LevelBox> boxes = coarser_levels(input, arguments.factors);
@@ -150,7 +150,7 @@ void place_outputs(const Arguments& arguments, bool extreme_strides, Side side, 
   }
 }
 
-// Outputs of random extents, from level `first` on.
+// Create outputs with random extents, from level `first` on.
 void make_random_outputs(const View& input, int first, std::size_t axes, const Chance& chance, Random& random,
                          Outputs& outputs) {
   for (int k = first; k < max_levels; ++k) {
@@ -202,7 +202,7 @@ Pooling random_pooling(const Arguments& arguments, Random& random) {
   return pooling;
 }
 
-// As many rows as a call may have levels.
+// Return a table with as many rows as a call may have levels.
 FactorTable full_table(std::vector<Shape> factors) {
   factors.resize(max_levels, factors[0]);
   return FactorTable(factors);
@@ -260,7 +260,7 @@ void ExtremeCalls::check_call(int number) {
     spoil_output(arguments, properties.has_voxels, random_, outputs);
 
   Pooling pooling = random_pooling(arguments, random_);
-  // An unknown method may have any result, but has to stay between the guard pages.
+  // An unknown method may have any result, but must not access memory outside the guard pages.
   if (properties.in_memory && chance(random_) && random_.below(8) == 0)
     pooling.method = static_cast<Method>(random_.below(256));
   Options options = options_of(pooling);

@@ -1,4 +1,4 @@
-// The mode of several levels, with more labels below a voxel than the library counts.
+// The mode of several levels, with more labels in a footprint than the library counts.
 
 #include <cstddef>
 #include <map>
@@ -20,7 +20,7 @@ struct LabelVolume {
   u64 winner;  // the most frequent label, of equally frequent ones the first with axis 0 fastest
 };
 
-// One voxel in `favourite_interval` has the favourite label, the others one of label_count labels.
+// Create labels: one voxel in `favourite_interval` has the favourite label, the others one of label_count labels.
 LabelVolume random_labels(const Shape& shape, Layout layout, i64 label_count, i64 favourite_interval, Random& random) {
   LabelVolume volume{heap_array(Dtype::uint32, shape, layout), {}, 0};
   std::vector<char>& bytes = volume.array.bytes;
@@ -44,7 +44,7 @@ LabelVolume random_labels(const Shape& shape, Layout layout, i64 label_count, i6
 
 }  // namespace
 
-// The volumes differ in their number of labels and in the lead of the favourite, so that some winners can be proven and
+// The volumes differ in the number of labels and in the lead of the favourite, so that some winners can be proven and
 // others cannot.
 TEST(mode, proven_winners_are_exact_and_all_winners_are_present) {
   const LevelBox box{{0, 0, 0}, {64, 64, 16}};
@@ -69,7 +69,7 @@ TEST(mode, proven_winners_are_exact_and_all_winners_are_present) {
     CHECK(unproven[top] == 0 || unproven[top] == 1);
     CHECK(unproven[top] == 1 || label == volume.winner);
     CHECK(volume.votes.count(label) == 1);
-    // Up to 1,024 labels are always proven; the first three levels have at most 512 voxels below each of theirs.
+    // Modes of up to 1,024 labels are always proven; footprints of the first three levels have at most 512 voxels.
     CHECK(label_count > 1024 || unproven[top] == 0);
     for (int k = 0; k < 3; ++k) CHECK(unproven[k] == 0);
     (unproven[top] == 0 ? proven_count : unproven_count) += 1;

@@ -11,7 +11,7 @@ namespace tinypyr_tests {
 
 namespace {
 
-constexpr i64 limit = i64{1} << 60;  // of offsets
+constexpr i64 limit = i64{1} << 60;  // of the offsets
 
 std::vector<Layout> all_layouts() {
   std::vector<Layout> layouts;
@@ -101,7 +101,7 @@ TEST(pooling, long_rows_and_large_footprints_match_the_oracle) {
   }
 }
 
-// All voxels are at the top of their range, and as many as each width of accumulator can take, or one more.
+// All voxels are at the top of their range. Their number is the capacity of an accumulator, or one more.
 TEST(pooling, largest_sums_do_not_overflow) {
   for (Dtype dtype : {Dtype::uint8, Dtype::uint16, Dtype::int16, Dtype::uint32, Dtype::uint64, Dtype::int64}) {
     for (i64 count : {2, 255, 256, 257, 258, 4096, 65535, 65536, 65537, 262144}) {
@@ -123,8 +123,8 @@ TEST(pooling, largest_sums_do_not_overflow) {
   }
 }
 
-// Buffers are sized by the voxels that exist: a size computed from the factor alone would overflow here. The layout,
-// rows of axis 0 without gaps and a gap after each plane, is one in which several rows are read in place.
+// Buffers are sized by the voxels that exist, because a size computed from the factor alone would overflow here. In
+// this layout, with contiguous rows of axis 0 and a gap after each plane, several rows are read in place.
 TEST(pooling, factors_beyond_the_array_match_the_oracle) {
   const Shape shape = {2, 3000, 3};
   Random random(17);

@@ -1,4 +1,4 @@
-// Interpolation by sample_affine() and sample_points() against the oracle, and the arguments that they refuse.
+// Interpolation by sample_affine() and sample_points() against the oracle, and the arguments that they reject.
 
 #include <algorithm>
 #include <cmath>
@@ -15,8 +15,8 @@ namespace tinypyr_tests {
 
 namespace {
 
-// Order 0 copies bits. A linear value may differ by rounding; a boolean of a value next to the threshold 1 may be
-// either.
+// Return true if a result agrees with the oracle. Order 0 copies bits. A linear value may differ by rounding, so a
+// boolean is arbitrary if the value is next to the threshold 1.
 bool is_expected(const Interpolated& expected, int order, Dtype dtype, u64 bits) {
   if (order == 0) return bits == expected.bits;
   if (is_boolean(dtype)) return std::abs(expected.value - 1) < 1e-9 || (bits != 0) == (expected.value >= 1);
@@ -98,7 +98,7 @@ TEST(sampling, wrong_arguments_are_refused) {
   CHECK(is_refused(Status::bad_view, [](OneVoxelCall& call) { call.options.order = 6; }));
   CHECK(is_refused(Status::bad_view, [](OneVoxelCall& call) { call.options.order = -1; }));
   CHECK(is_refused(Status::bad_out,
-                   [](OneVoxelCall& call) { call.options.order = 3; }));  // of integers, not coefficients
+                   [](OneVoxelCall& call) { call.options.order = 3; }));  // of integers, which are no coefficients
   CHECK(is_refused(Status::bad_view, [](OneVoxelCall& call) { call.input.swapped = true; }));
   CHECK(is_refused(Status::bad_view, [](OneVoxelCall& call) { call.input.data = nullptr; }));
   CHECK(is_refused(Status::bad_view, [](OneVoxelCall& call) { call.input.shape[0] = 2; }));
@@ -111,7 +111,7 @@ TEST(sampling, wrong_arguments_are_refused) {
     CHECK(is_refused(Status::bad_view, [&](OneVoxelCall& call) { call.extent = extent; }));
 }
 
-// Modes other than constant and border may also return the voxel, whatever voxel they find for such a coordinate.
+// Modes other than constant and border may also return the voxel that they map such a coordinate to.
 TEST(sampling, coordinates_far_away_give_the_fill_value_or_a_voxel) {
   for (double coordinate : {std::nan(""), HUGE_VAL, -HUGE_VAL, 1e300, -1e18}) {
     for (int number = 0; number < boundary_mode_count; ++number) {

@@ -103,7 +103,7 @@ TEST(threads, concurrent_calls_do_not_change_the_levels) {
   for (int wrong : wrong_calls) CHECK(wrong == 0);
 }
 
-// The input is 256 MiB of voxels of which all planes share the same 64 KiB.
+// The input is a view of 256 MiB, all planes of which share the same 64 KiB.
 TEST(threads, keep_going_interrupts_a_call) {
   HeapArray plane = heap_array(Dtype::uint8, {256, 256}, Layout::c);
   Random random(3);

@@ -15,10 +15,11 @@ bool is_less(Dtype dtype, u64 left, u64 right);  // NaN is above all other value
 bool is_same(Dtype dtype, u64 left, u64 right);  // equal bits, or two NaNs
 u64 largest_bits(Dtype dtype);                   // all bits of the dtype are set
 
-// One pattern per value: 1 for every true, +0.0 for -0.0, one NaN. Methods that compare voxels return such patterns.
+// Return one pattern per value: 1 for every true, +0.0 for -0.0, one NaN. Methods that compare voxels return such
+// patterns.
 u64 canonical(Dtype dtype, u64 bits);
 
-// Voxels in memory, in this machine's byte order (little-endian) or in the other one.
+// Write a voxel in this machine's byte order (little-endian) or in the opposite one.
 void put_bits(char* to, u64 bits, int width, bool swapped = false);
 u64 get_bits(const char* from, int width, bool swapped = false);
 

@@ -1,4 +1,4 @@
-"""tinypyr.Grid: where levels lie, by exact fractions."""
+"""tinypyr.Grid: positions of levels as exact fractions."""
 
 from __future__ import annotations
 

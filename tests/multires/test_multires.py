@@ -36,7 +36,7 @@ from tinypyr.multires.processing import plan_applied
 
 Array = np.ndarray[Any, Any]
 
-# these tests do not need results that keep their mean
+# these tests do not need the mean to be preserved
 pytestmark = pytest.mark.filterwarnings("ignore:normalize. False leaves:UserWarning")
 
 
@@ -58,7 +58,7 @@ def ramp(shape: tuple[int, ...]) -> Array:
 @pytest.mark.parametrize("factor", [2, 4, 8, (1, 2, 4), 3, 5, (3, 1, 2)])
 @pytest.mark.parametrize("shape", [(40, 48, 56), (37, 41, 43)])
 def test_a_ramp_is_reproduced_for_every_factor(factor: Any, shape: tuple[int, ...]) -> None:
-    """Includes factors that are not powers of two, one factor per axis, and partial footprints at the end."""
+    """The factors include other numbers than powers of two and one factor per axis; the last footprints are partial."""
     volume = ramp(shape)
     back = apply_scaled_processing(volume, Identity, factor)
     factors = (factor,) * 3 if isinstance(factor, int) else factor
@@ -283,7 +283,7 @@ ROUNDED = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint6
 @pytest.mark.parametrize("operation", ["divide", "multiply", "subtract", "mask"])
 @pytest.mark.parametrize("dtype", [*ROUNDED, "float64"])
 def test_the_core_equals_numpy_to_the_bit(dtype: str, operation: str, order: int) -> None:
-    """Computed in double precision, rounded half to even, clipped; in any memory order; where the field is 0, too."""
+    """Results are computed in doubles, rounded half to even and clipped, for any memory order and fields with zeros."""
     if order > 1:
         pytest.importorskip("scipy", reason="its filters make splines")
     rng = np.random.default_rng(4)
@@ -318,7 +318,7 @@ def test_a_mask_keeps_64_bit_labels_exact() -> None:
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 8, (1, 2, 4)])
 def test_a_ramp_of_integers_is_reproduced_exactly(factor: Any) -> None:
-    """For a factor of three, too, although a third is not a float."""
+    """The result is exact even for a factor of three, although a third is not a float."""
     volume = np.asarray(sum(np.ix_(*(24 * np.arange(n) for n in (48, 53, 61)))), np.uint16)
     factors = (factor,) * 3 if isinstance(factor, int) else factor
     inner = tuple(slice(f - 1, n // f * f - f + 1) for n, f in zip(volume.shape, factors, strict=True))
@@ -385,7 +385,7 @@ def test_voxels_outside_a_mask_do_not_contribute() -> None:
 
 
 def test_exclude_is_the_inverse_of_mask(tmp_path: Path) -> None:
-    """For arrays and for stores."""
+    """Both arguments give the same voxels, for arrays and for stores."""
     store = pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
     image = np.random.default_rng(17).random((16, 16))
     counts = (image > 0.5).astype(np.uint8) * 7
@@ -560,7 +560,7 @@ def test_results_are_bit_identical_for_every_engine_and_chunk(
 
 
 def test_a_saved_plan_is_run_in_parts(em: tuple[Path, Array], tmp_path: Path) -> None:
-    """With the commands; the field is computed once, by the process that makes the plan."""
+    """The commands run the parts; the field is computed once, by the process that creates the plan."""
     from tinypyr.cli import main
 
     source, image = em
@@ -602,7 +602,7 @@ def test_an_interrupted_build_resumes(em: tuple[Path, Array], tmp_path: Path, mo
     def interrupted(plan: Any, number: int, levels: Any) -> int:
         if len(blocks) == 3:
             raise KeyboardInterrupt
-        if ".tinypyr" not in plan.location.name:  # (the field is built, too)
+        if ".tinypyr" not in plan.location.name:  # the field is built, too
             blocks.append(number)
         return run_block(plan, number, levels)
 
@@ -747,7 +747,7 @@ def test_damaged_nifti_files_are_refused(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / "whole.nii")
     raw = (tmp_path / "whole.nii").read_bytes()
     packed = bytearray(gzip.compress(raw, 0))
-    packed[len(packed) // 2] ^= 4  # stored, not deflated, so that only the checksum detects it
+    packed[len(packed) // 2] ^= 4  # stored, not deflated, so that only the checksum detects the change
     (tmp_path / "flipped.nii.gz").write_bytes(packed)
     (tmp_path / "cut.nii.gz").write_bytes(gzip.compress(raw)[:-200])
     for name in ("flipped.nii.gz", "cut.nii.gz"):

@@ -1,4 +1,4 @@
-"""The benchmark runner: that it runs, checks, and writes; never how fast anything is."""
+"""The benchmark runner runs, checks and writes results; no speed is tested."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BENCH = Path(__file__).resolve().parents[2] / "bench"
 
 pytestmark = pytest.mark.skipif(not BENCH.is_dir(), reason="the bench folder is not part of this copy")
 
-#: Packages: one right, one wrong in one voxel, one with another shape, one that refuses, one that breaks.
+#: Packages: one correct, one wrong in one voxel, one with another shape, one that skips rows, one that raises.
 MORE_PEERS = """
 import numpy as np
 from peers import Job, Peer, Skip
@@ -51,7 +51,7 @@ PEERS = [
 
 def bench(program: str, *arguments: str, out: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(BENCH / program), "--quick", "--out", str(out), *arguments]
-    # an editable install may report its rebuilding on the output otherwise
+    # otherwise an editable install may report its build on the output
     environment = {**os.environ, "SKBUILD_EDITABLE_VERBOSE": "0", "PYTHONIOENCODING": "utf-8"}
     return subprocess.run(command, capture_output=True, timeout=600, encoding="utf-8", env=environment)
 
@@ -120,7 +120,7 @@ def test_wrong_answers_are_not_timed(row: str, where: str, tmp_path: Path) -> No
 
 
 def test_wrong_between_the_ends(tmp_path: Path) -> None:
-    # large volumes are checked at both ends, and everywhere against tinypyr's where both mean the same
+    # large volumes are checked at both ends, and completely against tinypyr if the rules are the same
     file = tmp_path / "more.py"
     ends = "import __main__\n__main__.CHECKED_VOXELS = 1000\n"
     file.write_text(ends + MORE_PEERS.replace("{where}", "0.505"))
@@ -132,7 +132,7 @@ def test_wrong_between_the_ends(tmp_path: Path) -> None:
 
 
 def test_our_own_wrong_answer_is_not_timed(tmp_path: Path) -> None:
-    # the file is run before the rows are: room for a fault in tinypyr itself
+    # the file runs before the rows, so it can inject a fault into tinypyr
     file = tmp_path / "more.py"
     file.write_text(
         "import tinypyr\n"
@@ -205,11 +205,11 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        # a shell's background job, and so its children, may have been told to ignore it
+        # background jobs of a shell, and their children, may ignore the signal
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.poll() is None
-        time.sleep(3)  # somewhere between its imports and its first row
+        time.sleep(3)  # at some time between its imports and its first row
         process.send_signal(signal.SIGINT)
         try:
             errors = process.communicate(timeout=120)[1]

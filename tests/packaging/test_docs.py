@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="the docume
 NOT_RUN = {"README.md": 1, "cluster.md": 2, "stores.md": 2, "testing.md": 1, "vendoring.md": 1}
 #: Packages without which blocks are skipped.
 OPTIONAL = ("tensorstore", "click", "rich", "dask", "distributed", "scipy")
-#: The demo's volumes, made small.
+#: The demo's volumes, reduced in size.
 DEMO_SHAPE = ["--shape", "150", "140", "40"]
 LANGUAGES = {"python", "sh", "toml", "cmake"}
 #: Files that CONTRIBUTING.md's lists of places may mean by a folder.

@@ -11,7 +11,7 @@ import tinypyr
 MODULES = ["tinypyr"] + [
     module.name
     for module in pkgutil.walk_packages(tinypyr.__path__, "tinypyr.")
-    if module.name not in ("tinypyr.__main__", "tinypyr._core")  # one runs the program, one is compiled
+    if module.name not in ("tinypyr.__main__", "tinypyr._core")  # the first runs the program, the second is compiled
 ]
 
 

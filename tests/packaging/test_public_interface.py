@@ -61,7 +61,7 @@ def test_errors_derive_from_tinypyr_error_and_from_the_built_in_that_fits() -> N
 
 
 def imports(path: Path) -> Iterator[tuple[str, str]]:
-    """The modules and names that a module imports from the package, both as they are written in full."""
+    """Yield the modules and names that a module imports from the package, with full names."""
     package = list(path.relative_to(ROOT).parent.parts)
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -71,7 +71,7 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def test_no_module_imports_an_underscored_name_of_another_package_folder() -> None:
-    """Folders with an underscore belong to the whole package; what they hold has none."""
+    """Folders with an underscore belong to the whole package; their names have none."""
     wrong = []
     for path in ROOT.rglob("*.py"):
         here = ".".join(path.relative_to(ROOT).parent.parts)

@@ -1,8 +1,8 @@
-"""Copies in other people's projects: the C++ folder alone, and the Python package under another name.
+"""Copies in other projects: the C++ folder alone, and the Python package under another name.
 
-The projects are made from nothing in a temporary folder, so that nothing of this one can be missing unnoticed.
-Everything is compiled without optimisation, except what the kernels ask for themselves: it is much faster to build, and
-what is shown here is that the copies are complete, not that they are fast.
+The projects are created in an empty temporary folder, so that a missing file is noticed. Everything is compiled without
+optimisation, except for the pragmas of the kernels, because this is much faster, and the tests check only that the
+copies are complete.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CPP = ROOT / "cpp" / "tinypyr"
 PACKAGE = ROOT / "src" / "tinypyr"
 
-# Means and modes of a volume with odd extents, against loops of its own.
+# Compare means and modes of a volume with odd extents with plain loops.
 MAIN_CPP = r"""
 #include <cstdint>
 #include <cstdio>
@@ -115,14 +115,14 @@ target_link_libraries(_core PRIVATE tinypyr)
 install(TARGETS _core DESTINATION otherpkg/_vendor/tinypyr)
 """
 
-# What every program below begins with: a path of the standard library, the package and what it may need; nothing else.
+# The beginning of every program below: a path with only the standard library, the package and its requirements.
 ISOLATED = """
 import importlib.util, sys
 sys.path[:0] = {path!r}
 assert importlib.util.find_spec("tinypyr") is None, "the copy must not find the original"
 """
 
-# Answers of a copy, against counting and fractions.
+# Compare results of a copy with counting and fractions.
 ANSWERS = """
 import itertools
 from collections import Counter
@@ -188,7 +188,7 @@ import importlib, pkgutil
 MORE = ".tinypyr.store .ndinterp .pyramid_sampler .dask_arrays".split()
 MORE += ".cli._click .cli._commands .cli._options .cli._tables .cli._store .cli._apply".split()
 for module in pkgutil.walk_packages(copy.__path__, copy.__name__ + "."):
-    # (TensorStore, dask and click are not here)
+    # TensorStore, dask and click are not installed here
     wants_more = any(part in module.name for part in MORE)
     if module.name.endswith("__main__") or wants_more:
         continue
@@ -230,8 +230,8 @@ print("right, with numpy")
 
 
 def run(command: list[str], cwd: Path, environment: dict[str, str] | None = None) -> str:
-    """Standard output of a command that must succeed."""
-    scripts = os.path.dirname(sys.executable)  # programs that pip has installed, also where this is not on the path
+    """Run a command that must succeed, and return its standard output."""
+    scripts = os.path.dirname(sys.executable)  # programs that pip has installed, even if their folder is not in PATH
     path = os.pathsep.join([scripts, os.environ.get("PATH", os.defpath)])
     done = subprocess.run(
         command,
@@ -271,7 +271,7 @@ def test_cpp_folder_in_a_cmake_project(tmp_path: Path) -> None:
     (tmp_path / "CMakeLists.txt").write_text(MAIN_CMAKE)
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     options = ["-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0", "-DTINYPYR_WERROR=ON"]
-    options.append("-DTINYPYR_BASE_ONLY=ON")  # (the whole of it takes minutes)
+    options.append("-DTINYPYR_BASE_ONLY=ON")  # the full run takes minutes
     run([cmake, *generator, *options, "-S", ".", "-B", "build"], tmp_path)
     run([cmake, "--build", "build"], tmp_path)
     assert run([str(tmp_path / "build" / "main")], tmp_path).startswith("right")
@@ -303,7 +303,7 @@ def test_python_folder_in_another_package(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--no-build-isolation", "--no-deps", "--no-index"]
     run([*pip, "--disable-pip-version-check", "--target", str(installed), str(project)], tmp_path)
 
-    # numpy alone of all that is installed here: a folder of links, because its own may hold the original too
+    # only numpy: a folder of links, because the folder of numpy may also contain the original package
     import numpy
 
     links = tmp_path / "links"
@@ -313,14 +313,14 @@ def test_python_folder_in_another_package(tmp_path: Path) -> None:
         if (site / name).exists():
             (links / name).symlink_to(site / name, target_is_directory=True)
     path = [str(installed), str(links)]
-    # -I: no folder but the named ones; -S: no .pth file, through which an editable install would be found
+    # -I: only the named folders; -S: no .pth files, which would add an editable install
     python = [sys.executable, "-I", "-S", "-W", "error", "-c"]
     assert run([*python, COMPILED.replace("{path!r}", repr(path))], tmp_path).startswith("right, with")
     assert run([*python, WITHOUT_EXTENSION.replace("{path!r}", repr(path))], tmp_path).startswith("right, with numpy")
 
 
 def test_the_package_never_names_itself() -> None:
-    """A copy under another name works because no module of the package imports it by its own."""
+    """A copy under another name works because no module of the package imports it by its name."""
     sources = sorted(PACKAGE.rglob("*.py"))
     assert len(sources) > 5
     for source in sources:

@@ -1,4 +1,4 @@
-"""What levels of means hand on to levels made elsewhere: sums and counts, the core's against the reference's."""
+"""Accumulators of means, from which further levels are computed: the sums and counts equal those of the reference."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DTYPES = (
 
 
 def volume(dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Extremes of the dtype among all other values."""
+    """Return a volume of random values that include the extremes of the dtype."""
     rng = np.random.default_rng(len(dtype))
     if dtype == "bool":
         return rng.random(shape) < 0.5
@@ -51,7 +51,7 @@ def test_sums_are_those_of_the_reference(dtype: str, isa: str) -> None:
                         np.testing.assert_array_equal(level, wanted, err_msg=str(case))
                     np.testing.assert_array_equal(fold.counts, exact.counts, err_msg=str(case))
                     assert fold.voxel_offset == exact.voxel_offset
-                    if dtype in ("int64", "uint64"):  # halves of a sum may differ where the sum is the same
+                    if dtype in ("int64", "uint64"):  # the two halves may differ if the sum is the same
                         high, low, exact_high, exact_low = (
                             part.astype(object) for part in (*fold.statistic.parts, *exact.statistic.parts)
                         )
@@ -76,7 +76,7 @@ def test_levels_above_go_on_from_sums(isa: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "uint16", "int32", "uint64", "int64", "float32", ">u4"])
 def test_distinct_values(dtype: str) -> None:
-    """Runs and noise, more values than a table begins with, 0 and the largest, every order of memory."""
+    """Runs and noise, more values than the initial table holds, 0 and the maximum, in every memory order."""
     rng = np.random.default_rng(2)
     runs = np.repeat(rng.integers(0, 200, 700), rng.integers(1, 90, 700))
     for array in (runs, rng.integers(0, 1 << 17, 300_000), np.zeros(1000), np.zeros(1), np.array([0, 1, 0]), runs[:0]):

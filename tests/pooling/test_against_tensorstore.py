@@ -1,13 +1,13 @@
-"""TensorStore's downsample driver, the second oracle, wherever it defines the case.
+"""TensorStore's downsample driver, the second oracle, for the cases that it defines.
 
 It defines mean (half to even), min, max, lower median, mode with ties to the lowest value, and stride, over partial
-blocks and voxel_offsets. Left out here, and left to the other oracle:
+blocks and voxel_offsets. Excluded here, and compared with the other oracle instead:
 
-- NaN in min, max, median and mode, which it skips or leaves unordered, and the sign of zero;
+- NaN in min, max, median and mode, which it skips or does not order, and the sign of zero;
 - float means to the last bit;
-- stride where the first block is partial: it takes the voxels at multiples of the factor, and drops such a block;
-- an axis of which one block is cut at both ends: it (0.1.86) reads on into the next row, for every method;
-- a zero-size axis with a voxel_offset inside a block, which it gives a block; and foreign byte orders,
+- stride with a partial first block: it takes the voxels at multiples of the factor, and drops this block;
+- an axis with one block that is cut at both ends: version 0.1.86 reads into the next row, for every method;
+- a zero-size axis with a voxel_offset inside a block, for which it returns a block; and non-native byte orders,
   which it misreads.
 """
 
@@ -47,7 +47,7 @@ ORIGINS = ((0, 0, 0, 0, 0, 0), (1, 2, 3, 4, 5, 6), (-3, 4, -1, 7, 0, -2), (-18, 
 def tensorstore_downsample(
     array: np.ndarray, factor: tuple[int, ...], method: str, voxel_offset: tuple[int, ...]
 ) -> tuple[np.ndarray, tuple[int, ...]]:
-    """The answer and the global index of its first voxel."""
+    """Return the result and the global index of its first voxel."""
     source = ts.array(array)
     if array.ndim:
         source = source[ts.d[:].translate_to[voxel_offset]]
@@ -80,7 +80,7 @@ def assert_agrees(got: np.ndarray, want: np.ndarray, array: np.ndarray, block: i
     assert (got.shape, got.dtype) == (want.shape, want.dtype), where
     if got.dtype.kind == "f" and method == "mean":
         # TensorStore may add the n voxels of a block in the dtype itself. Each addition and the division then round
-        # once: the mean is off by at most n eps max|x|, and ours by one rounding more.
+        # once: the error of the mean is at most n eps max|x|, and one more rounding in tinypyr.
         bound = (block + 1) * float(np.finfo(got.dtype).eps) * float(np.abs(array).max(initial=0))
         np.testing.assert_allclose(got.astype(float), want.astype(float), rtol=0, atol=bound, err_msg=str(where))
     else:
@@ -109,7 +109,7 @@ def test_one_level(method: Any, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if np.dtype(dtype).kind != "f"])
 @pytest.mark.parametrize("method", METHODS)
 def test_levels_from_the_base(method: Any, dtype: str) -> None:
-    """TensorStore by the cumulative factor, from the base, is what every level of one call must be."""
+    """Every level of one call equals TensorStore's result from the base with the cumulative factor."""
     rng = np.random.default_rng(5)
     array = voxels(rng, (37, 22, 9), dtype, "labels" if method == "mode" else "noise")
     for factor, layout in itertools.product(((2, 2, 1), (2, 2, 2), (1, 2, 2), (3, 2, 1)), ("C", "F")):

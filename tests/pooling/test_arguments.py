@@ -1,4 +1,4 @@
-"""Arguments that make no sense: ValueError or TypeError, naming the argument and the value, and nothing is written."""
+"""Invalid arguments raise ValueError or TypeError with the argument and the value, and nothing is written."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def bad_outs() -> list[Any]:
     [*bad_factors(), *bad_rules(), *bad_arrays(), *bad_outs()],
 )
 def test_bad_arguments(error: Any, name: str, value: str, array: Any, factor: Any, arguments: Any, isa: str) -> None:
-    """`downsample` and `pyramid` refuse alike; an `out` that is itself fine is not written to."""
+    """`downsample` and `pyramid` raise the same errors; a valid `out` is not written."""
     message = rf"\A{name}\b[\s\S]*{re.escape(value)}"
     before = array.tobytes() if isinstance(array, np.ndarray) and array.dtype != object else None
     written = arguments.get("out")
@@ -186,10 +186,10 @@ def test_out_that_shares_memory() -> None:
         with pytest.raises(ValueError, match=r"\Aout\b[\s\S]*overlap"):
             tinypyr.pyramid(array, 2, out=[out])
     free = memory[120:138].reshape(SHAPE)
-    with pytest.raises(ValueError, match=r"\Aout\b[\s\S]*overlap"):  # one level over another
+    with pytest.raises(ValueError, match=r"\Aout\b[\s\S]*overlap"):  # one level overlaps another
         tinypyr.pyramid(array, 2, levels=2, out=[free, memory[130:134].reshape(1, 2, 2)])
     np.testing.assert_array_equal(memory, before)
-    # neighbours in one buffer are no overlap
+    # adjacent arrays in one buffer do not overlap
     tinypyr.pyramid(array, 2, levels=2, out=[free, memory[138:142].reshape(1, 2, 2)])
     np.testing.assert_array_equal(memory[:120], before[:120])
     np.testing.assert_array_equal(free, tinypyr.downsample(array, 2))
@@ -246,11 +246,11 @@ def test_checked_arguments_are_remembered_only_while_they_cannot_change() -> Non
     factors = iter([2, 2])
     assert tinypyr.downsample(array, factors).shape == (2, 3)  # type: ignore[arg-type]
     assert tinypyr.downsample(array, factors).shape == (4, 6)  # type: ignore[arg-type]
-    # equal, and equal to its hash, but of another meaning
+    # equal, with the same hash, but another meaning
     assert tinypyr.downsample(array, (2, 2), workers=1).shape == tinypyr.downsample(array, (2.0, 2.0)).shape
     with pytest.raises(ValueError, match="ignore"):
         tinypyr.downsample(array.astype(bool), 2, ignore=2)
-    for _ in range(2):  # a mistake is found again
+    for _ in range(2):  # the error is raised again
         with pytest.raises(ValueError, match="factor"):
             tinypyr.downsample(array, (0, 2))
         with pytest.raises(TypeError, match="workers"):

@@ -1,4 +1,4 @@
-"""Every kind of array numpy can make: a right answer whatever its memory, shape, byte order or class."""
+"""Every kind of numpy array gives correct results, for any memory layout, shape, byte order or class."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_layouts_and_that_the_input_is_left_alone(layout: str, method: Any, isa:
         array = lay_out(a_volume(dtype), layout)
         before, flags = array.tobytes(), str(array.flags)
         got = tinypyr.downsample(array, 2, method)
-        assert got.dtype == array.dtype  # the byte order too
+        assert got.dtype == array.dtype  # converts the byte order, too
         assert_exact(array, (2, 2, 2), got, method)
         tinypyr.pyramid(array, (2, 2, 1), method, levels=2, ignore=array.flat[0].item())
         assert array.tobytes() == before
@@ -76,7 +76,7 @@ def test_memory_mapped_files(tmp_path: Path) -> None:
 
 
 def test_a_field_of_packed_records(isa: str) -> None:
-    """Strides that are no multiple of the item, and items that straddle words."""
+    """Strides are no multiples of the item size, and items straddle words."""
     for dtype in DTYPES:
         records = np.zeros((6, 5, 4), [("flag", "u1"), ("value", dtype), ("rest", "u1", 2)])
         records["flag"] = 255
@@ -113,7 +113,7 @@ def test_zero_strides(method: Any, isa: str) -> None:
 
 
 def test_rows_that_overlap() -> None:
-    """Input voxels may share memory in any way: a sliding window is an array too."""
+    """Input voxels may share memory in any way, as in a sliding window."""
     windows = np.lib.stride_tricks.sliding_window_view(np.arange(40, dtype=np.uint8), 9)
     for method in METHODS:
         assert_exact(windows, (2, 3), tinypyr.downsample(windows, (2, 3), method), method)
@@ -186,7 +186,7 @@ def test_axes_of_one_voxel(method: Any, isa: str) -> None:
                 laid_out = lay_out(array, order)
                 got = tinypyr.downsample(laid_out, factor, method)
                 assert_exact(array, (factor,) * array.ndim, got, method)
-    # strides of axes with one voxel mean nothing, and numpy lets them be anything
+    # strides of axes with one voxel are meaningless, and numpy allows any value
     odd = np.lib.stride_tricks.as_strided(np.arange(8, dtype=np.uint16), (1, 8, 1), (-(2**40), 2, 2**50))
     assert_exact(odd, (2, 2, 2), tinypyr.downsample(odd, 2, method), method)
 
@@ -228,7 +228,7 @@ def test_factors_beyond_the_array(method: Any, isa: str) -> None:
 
 
 class Tagged(np.ndarray):
-    """A subclass that must not be touched by arithmetic: its operators are broken on purpose."""
+    """A subclass whose operators raise, because arithmetic with it would be a fault."""
 
     def __array_ufunc__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("a ufunc ran on a subclass")
@@ -275,7 +275,7 @@ def test_complex(dtype: Any) -> None:
     # parts are small integers: their means as doubles, rounded once, are exact for blocks of 1, 2 and 4
     for part, got in ((real, mean.real), (imag, mean.imag)):
         assert_exact(part.astype(np.float64), (2, 2), got.astype(np.float64), "mean")
-    # label every distinct number and take the mode, or the first voxel, of the labels
+    # label every distinct number, and compute the mode or the first voxel of the labels
     labels = (real * 16 + imag).astype(np.int16)
     copying: tuple[Any, ...] = ("mode", "stride")
     for method in copying:
@@ -284,7 +284,7 @@ def test_complex(dtype: Any) -> None:
         got = tinypyr.downsample(array, 2, method)
         assert got.dtype == dtype
         np.testing.assert_array_equal(np.rint(got.real * 16 + got.imag).astype(int), chosen)
-    # complex numbers are ordered by the real part first, as numpy sorts them: the same order as of these labels
+    # complex numbers are ordered by the real part first, as in numpy, which is the order of these labels
     ordering: tuple[Any, ...] = ("min", "max", "median")
     for method in ordering:
         (want,) = oracle.pyramid((real * 16 + imag + 4).astype(np.int16), [(2, 2)], method)
@@ -300,11 +300,11 @@ def test_long_doubles() -> None:
         assert_exact(small.astype(np.float64), (2, 2, 2), got.astype(np.float64), method)
     if np.finfo(np.longdouble).nmant > 52:
         fine = np.full(4, 1 + np.finfo(np.longdouble).eps)
-        assert tinypyr.downsample(fine, 4)[0] == fine[0]  # not through doubles
+        assert tinypyr.downsample(fine, 4)[0] == fine[0]  # without a conversion to doubles
 
 
 def test_platform_names_of_dtypes() -> None:
-    """intc, long and longlong are two widths under three names; each takes the path of its width."""
+    """intc, long and longlong have two widths with three names; each takes the path of its width."""
     for name in "bBhHiIlLqQpP?fd":
         array = a_volume("uint8", (6, 5)).astype(name)
         got = tinypyr.downsample(array, 2, "mode")

@@ -1,7 +1,7 @@
-"""The grid: every kernel against the numpy reference, bit for bit, and the oracle on a sample of the same cases.
+"""A grid of cases compares every kernel with the numpy reference, bit for bit, and a sample with the oracle.
 
 One case is one call of the compiled core: an extent of the contiguous axis (around every vector and tail length), outer
-axes around it, which end the long axis is at, a factor, a method, a dtype, an instruction set and a memory layout.
+axes around it, the position of the long axis, a factor, a method, a dtype, an instruction set and a memory layout.
 `GRID_CASES` is the number of cases with three instruction sets, as x86-64 has them: ``python tests/test_grid.py``.
 """
 
@@ -24,7 +24,7 @@ EXTENTS = (0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65)
 OUTER = ((1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 2), (3, 3), (4, 5), (5, 1))
 LONG_AXIS = (0, 2)  # contiguous in Fortran order, contiguous in C order
 
-# Rules beyond the defaults, and factors that have no fast path: one of each list, in turn, for a third of the shapes.
+# Other rules than the defaults, and factors without a fast path: one of each list, in turn, for a third of the shapes.
 RULES: tuple[dict[str, Any], ...] = (
     {"ignore": 0},
     {"rounding": "floor"},
@@ -38,7 +38,7 @@ RULES: tuple[dict[str, Any], ...] = (
 ODD_FACTORS = ((2, 2, 2), (3, 1, 1), (2, 2, 1), (1, 3, 2), (1, 2, 2), (3, 3, 3), (4, 2, 1), (2, 1, 1), (70, 2, 5))
 RULES_EVERY = 3
 
-ORACLE_EVERY = 11  # of the calls of the reference; a prime, so that the sample walks through every list
+ORACLE_EVERY = 11  # of the calls of the reference; a prime, so that the sample covers every list
 
 PLACES = len(EXTENTS) * len(OUTER) * len(LONG_AXIS)
 PER_TEST = PLACES * len(FACTORS) * len(LAYOUTS)  # with one instruction set
@@ -46,7 +46,7 @@ EXTRA_PER_TEST = len(range(0, PLACES, RULES_EVERY)) * len(LAYOUTS)
 
 
 def grid_cases(instruction_sets: int) -> int:
-    """Calls of the core that the grid makes with this many instruction sets."""
+    """Return the number of core calls in the grid with this many instruction sets."""
     return (PER_TEST + EXTRA_PER_TEST) * len(METHODS) * len(DTYPES) * instruction_sets
 
 
@@ -65,7 +65,7 @@ def flavour(method: str, dtype: str, number: int) -> str:
 
 
 def rules_for(number: int, array: np.ndarray) -> dict[str, Any]:
-    """The keyword arguments of the number-th extra array; a rule that its dtype does not have becomes ignore=0."""
+    """Return the keyword arguments of an extra array; a rule that its dtype does not have becomes ignore=0."""
     rules = dict(RULES[number % len(RULES)])
     if rules.get("ignore") == "nan":
         rules["ignore"] = np.nan if array.dtype.kind == "f" else 0
@@ -91,7 +91,7 @@ def reference(array: np.ndarray, factor: tuple[int, ...], method: str, rules: di
 
 
 def arrays_of(method: str, dtype: str) -> Iterator[tuple[np.ndarray, list[tuple[tuple[int, ...], dict[str, Any]]]]]:
-    """Every array of one test, with the factors and rules it is pooled by."""
+    """Yield every array of one test, with the factors and rules of its pooling."""
     rng = np.random.default_rng(zlib.crc32(f"{method} {dtype}".encode()))
     for number, shape in enumerate(shapes()):
         array = voxels(rng, shape, dtype, flavour(method, dtype, number))
@@ -108,7 +108,7 @@ def test_compiled_equals_reference(method: Any, dtype: str, monkeypatch: pytest.
     sets = tinypyr.instruction_sets()
     if not sets:
         pytest.skip("the extension is not built: there is nothing to compare with the reference")
-    # The reference is computed once per array, and every instruction set and layout is held to it.
+    # The reference is computed once per array, and compared with every instruction set and layout.
     work = []
     for array, jobs in arrays_of(method, dtype):
         wanted = [(factor, rules, reference(array, factor, method, rules)) for factor, rules in jobs]

@@ -1,4 +1,4 @@
-"""Choosing the instruction set at run time."""
+"""The choice of the instruction set at run time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VOLUME = np.random.default_rng(0).integers(0, 255, (64, 32, 8), np.uint8)
 
 
 def test_the_extension_is_built() -> None:
-    """The rest of the suite runs without it, on the reference; a suite that tests no kernel is not a passing one."""
+    """The rest of the suite would pass without the extension, on the reference, and test no kernel."""
     assert tinypyr.instruction_sets()
 
 
@@ -30,7 +30,7 @@ def test_names() -> None:
     assert len(set(names)) == len(names)
     assert set(names) <= {"avx512", "avx2", "scalar", "neon"}
     names.clear()
-    assert tinypyr.instruction_sets()  # the list is the caller's own
+    assert tinypyr.instruction_sets()  # the list is a copy
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/cpuinfo"), reason="asks Linux what the processor can do")
@@ -58,14 +58,14 @@ def test_unknown_names_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ValueError, match=rf"\ATINYPYR_ISA\b.*'{value}'"):
         tinypyr.pyramid(VOLUME, 2, "mode", levels=2, out=levels)
     assert all((array == 77).all() for array in (out, *levels))
-    # it is read at every call, so the next one is unharmed
+    # the variable is read at every call, so the next call is correct
     monkeypatch.delenv("TINYPYR_ISA")
     tinypyr.downsample(VOLUME, 2, out=out)
     assert not (out == 77).all()
 
 
 def test_a_name_set_before_the_import(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Importing never fails because of it, using it does."""
+    """The import succeeds with an invalid name; the first call fails."""
     script = "import tinypyr; print('imported'); tinypyr.downsample([1, 2], 2)"
     environment = {**os.environ, "TINYPYR_ISA": "sse9"}
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
@@ -78,7 +78,7 @@ def test_a_name_set_before_the_import(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("dtype", COMPILED)
 @pytest.mark.parametrize("method", METHODS)
 def test_every_set_gives_the_bits_of_the_best(method: Any, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows much longer than in the grid, so that unrolled loops run many times."""
+    """Rows are much longer than in the grid, so that unrolled loops run many times."""
     rng = np.random.default_rng(1)
     flavour = "labels" if method == "mode" else "special" if np.dtype(dtype).kind == "f" else "noise"
     for shape in ((1031, 6, 3), (3, 6, 1031)):

@@ -1,4 +1,4 @@
-"""What may not change an answer, and answers that are known without computing them."""
+"""Settings that must not change results, and results that are known without a computation."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FACTORS = ((2, 2, 1), (2, 2, 2), (1, 2, 2))
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("method", METHODS)
 def test_one_logical_array_has_one_answer(method: Any, dtype: str) -> None:
-    """Every memory order of three axes, every layout, thread count and instruction set: the same bits."""
+    """Every memory order of three axes, layout, thread count and instruction set gives the same bits."""
     rng = np.random.default_rng(7)
     orders = ["permuted " + ",".join(map(str, order)) for order in itertools.permutations(range(3))]
     flavours = ("noise", "labels", "special") if np.dtype(dtype).kind == "f" else ("noise", "labels")
@@ -80,11 +80,11 @@ def test_output_keeps_the_memory_order(order: tuple[int, ...]) -> None:
 
 
 def constants(dtype: str) -> list[Any]:
-    """Values to fill an array with; for floats those whose sums doubles hold exactly."""
+    """Return values to fill arrays with; for floats, values whose sums are exact in doubles."""
     if np.dtype(dtype).kind != "f":
         return [value.item() for value in limits(dtype)]
     real = np.finfo(dtype)
-    tops = [] if dtype == "float64" else [real.max, real.min]  # sums of the largest doubles pass the range of a double
+    tops = [] if dtype == "float64" else [real.max, real.min]  # sums of the largest doubles overflow
     ends: list[Any] = [*tops, real.smallest_subnormal, real.tiny, 0.0, -0.0, 1.0, -3.0, math.nan, math.inf, -math.inf]
     return [float(value) for value in ends]
 
@@ -100,7 +100,7 @@ def assert_constant(levels: list[np.ndarray], shape: tuple[int, ...], factor: tu
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("method", METHODS)
 def test_constants_stay_constant(method: Any, dtype: str) -> None:
-    """Every shape up to 9 x 9 x 9, at three levels, without ignore and with another and the same value ignored."""
+    """Every shape up to 9 x 9 x 9, at three levels, with no ignored value, another one, or the constant itself."""
     values = itertools.cycle(constants(dtype))
     for number, shape in enumerate(itertools.product(range(1, 10), repeat=3)):
         constant = next(values)
@@ -113,7 +113,7 @@ def test_constants_stay_constant(method: Any, dtype: str) -> None:
 
 
 def test_every_dtype_and_shape_at_one_factor() -> None:
-    """The factors take turns above; here the most used one meets every shape of a slice with every constant."""
+    """The factors alternate above; here the most common one is tested for every shape and constant."""
     for dtype in COMPILED:
         for x, y in itertools.product(range(1, 10), repeat=2):
             for constant in constants(dtype):
@@ -121,7 +121,7 @@ def test_every_dtype_and_shape_at_one_factor() -> None:
                 assert_constant([tinypyr.downsample(array, (2, 2, 1))], (x, y, 3), (2, 2, 1), constant)
 
 
-# --------------------------------------------------------------------- what the older tools get wrong
+# --------------------------------------------------------------------- known faults of older tools
 
 
 @pytest.fixture(params=["C", "F"])
@@ -265,7 +265,7 @@ def assert_levels_are_exact(got: list[np.ndarray], array: np.ndarray, schedule: 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("method", METHODS)
 def test_six_levels_from_the_base(method: Any, dtype: str) -> None:
-    """Every level of six is the exact answer for its footprint in the base, whatever was computed along with it."""
+    """Each of six levels is exact for its footprints in the base, independently of the other levels."""
     turn = METHODS.index(method) + DTYPES.index(dtype)
     factor, shape = (((2, 2, 1), (67, 34, 2)), ((2, 2, 2), (37, 18, 9)), ((1, 2, 2), (3, 35, 66)))[turn % 3]
     rules: dict[str, Any] = ({}, {"ignore": 0}, {"voxel_offset": (5, -3, 1)}, {"rounding": "floor", "ties": "lowest"})[
@@ -286,7 +286,7 @@ def test_six_levels_from_the_base(method: Any, dtype: str) -> None:
         assert len(three) == 3
         for k, level in enumerate(six, 1):
             at_once = tinypyr.downsample(array, tuple(f**k for f in factor), method, **rules)
-            if method != "mean" or array.dtype.kind != "f":  # sums of floats may round otherwise
+            if method != "mean" or array.dtype.kind != "f":  # sums of floats may round differently
                 assert_same_bits(level, at_once, f"level {k}")
 
 
@@ -312,10 +312,8 @@ def test_schedules_and_origins(method: Any, schedule: list[tuple[int, ...]]) -> 
 
 
 def test_means_keep_the_brightness() -> None:
-    """Six levels of an image with full blocks: the mean of each level is the image's, to the rounding of one voxel."""
+    """Six levels of an image with full blocks have the mean of the image, within the rounding of a voxel."""
     image = np.random.default_rng(12).integers(0, 256, (512, 256), np.uint8)
     exact = image.mean()
     for level in tinypyr.pyramid(image, 2, levels=6):
-        assert (
-            abs(level.mean() - exact) < 0.25
-        )  # rounding to even has no direction; each voxel is off by 0.25 on average
+        assert abs(level.mean() - exact) < 0.25  # rounding to even is unbiased; a voxel's mean absolute error is 0.25

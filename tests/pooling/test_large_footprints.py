@@ -1,4 +1,4 @@
-"""Footprints of megabytes, which are not held but swept several times: mode, median and the first voxel kept."""
+"""Footprints of megabytes, which are read several times instead of copied: mode, median, and stride with ignore."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def values(rng: np.random.Generator, kind: str, count: int) -> NDArray[Any]:
         return rng.integers(-(2**62), 2**62, count)
     if kind == "few":
         return rng.integers(0, 5, count)
-    if kind == "crowded":  # more voxels of one upper byte than are looked at together
+    if kind == "crowded":  # more voxels with one upper byte than fit the memory of a pass
         return rng.integers(2**40, 2**40 + 300, count)
-    return np.arange(count) // 3  # every label as often as the others
+    return np.arange(count) // 3  # all labels are equally frequent
 
 
 def expected(voxels: NDArray[Any], method: str, ignore: float | None, ties: str) -> Any:
-    """By numpy, from voxels in raster order."""
+    """Return the result by numpy, from voxels in raster order."""
     kept = voxels if ignore is None else voxels[voxels != ignore]
     if kept.size == 0:
         return ignore
@@ -63,7 +63,7 @@ def test_one_footprint_of_megabytes(kind: str, dtype: str) -> None:
 
 
 def test_several_footprints_and_levels() -> None:
-    """Two large footprints side by side, and a level above them."""
+    """Two adjacent large footprints, and a level above them."""
     rng = np.random.default_rng(4)
     array = rng.integers(0, 900, (200, 150, 80)).astype(np.uint32)
     halves = [array[:100].ravel("F"), array[100:].ravel("F")]

@@ -21,10 +21,10 @@ CANARY = 0xA5
 
 
 class Guarded:
-    """A buffer whose first or last byte borders a page that cannot be touched, as an array of any dtype and order.
+    """A buffer whose first or last byte borders an inaccessible page, as an array of any dtype and order.
 
-    Reading or writing there ends the process with a segmentation fault. The rest of the buffer's own pages, which the
-    hardware cannot guard, holds a canary. Where pages cannot be protected, canary pages lie on both sides instead.
+    Access to this page ends the process with a segmentation fault. The rest of the buffer's own pages, which the
+    hardware cannot guard, holds a canary. Where pages cannot be protected, both sides have canary pages instead.
     """
 
     def __init__(self, nbytes: int, at_end: bool) -> None:
@@ -89,7 +89,7 @@ def test_guard_pages_around_both_buffers(method: Any, dtype: str, isa: str) -> N
             source, target = Guarded(values.nbytes, at_end), Guarded(want.size * itemsize, at_end)
             array, out = source.array(shape, dtype, order), target.array(want.shape, dtype, order)
             array[...] = values
-            source.make_read_only()  # a write to the input ends the process too
+            source.make_read_only()  # a write to the input also ends the process
             tinypyr.downsample(array, factor, method, out=out)
             assert_same_bits(out, want, (shape, factor, at_end, order))
             source.assert_untouched_around()
@@ -126,7 +126,7 @@ def test_guard_pages_with_levels_and_threads(method: Any, isa: str) -> None:
                     target.assert_untouched_around()
 
 
-# --------------------------------------------------------------------- how much memory a call takes
+# --------------------------------------------------------------------- memory of a call
 
 PEAK = """
 import sys
@@ -176,7 +176,7 @@ print(peak() - before - sum(level.nbytes for level in made), array.nbytes)
         ("median", 2, "C", (1, 3, 2), True, 5),
         ("median", 1, "C", (16, 16, 16), False, 60_000),
         ("stride", 4, "F", (1, 3, 2), True, 5),
-        ("mean", 4, "F", (1, 1, 2), False, 5),  # long rows that no level makes shorter
+        ("mean", 4, "F", (1, 1, 2), False, 5),  # long rows that no level shortens
         ("mean", 3, "C", (3, 3, 3), True, 5),
         ("mode", 1, "C", (512, 512, 128), False, 60_000),  # one footprint of 64 MB
         ("mode", 2, "F", (512, 256, 128), True, 60_000),
@@ -186,7 +186,7 @@ print(peak() - before - sum(level.nbytes for level in made), array.nbytes)
 def test_no_copy_of_the_input(
     method: str, levels: int, order: str, factor: Any, swapped: bool, labels: int, threads: int
 ) -> None:
-    """Beyond input and outputs a call takes less than 8 MB per thread; an input of 64 MB would show."""
+    """Besides input and outputs a call takes less than 8 MB per thread; a copy of an input of 64 MB would exceed it."""
     what = repr(((512, 512, 128), "u2", order, method, factor, levels, swapped, labels, threads))
     run = subprocess.run([sys.executable, "-c", PEAK + MEASURE, what], capture_output=True, text=True, check=True)
     scratch, whole = map(int, run.stdout.split()[-2:])
@@ -214,7 +214,7 @@ print(peak() - before)
     [
         # the first of three blocks is cut to one voxel
         ("i1", [(14336, 1024), (2049, 1024), (3, 1024)], 1, [(7, 1), (1024, 1)], "max", (7167, 0)),
-        # one footprint that cannot be read as it lies, or that another axis is pooled before
+        # one footprint that cannot be read in place, or before which another axis is pooled
         ("i1", [(40_000_000, 1), (1, 1)], 1, [(40_000_000, 1)], "mean", (0, 0)),
         (">f4", [(20_000_000, 1), (1, 1)], 1, [(20_000_000, 1)], "max", (0, 0)),
         ("f4", [(2, 10_000_000), (1, 1)], 1, [(2, 10_000_000)], "mean", (0, 0)),

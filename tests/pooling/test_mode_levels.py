@@ -1,4 +1,4 @@
-"""Modes made a block at a time: blocks of one label, of few, and of more than a block ranks; cut blocks; ties."""
+"""Modes by blocks: blocks of one label, few labels, and more labels than are ranked; partial blocks; ties."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORDERS = ("C", "F", "permuted 1,0,2", "permuted 2,0,1", "negative", "gapped", "s
 
 
 def patches(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, side: int, labels: int) -> NDArray[Any]:
-    """Labels in boxes of about `side` voxels: as a segmentation is, with `labels` to choose from."""
+    """Return labels in boxes of about `side` voxels, like a segmentation, with `labels` distinct values."""
     coarse = rng.integers(0, labels, tuple(-(-n // side) for n in shape))
     for axis, n in enumerate(shape):
         coarse = np.repeat(coarse, side, axis)
@@ -30,7 +30,7 @@ def patches(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, side: 
 def check(
     array: NDArray[Any], factors: Sequence[tuple[int, ...]], layouts: tuple[str, ...] = ("C",), **call: Any
 ) -> None:
-    """The compiled levels are those of the reference, bit for bit, however the array lies in memory."""
+    """Assert that compiled levels equal the reference, bit for bit, in every memory layout."""
     given = {"ignore": None, "ties": "first", "voxel_offset": (0,) * array.ndim, **call}
     given.pop("workers", None)
     want = _reference.pyramid(array, factors, method="mode", rounding="half-even", **given)
@@ -53,7 +53,7 @@ def test_levels_of_patches(dtype: str, ties: str, isa: str) -> None:
 
 @pytest.mark.parametrize("labels", [31, 32, 33, 64, 300])
 def test_more_labels_than_a_block_ranks(labels: int, isa: str) -> None:
-    """A block of too many labels goes another way, and blocks beside it do not."""
+    """A block with too many labels uses another strategy than the blocks next to it."""
     rng = np.random.default_rng(labels)
     array = np.zeros((64, 64, 8), np.uint32)
     array[:32, 16:48] = rng.integers(0, labels, (32, 32, 8))
@@ -65,7 +65,7 @@ def test_more_labels_than_a_block_ranks(labels: int, isa: str) -> None:
 
 @pytest.mark.parametrize("factors", [[(3, 3, 1)], [(3, 3, 3)], [(5, 1, 2)], [(2, 2, 1)] * 4, [(2, 2, 2)] * 4])
 def test_several_tiles(factors: list[tuple[int, ...]], isa: str) -> None:
-    """More than is looked at in one go, with noise in one corner: what one tile leaves behind is not the next one's."""
+    """Several tiles, with noise in one corner: no state of one tile affects the next one."""
     rng = np.random.default_rng(31)
     array = patches(rng, (301, 187, 23), "uint16", 11, 40)
     array[200:, :90, 5:9] = rng.integers(0, 500, (101, 90, 4))
@@ -86,7 +86,7 @@ def test_several_tiles(factors: list[tuple[int, ...]], isa: str) -> None:
     ],
 )
 def test_factors_far_beyond_the_array(shape: tuple[int, ...], factors: list[tuple[int, ...]], isa: str) -> None:
-    """What is held for a tile is of the voxels that exist."""
+    """Memory for a tile depends on the voxels that exist, not on the factor."""
     array = patches(np.random.default_rng(8), shape, "uint8", 5, 6)
     check(array, factors, ("C", "F"))
 
@@ -102,7 +102,7 @@ def test_the_oracle_agrees(isa: str) -> None:
 
 
 def test_one_level_of_large_footprints(isa: str) -> None:
-    """More voxels in a footprint than are counted side by side: 6x6x1, 4x4x4, up to one for the whole array."""
+    """Footprints exceed the size that has a fast path: 6x6x1, 4x4x4, up to one for the whole array."""
     rng = np.random.default_rng(6)
     for dtype in ("uint8", "uint64", "float32"):
         array = patches(rng, (50, 41, 22), dtype, 5, 9)
@@ -111,7 +111,7 @@ def test_one_level_of_large_footprints(isa: str) -> None:
 
 
 def test_ties_are_settled_in_raster_order(isa: str) -> None:
-    """Halves, quarters and checkerboards, where every level ties."""
+    """Every level of halves, quarters and checkerboards has ties."""
     for shape in ((16, 16), (32, 8), (8, 32)):
         x, y = np.indices(shape)
         for array in (x % 2, y % 2, (x + y) % 2, x // 8, y // 4, (x // 2 + y // 2) % 2, 3 - x % 4, (7 * x + 3 * y) % 4):

@@ -1,6 +1,6 @@
-"""Modes of several levels proven from bounds: every level is the mode of the base, however a level below was found.
+"""Modes of several levels that are proven from bounds equal the modes of the base.
 
-The same levels are asked for one at a time, by their whole factor from the base, which no bounds have a part in.
+The expected levels are computed one at a time, by their cumulative factor from the base, which uses no bounds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def check(array: NDArray[Any], factor: tuple[int, ...], levels: int, ties: str =
 
 
 def blobs(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, labels: int) -> NDArray[Any]:
-    """Labels of the nearest of some points: smooth borders at all angles, where three and more meet as well."""
+    """Return labels of the nearest of some points: smooth borders at all angles, three or more of which meet."""
     points = rng.random((labels, len(shape))) * shape
     grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), -1)
     nearest = ((grid[..., None, :] - points) ** 2).sum(-1).argmin(-1)
@@ -54,7 +54,7 @@ def test_borders_of_smooth_labels(dtype: str, ties: str, isa: str) -> None:
 
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_halves_and_quarters(order: str, isa: str) -> None:
-    """Two and four labels in equal shares: nothing but ties, at every level."""
+    """Two and four labels in equal shares tie at every level."""
     for period in (1, 2, 4, 8, 16):
         x, y, z = np.meshgrid(*[np.arange(64) // period % 2] * 3, indexing="ij")
         for array in (x, x ^ y, x ^ y ^ z, 2 * x + y, 1 - y, 3 - 2 * y - z):
@@ -66,11 +66,11 @@ def test_halves_and_quarters(order: str, isa: str) -> None:
 
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_minorities_everywhere(order: str, isa: str) -> None:
-    """A label that has the most votes of a footprint and is the mode of none of the voxels that it is made of."""
+    """A label has the most votes of a footprint, but is the mode of none of its children."""
     rng = np.random.default_rng(9)
     array = np.zeros((128, 96, 16), np.uint32, order=order)  # type: ignore[call-overload]
     flat = rng.integers(1, 2**31, array.shape, np.uint32)
-    cells = np.repeat(np.repeat(flat[::2, ::2], 2, 0), 2, 1)  # two of each cell of 2x2 are of a label of its own
+    cells = np.repeat(np.repeat(flat[::2, ::2], 2, 0), 2, 1)  # two voxels of each 2x2 cell have a label of their own
     two = np.add.outer(np.arange(128), np.arange(96))[..., None] % 2 == 0
     array[...] = np.where(two, cells, 7)
     array[64:] = np.where(rng.random(array[64:].shape) < 0.05, flat[64:], 5)
@@ -90,7 +90,7 @@ def test_edges_origins_and_threads(isa: str) -> None:
 
 
 def test_tiles_of_many_labels_among_others(isa: str) -> None:
-    """Noise, and footprints of more labels than are ranked, go another way than the tiles around them."""
+    """Noise, and footprints with more labels than are ranked, use another strategy than the tiles around them."""
     rng = np.random.default_rng(7)
     array = np.array(blobs(rng, (512, 512, 4), "uint32", 30), order="F")
     array[:, 256:384, 1] = rng.integers(0, 2**32, (512, 128), np.uint32)
@@ -102,7 +102,7 @@ def test_tiles_of_many_labels_among_others(isa: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
 def test_rows_of_every_length(dtype: str, isa: str) -> None:
-    """What a loop of vectors leaves over is done by another loop, of which every length is one case."""
+    """The remainders of vectorised loops are correct for every length."""
     rng = np.random.default_rng(11)
     for dims, factor in ((2, (2, 1)), (2, (2, 2)), (3, (2, 2, 1)), (3, (2, 2, 2)), (4, (2, 2, 2, 1))):
         for n in range(16, 140):

@@ -1,4 +1,4 @@
-"""What each method and each argument means, on examples small enough to work out by hand."""
+"""Results of each method and argument for examples that are small enough to compute by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.strategies import COMPILED, METHODS
 
 nan, inf = math.nan, math.inf
 
-# (method, dtype, voxels of one footprint, keyword arguments, answer)
+# (method, dtype, voxels of one footprint, keyword arguments, result)
 BLOCKS: list[tuple[str, str, list[Any], dict[str, Any], Any]] = [
     ("mean", "uint8", [1, 2], {}, 2),  # 1.5: half to even
     ("mean", "uint8", [2, 3], {}, 2),  # 2.5
@@ -51,7 +51,7 @@ BLOCKS: list[tuple[str, str, list[Any], dict[str, Any], Any]] = [
     ("mean", "uint8", [0, 0], {"ignore": 0}, 0),
     ("mean", "uint8", [255, 255, 1], {"ignore": 255}, 1),
     ("mean", "uint8", [255, 255], {"ignore": 255}, 255),
-    ("mode", "uint8", [7, 5, 5, 7], {}, 7),  # a tie: 7 came first
+    ("mode", "uint8", [7, 5, 5, 7], {}, 7),  # a tie: 7 is first
     ("mode", "uint8", [7, 5, 5, 7], {"ties": "lowest"}, 5),
     ("mode", "uint8", [1, 2, 3, 4], {}, 1),
     ("mode", "uint8", [4, 3, 2, 1], {}, 4),
@@ -71,7 +71,7 @@ BLOCKS: list[tuple[str, str, list[Any], dict[str, Any], Any]] = [
     ("mode", "float32", [nan, nan, 4], {"ignore": nan}, 4),
     ("mode", "float32", [-0.0, 1, 0.0, 1, -0.0], {}, 0.0),
     ("median", "uint8", [9, 1, 5], {}, 5),
-    ("median", "uint8", [9, 1, 5, 3], {}, 3),  # the lower of the middle two
+    ("median", "uint8", [9, 1, 5, 3], {}, 3),  # the lower of the two middle values
     ("median", "uint8", [9, 1], {}, 1),
     ("median", "uint8", [0, 0, 0, 8, 9], {"ignore": 0}, 8),
     ("median", "int8", [-128, 127, -1, 0], {}, -1),
@@ -104,7 +104,7 @@ BLOCKS: list[tuple[str, str, list[Any], dict[str, Any], Any]] = [
 
 @pytest.mark.parametrize(("method", "dtype", "voxels", "rules", "answer"), BLOCKS)
 def test_one_block(method: Any, dtype: str, voxels: list[Any], rules: dict[str, Any], answer: Any, isa: str) -> None:
-    """The answer does not depend on which axis, or how many axes, the block's voxels lie along."""
+    """The result does not depend on the axes along which the voxels of the block are arranged."""
     want = np.array([answer], dtype)
     n = len(voxels)
     flat = np.array(voxels, dtype)
@@ -115,7 +115,7 @@ def test_one_block(method: Any, dtype: str, voxels: list[Any], rules: dict[str, 
         got = tinypyr.downsample(block, shape, method, **rules)
         assert got.shape == (1,) * len(shape)
         np.testing.assert_array_equal(got.ravel(), want, err_msg=f"{shape}")
-        # the same block beside others, in one row long enough for vector instructions
+        # the same block next to others, in a row long enough for vector instructions
         row = np.concatenate([block] * 37, axis=-1)
         np.testing.assert_array_equal(tinypyr.downsample(row, shape, method, **rules).ravel(), np.repeat(want, 37))
 
@@ -129,7 +129,7 @@ def test_signs_of_zero(isa: str) -> None:
     assert np.signbit(tinypyr.downsample(zeros, 4, "stride")[0])  # a copy of the voxel's bits
     for dtype in ("float32", "float64"):
         for n in (1, 2, 3, 4, 9):
-            # a left-out voxel adds nothing, not even the sign that +0.0 would bring
+            # an ignored voxel changes nothing, including the sign of a zero, which +0.0 would change
             for hole in range(n - 1):
                 block = np.full(n, -0.0, dtype)
                 block[hole] = 5
@@ -137,15 +137,15 @@ def test_signs_of_zero(isa: str) -> None:
                 for method in adding:
                     assert np.signbit(tinypyr.downsample(block, n, method, ignore=5.0)[0])
             assert np.signbit(tinypyr.downsample(np.full(n, -0.0, dtype), n)[0])
-            # v itself, where there is nothing else: zeros are one value, reported as +0.0
+            # v itself if there is no other voxel: both zeros are one value, returned as +0.0
             for method in METHODS:
                 assert not np.signbit(tinypyr.downsample(np.full(n, -0.0, dtype), n, method, ignore=-0.0)[0])
-    # ignoring one zero ignores the other too
+    # ignoring one zero also ignores the other
     assert tinypyr.downsample(np.array([-0.0, 3.0]), 2, ignore=0)[0] == 3.0
 
 
 def test_stride_copies_bits() -> None:
-    payload = np.array([0x7FC12345, 0x3F800000], np.uint32).view(np.float32)  # a NaN that carries a number
+    payload = np.array([0x7FC12345, 0x3F800000], np.uint32).view(np.float32)  # a NaN with a payload
     assert tinypyr.downsample(payload, 2, "stride").view(np.uint32)[0] == 0x7FC12345
 
 
@@ -154,7 +154,7 @@ def test_ties_are_settled_in_raster_order_with_axis_0_fastest() -> None:
     assert tinypyr.downsample(block, 2, "mode", ignore=1)[0, 0] == 3
     assert tinypyr.downsample(block, 2, "stride", ignore=1)[0, 0] == 3
     assert tinypyr.downsample(np.asfortranarray(block), 2, "mode", ignore=1)[0, 0] == 3
-    # Over the whole 4 x 2 footprint 5 comes before 6, though 6 lies in the first and 5 in the second 2 x 2 block.
+    # In the 4 x 2 footprint 5 precedes 6, although 6 is in the first and 5 in the second 2 x 2 block.
     base = np.array([[7, 8, 5, 5], [6, 6, 9, 10]], np.uint8).T
     assert tinypyr.downsample(base, (4, 2), "mode")[0, 0] == 5
     assert tinypyr.pyramid(base, 2, "mode", levels=2)[1][0, 0] == 5
@@ -172,13 +172,13 @@ def test_partial_blocks_are_made_of_the_voxels_present() -> None:
 
 
 def test_levels_come_from_the_base() -> None:
-    """Half of a level lost per level is what rounding each level costs; 0.5 here would be 0, 0, 0."""
+    """Levels are not rounded in between, which would make the first voxel of every level 0."""
     row = np.array([0, 1, 1, 1, 1, 1, 1, 1], np.uint8)
     assert [level.tolist() for level in tinypyr.pyramid(row, 2, levels=3)] == [[0, 1, 1, 1], [1, 1], [1]]
     # the mode of modes is 1, the mode is 2
     labels = np.array([1, 1, 2, 1, 1, 2, 2, 2, 2], np.uint8)
     assert [level.tolist() for level in tinypyr.pyramid(labels, 3, "mode", levels=2)] == [[1, 1, 2], [2]]
-    # a lone label survives at every level when all else is ignored
+    # a single label remains at every level if all others are ignored
     lone = np.zeros((8, 8), np.uint8)
     lone[5, 2] = 3
     for level in tinypyr.pyramid(lone, 2, "mode", levels=3, ignore=0):
@@ -197,7 +197,7 @@ def test_origin_anchors_blocks_at_global_zero() -> None:
     assert tinypyr.downsample(row, 4, "min", voxel_offset=(8,)).tolist() == [0, 4]
     levels = tinypyr.pyramid(row, 2, "min", levels=2, voxel_offset=(3,))
     assert [level.tolist() for level in levels] == [[0, 1, 3, 5], [0, 1, 5]]
-    # a level need not touch the block of global zero
+    # a level need not contain the block at global coordinate zero
     assert tinypyr.downsample(row, 2, "max", voxel_offset=(1001,)).tolist() == [0, 2, 4, 6]
     assert tinypyr.downsample(row, 2, "max", voxel_offset=(-1001,)).tolist() == [0, 2, 4, 6]
 
@@ -248,7 +248,7 @@ def test_schedules() -> None:
         assert [level.shape for level in tinypyr.pyramid(array, schedule)] == shapes
         assert [level.shape for level in tinypyr.pyramid(array, schedule, levels=2)] == shapes
     assert [level.shape for level in tinypyr.pyramid(array, [(2, 2, 2)])] == [(32, 32, 5)]
-    assert len(tinypyr.pyramid(array, 2, levels=64)) == 64  # the most there can be
+    assert len(tinypyr.pyramid(array, 2, levels=64)) == 64  # the maximum
     assert tinypyr.pyramid(array, 2, levels=64)[-1].shape == (1, 1, 1)
 
 
@@ -263,7 +263,7 @@ def test_schedules() -> None:
     ],
 )
 def test_named_functions(function: Any, method: Any) -> None:
-    """A mutable list of num_mips arrays, finest first; sparse leaves zeros out."""
+    """The result is a mutable list of num_mips arrays, finest first; sparse ignores zeros."""
     array = np.random.default_rng(1).integers(0, 3, (13, 12, 5), np.uint8)
     for sparse in (False, True):
         ignore = 0 if sparse else None
@@ -275,7 +275,7 @@ def test_named_functions(function: Any, method: Any) -> None:
             np.testing.assert_array_equal(level, want)
         (only,) = function(array, (2, 2, 1), sparse=sparse)
         np.testing.assert_array_equal(only, levels[0])
-    # tinybrain's orders of positional arguments
+    # positional arguments in the order of tinybrain
     positional = (True, 2) if method == "mode" else (2, True)
     for got, want in zip(function(array, 2, *positional), function(array, 2, num_mips=2, sparse=True), strict=True):
         np.testing.assert_array_equal(got, want)
@@ -302,7 +302,7 @@ def test_lists_and_scalars_are_arrays() -> None:
 
 
 def test_dropped_labels_are_reported(isa: str) -> None:
-    """More than 1,024 labels below a voxel: the carry keeps the most frequent ones and says what is not proven."""
+    """With more than 1,024 labels in a footprint, the most frequent ones are kept, and unproven modes are counted."""
     if isa == "reference":
         pytest.skip("the reference sees the whole footprint and drops nothing")
     labels = np.arange(128 * 256, dtype=np.uint32).reshape(128, 256, 1)
@@ -312,11 +312,11 @@ def test_dropped_labels_are_reported(isa: str) -> None:
     assert caught[0].filename == __file__
     assert levels[6].shape == (1, 2, 1)
     assert np.isin(levels[6], labels).all()
-    # the levels below are not affected: every label once, so the first one wins
+    # the levels below are not affected: every label occurs once, so the first one wins
     np.testing.assert_array_equal(levels[5], labels[::64, ::64])
-    # one call by the cumulative factor counts them all
+    # one call with the cumulative factor counts all labels
     np.testing.assert_array_equal(tinypyr.downsample(labels, (128, 128, 1), "mode"), labels[:, ::128][:1])
-    # a lead that the dropped labels cannot make up for is proven, so there is nothing to report
+    # a lead that dropped labels cannot exceed is proven, so nothing is reported
     labels[::7, ::5] = 7
     for level in tinypyr.pyramid(labels, (2, 2, 1), "mode", levels=7)[5:]:
         assert (level == 7).all()
@@ -325,7 +325,7 @@ def test_dropped_labels_are_reported(isa: str) -> None:
 @pytest.mark.parametrize("method", ["mean", "mode", "median", "min", "max", "stride"])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_levels_pooled_by_1(method: Any, order: Any) -> None:
-    """As many as there can be, alone and between others."""
+    """Levels with factor 1, up to the maximum number, alone and between other levels."""
     array = np.asarray(np.random.default_rng(0).integers(0, 5, (12, 20, 17)).astype(np.uint32), order=order)
     for level in tinypyr.pyramid(array, 1, method, levels=64):
         np.testing.assert_array_equal(level, array)

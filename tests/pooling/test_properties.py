@@ -1,4 +1,4 @@
-"""Anything hypothesis can think of, held to the oracle and to the reference."""
+"""Random calls drawn by hypothesis, compared with the oracle and with the reference."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_pyramids_match_the_oracle(case: Case) -> None:
 
 @st.composite
 def larger(draw: st.DrawFn) -> tuple[np.ndarray, tuple[int, ...], dict[str, Any]]:
-    """Arrays with rows of hundreds of voxels, which only a seed can describe, and one call on them."""
+    """Draw arrays with rows of hundreds of voxels, which are generated from a seed, and a call."""
     dtype = draw(st.sampled_from(DTYPES))
     ndim = draw(st.integers(1, 4))
     long_axis = draw(st.integers(0, ndim - 1))
@@ -46,7 +46,7 @@ def larger(draw: st.DrawFn) -> tuple[np.ndarray, tuple[int, ...], dict[str, Any]
     seed = draw(st.integers(0, 2**16))
     array = voxels(np.random.default_rng(seed), tuple(shape), dtype, draw(st.sampled_from(flavours)))
     factor = tuple(draw(st.sampled_from((1, 2, 2, 2, 3, 4, 5))) for _ in range(ndim))
-    # footprints of at most 1,024 voxels, below which no label list is ever cut
+    # footprints of at most 1,024 voxels, for which no label list is truncated
     most = next(levels for levels in (4, 3, 2, 1) if math.prod(factor) ** levels <= 1024)
     call = {
         "factor": factor,
@@ -88,7 +88,7 @@ def test_pyramids_match_the_reference(
 def test_blocks_do_not_know_their_neighbours(
     drawn: tuple[np.ndarray, tuple[int, ...], dict[str, Any]], data: st.DataObject
 ) -> None:
-    """An array cut where a block of the last level begins gives the two halves of the whole array's answer."""
+    """Two parts of an array, cut between blocks of the last level, give the two parts of its result."""
     array, voxel_offset, call = drawn
     call = {**call, "voxel_offset": None}
     axis = data.draw(st.integers(0, array.ndim - 1))
@@ -108,10 +108,10 @@ def test_blocks_do_not_know_their_neighbours(
 
 @given(cases())
 def test_order_methods_return_voxels_of_the_input(case: Case) -> None:
-    """No method but the mean makes up a value, and no mean leaves the range of its input."""
+    """Only the mean returns values that are not in the input, and they are within its range."""
     for level in tinypyr.pyramid(case.array, case.schedule, case.method, **case.arguments):
         if case.method != "mean":
-            known = np.append(case.array.ravel(), case.array.dtype.type(0))  # both zeros count as one
+            known = np.append(case.array.ravel(), case.array.dtype.type(0))  # both zeros are one value
             assert np.isin(level[level == level], known).all()
         elif case.array.dtype.kind in "iu" and level.size:
             assert case.array.min() <= level.min()

@@ -1,4 +1,4 @@
-"""Real volumes, held to computations written out here in plain numpy or done by the oracle."""
+"""Real volumes, compared with computations in plain numpy and with the oracle."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.strategies import assert_same_bits, each_isa, lay_out
 
 @pytest.fixture(scope="session")
 def labels(data_dir: Path) -> np.ndarray:
-    """A part of a mouse-cortex segmentation with odd extents: uint32, Fortran order, background 0."""
+    """Return a part of a mouse-cortex segmentation with odd extents: uint32, Fortran order, background 0."""
     path = data_dir / "connectomics_512x512x512_u32.npy.xz"
     if not path.exists():
         pytest.skip(f"{path.name} is not among the real data")
@@ -32,7 +32,7 @@ def labels(data_dir: Path) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def tiles(data_dir: Path) -> np.ndarray:
-    """Two sections of a fly brain, 2048 x 2048 each, as (x, y, z), uint8."""
+    """Return two sections of a fly brain, 2048 x 2048 each, as (x, y, z), uint8."""
     image = pytest.importorskip("PIL.Image", reason="Pillow, which reads the tiles, is not installed")
     folder = data_dir / "em_sections"
     if not folder.is_dir():
@@ -45,7 +45,7 @@ def tiles(data_dir: Path) -> np.ndarray:
 
 
 def blocks(array: np.ndarray, factor: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """(voxels, present), both shaped (voxels per block, blocks...): the array cut into blocks, axis 0 fastest."""
+    """Return (voxels, present), both of shape (voxels per block, blocks...), axis 0 fastest."""
     padding = [(0, -n % f) for n, f in zip(array.shape, factor, strict=True)]
     padded = np.pad(array, padding)
     present = np.pad(np.ones(array.shape, bool), padding)
@@ -57,7 +57,7 @@ def blocks(array: np.ndarray, factor: tuple[int, ...]) -> tuple[np.ndarray, np.n
 
 
 def exact_mode(array: np.ndarray, factor: tuple[int, ...], background: int | None = None) -> np.ndarray:
-    """Every voxel of a block votes for every voxel equal to it; argmax takes the first of the most voted."""
+    """Return modes: the votes of a voxel are the number of equal voxels; argmax selects the first maximum."""
     voxels, present = blocks(array, factor)
     if background is not None:
         present = present & (voxels != background)
@@ -70,7 +70,7 @@ def exact_mode(array: np.ndarray, factor: tuple[int, ...], background: int | Non
 
 
 def exact_mean(array: np.ndarray, factor: tuple[int, ...]) -> np.ndarray:
-    """Sums and counts as int64, and one division in doubles.
+    """Return means from sums and counts as int64, and one division in doubles.
 
     Sums stay below 2^53. A double closest to a quotient of such numbers with a denominator below 2^20 is k + 1/2 only
     if the quotient is, so rint, which rounds half to even, rounds as the exact quotient would be.
@@ -104,7 +104,7 @@ def test_segmentation(labels: np.ndarray, dtype: Any, background: int | None) ->
 
 
 def test_six_levels_of_a_segmentation(labels: np.ndarray) -> None:
-    """The exact mode of footprints of thousands of voxels, which a mode of modes misses."""
+    """Modes of footprints of thousands of voxels are exact, unlike modes of modes."""
     part = labels[:64, :61, :5]
     for layout in ("F", "C"):
         levels = tinypyr.downsample_segmentation(lay_out(part, layout), (2, 2, 1), num_mips=6)
@@ -115,7 +115,7 @@ def test_six_levels_of_a_segmentation(labels: np.ndarray) -> None:
         (recursive,) = tinypyr.downsample_segmentation(recursive, (2, 2, 1))
     exact = tinypyr.downsample_segmentation(labels, (2, 2, 1), num_mips=4)[-1]
     assert_same_bits(exact, exact_mode(labels, (16, 16, 1)))
-    assert (recursive != exact).any()  # so the comparison above could have failed
+    assert (recursive != exact).any()  # modes of modes differ, so the comparison above is not trivial
 
 
 def test_electron_micrographs(tiles: np.ndarray) -> None:

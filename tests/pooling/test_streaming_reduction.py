@@ -1,4 +1,4 @@
-"""Means and extremes of footprints of millions of voxels along one axis: not held, but summed piece by piece."""
+"""Means and extremes of footprints of millions of voxels along one axis, which are summed piece by piece."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tinypyr
 
 
 def sums(array: NDArray[Any], axes: tuple[int, ...]) -> NDArray[Any]:
-    """In double, one after the other along axis 0, those one after the other along axis 1, and so on."""
+    """Return sums in doubles: in sequence along axis 0, then these sums along axis 1, and so on."""
     made = array.astype(np.float64)
     for axis in axes:
         made = np.add.accumulate(made, axis).take([-1], axis)
@@ -20,13 +20,13 @@ def sums(array: NDArray[Any], axes: tuple[int, ...]) -> NDArray[Any]:
 
 
 def mean_of(array: NDArray[Any]) -> Any:
-    """Rounded half to even, from an exact sum."""
+    """Return the mean from an exact sum, rounded half to even."""
     total, count = int(array.sum(dtype=np.int64)), array.size
     floor, rest = divmod(total, count)
     return floor + (2 * rest > count or (2 * rest == count and floor % 2))
 
 
-LONG = 6_400_001  # odd, and rows of it as bytes are over 6 MiB
+LONG = 6_400_001  # odd; a row of bytes exceeds 6 MiB
 SHAPES: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
     ((LONG,), (LONG,)),
     ((2, LONG), (2, LONG)),
@@ -68,7 +68,7 @@ def test_sums_of_floats_in_their_order(order: Any, shape: tuple[int, ...], facto
 @pytest.mark.parametrize("dtype", ["int8", ">u2", ">f4"])
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_levels_below_and_above(order: Any, dtype: str) -> None:
-    """A long level over one of threes, the whole of which is pooled once more."""
+    """A level with a long factor above one with factor 3, and a last level of one voxel."""
     n = 1_700_000
     array = np.empty((2, 6 * n, 2), dtype, order)
     array[...] = np.random.default_rng(3).integers(0, 100, array.shape, np.int8)
@@ -89,7 +89,7 @@ def test_levels_below_and_above(order: Any, dtype: str) -> None:
 
 
 def test_rows_that_just_fit() -> None:
-    """A row of 6 MiB with its carries, less a few bytes: what the levels above ask for must fit as well."""
+    """A row with its accumulators has just under 6 MiB, which must include the rows of the levels above."""
     for long in range(786_410, 786_432):
         array = np.ones(4 * long, np.float64)[::2]
         assert [level.tolist() for level in tinypyr.pyramid(array, [(long,), (2,)], "mean")] == [[1, 1], [1]]

@@ -1,4 +1,4 @@
-"""Threads inside a call, calls inside threads, and the GIL between them."""
+"""Threads within a call, concurrent calls, and the GIL."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_more_threads_than_rows(shape: tuple[int, ...]) -> None:
 
 
 def test_concurrent_calls_on_one_input() -> None:
-    """Eight threads, a thousand calls each with its own output, on arrays that nobody changes."""
+    """Eight threads make a thousand calls on shared inputs, each with an output of its own."""
     rng = np.random.default_rng(2)
     arrays = [voxels(rng, (40, 30, 6), dtype, "labels") for dtype in ("uint8", "uint32", "float64")]
     jobs = [(array, method) for array in arrays for method in METHODS]
@@ -67,7 +67,7 @@ def test_concurrent_calls_on_one_input() -> None:
 )
 @pytest.mark.parametrize("method", METHODS)
 def test_the_gil_is_released(method: Any) -> None:
-    """No thread is made to give up the GIL here, so the waiting one runs only if the call lets go of it by itself."""
+    """No thread is forced to release the GIL here, so the waiting thread runs only if the call releases it."""
     array = np.zeros((2048, 2048, 4), np.uint8)
     out = np.empty((1024, 1024, 4), np.uint8)
     waiting, ran = threading.Event(), threading.Event()
@@ -85,7 +85,7 @@ def test_the_gil_is_released(method: Any) -> None:
         thread.start()
         waiting.wait()
         sys.setswitchinterval(1e6)
-        begin.release()  # from here on only a call that releases the GIL lets the other thread in
+        begin.release()  # from here on the other thread runs only if a call releases the GIL
         for _ in range(1000):
             tinypyr.downsample(array, (2, 2, 1), method, out=out)
             if ran.is_set():
@@ -98,7 +98,7 @@ def test_the_gil_is_released(method: Any) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
 def test_a_fork_after_threads() -> None:
-    """Nothing of a call with threads is left behind that a forked child would wait for."""
+    """A call with threads leaves no state for which a forked child would wait."""
     script = """
 import os, warnings
 import numpy as np, tinypyr

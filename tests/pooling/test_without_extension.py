@@ -1,4 +1,4 @@
-"""Without the extension, and without fastremap: one clear warning, and the same answers."""
+"""Without the extension, and without fastremap, there is one clear warning, and results are the same."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CALLS: list[dict[str, Any]] = [
     {"voxel_offset": (1, -2, 3), "ties": "lowest", "rounding": "floor"},
 ]
 
-# In a process of its own, since a module that is loaded cannot be taken away again.
+# Run in a process of its own, because a loaded module cannot be unloaded.
 SCRIPT = """
 import sys, warnings
 for name in sys.argv[3].split():
@@ -69,7 +69,7 @@ def test_same_answers_and_one_warning(missing: str, arrays: dict[str, Any], tmp_
     count, message, filename = run.stdout.splitlines()[-3:]
     assert count == "1 RuntimeWarning"
     assert "extension is missing" in message
-    assert filename == "<string>"  # the warning points at the caller's line, not into the package
+    assert filename == "<string>"  # the warning names the caller's line, not one in the package
     with np.load(made) as answers:
         compared = 0
         for key, array in arrays.items():
@@ -83,7 +83,7 @@ def test_same_answers_and_one_warning(missing: str, arrays: dict[str, Any], tmp_
 
 
 def test_importing_the_package_imports_little() -> None:
-    """numpy, the package and its extension; everything else waits until it is needed."""
+    """Only numpy, the package and its extension are imported; everything else is imported when it is needed."""
     script = (
         "import sys, numpy; before = set(sys.modules); import tinypyr; "
         "print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))"
@@ -96,7 +96,7 @@ def test_importing_the_package_imports_little() -> None:
 
 
 def test_arguments_are_checked_without_the_extension() -> None:
-    """The same errors come from the same checks, before the warning."""
+    """The same checks raise the same errors, before the warning."""
     script = """
 import sys
 sys.modules["tinypyr._core"] = None

@@ -363,7 +363,7 @@ def test_a_plan_is_out_of_date_if_the_grid_or_levels_of_its_source_changed(tmp_p
         store.Plan.load(tmp_path / "plan.json")
     (source / "zarr.json").write_text(before)
     store.Plan.load(tmp_path / "plan.json")
-    store.build(source, factor=2, levels=1, method="max", progress=False)  # from now on, level 1 is what fits
+    store.build(source, factor=2, levels=1, method="max", progress=False)  # level 1 fits from here on
     with pytest.raises(store.StoreError, match=r"out of date .source: .* its levels have changed"):
         store.Plan.load(tmp_path / "plan.json")
     assert store.plan(view, tmp_path / "made").fingerprint != (
@@ -389,7 +389,7 @@ def test_a_view_can_be_a_mask(tmp_path: Path) -> None:
     store.finalize(loaded)
     want = np.zeros((16, 16), np.uint8)
     kept = np.asarray(masks[0]) != 0
-    shown = kept[::2, ::2]  # (all four voxels of a footprint are masked together)
+    shown = kept[::2, ::2]  # all four voxels of a footprint are masked together
     want[shown] = tinypyr.downsample(image, 2)[shown]
     np.testing.assert_array_equal(store.levels(tmp_path / "made")[1].array.read().result(), want)
 

@@ -83,7 +83,7 @@ def test_worker_processes_end_with_their_parent(how: signal.Signals, base: Path,
         workers = _children(building.pid)
         assert workers
         building.send_signal(how)
-        building.communicate()  # (ends when nobody holds the pipe any more)
+        building.communicate()  # ends when no process holds the pipe any more
     deadline = time.monotonic() + 60
     while any(_is_alive(worker) for worker in workers):
         assert time.monotonic() < deadline
@@ -134,7 +134,7 @@ def test_dask_gives_the_same_files(base: Path, alone: Files, tmp_path: Path) -> 
         arguments = ["--factor", "2", "--levels", "4", "--method", "mode", "--memory", "64MiB", "--block", "1"]
         command = ["build", str(base), str(tmp_path / "u"), "--engine", "dask", "--scheduler", address, *arguments]
         assert cli.main(command) == 0
-        shutil.rmtree(tmp_path / "u")  # the same workers once more, which had its arrays open
+        shutil.rmtree(tmp_path / "u")  # the same workers again, which still have its arrays open
         assert cli.main(command) == 0
     assert same(files(tmp_path / "t")) == alone
     assert same(files(tmp_path / "u")) == alone
@@ -200,7 +200,7 @@ def test_damaged_and_outdated_plans_are_errors(base: Path, tmp_path: Path, capsy
         saved.write_text(text[:at] + chr(ord(text[at]) ^ 1) + text[at + 1 :])
         try:
             if json.loads(saved.read_text()) == json.loads(text):
-                continue  # (white space)
+                continue  # whitespace
         except ValueError:
             pass
         with pytest.raises(store.StoreError, match="plan") as caught:
@@ -212,7 +212,7 @@ def test_damaged_and_outdated_plans_are_errors(base: Path, tmp_path: Path, capsy
     spec = array.spec()
     import tensorstore
 
-    time.sleep(0.02)  # (a clock of files may tick slowly)
+    time.sleep(0.02)  # file times may have a low resolution
     tensorstore.open(spec, open=True, write=True).result()[:8, :8, :8].write(part + 1).result()
     with pytest.raises(store.StoreError, match=r"out of date .of a source that has changed since"):
         store.Plan.load(saved)
@@ -418,7 +418,7 @@ def test_a_script_without_a_main_guard_is_an_error_that_says_so(base: Path, tmp_
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
-    assert 'if __name__ == "__main__"' in done.stderr  # (after which Python may tell of what its processes left)
+    assert 'if __name__ == "__main__"' in done.stderr  # Python may then report resources that its processes leaked
 
 
 def test_a_block_that_ends_its_process_is_the_only_one_to_fail(base: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ ENTRY = ("attributes", "ome", "multiscales", 0)
 SCALE = (*ENTRY, "datasets", 0, "coordinateTransformations", 0, "scale")
 
 Way = tuple[Any, ...]
-#: A file of a store, the way to a value in it, and what is put there.
+#: A file of a store, the path of a value in it, and the harmful value.
 CHANGES: list[tuple[str, Way, list[Any]]] = [
     (
         "0/zarr.json",

@@ -31,7 +31,7 @@ def test_label_sets_hold_each_label_once(dtype: str) -> None:
 
 
 def test_a_label_is_merged_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For 1,024 blocks of ten labels, a hundred thousand labels are merged instead of five million."""
+    """A hundred thousand labels are merged for 1,024 blocks of ten labels, instead of five million."""
     merged = 0
     union = np.union1d
 

@@ -27,7 +27,7 @@ BLOCKS: dict[str, Any] = {"factor": 2, "levels": 1, "block": "32KiB", "workers":
 
 @pytest.fixture(autouse=True)
 def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small volumes are cut up like large ones, and nothing waits for the disk."""
+    """Divide small volumes into many blocks, and skip fsync."""
     monkeypatch.setattr("tinypyr.store.partition.SMALL_BLOCK", 0)
     monkeypatch.setattr("tinypyr.store.location.CONTEXT", ts.Context({"file_io_sync": False}))
 
@@ -63,7 +63,7 @@ def interrupt() -> None:
 
 
 def test_a_source_restored_from_a_backup_after_an_interruption_is_not_resumed(tmp_path: Path) -> None:
-    """The restored files have the names, sizes and times of before; blocks may have read others meanwhile."""
+    """The restored files have the names, sizes and times of before; blocks may have read other files meanwhile."""
     volume = noise(40, 64, 64)
     where = written(tmp_path / "s", volume)
     subprocess.run(["cp", "-a", str(where), str(tmp_path / "backup")], check=True)

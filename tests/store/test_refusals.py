@@ -38,7 +38,7 @@ def noise(*shape: int, dtype: str = "uint8") -> Array:
     return np.random.default_rng(0).integers(1, 200, shape).astype(dtype)
 
 
-# --- what lies where levels would be written ---
+# --- foreign files at the places of levels ---
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
@@ -168,7 +168,7 @@ def test_some_missing_chunks_give_no_warning(format: str, tmp_path: Path) -> Non
     store.build(tmp_path / "t", levels=1, factor=2, progress=False)
 
 
-# --- a source that changes under a build ---
+# --- a source that changes during a build ---
 
 
 def rewrite(where: Path) -> None:
@@ -248,7 +248,7 @@ def test_blocks_from_a_source_that_was_removed_are_not_kept(tmp_path: Path, many
         np.testing.assert_array_equal(level, expected)
 
 
-# --- updates of levels that others have made ---
+# --- updates of levels written by other tools ---
 
 
 @pytest.mark.parametrize(("scale", "shape"), [(2.0, (6, 31, 31)), (3.0, (6, 32, 32))])

@@ -93,7 +93,7 @@ def test_levels_in_stores_equal_levels_in_memory(group: int, tmp_path: Path, mon
         seed += 1
         array, arguments = case(seed)
         monkeypatch.setattr(partition, "SMALL_BLOCK", seed % 3 % 2 << 25)
-        # how many levels leaves make, the others being made of what these hand on
+        # number of levels that leaves compute; the others are computed from their accumulators
         monkeypatch.setattr(partition, "MAX_FOOTPRINT", (1 << 31, 1, 6, 30)[seed % 4])
         target = tmp_path / str(seed)
         try:
@@ -190,7 +190,7 @@ def test_each_chunk_is_read_once_and_written_once(
 
     monkeypatch.setattr(blocks.WriteUnits, "_write", counted)
     plan = store.plan(source, tmp_path / "t", factor=2, levels=4, chunks=(16, 16, 16), workers=2)
-    assert plan.fingerprint  # looks at both ends, by which another array is told from this one
+    assert plan.fingerprint  # both ends are read, which distinguishes this array from others
     source.boxes.clear()
     report = store.running.complete(plan)
     seen = np.zeros([4, 13, 13], int)
@@ -518,7 +518,7 @@ def test_long_label_lists_are_shortened_and_reported(tmp_path: Path, monkeypatch
     report = store.build(labels, tmp_path / "t", factor=2, levels=7)
     assert report.plan.leaf_levels == 6
     assert report.unproven == [0, 0, 0, 0, 0, 0, 2]
-    labels[::7, ::5] = 7  # a lead that nothing can make up for
+    labels[::7, ::5] = 7  # a lead that dropped labels cannot exceed
     report = store.build(labels, tmp_path / "u", factor=2, levels=7)
     assert report.unproven == [0] * 7
     assert (read(tmp_path / "u", "yx")[-1] == 7).all()
@@ -614,7 +614,7 @@ def test_the_progress_bar_is_shown_on_terminals_only(
         shown = capsys.readouterr()
         assert shown.out == ""
         assert ("1 of 1 blocks, 1.56 KiB of 1.56 KiB" in shown.err) is terminal
-    assert shown.err.endswith("\x1b[2K")  # and leaves a clean line
+    assert shown.err.endswith("\x1b[2K")  # the line is cleared
     bar = _terminal.Bar()
     bar.show("half", 0.5)
     print("standard output stays where it is")
@@ -626,7 +626,7 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
     names = re.findall(r"^  (\w+)  ", capsys.readouterr().out.partition("Commands:")[2], re.M)
     assert len(names) == 11
-    for name in names[1:]:  # the first, demo, is argparse's
+    for name in names[1:]:  # the first, demo, uses argparse
         assert cli.main([name, "--help"]) == 0
         said = capsys.readouterr().out
         assert said.startswith(f"Usage: tinypyr {name} [OPTIONS] ")
@@ -794,7 +794,7 @@ def test_precomputed_offsets_agree_with_tensorstore(tmp_path: Path) -> None:
         want = ts.downsample(levels[0], [2**number, 2**number, 1, 1], "mean")
         assert level.domain == want.domain
         assert tuple(level.dimension_units[:2]) == (ts.Unit(4 * 2**number, "nm"),) * 2
-        # whole blocks: TensorStore reads wrongly those that are cut at both ends
+        # whole blocks, because TensorStore has a fault for blocks that are cut at both ends
         inner = tuple(
             slice(start + 1, stop - 1) for start, stop in zip(level.origin, level.domain.exclusive_max, strict=True)
         )

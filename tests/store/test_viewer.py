@@ -78,7 +78,7 @@ def test_levels_align_in_neuroglancer(format: str, tmp_path: Path, monkeypatch: 
     z, y, x = np.indices((8, 128, 128))
     volume = (
         np.where((z + y + x) % 2, 20, -20) + boxes[y // 8, x // 8]
-    )  # a chequered pattern, which level 1 has no more
+    )  # a chequered pattern, which level 1 no longer has
     volume = volume.astype(np.uint8)
     shards = {"shards": (8, 32, 32)} if format in ("ome-zarr-0.5", "precomputed") else {}
     place: dict[str, Any] = {"scale": (4, 4, 4), "translation": (0, 100, 200), "units": ["nanometer"] * 3}

@@ -1,9 +1,9 @@
-"""What a pyramid must contain, computed one voxel at a time in exact arithmetic.
+"""Reference pyramids, computed one voxel at a time in exact arithmetic.
 
 This file is the first of the two independent oracles. It is written from the rules alone (footprints, rounding, ties,
-``ignore``), imports nothing of the package, and uses numpy only to take arrays apart and to put dtypes back together.
+``ignore``), imports nothing of the package, and uses numpy only to read arrays and to convert results to dtypes.
 Every value is a Python ``int``, ``bool``, ``float`` or ``Fraction``, so nothing here can overflow or round by accident.
-It is meant to be read next to the rules, never to be fast.
+It is written to be compared with the rules, not to be fast.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ METHODS = ("mean", "mode", "median", "min", "max", "stride")
 
 
 def cumulative(schedule: Sequence[Index]) -> list[Index]:
-    """Factor of every level against the base."""
+    """Return the factor of every level relative to the base."""
     total, out = tuple(1 for _ in schedule[0]), []
     for factor in schedule:
         total = tuple(t * f for t, f in zip(total, factor, strict=True))
@@ -36,20 +36,20 @@ def cumulative(schedule: Sequence[Index]) -> list[Index]:
 
 
 def level_range(extent: int, voxel_offset: int, factor: int) -> range:
-    """Global indices of one axis of a level; a zero-size axis stays zero-size wherever it begins."""
+    """Return the global indices of one axis of a level; an axis of size zero remains so for any offset."""
     if extent == 0:
         return range(0)
     return range(math.floor(Fraction(voxel_offset, factor)), math.ceil(Fraction(voxel_offset + extent, factor)))
 
 
 def raster(ranges: Sequence[range]) -> Iterator[Index]:
-    """All indices of a box, axis 0 fastest."""
+    """Return all indices of a box, axis 0 fastest."""
     for reverse in itertools.product(*reversed(ranges)):
         yield tuple(reversed(reverse))
 
 
 def footprint(voxel: Index, factor: Index, shape: Index, voxel_offset: Index) -> list[Index]:
-    """Indices into the base array of the voxels under one voxel of a level, axis 0 fastest."""
+    """Return the base indices of the footprint of one voxel of a level, axis 0 fastest."""
     ranges = []
     for j, f, n, o in zip(voxel, factor, shape, voxel_offset, strict=True):
         ranges.append(range(max(j * f - o, 0), min((j + 1) * f - o, n)))
@@ -60,17 +60,17 @@ def footprint(voxel: Index, factor: Index, shape: Index, voxel_offset: Index) ->
 
 
 def same(a: Any, b: Any) -> bool:
-    """Equality in which all NaN are one value (and, as always, 0.0 equals -0.0)."""
+    """Return True for equal values, where NaN equals NaN and 0.0 equals -0.0."""
     return bool(a == b or (a != a and b != b))
 
 
 def order_key(value: Any) -> tuple[bool, Any]:
-    """Sorts NaN above everything else."""
+    """Return a sort key that places NaN above all other values."""
     return (True, 0) if value != value else (False, value)
 
 
 def plus_zero(value: Any) -> Any:
-    """Both zeros are reported as +0.0."""
+    """Return +0.0 for both zeros, and other values unchanged."""
     return 0.0 if isinstance(value, float) and value == 0 else value
 
 
@@ -93,7 +93,7 @@ def mean_of_integers(values: list[int], rounding: str) -> int:
 
 
 def mode_of(values: list[Any], ties: str) -> Any:
-    """``values`` are in raster order, so the first of the most frequent ones is the one seen first."""
+    """Return the mode; ``values`` are in raster order, so ties="first" selects the first of the most frequent ones."""
     distinct: list[Any] = []
     counts: list[int] = []
     for value in values:
@@ -119,9 +119,9 @@ def order_statistic(values: list[Any], method: str) -> Any:
 
 
 def pool(values: list[Any], method: str, ignore: Any, rounding: str, ties: str) -> Any:
-    """One voxel of a level out of its footprint's voxels (in raster order); a float mean comes out exact.
+    """Return one voxel of a level from the voxels of its footprint (in raster order); a mean of floats is exact.
 
-    A mean of floats that has no exact value comes out as the float nan, inf or -inf.
+    A mean of floats without an exact value is the float nan, inf or -inf.
     """
     if ignore is not None:
         kept = [value for value in values if not same(value, ignore)]
@@ -140,7 +140,7 @@ def pool(values: list[Any], method: str, ignore: Any, rounding: str, ties: str) 
     if isinstance(values[0], int):
         return mean_of_integers(values, rounding)
     special = {value for value in values if not math.isfinite(value)}
-    if special:  # infinities of one sign win; of both signs, or with a NaN, there is no mean
+    if special:  # infinities of one sign win; of both signs, or with NaN, the mean is NaN
         return special.pop() if special in ({math.inf}, {-math.inf}) else math.nan
     return sum((Fraction(value) for value in values), Fraction(0)) / len(values)
 
@@ -150,7 +150,7 @@ def pool(values: list[Any], method: str, ignore: Any, rounding: str, ties: str) 
 
 @dataclass(frozen=True)
 class Level:
-    """One level: global index of its first voxel, shape; per voxel (C order) the value and the footprint's values."""
+    """A level: global index of its first voxel, shape; by voxel (C order), its value and those of its footprint."""
 
     start: Index
     shape: Index
@@ -158,7 +158,7 @@ class Level:
     footprints: list[list[Any]]
 
     def array(self, dtype: Any) -> np.ndarray:
-        """The values as an array; not for means of floats, which need `check`."""
+        """Return the values as an array; not for means of floats, which need `check`."""
         out = np.empty(len(self.values), dtype)
         for i, value in enumerate(self.values):
             assert not isinstance(value, Fraction)
@@ -176,7 +176,7 @@ def pyramid(
     ties: str = "first",
     voxel_offset: Index | None = None,
 ) -> list[Level]:
-    """Every level of ``array``, each one a function of the base voxels in its footprint."""
+    """Return every level of ``array``, each computed from the base voxels of its footprints."""
     array = np.asarray(array)
     if ignore is not None:
         ignore = array.dtype.type(ignore).item()
@@ -202,12 +202,12 @@ def pyramid(
 
 # ---------------------------------------------------------------------------------------------------- comparison
 
-# Digits of the significand and least exponent of the spacing, per item size, as IEEE 754 has them.
+# Digits of the significand and smallest exponent of the spacing, by item size, from IEEE 754.
 _SIGNIFICAND = {2: (11, -24), 4: (24, -149), 8: (53, -1074)}
 
 
 def ulp(value: Fraction, itemsize: int) -> Fraction:
-    """Distance between neighbouring floats of a size around ``value``."""
+    """Return the distance between adjacent floats of an item size near ``value``."""
     digits, least = _SIGNIFICAND[itemsize]
     if value == 0:
         return Fraction(2) ** least
@@ -219,7 +219,7 @@ def ulp(value: Fraction, itemsize: int) -> Fraction:
 
 
 def float_mean_bound(exact: Fraction, kept: list[float], itemsize: int) -> Fraction:
-    """How far a mean of doubles, rounded once to the dtype, may be from the exact mean.
+    """Return a bound of the error of a mean computed in doubles and rounded once to the dtype.
 
     Adding n doubles in any order is off by at most (n - 1) u' sum|x|, u' = u / (1 - n u), u = 2^-53; the division adds
     a relative u (or half a subnormal step); rounding to the dtype adds half a unit in the last place there.
@@ -235,13 +235,13 @@ def float_mean_bound(exact: Fraction, kept: list[float], itemsize: int) -> Fract
 
 
 def sum_may_overflow(values: list[float]) -> bool:
-    """Whether adding the finite ones of these as doubles could leave the range of a double on the way."""
+    """Return True if the sum of the finite values as doubles could overflow at an intermediate step."""
     total = sum((abs(Fraction(value)) for value in values if math.isfinite(value)), Fraction(0))
     return total > Fraction(np.finfo(np.float64).max)
 
 
 def check(got: np.ndarray, want: Level, method: str, *, ignore: Any = None, where: str = "") -> None:
-    """Raise AssertionError naming the first voxel of ``got`` that is not what ``want`` says."""
+    """Raise AssertionError with the first voxel of ``got`` that differs from ``want``."""
     assert got.shape == want.shape, f"{where}: shape {got.shape} instead of {want.shape}"
     got = np.asarray(got)
     if ignore is not None:
@@ -250,7 +250,7 @@ def check(got: np.ndarray, want: Level, method: str, *, ignore: Any = None, wher
         have = got[index].item()
         kept = [v for v in values if ignore is None or not same(v, ignore)]
         if method == "mean" and got.dtype.kind == "f" and sum_may_overflow(kept):
-            continue  # `mean_in_doubles` says what these are
+            continue  # `mean_in_doubles` computes these means
         if isinstance(value, Fraction):
             bound = float_mean_bound(value, kept, got.dtype.itemsize)
             good = math.isfinite(have) and abs(Fraction(have) - value) <= bound
@@ -265,7 +265,7 @@ def check(got: np.ndarray, want: Level, method: str, *, ignore: Any = None, wher
 
 
 def to_dtype(value: float, itemsize: int) -> float:
-    """A double rounded once to a smaller float (``struct`` rounds half to even)."""
+    """Return a double rounded once to a smaller float (``struct`` rounds half to even)."""
     code = {2: "<e", 4: "<f", 8: "<d"}[itemsize]
     try:
         return float(struct.unpack(code, struct.pack(code, value))[0])
@@ -276,10 +276,10 @@ def to_dtype(value: float, itemsize: int) -> float:
 def mean_in_doubles(
     array: np.ndarray, schedule: Sequence[Index], *, ignore: Any = None, voxel_offset: Index | None = None
 ) -> list[np.ndarray]:
-    """Means of floats with the promised order of additions, so that they can be compared bit for bit.
+    """Return means of floats with the documented order of additions, which are equal to the bit.
 
-    Python's floats are doubles. Per level: the carried sums of a footprint are added along axis 0 first, in sequence,
-    then those sums along axis 1, and so on; the last sum is divided by the number of voxels and rounded to the dtype.
+    Python's floats are doubles. On each level the accumulators of a footprint are added along axis 0, in sequence, then
+    these sums along axis 1, and so on. The last sum is divided by the number of voxels and rounded to the dtype.
     """
     array = np.asarray(array)
     if ignore is not None:
@@ -291,7 +291,7 @@ def mean_in_doubles(
         voxel = tuple(i + o for i, o in zip(index, start, strict=True))
         value = array[index].item()
         left_out = ignore is not None and same(value, ignore)
-        # -0.0 is the number that adds nothing, not even a sign
+        # -0.0 is the number that changes no sum, including the sign of a zero
         sums[voxel], counts[voxel] = (-0.0, 0) if left_out else (value, 1)
     levels = []
     done = tuple(1 for _ in array.shape)

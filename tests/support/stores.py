@@ -58,7 +58,7 @@ def in_memory(array: Array, made: store.Plan, ignore: Any = None) -> list[Array]
 
 
 def write_ome(where: Path, array: Array, axes: list[Any], version: str = "0.4", **options: Any) -> Path:
-    """Write level 0 of an OME-Zarr as another tool would, without tinypyr; ``axes`` are names or (name, type).
+    """Write level 0 of an OME-Zarr without tinypyr; ``axes`` are names or (name, type).
 
     Options: ``scale``; ``chunks``; ``path`` of the array; ``entries``, further entries of multiscales; ``separator``.
     """

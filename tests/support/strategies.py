@@ -1,4 +1,4 @@
-"""Arrays to test with: values at the limits of a dtype, layouts of one logical array, hypothesis strategies."""
+"""Arrays for tests: values at the limits of a dtype, layouts of one logical array, hypothesis strategies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import tinypyr
 METHODS: tuple[Any, ...] = ("mean", "mode", "median", "min", "max", "stride")  # Any: the API takes a Literal
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 COMPILED = ("bool", *INTEGERS, "float32", "float64")
-DTYPES = (*COMPILED, "float16")  # float16 is the one that always runs on the reference
+DTYPES = (*COMPILED, "float16")  # float16 always runs on the reference
 FACTORS = ((2, 2, 1), (2, 2, 2), (1, 2, 2))
 
 
@@ -24,7 +24,7 @@ FACTORS = ((2, 2, 1), (2, 2, 2), (1, 2, 2))
 
 
 def limits(dtype: Any) -> np.ndarray:
-    """Finite values where arithmetic goes wrong first: the ends of the range, zero, and the neighbours of both."""
+    """Return finite values that are likely to expose faults: the ends of the range, zero, and their neighbours."""
     dtype = np.dtype(dtype)
     if dtype.kind == "b":
         return np.array([False, True])
@@ -33,9 +33,9 @@ def limits(dtype: Any) -> np.ndarray:
         half = int(info.max) // 2
         values = {info.min, info.min + 1, -1, 0, 1, 2, 3, half, half + 1, info.max - 1, info.max}
         if dtype.itemsize >= 4:
-            values |= {2**24 + 1, 2**31 - 1}  # odd numbers that a float32 cannot hold, the end of int32
+            values |= {2**24 + 1, 2**31 - 1}  # odd numbers that float32 cannot represent, the end of int32
         if dtype.itemsize == 8:
-            values |= {2**53 + 1, 2**62, 2**32, 2**32 - 1}  # the same for a float64, sums that pass 64 bits
+            values |= {2**53 + 1, 2**62, 2**32, 2**32 - 1}  # the same for float64, and sums that exceed 64 bits
         return np.array([v for v in sorted(values) if info.min <= v <= info.max], dtype)
     real = np.finfo(dtype)
     tiny = real.smallest_subnormal
@@ -47,9 +47,9 @@ SPECIAL = (math.nan, math.inf, -math.inf)
 
 
 def voxels(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, flavour: str) -> np.ndarray:
-    """An array of one flavour, C order.
+    """Return an array of one kind, in C order.
 
-    - "noise": anything the dtype holds, a fifth of the values from `limits`;
+    - "noise": any value of the dtype, a fifth of them from `limits`;
     - "labels": few values in runs, so that most blocks are uniform and many of the others tie;
     - "special" (floats): noise with a tenth of NaN, infinities and zeros of both signs.
     """
@@ -61,7 +61,7 @@ def voxels(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, flavour
         if dtype.kind == "f":
             pool = np.concatenate([pool, np.array([0.0, -0.0, math.nan], dtype)])
         picked = rng.integers(0, len(pool), count)
-        held = rng.random(count) < 0.5  # half of the voxels repeat the one before
+        held = rng.random(count) < 0.5  # half of the voxels repeat the previous one
         source = np.maximum.accumulate(np.where(held, 0, np.arange(count)))
         return pool[picked[source]].reshape(shape) if count else np.zeros(shape, dtype)
     if dtype.kind == "b":
@@ -84,13 +84,13 @@ LAYOUTS = ("C", "F", "negative", "gapped")
 
 
 def lay_out(array: np.ndarray, layout: str) -> Any:
-    """The same logical array in another layout; room that is not part of it holds values that would be noticed."""
+    """Return the same logical array in another layout; memory outside it has values that tests would detect."""
     if layout == "C":
         return np.array(array, order="C")
     if layout == "F":
         return np.array(array, order="F")
     if layout == "negative":
-        backwards: Any = (*(slice(None, None, -1),) * array.ndim, ...)  # the dots keep 0-d arrays arrays
+        backwards: Any = (*(slice(None, None, -1),) * array.ndim, ...)  # (with ..., 0-d arrays stay arrays)
         return np.array(array[backwards], order="F")[backwards]
     if layout == "gapped":
         steps = tuple(2 + (axis % 2) for axis in range(array.ndim))
@@ -117,7 +117,7 @@ def lay_out(array: np.ndarray, layout: str) -> Any:
 
 
 def assert_same_bits(got: np.ndarray, want: np.ndarray, where: Any = "") -> None:
-    """Equal dtype, shape and bits, the sign of zero included; NaN equals NaN whatever its payload."""
+    """Assert equal dtype, shape and bits, including the sign of zero; NaN equals NaN with any payload."""
     assert got.dtype == want.dtype, f"{where}: dtype {got.dtype} instead of {want.dtype}"
     assert got.shape == want.shape, f"{where}: shape {got.shape} instead of {want.shape}"
     if got.tobytes() == want.tobytes():
@@ -136,7 +136,7 @@ def assert_same_bits(got: np.ndarray, want: np.ndarray, where: Any = "") -> None
 
 
 def each_isa() -> Iterator[str]:
-    """Forces one instruction set after the other; for loops in which a fixture or a parameter is of no use."""
+    """Force each instruction set in turn; for loops in which a fixture or a parameter cannot be used."""
     before = os.environ.get("TINYPYR_ISA")
     try:
         for isa in tinypyr.instruction_sets():
@@ -155,7 +155,7 @@ def each_isa() -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Case:
-    """One call of `tinypyr.pyramid` and everything that may not change its answer."""
+    """A call of `tinypyr.pyramid`, and the settings that must not change its result."""
 
     array: np.ndarray
     schedule: list[tuple[int, ...]]
@@ -186,7 +186,7 @@ def elements(dtype: Any) -> st.SearchStrategy[Any]:
 
 @st.composite
 def arrays(draw: st.DrawFn, dtype: Any, max_voxels: int = 160) -> np.ndarray:
-    """Small arrays of 0 to 5 axes. Values come from a pool of a few, so blocks repeat, tie and saturate."""
+    """Draw small arrays of 0 to 5 axes. Values come from a small pool, so that footprints repeat, tie and saturate."""
     dtype = np.dtype(dtype)
     shape: list[int] = []
     for _ in range(draw(st.integers(0, 5))):
@@ -197,7 +197,7 @@ def arrays(draw: st.DrawFn, dtype: Any, max_voxels: int = 160) -> np.ndarray:
     picked = draw(st.lists(st.integers(0, len(pool) - 1), min_size=min(count, 24), max_size=min(count, 24)))
     if count == 0:
         return np.zeros(shape, dtype)
-    # Voxels beyond the drawn ones follow from them: short to draw, and still irregular.
+    # Further voxels are computed from the drawn ones: fast to draw, and still irregular.
     order = np.random.default_rng(draw(st.integers(0, 255))).integers(0, len(picked), count)
     order[: len(picked)] = np.arange(len(picked))
     values = np.empty(len(pool), dtype)
@@ -244,7 +244,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 class Counting:
-    """A volume that nobody could hold; how much is read of it at once is noted."""
+    """A volume larger than memory that records the largest box that is read at once."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape, self.dtype, self.most = shape, np.dtype(np.uint8), 0

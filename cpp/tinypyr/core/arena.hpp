@@ -1,4 +1,4 @@
-// Memory for one thread's rows and tables: one allocation, from which arrays are taken one after the other.
+// Memory for one thread's rows and tables: one allocation that is divided into arrays.
 #pragma once
 
 #include <cstddef>
@@ -8,11 +8,11 @@
 
 namespace tinypyr {
 
-// Multiples of a cache line, so that arrays begin at the same place within a line as the memory does.
+// Round up to a multiple of a cache line, so that arrays have the alignment of the whole block.
 constexpr std::int64_t round_up(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-// Use either as one block (reserve, data) or as a bump allocator (lay_out). Memory grows when more is asked for, is
-// kept for the next request, and is freed with the arena.
+// Memory that is used either as one block (reserve, data) or as a bump allocator (lay_out). It grows when a request
+// exceeds it, is reused by later requests, and is freed with the arena.
 class Arena {
  public:
   Arena() = default;
@@ -20,8 +20,8 @@ class Arena {
   Arena& operator=(const Arena&) = delete;
   ~Arena() { std::free(start_); }
 
-  // Make room for at least this many bytes, aligned for every type used here. The contents are lost if it grows. False
-  // if memory runs out.
+  // Provide at least this many bytes, aligned for every type used here. Growing discards the contents. Return false if
+  // memory runs out.
   bool reserve(std::int64_t bytes) {
     if (bytes <= size_) return true;
     std::free(start_);
@@ -30,8 +30,9 @@ class Arena {
     return start_ != nullptr;
   }
 
-  // Run layout(take) twice: first to add up the bytes, then to hand them out. take.array<T>(n) is an array of n
-  // elements (uninitialised; null in the first run, which must not follow it). False if memory runs out.
+  // Run layout(take) twice: first to add up the bytes, then to assign addresses. take.array<T>(n) returns an
+  // uninitialised array of n elements; in the first run it returns null, so layout must not dereference it. Return
+  // false if memory runs out.
   //
   //   arena.lay_out([&](auto& take) {
   //     codes_ = take.template array<u8>(n);

@@ -1,19 +1,19 @@
-// Values to keys and back.
+// Conversion between values and keys.
 //
-// A key is an unsigned integer of the voxel's width. Keys are equal if the values are, and ordered as the values are,
-// so that min, max, median and mode are each one loop for every dtype:
+// A key is an unsigned integer of the voxel's width. Keys compare like the values that they encode, so that min, max,
+// median and mode are each one loop for every dtype:
 //
-//   boolean    1 for anything but 0
+//   boolean    0 for 0, 1 for anything else
 //   unsigned   the value
 //   signed     the value with its sign bit flipped
 //   floating   all bits flipped for negative numbers, else the sign bit; -0.0 has the key of 0.0, and every NaN has the
 //              same key, which is above all others
 //
-// Where only equality matters (Encoding::canonical), signs stay as they are.
+// Where only equality matters (Encoding::canonical), sign bits are not flipped.
 //
-// The extremes and the median of keys need no code for an ignored value: its key is remapped to the end that never
-// wins, and the keys in between make room by one, which is a bijection. A footprint of ignored voxels alone then gives
-// the ignored value by itself.
+// The extremes and the median of keys need no branch for an ignored value. Its key is remapped to the end of the range
+// that never wins, and the keys between are shifted by one to keep the mapping bijective. A footprint of ignored voxels
+// only then yields the ignored value.
 #pragma once
 
 #include "dtypes.hpp"
@@ -23,7 +23,7 @@ namespace tinypyr {
 
 enum class IgnoreRemap : std::uint8_t { none, to_top, to_bottom };
 
-// The form in which kernels see a voxel: its value (floats as they are, integers as keys), a number that is equal for
+// The form of a voxel in a kernel: its value (floats unchanged, integers as keys), a canonical number that is equal for
 // equal values, or a key.
 enum class Encoding : std::uint8_t { value, canonical, key };
 
@@ -33,7 +33,7 @@ struct Codec {
   bool swapped = false;
   Encoding encoding = Encoding::key;
   IgnoreRemap remap = IgnoreRemap::none;
-  u64 remapped = 0;  // the key of the ignored value, before it is remapped
+  u64 remapped = 0;  // key of the ignored value before the remapping
 
   u64 top_bit() const { return u64{1} << (8 * width - 1); }
   u64 mask() const { return ~u64{0} >> (64 - 8 * width); }
@@ -45,11 +45,11 @@ struct Codec {
   bool is_identity() const { return keys_are_bits() && !swapped && remap == IgnoreRemap::none; }
   u64 nan_key() const { return mask(); }
 
-  // The key, before any remapping, of a value given as bits in native byte order.
+  // Return the key, before any remapping, of a value in the form of bits in native byte order.
   u64 key(u64 bits) const;
 };
 
-// The kernels' loops consist of the functions below, so these must inline into every instruction set's region.
+// The functions below are the bodies of the kernels' loops, so they must be inlined into each instruction set's region.
 
 template <class U>
 TINYPYR_INLINE U swap_bytes(U x) {

@@ -1,4 +1,4 @@
-// Attributes and pragmas of compilers, under names of this library: inlining, and loops that may be vectorised.
+// Portable names for compiler attributes and pragmas: inlining and vectorisation.
 #pragma once
 
 #if defined(__GNUC__)
@@ -11,14 +11,14 @@
 #define TINYPYR_NOINLINE
 #endif
 
-// A function whose loops stay scalar.
+// Mark a function whose loops are not vectorised.
 #if defined(__GNUC__) && !defined(__clang__)
 #define TINYPYR_SCALAR __attribute__((noinline, optimize("no-tree-vectorize")))
 #else
 #define TINYPYR_SCALAR TINYPYR_NOINLINE
 #endif
 
-// Before a loop whose iterations touch different memory: no run-time test for overlap is needed.
+// Precede a loop whose iterations access different memory, so that the compiler adds no run-time test for overlap.
 #if defined(__clang__)
 #define TINYPYR_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #elif defined(__GNUC__)

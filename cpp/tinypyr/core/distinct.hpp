@@ -1,4 +1,4 @@
-// The distinct values of an array. Labels come in runs, so only the first voxel of each run is looked up.
+// The distinct values of an array. Labels occur in runs, so only the first voxel of each run is looked up.
 #pragma once
 
 #include <cstring>
@@ -8,11 +8,11 @@
 
 namespace tinypyr {
 
-// A set of keys in open addressing, at most half full. An empty place holds 0, so that the key 0 is kept apart. Order
-// of calls: allocate, then add.
+// A set of keys with open addressing, at most half full. An empty slot holds 0, so the key 0 is stored separately.
+// Order of calls: allocate, then add.
 class KeySet {
  public:
-  // Room for so many keys; false if memory runs out.
+  // Allocate room for this many keys. Return false if memory runs out.
   bool allocate(i64 room) {
     shift_ = 64;
     i64 places = 2;
@@ -24,7 +24,7 @@ class KeySet {
     return true;
   }
 
-  // Add a key; true if it is new.
+  // Add a key. Return true if it is new.
   bool add(u64 key) {
     if (key == 0) {
       const bool is_new = !has_zero_;
@@ -46,15 +46,15 @@ class KeySet {
   bool has_zero_ = false;
 };
 
-// Write the distinct values of n > 0 voxels, as bits and in order of their first voxels. Return how many there are, or
-// room + 1 if they are more than room.
+// Write the distinct values of n > 0 voxels, as bits and in order of their first voxels. Return their number, or room +
+// 1 if it exceeds room.
 template <class U>
 i64 distinct_of(const U* voxels, i64 n, u64* values, i64 room, KeySet& seen) {
   constexpr i64 line = 64 / sizeof(U);
   i64 count = 0;
   U last = static_cast<U>(~voxels[0]);
   for (i64 i = 0; i < n;) {
-    if (i > 0 && n - i >= line) {  // one cache line, nearly always all of the label that the last one ended with
+    if (i > 0 && n - i >= line) {  // one cache line: nearly always it repeats the label before it
       U differs = 0;
       for (i64 j = i; j < i + line; ++j) differs = static_cast<U>(differs | (voxels[j] ^ last));
       if (differs == 0) {
@@ -63,7 +63,7 @@ i64 distinct_of(const U* voxels, i64 n, u64* values, i64 room, KeySet& seen) {
       }
     }
     const i64 end = n - i < line ? n : i + line;
-    U run_values[line];  // of the runs that begin here, found without a branch for every voxel
+    U run_values[line];  // first values of the runs that begin here, collected without a branch per voxel
     i64 runs = 0;
     for (; i < end; ++i) {
       run_values[runs] = voxels[i];

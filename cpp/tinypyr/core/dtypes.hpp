@@ -1,8 +1,8 @@
-// One row per dtype: its name in numpy, its width in bytes, and its kind.
+// The table of dtypes: each row has the numpy name, the width in bytes, and the kind.
 //
-// Kernels never see a dtype. Methods that compare voxels work on keys: unsigned integers of the same width, ordered as
-// the values are (core/codec.hpp). Means of integers add keys too, because flipping the sign bit on the way in and
-// again on the way out does not change a mean. So four widths of integers and two of floats serve every row.
+// Kernels do not depend on the dtype. Methods that compare voxels use keys: unsigned integers of the same width, in the
+// order of the values (core/codec.hpp). Means of integers add keys too, because flipping the sign bit on reading and
+// again on writing does not change a mean. Four widths of integers and two of floats therefore cover every row.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +44,7 @@ constexpr DtypeRow dtype_rows[] = {
 
 constexpr int dtype_count = static_cast<int>(sizeof(dtype_rows) / sizeof(dtype_rows[0]));
 
-// Kernels read voxels of 1, 2, 4 and 8 bytes, and floats of 4 and 8.
+// Kernels read voxels of 1, 2, 4 and 8 bytes, and floats of 4 and 8 bytes.
 #define TINYPYR_CHECK(id, name, width, kind)                                                                    \
   static_assert(width == 1 || width == 2 || width == 4 || width == 8, name ": voxels have 1, 2, 4 or 8 bytes"); \
   static_assert(Kind::kind != Kind::floating || width == 4 || width == 8, name                                  \
@@ -53,13 +53,14 @@ constexpr int dtype_count = static_cast<int>(sizeof(dtype_rows) / sizeof(dtype_r
 TINYPYR_DTYPES(TINYPYR_CHECK)
 #undef TINYPYR_CHECK
 
-// The row of a dtype; of the first one if the number is no dtype, which check() in core/view.hpp refuses.
+// Return the row of a dtype, or the first row for a number that is no dtype; check() in core/view.hpp rejects such
+// numbers.
 constexpr const DtypeRow& row(Dtype dtype) {
   const int index = static_cast<int>(dtype);
   return dtype_rows[index < dtype_count ? index : 0];
 }
 
-// The place of a width of 1, 2, 4 or 8 bytes in tables that have an entry for each.
+// Return the index of a width of 1, 2, 4 or 8 bytes in tables with one entry per width.
 constexpr int width_index(int width) { return width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3; }
 
 }  // namespace tinypyr

@@ -1,4 +1,4 @@
-// Prefetching of a box that will be read soon, a few lines at a time and in order of memory.
+// Prefetching of a box of memory, a few lines at a time and in order of addresses.
 #pragma once
 
 #include <algorithm>
@@ -9,11 +9,11 @@
 
 namespace tinypyr {
 
-// Order of calls: start; repeat for every further axis, fastest first; then some, as often as is convenient, until
-// everything has been requested or stop is called. Before the first start there is nothing to request.
+// Order of calls: start; repeat for each further axis, fastest first; then some, repeatedly, until the whole box has
+// been requested or stop is called. Before the first start, some has no effect.
 class Fetcher {
  public:
-  // The box is one row of so many bytes.
+  // Begin a box that consists of one row of this many bytes.
   void start(const char* from, i64 bytes) {
     from_ = from;
     bytes_ = bytes;
@@ -21,10 +21,10 @@ class Fetcher {
     axes_ = 0;
   }
 
-  // The box so far is repeated along one more axis.
+  // Repeat the box along one more axis.
   void repeat(i64 times, i64 stride) {
     if (times <= 1) return;
-    if (axes_ == 0 && stride == bytes_) {  // one longer row
+    if (axes_ == 0 && stride == bytes_) {  // the rows are contiguous, so they form one longer row
       bytes_ *= times;
       return;
     }
@@ -33,7 +33,7 @@ class Fetcher {
     index_[axes_++] = 0;
   }
 
-  // The box is the input of a problem.
+  // Set the box to the input of a problem.
   void start(const Problem& p) {
     start(p.in, p.extent[0] * p.stride[0]);
     for (int axis = 1; axis < p.ndim; ++axis) repeat(p.extent[axis], p.stride[axis]);
@@ -41,7 +41,7 @@ class Fetcher {
 
   void stop() { bytes_ = 0; }
 
-  // Request so many bytes more: into the first-level cache, or into the second for what is read a little later.
+  // Request this many further bytes: into the first-level cache, or into the second-level cache for later use.
   template <int cache>
   void some(i64 wanted) {
     while (wanted > 0 && bytes_ > 0) {
@@ -58,7 +58,7 @@ class Fetcher {
 
  private:
   const char* from_ = nullptr;
-  i64 bytes_ = 0, done_ = 0;  // of the row at hand
+  i64 bytes_ = 0, done_ = 0;  // of the current row
   int axes_ = 0;
   i64 extent_[max_ndim], stride_[max_ndim], index_[max_ndim];
 };

@@ -4,14 +4,14 @@
 //   const IndexRange range{AxisRange{0, ndim}, extent};      // [0, extent) in steps of 1, axis 0 fastest
 //   range.each(index, [&] { use(index); });
 //
-// A loop that follows the index with pointers, or that needs the index in between, is written out:
+// Code that advances pointers along with the index, or reads the index between steps, writes the loop out:
 //
 //   range.start(index);
 //   do use(index, from);
 //   while (range.next(index, [&](int axis, i64 n) { from += n * stride[axis]; }));
 //
-// The index belongs to the caller, because some are members that recursive functions share. Everything inlines to the
-// loop one would write by hand: null pointers and steps of 1 are constants that the compiler removes.
+// The caller owns the index, because some indices are members that recursive functions share. Everything inlines to the
+// equivalent of a hand-written loop: null pointers and steps of 1 are constants that the compiler removes.
 #pragma once
 
 #include <type_traits>
@@ -35,9 +35,9 @@ struct AxisList {
   TINYPYR_INLINE int operator[](int i) const { return axes[i]; }
 };
 
-// The indices from `begin` (null: all 0) to below `end`, in steps of `step` (null: all 1), along some axes; entries of
-// the index along other axes are left alone. Arrays have one entry per axis of the array, whichever axes are visited,
-// and must outlive the range. The first index is always visited, so an empty box is the caller's to exclude.
+// The indices in [begin, end) in steps of `step`, along some axes. A null `begin` means all 0, a null `step` all 1.
+// Entries of the index along other axes do not change. The arrays have one entry per axis of the array, whichever axes
+// are visited, and must outlive the range. The first index is always visited, so the caller must exclude empty boxes.
 template <class Axes>
 struct IndexRange {
   Axes axes;
@@ -52,13 +52,13 @@ struct IndexRange {
     for (int i = 0; i < axes.size(); ++i) index[axes[i]] = first(axes[i]);
   }
 
-  // Set the index to the next position; after the last one, to the first again, and return false. move(axis, n) is
-  // called for every axis along which the index changes, by n. `fastest` is a step of the fastest axis alone, which may
-  // differ from call to call.
+  // Advance the index to the next position. After the last position, reset it to the first and return false. move(axis,
+  // n) is called for every axis along which the index changes, by n. `fastest` is an additional step of the fastest
+  // axis, which may differ from call to call.
   template <class Move>
   TINYPYR_INLINE bool next(i64* index, Move move, i64 fastest = 1) const {
     if (axes.size() == 0) return false;
-    // (the fastest axis by itself, because it is nearly always the one that moves)
+    // Handle the fastest axis separately, because it is nearly always the only one that changes.
     if (advance(index, axes[0], step == nullptr ? fastest : fastest * step[axes[0]], move)) return true;
     for (int i = 1; i < axes.size(); ++i)
       if (advance(index, axes[i], step == nullptr ? 1 : step[axes[i]], move)) return true;
@@ -68,7 +68,7 @@ struct IndexRange {
     return next(index, [](int, i64) {});
   }
 
-  // Call visit() at every index in turn. If it returns bool, false ends the loop, and is returned.
+  // Call visit() at every index in turn. If visit returns bool, false ends the loop and is returned.
   template <class Visit>
   TINYPYR_INLINE bool each(i64* index, Visit visit) const {
     start(index);
@@ -81,7 +81,7 @@ struct IndexRange {
     return true;
   }
 
-  // Move along one axis: on, or back to the first position and return false.
+  // Advance along one axis. At its end, return to the first position and return false.
   template <class Move>
   TINYPYR_INLINE bool advance(i64* index, int axis, i64 by, Move& move) const {
     const i64 old = index[axis];

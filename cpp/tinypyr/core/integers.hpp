@@ -27,17 +27,17 @@ using unsigned_of =
     std::conditional_t<width == 1, u8, std::conditional_t<width == 2, u16, std::conditional_t<width == 4, u32, u64>>>;
 template <class T>
 using key_of = unsigned_of<sizeof(T)>;
-// The unsigned integer of twice the width. (64 bits stay as they are, and are never read as pairs.)
+// The unsigned integer of twice the width. (64-bit integers have no wider type, and are never read in pairs.)
 template <class T>
 using wider = unsigned_of<2 * sizeof(T)>;
 
-// Call visit(U{}), U being the unsigned integer of 1, 2, 4 or 8 bytes.
+// Call visit(U{}), where U is the unsigned integer of 1, 2, 4 or 8 bytes.
 template <class Visit>
 inline auto with_unsigned(int width, Visit visit) {
   return width == 1 ? visit(u8{}) : width == 2 ? visit(u16{}) : width == 4 ? visit(u32{}) : visit(u64{});
 }
 
-// The value whose bits are the low bytes of a number.
+// Return the value whose bits are the low bytes of a number.
 template <class T>
 TINYPYR_INLINE T from_bits(u64 bits) {
   T value;

@@ -1,5 +1,5 @@
-// From the views of a call to a problem in normal form. Every check that depends on more than one view lives here or in
-// pyramid.cpp.
+// Conversion of the views of a call to a problem in normal form (core/problem.hpp). This file and pyramid.cpp contain
+// every check that involves more than one view.
 #pragma once
 
 #include <algorithm>
@@ -13,22 +13,22 @@ namespace tinypyr {
 // The arguments of pyramid() that describe arrays. Each view has passed check().
 struct Request {
   const View& in;
-  int levels;                      // that are written
+  int levels;                      // number of levels that are written
   const i64 (*factors)[max_ndim];  // one row per level
   const View* outs;
   const i64* voxel_offset;  // null: all 0
-  const View* sums;         // null: none are wanted; else one level more, pooled by 1
+  const View* sums;         // null: not requested; else treated as one more level with factor 1
 
   int all_levels() const { return levels + (sums != nullptr); }
   bool is_sums(int k) const { return k == levels; }
   i64 offset(int axis) const { return voxel_offset == nullptr ? 0 : voxel_offset[axis]; }
   i64 factor(int k, int axis) const { return is_sums(k) ? 1 : factors[k][axis]; }
-  // Extent and stride of a level's output along an axis of the input (the first axis of the sums is their lanes).
+  // Extent and stride of a level's output along an axis of the input. (The first axis of the sums is their lanes.)
   i64 out_extent(int k, int axis) const { return is_sums(k) ? sums->shape[axis + 1] : outs[k].shape[axis]; }
   i64 out_stride(int k, int axis) const { return is_sums(k) ? sums->strides[axis + 1] : outs[k].strides[axis]; }
 };
 
-// Sort axes by stride, fastest first; of equal strides the last axis counts as faster.
+// Sort axes by stride, fastest first; among equal strides the last axis is the faster one.
 inline void sort_axes(const View& in, int* order) {
   for (int i = 0; i < in.ndim; ++i) order[i] = in.ndim - 1 - i;
   std::stable_sort(order, order + in.ndim,
@@ -54,8 +54,8 @@ inline Status fill_levels(const Request& request, int axis, Problem& problem, in
   return Status::ok;
 }
 
-// True if an axis can be merged with the faster one before it: it is not pooled, the faster one has whole blocks only,
-// and the two lie in memory as one axis, in the input and in every level.
+// Return true if an axis can be merged with the faster axis before it: it is not pooled, the faster axis has whole
+// blocks only, and the two are contiguous in the input and in every level.
 inline bool can_merge(const Problem& problem, int axis) {
   const int fast = axis - 1;
   if (fast < 0) return false;
@@ -75,7 +75,7 @@ inline void merge_with_faster(Problem& problem, int axis) {
   for (int k = 0; k < problem.levels; ++k) problem.level[k].extent[axis - 1] *= problem.level[k].extent[axis];
 }
 
-// Give a problem of one voxel, all of whose axes have been dropped, an axis of one.
+// Add an axis of extent 1 to a problem of one voxel, all of whose axes have been dropped.
 inline void add_axis_of_one(Problem& problem) {
   problem.ndim = 1;
   problem.extent[0] = problem.weight[0] = 1;
@@ -128,8 +128,8 @@ inline Status check_footprint(const Problem& problem) {
   return Status::ok;
 }
 
-// Check the request as a whole and fill the problem, but for its kernels. Empty arrays are checked too; the problem of
-// one must not be run.
+// Check the whole request and fill the problem, except for its kernels. Empty arrays are checked too, but the resulting
+// problem must not be run.
 inline Status make_problem(const Request& request, Problem& problem) {
   const View& in = request.in;
   for (int axis = 0; axis < in.ndim; ++axis)

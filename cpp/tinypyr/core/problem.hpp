@@ -1,6 +1,6 @@
-// A call in its normal form (core/normalize.hpp): axes sorted by stride, fastest first; axes of one voxel dropped;
-// neighbours that are contiguous merged. Parts of a problem (slabs for threads, chunks that keep rows in the cache) are
-// problems too, cut at blocks of the last level so that no two parts share a footprint.
+// A call in normal form (core/normalize.hpp): axes are sorted by stride, fastest first; axes of one voxel are dropped;
+// contiguous neighbours are merged. Parts of a problem (slabs for threads, chunks whose rows fit the cache) are
+// problems too. They are cut at blocks of the last level, so that no two parts share a footprint.
 #pragma once
 
 #include <algorithm>
@@ -19,14 +19,14 @@ namespace tinypyr {
 
 struct Level {
   char* out;
-  i64 factor[max_ndim];        // from the level before
-  i64 total[max_ndim];         // from the base
+  i64 factor[max_ndim];        // relative to the level before
+  i64 total[max_ndim];         // relative to the base
   i64 voxel_offset[max_ndim];  // global coordinate of the first voxel
   i64 extent[max_ndim];
   i64 stride[max_ndim];  // bytes
 };
 
-// Consecutive blocks along one axis that have the same number of voxels of the base.
+// Consecutive blocks along one axis that have the same number of base voxels.
 struct Segment {
   i64 first, count, present;
 };
@@ -39,7 +39,7 @@ struct Problem {
   i64 weight[max_ndim];   // of a coordinate in raster order, the caller's axis 0 fastest
   Codec codec;
   const Kernels* kernels;
-  i64 lane_stride;  // between lanes of the sums, which then are the "voxels" of the last level; 0: no sums are wanted
+  i64 lane_stride;  // between lanes of the sums, the "voxels" of the last level; 0: no sums are requested
   Level level[max_levels];
 
   Problem() = default;
@@ -50,30 +50,30 @@ struct Problem {
     return *this;
   }
 
-  // A problem on the heap, because it is too large for the stacks of some threads (128 KiB with musl); null if memory
-  // runs out.
+  // Allocate a problem on the heap, because it is too large for the stacks of some threads (128 KiB with musl). Return
+  // null if memory runs out.
   static std::unique_ptr<Problem> allocate() { return std::unique_ptr<Problem>(new (std::nothrow) Problem); }
 
   const Level& top() const { return level[levels - 1]; }
   const RowKernels& rows() const { return kernels->of_width(codec.width); }
 
-  // The index in the base of a global coordinate; 0 for coordinates before the base.
+  // Return the base index of a global coordinate; 0 for coordinates before the base.
   i64 base_index(int axis, i64 global) const { return std::max<i64>(global - voxel_offset[axis], 0); }
 
-  // Voxels of the base below block j of a level, along one axis.
+  // Return the number of base voxels in block j of a level, along one axis.
   i64 present(const Level& at, int axis, i64 j) const {
     const i64 first = (at.voxel_offset[axis] + j) * at.total[axis];
     return std::min(voxel_offset[axis] + extent[axis], first + at.total[axis]) - std::max(voxel_offset[axis], first);
   }
 
-  // The number of voxels of the base below those blocks of a level that have most, along one axis.
+  // Return the number of base voxels in the largest blocks of a level, along one axis.
   i64 most_present(const Level& at, int axis) const {
     const i64 first = present(at, axis, 0), second = present(at, axis, std::min<i64>(1, at.extent[axis] - 1));
     return std::max(first, second);
   }
 
-  // Fill up to three segments: a first block that may be cut, whole blocks, a last block that may be cut. Return how
-  // many.
+  // Fill up to three segments: a first block that may be cut, whole blocks, and a last block that may be cut. Return
+  // the number of segments.
   int segments(const Level& at, int axis, Segment* segment) const {
     const i64 blocks = at.extent[axis];
     int count = 0;
@@ -89,7 +89,7 @@ struct Problem {
     return count;
   }
 
-  // Keep `count` blocks of the last level along an axis, from `first` on.
+  // Restrict an axis to `count` blocks of the last level, beginning at block `first`.
   void restrict_to(int axis, i64 first, i64 count) {
     const i64 total = top().total[axis], block = top().voxel_offset[axis] + first;
     const i64 begin = std::max(voxel_offset[axis], block * total);
@@ -106,7 +106,7 @@ struct Problem {
     }
   }
 
-  // Size of the input.
+  // Return the size of the input in bytes.
   i64 bytes() const {
     i64 product = codec.width;
     for (int axis = 0; axis < ndim; ++axis) product *= extent[axis];

@@ -1,4 +1,4 @@
-// Rows: voxels in strided memory, copied to and from contiguous runs.
+// Copies between voxels in strided memory and contiguous rows.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ inline bool is_aligned(const void* pointer, int width) {
   return reinterpret_cast<std::uintptr_t>(pointer) % static_cast<unsigned>(width) == 0;
 }
 
-// True if voxels of these extents and strides lie one after the other.
+// Return true if voxels of these extents and strides are contiguous.
 inline bool is_contiguous(int axes, const i64* extent, const i64* stride, i64 width) {
   for (int axis = 0; axis < axes; ++axis) {
     if (extent[axis] > 1 && stride[axis] != width) return false;
@@ -35,7 +35,7 @@ inline void each_run(char* box, int axes, const i64* extent, const i64* stride, 
 // Copy a box of voxels to a contiguous row, axis 0 fastest in the row.
 inline void box_to_row(const RowKernels& kernels, int width, char* row, const char* box, int axes, const i64* extent,
                        const i64* stride) {
-  // (each_run only hands the pointer through; the box is read)
+  // (each_run takes a mutable pointer, but the box is only read.)
   each_run(const_cast<char*>(box), axes, extent, stride, [&](const char* run) {
     kernels.copy(row, width, run, stride[0], extent[0]);
     row += extent[0] * width;
@@ -51,7 +51,7 @@ inline void row_to_box(const RowKernels& kernels, int width, const char* row, ch
   });
 }
 
-// Call visit(bytes): as a constant for the small powers of two, whose copies then need no call.
+// Call visit(bytes), with a constant for small powers of two, so that the compiler can inline their copies.
 template <class Visit>
 inline void with_known_size(i64 bytes, Visit visit) {
   switch (bytes) {

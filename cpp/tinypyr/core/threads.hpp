@@ -1,7 +1,7 @@
-// One call on several threads: the slowest axis in ranges of whole blocks of the last level, so that no two threads
-// share a footprint or an output voxel. Each thread has a share of the blocks; a thread that has finished its own takes
-// ranges of the others', because cores need not be equally fast, nor idle. Threads are started and joined in each call:
-// nothing outlives it, so that a later fork is safe.
+// Execution of one call on several threads. The slowest axis is divided into ranges of whole blocks of the last level,
+// so that no two threads share a footprint or an output voxel. Each thread has a share of the blocks; after its own
+// share it takes ranges of other shares, because cores differ in speed and load. Threads are started and joined within
+// each call, so a later fork is safe.
 #pragma once
 
 #include <algorithm>
@@ -21,12 +21,12 @@ constexpr i64 bytes_worth_a_thread = i64{1} << 18;
 constexpr i64 bytes_of_a_slab = i64{1} << 26;
 constexpr i64 ranges_of_a_thread = 8;
 
-// How a problem is divided.
+// The division of a problem into ranges.
 struct Division {
   int axis;
-  i64 blocks;   // along it
+  i64 blocks;   // number of blocks along the axis
   i64 threads;  // at most as many as blocks
-  i64 range;    // blocks that a thread takes at a time
+  i64 range;    // number of blocks that a thread takes at a time
   i64 bytes_of_a_block;
 };
 
@@ -39,7 +39,7 @@ inline Division divide(const Problem& whole, i64 threads) {
   cut.blocks = blocks_along(cut.axis);
   cut.threads = std::min(threads, cut.blocks);
   cut.bytes_of_a_block = std::max<i64>(1, whole.bytes() / cut.blocks);
-  // Several ranges for each thread, so that the last one is soon done; none so small that its own start is felt.
+  // Several ranges per thread, so that threads finish at about the same time; none so small that its overhead matters.
   const i64 bytes_of_a_range = cut.threads == 1 ? bytes_of_a_slab
                                                 : std::clamp(whole.bytes() / (cut.threads * ranges_of_a_thread),
                                                              bytes_worth_a_thread, bytes_of_a_slab);
@@ -47,7 +47,7 @@ inline Division divide(const Problem& whole, i64 threads) {
   return cut;
 }
 
-// The state that the threads of one call share: ranges not taken yet, the first failure, and how much is done.
+// State shared by the threads of one call: ranges that are not taken yet, the first failure, and the progress.
 class SharedWork {
  public:
   SharedWork(const Division& cut, const Options& options)
@@ -61,19 +61,19 @@ class SharedWork {
   Status status() const { return static_cast<Status>(result_.load()); }
   bool is_ok() const { return result_.load(std::memory_order_relaxed) == static_cast<int>(Status::ok); }
 
-  // Take a range of the share of a thread: set *first, and return how many blocks there are, 0 if all are taken.
+  // Take a range of a thread's share: set *first, and return the number of blocks, 0 if none is left.
   i64 take(i64 thread, i64* first) {
     *first = next_[index(thread)].fetch_add(cut_.range, std::memory_order_relaxed);
     return std::max<i64>(0, std::min(cut_.range, share(thread + 1) - *first));
   }
 
-  // A range of so many blocks is done, with this status.
+  // Record that a range of this many blocks has finished with this status.
   void finish(i64 blocks, Status status) {
     settle(status);
     done_ += blocks * cut_.bytes_of_a_block;
   }
 
-  // Call keep_going if enough has been done since the last time. For the calling thread only.
+  // Call keep_going if enough work has been done since the last call. Only the calling thread may call this.
   void poll() {
     if (options_.keep_going == nullptr || done_ - polled_at_ < bytes_of_a_slab || !is_ok()) return;
     polled_at_ = done_;
@@ -90,13 +90,13 @@ class SharedWork {
 
   const Division& cut_;
   const Options& options_;
-  const std::unique_ptr<std::atomic<i64>[]> next_;  // block of each share
+  const std::unique_ptr<std::atomic<i64>[]> next_;  // next block of each share
   std::atomic<int> result_{static_cast<int>(Status::ok)};
-  std::atomic<i64> done_{0};  // bytes, by all threads
+  std::atomic<i64> done_{0};  // bytes that all threads have processed
   i64 polled_at_ = 0;
 };
 
-// The ranges that one thread takes: of its own share first, then of the others'.
+// The ranges that one thread takes: first from its own share, then from the shares of others.
 template <class Work>
 void run_thread(const Problem& whole, const Division& cut, SharedWork& shared, i64 number, Work work) {
   const std::unique_ptr<Problem> part = Problem::allocate();
@@ -117,8 +117,8 @@ void run_thread(const Problem& whole, const Division& cut, SharedWork& shared, i
   if (number == 0) shared.poll();
 }
 
-// Every thread calls begin(), and what it returns with each of its parts, one after the other; memory may be kept from
-// one part to the next. The calling thread polls keep_going between its parts.
+// Run a problem on several threads. Every thread calls begin() once, and calls the returned function for each of its
+// parts in turn, so that this function can reuse memory. The calling thread polls keep_going between its parts.
 template <class Begin>
 Status in_parallel(const Problem& whole, const Options& options, Begin begin) {
   i64 threads = options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
@@ -134,7 +134,7 @@ Status in_parallel(const Problem& whole, const Options& options, Begin begin) {
   try {
     others.reserve(static_cast<std::size_t>(cut.threads - 1));
     for (i64 started = 1; started < cut.threads; ++started) others.emplace_back(run, started);
-  } catch (const std::bad_alloc&) {  // fewer threads than asked for: the calling one does the rest
+  } catch (const std::bad_alloc&) {  // with fewer threads than requested, the calling thread does the remaining work
   } catch (const std::system_error&) {
   }
   run(0);

@@ -1,4 +1,4 @@
-// A view of an array: pointer, extents, strides in bytes, dtype. Every size and overflow check lives here.
+// A view of an array: pointer, extents, strides in bytes, dtype. All checks of sizes and of overflow are in this file.
 #pragma once
 
 #include <cstdint>
@@ -9,9 +9,9 @@ namespace tinypyr {
 
 constexpr int max_ndim = 32;
 constexpr int max_levels = 64;
-// Extents, coordinates and cumulative factors stay below this, so that sums and products of two neighbours fit.
+// Extents, coordinates and cumulative factors stay below this limit, so that sums and products of two of them fit.
 constexpr std::int64_t max_extent = std::int64_t{1} << 60;
-// Voxels in one footprint: sums of 32-bit halves of that many voxels fit 64 bits.
+// Limit of the voxels in one footprint: the sum of that many 32-bit halves fits 64 bits.
 constexpr std::int64_t max_footprint = std::int64_t{1} << 31;
 
 enum class Status : std::uint8_t {
@@ -27,7 +27,7 @@ enum class Status : std::uint8_t {
   incomplete,     // outputs are unspecified
 };
 
-// The meaning of a status, as the end of the sentence "tinypyr: ...".
+// Return the meaning of a status, in the form that completes the sentence "tinypyr: ...".
 constexpr const char* to_text(Status status) noexcept {
   switch (status) {
     case Status::ok:
@@ -55,12 +55,12 @@ constexpr const char* to_text(Status status) noexcept {
 }
 
 struct View {
-  char* data = nullptr;  // never written when the view is an input
+  char* data = nullptr;  // not written if the view is an input
   int ndim = 0;
   std::int64_t shape[max_ndim] = {};
   std::int64_t strides[max_ndim] = {};  // bytes, any sign
   Dtype dtype = Dtype::uint8;
-  bool swapped = false;  // in the byte order that is not this machine's
+  bool swapped = false;  // the byte order is the opposite of this machine's
 };
 
 inline bool multiply_overflows(std::int64_t a, std::int64_t b, std::int64_t* product) {
@@ -76,7 +76,7 @@ inline bool multiply_overflows(std::int64_t a, std::int64_t b, std::int64_t* pro
 constexpr std::int64_t floor_div(std::int64_t a, std::int64_t b) { return a / b - (a % b < 0); }  // b > 0
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return a / b + (a % b > 0); }
 
-// The number of blocks of a factor that the voxels [voxel_offset, voxel_offset + n) touch.
+// Return the number of blocks of a factor that intersect the voxels [voxel_offset, voxel_offset + n).
 constexpr std::int64_t block_count(std::int64_t n, std::int64_t factor, std::int64_t voxel_offset) {
   return n == 0 ? 0 : ceil_div(voxel_offset + n, factor) - floor_div(voxel_offset, factor);
 }
@@ -87,7 +87,7 @@ inline bool is_empty(const View& view) {
   return false;
 }
 
-// Check that rank, extents and strides are in range, and that no offset inside the view overflows.
+// Check that the rank, extents and strides are in range, and that no offset inside the view overflows.
 inline Status check(const View& view) {
   if (view.ndim < 0 || view.ndim > max_ndim || static_cast<int>(view.dtype) >= dtype_count) return Status::bad_view;
   std::int64_t voxels = 1, reach = 0;

@@ -1,4 +1,5 @@
-// The instruction sets that this machine can run, with their kernels: from isa/list.hpp and a test of the processor.
+// The instruction sets that this machine can run, with their kernels. The candidates come from isa/list.hpp, and the
+// processor is tested for each.
 #pragma once
 
 #include "../kernels/table.hpp"
@@ -22,7 +23,7 @@ struct InstructionSets {
   if (is_supported) add(name, id::table, shortest);
     TINYPYR_INSTRUCTION_SETS(TINYPYR_ADD_SET)
 #undef TINYPYR_ADD_SET
-    // (from the narrowest set on, so that what is borrowed is complete)
+    // Start from the narrowest set, so that the tables to borrow from are complete.
     for (int i = count - 2; i >= 0; --i) borrow_kernels(kernels[i + 1], kernels[i]);
   }
 
@@ -33,8 +34,9 @@ struct InstructionSets {
     shortest_row[count++] = shortest;
   }
 
-  // Loops that do little besides waiting for memory are as fast with narrower vectors, or faster: of vectors of half a
-  // cache line, fewer straddle two (bench/NOTES.md). A set leaves them null and takes those of the next set.
+  // Share loops that are limited by memory: they are as fast with narrower vectors, or faster, because fewer vectors of
+  // half a cache line straddle two lines (bench/NOTES.md). A set leaves such entries null and borrows those of the next
+  // set.
   static void borrow_kernels(const Kernels& next, Kernels& kernels) {
     if (kernels.minima.is_empty()) kernels.minima = next.minima;
     if (kernels.maxima.is_empty()) kernels.maxima = next.maxima;
@@ -48,7 +50,7 @@ struct InstructionSets {
   }
 };
 
-// Those of this machine, tested once.
+// The instruction sets of this machine, tested once.
 inline const InstructionSets& usable_sets() {
   static const InstructionSets sets;
   return sets;

@@ -1,16 +1,16 @@
-// The instruction sets that kernels are compiled for: the one list that every translation unit uses.
+// The list of instruction sets that kernels are compiled for, which every translation unit uses.
 //
 // Each row is SET(id, name, is_supported, shortest_row), best first:
 //
 //   id            the namespace of its kernels (tinypyr::avx2, ...), from kernels_<id>.cpp and sampling.cpp
-//   name          as TINYPYR_ISA and instruction_sets() call it
-//   is_supported  an expression: true if this processor and its operating system have it
+//   name          the name in TINYPYR_ISA and instruction_sets()
+//   is_supported  an expression that is true if this processor and its operating system support the set
 //   shortest_row  bytes of a row below which the next set of the list is faster, because the voxels that whole vectors
 //                 leave over are pooled one by one
 //
 // A set's kernels are compiled between TINYPYR_BEGIN_<id> and TINYPYR_END_<id>: inside its namespace, and inside a
 // region for its target (isa/regions.hpp). On processors other than x86-64, and with TINYPYR_BASE_ONLY defined, the
-// list has one row: the instructions that every processor has.
+// list has one row: the baseline instructions of the target.
 #pragma once
 
 #include "regions.hpp"

@@ -1,5 +1,5 @@
-// Regions: parts of a source that are compiled for an instruction set other than the rest of it. A list of the sets is
-// in isa/list.hpp.
+// Regions: parts of a source file that are compiled for another instruction set than the rest. isa/list.hpp has the
+// list of the sets.
 #pragma once
 
 #if defined(__GNUC__) && defined(__x86_64__) && !defined(TINYPYR_BASE_ONLY)
@@ -16,10 +16,10 @@
 
 #define TINYPYR_PRAGMA(text) _Pragma(#text)
 
-// Everything between TINYPYR_REGION and TINYPYR_REGION_END is compiled for the named target; with GCC it is also
-// vectorised at every optimisation level but -O0 (which inlines nothing). a * b + c is not contracted, because floats
-// would then differ from one instruction set to another. no-trapping-math changes no value: it allows comparisons of
-// floats to become blends, which may raise flags that a branch would not.
+// Code between TINYPYR_REGION and TINYPYR_REGION_END is compiled for the named target. With GCC it is also vectorised
+// at every optimisation level but -O0 (which inlines nothing). a * b + c is not contracted, because floats would then
+// differ between instruction sets. no-trapping-math changes no value: it allows the compiler to turn comparisons of
+// floats into blends, which may raise flags that a branch would not.
 #define TINYPYR_AVX2 "avx2,bmi,bmi2,lzcnt,popcnt"
 #define TINYPYR_AVX512_PARTS "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,bmi,bmi2,lzcnt,popcnt"
 #if defined(__clang__)
@@ -29,7 +29,7 @@
 #endif
 
 #if defined(__clang__)
-// kernels use & and | of comparisons in order to have no branches
+// Kernels use & and | of comparisons to avoid branches.
 #pragma clang diagnostic ignored "-Wunknown-warning-option"
 #pragma clang diagnostic ignored "-Wbitwise-instead-of-logical"
 #define TINYPYR_REGION(target_name) \
@@ -39,10 +39,10 @@
 #define TINYPYR_BASE_REGION_END
 #pragma STDC FP_CONTRACT OFF
 #elif defined(__GNUC__)
-// no-thread-jumps, no-split-paths: keep selections (a ? b : c) what they are; GCC would turn loops full of them into
-// branches, which are not vectorised. no-tree-slp-vectorize: avoids a fault of GCC 12, which vectorises the statements
-// that a loop of vectors leaves over, and counts comparisons as -1 if they are summed in 16 bits.
-#if defined(TINYPYR_SANITIZED)  // sanitizers check the source as it is, and take minutes to compile vectors
+// no-thread-jumps and no-split-paths preserve selections (a ? b : c). Otherwise GCC turns loops full of them into
+// branches, which are not vectorised. no-tree-slp-vectorize avoids a bug of GCC 12: it vectorises the remainder of a
+// vectorised loop, and counts comparisons as -1 if they are summed in 16 bits.
+#if defined(TINYPYR_SANITIZED)  // sanitizers check the source as written, and compile vectors for minutes
 #define TINYPYR_OPTIMIZE TINYPYR_PRAGMA(GCC optimize("O1", "fp-contract=off", "no-trapping-math"))
 #else
 #define TINYPYR_OPTIMIZE                                                                                        \

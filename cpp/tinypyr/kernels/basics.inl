@@ -1,7 +1,7 @@
-// Helpers of all kernels. Included once per instruction set, inside its namespace.
+// Helpers shared by all kernels. Included once per instruction set, inside its namespace.
 
-// A loop over 0 .. count - 1, unrolled before the compiler's vectoriser runs, so that small arrays indexed by its
-// counter become registers.
+// A loop over 0 .. count - 1 that is unrolled before the compiler's vectoriser runs, so that small arrays indexed by
+// its counter become registers.
 template <int count, class Visit>
 TINYPYR_INLINE void unrolled(Visit visit) {
   if constexpr (count > 0) {
@@ -17,7 +17,7 @@ static inline U load_at(const char* at) {
   return x;
 }
 
-// Two neighbours as one number of twice the width.
+// Two neighbouring voxels as one number of twice the width.
 template <class W, class T>
 static inline W read_pair(const T* pair) {
   W wide;

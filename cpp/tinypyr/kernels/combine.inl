@@ -1,5 +1,5 @@
-// The combiner's loops (see sample/combiner.hpp). Included once per instruction set, after kernels/samples.inl, which
-// it uses.
+// The combiner's loops (see sample/combiner.hpp). Included once per instruction set, after kernels/samples.inl, whose
+// helpers it uses.
 
 template <class T>
 static void load(const char* from, i64 from_stride, i64 n, double* to) {

@@ -1,5 +1,5 @@
-// Voxels between strided memory and rows, and between values and keys. Included once per instruction set, inside its
-// namespace (see kernels/kernels.inl).
+// Conversion of voxels between strided memory and rows, and between values and keys. Included once per instruction set,
+// inside its namespace (see kernels/kernels.inl).
 
 template <class U>
 static void copy_strided(char* to, i64 to_stride, const char* from, i64 from_stride, i64 n) {
@@ -7,8 +7,8 @@ static void copy_strided(char* to, i64 to_stride, const char* from, i64 from_str
   if (to_stride == width && from_stride == width) {
     __builtin_memcpy(to, from, static_cast<size_t>(n * width));
   } else if (sizeof(U) < 8 && to_stride == width && from_stride == 2 * width && n > 1) {
-    // every other voxel, read with its neighbour: with the next one in the first half, with the previous one in the
-    // second, because the neighbours beyond both ends may not exist
+    // Read every other voxel together with a neighbour: with the next one in the first half, with the previous one in
+    // the second half, because the neighbours beyond both ends may not exist.
     const auto halves = [&](i64 begin, i64 end, i64 back) TINYPYR_INLINE_LAMBDA {
       for (i64 i = begin; i < end; ++i) {
         const U x = static_cast<U>(load_at<wider<U>>(from + (2 * i - back) * width) >> 8 * back * width);
@@ -31,7 +31,7 @@ static void encode_as(const char* from, U* row, i64 n) {
   for (i64 i = 0; i < n; ++i) row[i] = to_key<kind, encoding>(load_at<U>(from + i * static_cast<i64>(sizeof(U))));
 }
 
-// Encode a contiguous run of voxels, which may be the row itself.
+// Encode a contiguous run of voxels; the destination may be the run itself.
 template <class U>
 static void encode(const void* source, void* start, i64 n, const Codec& codec) {
   const char* from = static_cast<const char*>(source);

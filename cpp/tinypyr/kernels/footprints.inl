@@ -1,8 +1,8 @@
-// Footprints of 1, 2, 4 or 8 voxels, pooled in registers: the input is read once, the output written once, and nothing
-// is stored in between. Included once per instruction set, inside its namespace (see kernels/kernels.inl).
+// Pooling of footprints of 1, 2, 4 or 8 voxels in registers: the input is read once, the output is written once, and
+// nothing is stored in between. Included once per instruction set, inside its namespace (see kernels/kernels.inl).
 //
-// Voxel p of a footprint, in raster order with the caller's axis 0 fastest, lies in one of `rows` rows. If pair >= 0,
-// two neighbours of every row belong to the footprint, whose numbers differ in bit `pair`.
+// Voxel p of a footprint, in raster order with the caller's axis 0 fastest, belongs to one of `rows` rows. If pair >=
+// 0, the footprint has two neighbouring voxels of every row, whose numbers p differ in bit `pair`.
 
 template <int rows_, int pair_>
 struct Shape {
@@ -12,8 +12,9 @@ struct Shape {
   static constexpr int half(int p) { return pair < 0 ? 0 : p >> pair & 1; }
 };
 
-// Read the i-th footprint of the rows. Two narrow neighbours are read as one number of twice the width: its low and
-// high parts, without shuffles. flip: xored with every integer; the sign bit, if keys of signed numbers are wanted.
+// Read the i-th footprint of the rows. Two narrow neighbours are read as one number of twice the width and split into
+// its low and high parts, which avoids shuffles. flip: a mask that is xored with every integer, the sign bit to obtain
+// keys of signed numbers.
 template <class S, class T>
 TINYPYR_INLINE void read_footprint(const T* const* row, i64 i, T flip, T* voxel) {
   if constexpr (S::pair >= 0 && is_integer<T> && sizeof(T) < 8) {
@@ -54,7 +55,8 @@ TINYPYR_INLINE void each_footprint(const Footprints& these, Visit visit) {
   }
 }
 
-// Combine accumulators as a tree, axis 0 first, then axis 1, ...: the order of sums of doubles is part of the contract.
+// Combine accumulators as a tree, axis 0 first, then axis 1, and so on. The interface guarantees this order for sums of
+// doubles.
 template <class M, int count>
 TINYPYR_INLINE void combine_all(typename M::Lane (*accumulator)[M::lanes]) {
   if constexpr (count > 1) {
@@ -66,7 +68,7 @@ TINYPYR_INLINE void combine_all(typename M::Lane (*accumulator)[M::lanes]) {
   }
 }
 
-// Reductions. Accumulators are wanted besides the voxels if there are further levels.
+// Reductions. Accumulators are written in addition to voxels if there are further levels.
 template <class M>
 struct PoolReduction {
   using T = typename M::Voxel;
@@ -75,7 +77,7 @@ struct PoolReduction {
 
   template <class S>
   static void run(const Footprints& these) {
-    if constexpr (accumulators_are_voxels) {  // one loop is enough
+    if constexpr (accumulators_are_voxels) {  // voxels and accumulators are the same: one loop is enough
       to<S, false>(these);
       if (these.accumulator == nullptr) return;
       for (i64 turn = 0; turn < these.repeat; ++turn)
@@ -122,7 +124,7 @@ struct PoolSelection {
   }
 };
 
-// Votes: how many voxels of a footprint have the label made of it.
+// Mode votes: the number of voxels of a footprint that have the resulting label.
 template <class U>
 struct PoolModeVotes {
   template <class S>
@@ -139,8 +141,8 @@ struct PoolModeVotes {
   }
 };
 
-// The loops of a kernel. ordered: the order of voxels in a footprint matters. pairs, eight: loops for pairs of
-// neighbours, and for eight rows, are worth their size.
+// The loops of a kernel. ordered: the order of voxels in a footprint matters. pairs, eight: there are loops for pairs
+// of neighbours, and for eight rows, because the speed is worth the code size.
 template <class Kernel, bool ordered, bool pairs, bool eight>
 constexpr Shapes shapes_of() {
   Shapes shapes = {{Kernel::template run<Shape<1, -1>>, Kernel::template run<Shape<2, -1>>,

@@ -1,16 +1,16 @@
 // All pooling kernels, in plain C++ that compilers vectorise. Included once per instruction set (kernels_base.cpp,
-// ...), inside its namespace and inside a region compiled for it; `all_kernels` at the end is their table.
+// ...), inside its namespace and a region compiled for it. The file ends with `all_kernels`, the table of the kernels.
 //
-// Kernels do not allocate, throw, or call library functions: a library template instantiated in such a region could be
-// the one that the linker keeps, and run on a machine that lacks the instructions.
+// Kernels do not allocate, throw, or call library functions. A library template instantiated in such a region could be
+// the copy that the linker keeps, and would then run on machines that lack the instructions.
 
 #include "basics.inl"
 #include "reductions.inl"
 #include "selections.inl"
-// (in this order)
+// (The order matters.)
 #include "footprints.inl"
 #include "pooling.inl"
-// (in this order)
+// (The order matters.)
 #include "encoding.inl"
 #include "ranks.inl"
 #include "vote_bounds.inl"
@@ -60,8 +60,8 @@ constexpr RowKernels rows_of() {
           {selection_of<First<U, false>, U>(), selection_of<First<U, true>, U>()}};
 }
 
-// {width, floating, largest footprint, {without ignore, with ignore}}; the narrowest accumulator that holds a footprint
-// comes first.
+// {width, floating, largest footprint, {without ignore, with ignore}}; the narrowest sufficient accumulator comes
+// first.
 static constexpr ReductionRow means[] = {
     {1, false, 257, {reduction_of<Mean<u8, u16>>(), reduction_of<MeanWithIgnore<u8, u16>>()}},
     {1, false, i64{1} << 24, {reduction_of<Mean<u8, u32>>(), reduction_of<MeanWithIgnore<u8, u32>>()}},
@@ -74,7 +74,7 @@ static constexpr ReductionRow means[] = {
     {8, true, max_footprint, {reduction_of<FloatMean<double, false>>(), reduction_of<FloatMean<double, true>>()}},
 };
 
-// Keys need no code for the ignored value, whose key has been remapped (core/codec.hpp); floats do.
+// Keys need no loops for the ignored value, because its key has been remapped (core/codec.hpp); floats do.
 template <bool largest>
 constexpr ReductionRow extremes[] = {
     {1, false, max_footprint, {reduction_of<Extreme<u8, largest>>(), reduction_of<Extreme<u8, largest>>()}},

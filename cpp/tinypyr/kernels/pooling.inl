@@ -16,8 +16,8 @@ TINYPYR_INLINE void accumulate(typename M::Lane* accumulator, typename M::Voxel 
   for (int lane = 0; lane < M::lanes; ++lane) accumulator[lane] = M::combine(accumulator[lane], next[lane]);
 }
 
-// Any factor along the fastest axis, one block after the other. Never vectorised: GCC 12 would start a sum of doubles
-// with ignored voxels from +0.0, and lose the sign of a zero.
+// Pool by any factor along the fastest axis, block by block. This loop must not be vectorised: GCC 12 would start a sum
+// of doubles with ignored voxels from +0.0, and lose the sign of a zero.
 template <class M, bool add>
 TINYPYR_SCALAR static void pool_along(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 blocks,
                                       i64 factor, typename M::Ignore ignore) {
@@ -29,7 +29,7 @@ TINYPYR_SCALAR static void pool_along(const typename M::Voxel* from, typename M:
   }
 }
 
-// Any factor along another axis: neighbours are pooled together, a cache line or two at a time.
+// Pool by any factor along another axis: neighbours are pooled together, one or two cache lines at a time.
 template <class M, bool add>
 TINYPYR_NOINLINE static void pool_across(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 span,
                                          i64 factor, typename M::Ignore ignore) {
@@ -51,8 +51,8 @@ TINYPYR_NOINLINE static void pool_across(const typename M::Voxel* from, typename
   }
 }
 
-// Blocks of `factor` steps of `span` voxels each; the steps of a block are combined in sequence. fixed: the factor, if
-// it is worth a loop of its own; 0: any.
+// Pool blocks of `factor` steps of `span` voxels each; the steps of a block are combined in sequence. fixed: a factor
+// that has a loop of its own; 0: any factor.
 template <class M, int fixed, bool add>
 static void pool_blocks(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 blocks, i64 span,
                         i64 any_factor, typename M::Ignore ignore) {
@@ -71,7 +71,7 @@ static void pool_blocks(const typename M::Voxel* from, typename M::Lane* to, i64
       for (i64 i = 0; i < blocks; ++i) {
         A accumulator[M::lanes];
         if constexpr (fixed == 2 && is_integer<T> && sizeof(T) < 8) {
-          // two voxels are read as one number of twice the width: its low and high parts, without shuffles
+          // Read two voxels as one number of twice the width and split it, which avoids shuffles.
           using W = wider<T>;
           const W pair = read_pair<W>(from + 2 * i);
           M::load(static_cast<T>(pair), ignore, accumulator);
@@ -109,7 +109,7 @@ TINYPYR_NOINLINE static void pool_any(const typename M::Voxel* from, typename M:
                                       i64 span, i64 factor, typename M::Ignore ignore) {
   if (factor == 1) return pool_blocks<M, 1, add>(from, to, plane, blocks, span, factor, ignore);
   if (factor == 2) return pool_blocks<M, 2, add>(from, to, plane, blocks, span, factor, ignore);
-  if constexpr (M::lanes == 1 && sizeof(typename M::Voxel) <= 2) {  // (each is as large as all others together)
+  if constexpr (M::lanes == 1 && sizeof(typename M::Voxel) <= 2) {  // each is as large as all others together
     if (factor == 3) return pool_blocks<M, 3, add>(from, to, plane, blocks, span, factor, ignore);
     if (factor == 4 && span > 1) return pool_blocks<M, 4, add>(from, to, plane, blocks, span, factor, ignore);
     if (factor == 5 && span > 1) return pool_blocks<M, 5, add>(from, to, plane, blocks, span, factor, ignore);
@@ -121,7 +121,7 @@ template <class M, bool add>
 static void pool_run(const typename M::Voxel* from, typename M::Lane* to, i64 plane, const Run& run,
                      typename M::Ignore ignore) {
   i64 outer = run.outer, n = run.n;
-  if (run.phase == 0 && n % run.factor == 0) {  // no partial blocks: one long run of whole ones
+  if (run.phase == 0 && n % run.factor == 0) {  // no partial blocks: one long run of whole blocks
     n *= outer;
     outer = 1;
   }
@@ -129,8 +129,8 @@ static void pool_run(const typename M::Voxel* from, typename M::Lane* to, i64 pl
     const typename M::Voxel* at = from;
     i64 left = n;
     auto blocks = [&](i64 count, i64 factor) {
-      if (count == 0) return;  // (the factor may be so large that products with it overflow)
-      // blocks, about a kilobyte at a time if memory is prefetched meanwhile
+      if (count == 0) return;  // the factor may be so large that products with it overflow
+      // Whole blocks: about a kilobyte at a time if memory is prefetched during the loop.
       const i64 length = factor * run.span, width = sizeof(*at);
       const i64 most = run.ahead == 0 ? count : 1 + 1024 / (length * width);
       while (count > 0) {

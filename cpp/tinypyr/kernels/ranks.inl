@@ -1,11 +1,11 @@
-// Ranks and votes of the labels of a block (see mode/rank_blocks.hpp). Included once per instruction set, inside its
+// Ranks and votes of the labels in a block (see mode/rank_blocks.hpp). Included once per instruction set, inside its
 // namespace.
 
-// Every loop has a fixed length, so that no remainder is done voxel by voxel.
+// Every loop has a fixed length, so that no remainder is processed voxel by voxel.
 constexpr i64 rank_length = 32;
 static_assert(rank_step % rank_length == 0);
 
-// Set the code of all voxels of one label. Their codes are 0 or code_none, so that `or` sets them.
+// Set the code of all voxels of one label. Their codes are 0 or code_none, so a bitwise or suffices.
 template <class U>
 TINYPYR_INLINE void mark_label(const U* voxels, i64 n, U key, u8 code, u8* codes) {
   for (i64 first = 0; first < n; first += rank_length) {
@@ -21,7 +21,7 @@ static int rank_labels(const void* from, i64 n, u8* codes, const u64* ignore, in
   if (ignore != nullptr) mark_label(voxels, n, static_cast<U>(*ignore), code_none, codes);
   int ranks = 0;
   for (i64 at = 0;;) {
-    // Skip eight codes at a time if none is 0: the expression has 0x7f, not 0xff, for each byte that is 0.
+    // Skip eight codes at a time if none is 0. The expression has 0x7f instead of 0xff for each byte that is 0.
     for (;; at += 8) {
       if (at == n) return ranks;
       constexpr u64 low = 0x7f7f7f7f7f7f7f7fu;
@@ -37,7 +37,7 @@ static int rank_labels(const void* from, i64 n, u8* codes, const u64* ignore, in
   }
 }
 
-// Before a loop around a loop of unknown length, which clang does not vectorise.
+// Precedes a loop that contains a loop of unknown length, which clang does not vectorise.
 #if defined(__clang__)
 #define TINYPYR_INDEPENDENT_OUTER
 #else
@@ -66,12 +66,12 @@ static void add_votes(const u64* from, u64* to, i64 parts, i64 n) {
   }
 }
 
-// The rank with the most votes so far, with tie_bit where others have as many.
+// The rank with the most votes so far, with tie_bit where another rank has as many.
 struct Leader {
   u64 votes, rank;
 
   TINYPYR_INLINE explicit Leader(u64 first) : votes(first & 0xffff), rank(votes == 0 ? u64{tie_bit} : u64{0}) {}
-  // word: the votes of four ranks, among them r.
+  // word: the votes of four ranks, including r.
   TINYPYR_INLINE void compare(u64 word, int r) {
     const u64 count = word >> r % 4 * 16 & 0xffff;
     const u64 unless_better = count == votes ? rank | tie_bit : rank;

@@ -1,18 +1,18 @@
 // Reductions: one struct per method (mean, min, max) and type of voxels. Included once per instruction set, inside its
 // namespace (see kernels/kernels.inl).
 //
-// A struct defines how a voxel becomes the lanes of an accumulator (load), how two accumulators become one (combine),
-// and how a row of accumulators becomes a row of voxels (finish):
+// A struct defines the conversion of a voxel to the lanes of an accumulator (load), the combination of two accumulators
+// (combine), and the conversion of a row of accumulators to a row of voxels (finish):
 //
-//   Voxel         type of voxels, as they are read and written
+//   Voxel         type of voxels in memory
 //   Lane, lanes   type and number of the lanes of an accumulator
 //   Part          the reduction of one lane alone, from accumulators to accumulators
-//   Ignore        type of the ignored value, as voxels are compared with it
+//   Ignore        type of the ignored value in comparisons with voxels
 //   ordered       true if the order of voxels matters
 //   has_small     true if small footprints have loops of their own (kernels/footprints.inl)
-//   finish_small  the voxel made of the accumulator of a whole footprint of 1, 2, 4 or 8 voxels
+//   finish_small  the voxel from the accumulator of a complete footprint of 1, 2, 4 or 8 voxels
 
-// log2 of the number of voxels in a small footprint: 1, 2, 4 or 8.
+// log2 of the number of voxels in a small footprint of 1, 2, 4 or 8 voxels.
 template <int count>
 constexpr int log2_of = count == 8 ? 3 : count / 2;
 
@@ -30,14 +30,14 @@ struct Sum {
   static TINYPYR_INLINE A combine(A a, A b) { return static_cast<A>(a + b); }
 };
 
-// Division of exact integer sums by a power of two. To round the quotient, one addition before the shift is enough:
+// Division of exact integer sums by a power of two. One addition before the shift rounds the quotient half to even:
 // half of the count less one, plus one if the quotient is odd.
 template <class T, class A>
 TINYPYR_INLINE T divide_by_power(A sum, int shift, A bias, A odd) {
   return static_cast<T>(static_cast<A>(sum + bias + (static_cast<A>(sum >> shift) & odd)) >> shift);
 }
 
-template <class T, class A, int known>  // known: the shift, if it is worth a loop of its own; 0: any
+template <class T, class A, int known>  // known: a shift that has a loop of its own; 0: any shift
 static void divide_by_power(const A* sums, T* out, i64 n, int any_shift, bool half_even) {
   const int shift = known > 0 ? known : any_shift;
   const A odd = static_cast<A>(half_even && shift > 0);
@@ -46,18 +46,18 @@ static void divide_by_power(const A* sums, T* out, i64 n, int any_shift, bool ha
   for (i64 i = 0; i < n; ++i) out[i] = divide_by_power<T, A>(sums[i], shift, bias, odd);
 }
 
-// Numbers of up to 32 bits as doubles, or of up to 31 bits as floats: converted as signed numbers, which every
-// processor can.
+// Convert numbers of up to 32 bits to doubles, or of up to 31 bits to floats, as signed numbers, because every
+// processor has such conversions.
 template <class F, class A>
 static inline F as_float(A x) {
   if constexpr (sizeof(F) == 4) return static_cast<F>(static_cast<std::int32_t>(x));
   return static_cast<F>(static_cast<std::int32_t>(x ^ 0x80000000u)) + F(2147483648);
 }
 
-// The rounded quotient of two integers by one division of floats. It is exact if the quotient times the count is well
-// below 2^bits, bits being the precision of F: a quotient that is not a half-integer then stays clear of all
-// half-integers. This holds for sums of up to 257 voxels of 8 bits, or up to 8 voxels of 16 bits, as floats, and for
-// all sums of 32 bits as doubles. Adding 2^(bits - 1) leaves no room for a fraction, which rounds halves to even.
+// The rounded quotient of two integers from one division of floats. It is exact if the quotient times the count is well
+// below 2^bits, where bits is the precision of F: a quotient that is not a half-integer then cannot round to one. This
+// holds for sums of up to 257 voxels of 8 bits or up to 8 voxels of 16 bits as floats, and for all sums of 32 bits as
+// doubles. Adding 2^(bits - 1) leaves no bits for a fraction, so the addition rounds half to even.
 template <class T, class F, class A>
 static inline T divide_as_floats(A sum, A count, bool half_even) {
   static_assert(sizeof(T) <= 2);
@@ -74,7 +74,7 @@ static T divide_one(A sum, A count, bool half_even) {
   return static_cast<T>(quotient + (up & half_even));
 }
 
-// The rounded quotient, by the division that is fastest for this width.
+// The rounded quotient, by the fastest division for this width.
 template <class T, class A>
 static inline T divide(A sum, A count, bool half_even) {
   if constexpr (sizeof(A) <= 4)
@@ -83,8 +83,8 @@ static inline T divide(A sum, A count, bool half_even) {
     return divide_one<T, A>(sum, count, half_even);
 }
 
-// The rounded mean of up to `most` <= 8 bytes. Twice the sum times 2^15 / count, rounded up, is less than 2^16 / count
-// too large, so its upper half is the quotient. For a count of 0 the result is arbitrary.
+// The rounded mean of up to `most` <= 8 bytes. Twice the sum times 2^15 / count, rounded up, exceeds the exact product
+// by less than 2^16 / count, so its upper half is the quotient. For a count of 0 the result is arbitrary.
 template <int most>
 static inline u8 divide_few_bytes(u16 sum, u16 count, bool half_even) {
   u16 reciprocal = 32768 / most;
@@ -94,17 +94,18 @@ static inline u8 divide_few_bytes(u16 sum, u16 count, bool half_even) {
   });
   const u16 quotient = static_cast<u16>(static_cast<u32>(static_cast<u16>(2 * sum)) * reciprocal >> 16);
   const u16 odd = static_cast<u16>(quotient & 1);
-  // signed, because every processor compares signed lanes
+  // Signed, because every processor compares signed lanes.
   const auto twice = static_cast<std::int16_t>(2 * (sum - quotient * count) + odd);
   const u16 up = twice > static_cast<std::int16_t>(count) ? 1 : 0;
   return static_cast<u8>(quotient + (up & static_cast<u16>(half_even)));
 }
 
-// The rounded mean of up to 257 bytes. Their sum times 2^16 / count, rounded up, divided by 2^16, is less than 1 too
-// large, so it is the quotient or one more; all intermediate results fit 16 bits.
+// The rounded mean of up to 257 bytes. Their sum times 2^16 / count, rounded up, divided by 2^16, is too large by less
+// than 1, so it is the quotient or the quotient plus one. All intermediate results fit 16 bits.
 static inline u8 divide_bytes(u16 sum, u16 count, u16 reciprocal, bool half_even) {
   const u16 quotient = static_cast<u16>(static_cast<u32>(sum) * reciprocal >> 16);
-  // (casts keep sums and differences at 16 bits, which compilers would widen; every processor compares signed lanes)
+  // (The casts keep sums and differences at 16 bits, which compilers would widen. Every processor compares signed
+  // lanes.)
   const u16 rest = static_cast<u16>(sum - static_cast<u16>(quotient * count)), odd = static_cast<u16>(quotient & 1);
   const auto twice = static_cast<std::int16_t>(static_cast<u16>(2 * rest)), most = static_cast<std::int16_t>(count);
   if (!half_even) return static_cast<u8>(static_cast<u16>(quotient - (twice < 0 ? 1 : 0)));
@@ -113,14 +114,14 @@ static inline u8 divide_bytes(u16 sum, u16 count, u16 reciprocal, bool half_even
   return static_cast<u8>(static_cast<u16>(static_cast<u16>(quotient + up) - down));
 }
 
-// Division of a row of exact integer sums by one count.
+// Divide a row of exact integer sums by one count.
 template <class T, class A>
 static void divide_by_one_count(const A* sums, T* out, i64 n, i64 count, bool half_even) {
   if ((count & (count - 1)) == 0) {
     int shift = 0;
     while ((i64{1} << shift) < count) ++shift;
     if constexpr (sizeof(A) == 2) {
-      // no processor shifts 16-bit lanes by a number known at run time without widening them
+      // No processor shifts 16-bit lanes by a run-time count without widening them.
       constexpr decltype(&divide_by_power<T, A, 0>) known[] = {
           divide_by_power<T, A, 0>, divide_by_power<T, A, 1>, divide_by_power<T, A, 2>,
           divide_by_power<T, A, 3>, divide_by_power<T, A, 4>, divide_by_power<T, A, 5>,
@@ -158,13 +159,12 @@ struct Mean : Sum<T, A> {
   }
 };
 
-// The first lane sums all voxels, and the second counts the ignored ones, whose part of the sum is subtracted at the
-// end.
+// The first lane sums all voxels. The second counts the ignored voxels, whose part of the sum is subtracted at the end.
 template <class T, class A>
 struct MeanWithIgnore {
   using Voxel = T;
   using Lane = A;
-  using Ignore = A;  // as wide as the lane, or compilers compare bytes and shuffle
+  using Ignore = A;  // as wide as the lane; otherwise compilers compare bytes and shuffle the results
   using Part = Sum<A, A>;
   static constexpr int lanes = 2;
   static constexpr bool ordered = false, has_small = 2 * sizeof(T) == sizeof(A) && sizeof(T) <= 2;
@@ -197,8 +197,8 @@ struct MeanWithIgnore {
   }
 };
 
-// Voxels of 64 bits: sums of their low and of their high halves, which fit 64 bits for every footprint (max_footprint
-// in core/view.hpp).
+// Voxels of 64 bits: sums of the low and of the high halves, which fit 64 bits for every footprint (max_footprint in
+// core/view.hpp).
 template <bool has_ignore>
 struct WideMean {
   using Voxel = u64;
@@ -214,7 +214,7 @@ struct WideMean {
     if constexpr (has_ignore) lane[2] = keep & 1;
   }
   static TINYPYR_INLINE u64 combine(u64 a, u64 b) { return a + b; }
-  // The 96-bit sum high * 2^32 + low divided by 2^shift, at most 2^31, rounded as above.
+  // Divide the 96-bit sum high * 2^32 + low by 2^shift <= 2^31, and round half to even.
   static u64 divide_by_power(u64 low, u64 high, int shift, u64 bias, u64 odd) {
     const u64 upper = high + (low >> 32), lower = low & 0xffffffffu;
     return (upper << (32 - shift)) + ((lower + bias + (lower >> shift & odd)) >> shift);
@@ -263,7 +263,7 @@ struct FloatMean {
   static TINYPYR_INLINE void load(T x, T ignore, double* lane) {
     if constexpr (has_ignore) {
       const bool left_out = (x == ignore) | ((x != x) & (ignore != ignore));
-      // -0.0 is the only number that leaves every sum unchanged, including the sign of a zero
+      // -0.0 is the only number that leaves every sum unchanged, including the sign of a zero.
       lane[0] = left_out ? -0.0 : static_cast<double>(x);
       lane[1] = left_out ? 0.0 : 1.0;
     } else {
@@ -314,8 +314,9 @@ struct Extreme {
   }
 };
 
-// Floats as they are: NaN propagates, and a zero of either sign counts as 0.0. The second lane tells if anything was
-// counted; it is reduced like the first, so that the lower number means yes for min, and the higher one for max.
+// Floats are compared as values: NaN propagates, and a zero of either sign counts as 0.0. The second lane records if
+// any voxel was counted. It is reduced like the first lane, so a counted voxel is the lower number for min, and the
+// higher one for max.
 template <class T, bool largest, bool has_ignore>
 struct FloatExtreme {
   using Voxel = T;
@@ -333,8 +334,8 @@ struct FloatExtreme {
       lane[1] = left_out ? T(!largest) : T(largest);
     }
   }
-  // NaN wins. Written in two ways, because GCC 12 does not vectorise the second one if voxels are ignored, nor the
-  // first one in loops over small footprints.
+  // NaN wins. There are two forms, because GCC 12 does not vectorise the second form if voxels are ignored, nor the
+  // first form in loops over small footprints.
   static TINYPYR_INLINE T combine(T a, T b) {
     const bool a_wins = largest ? a > b : a < b;
     if constexpr (has_ignore) return a_wins ? a : (a != a ? a : b);

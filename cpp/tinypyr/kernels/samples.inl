@@ -1,12 +1,12 @@
 // The sampler's loops (see sample/kernels.hpp), in plain C++ that compilers vectorise. Included once per instruction
-// set, inside its namespace and inside a region compiled for it (sampling.cpp, which also defines has_round); the same
-// rules as in kernels/kernels.inl.
+// set, inside its namespace and a region compiled for it (sampling.cpp, which also defines has_round). The rules of
+// kernels/kernels.inl apply.
 
-// Added to a number below 2^51, it leaves the number rounded to an integer in the low bits of the sum.
+// Adding this number to a number below 2^51 leaves that number, rounded to an integer, in the low bits of the sum.
 static constexpr double rounder = 6755399441055744.0;  // 1.5 * 2^52
 
 TINYPYR_INLINE double round_down(double x) {
-  if constexpr (has_round) return __builtin_floor(x) + 0.0;  // (never -0, as below)
+  if constexpr (has_round) return __builtin_floor(x) + 0.0;  // avoids -0, as below
   const double near = (x + rounder) - rounder;
   return near - (near > x ? 1.0 : 0.0);
 }
@@ -21,7 +21,7 @@ TINYPYR_INLINE i64 to_integer(double whole) {
 
 static void advance(double* coordinate, i64 n, i64 from, double before, double slope, const double* after, int afters,
                     double pad) {
-  double at[strip];  // (doubles, because 64-bit integers are converted one by one)
+  double at[strip];  // doubles, because 64-bit integers are converted one by one
   for (int i = 0; i < strip; ++i) at[i] = i;
   const double start = static_cast<double>(from);
   TINYPYR_INDEPENDENT
@@ -78,8 +78,8 @@ static bool locate(const SampleAxis* axes, int order, const Strip& strips) {
   return false;
 }
 
-// Coordinates along a line rise or fall, so that all points are plain if both ends are: no point is compared with
-// bounds.
+// Coordinates along a line rise or fall monotonically, so all points are plain if both ends are. No point is compared
+// with bounds.
 template <int ndim, bool even, bool fractions>
 static bool locate_line(const SampleAxis* axes, int order, const Strip& strips, i64 from, const double* before,
                         const double* slope) {
@@ -152,7 +152,7 @@ struct Pair {
   T low, high;
 };
 
-// Two neighbours along the last axis. Narrow integers are read and kept as one number.
+// Two neighbours along the last axis. Narrow integers are read and stored as one number.
 template <class T>
 constexpr bool is_narrow = is_integer<T> && sizeof(T) <= 2;
 template <class T>
@@ -180,7 +180,7 @@ template <class T>
 TINYPYR_INLINE void unpack(const Neighbours<T>& pair, double& low, double& high) {
   if constexpr (is_narrow<T>) {
     constexpr int bits = 8 * sizeof(T), away = 32 - bits;
-    using Signed = std::conditional_t<has_sign<T>, std::int32_t, u32>;  // (shifts that extend the sign)
+    using Signed = std::conditional_t<has_sign<T>, std::int32_t, u32>;  // shifts that extend the sign
     low = static_cast<double>(static_cast<std::int32_t>(static_cast<Signed>(pair << away) >> away));
     high = static_cast<double>(static_cast<std::int32_t>(static_cast<Signed>(pair << (32 - 2 * bits)) >> away));
   } else {
@@ -189,7 +189,7 @@ TINYPYR_INLINE void unpack(const Neighbours<T>& pair, double& low, double& high)
   }
 }
 
-// First read the pairs of neighbours along the last axis, one by one; then interpolate, in vectors.
+// First read the pairs of neighbours along the last axis, one by one; then interpolate with vectors.
 template <class T, int ndim>
 static void linear(const char* from, const i64* offset, const double* fraction, const i64* corner, i64 next, i64 n,
                    double* to) {
@@ -246,7 +246,7 @@ static void blend(const double* const* rows, const double* fraction, i64 n, doub
   }
 }
 
-// Sums of the neighbours along a row. The vectors are explicit, because compilers keep so few numbers scalar.
+// Sums of the neighbours along a row. The vectors are explicit, because compilers do not vectorise such short sums.
 template <int taps>
 struct Taps {
   static constexpr int together = taps < 4 ? 2 : 4, rest = taps - together;
@@ -299,9 +299,9 @@ static void spline(const char* from, const i64* offset, const double* fraction, 
 
 // --- from doubles to voxels -----------------------------------------------------------------------------------------
 
-// Halves are rounded away from zero, as in SciPy, or to even.
+// Rounding of halves: away from zero, as in SciPy, or to even.
 TINYPYR_INLINE double half_away(double x, bool has_negative) {
-  return x > 0 ? x + 0.5 : has_negative ? x - 0.5 : 0.0;  // (the fraction is cut off later)
+  return x > 0 ? x + 0.5 : has_negative ? x - 0.5 : 0.0;  // the fraction is truncated later
 }
 TINYPYR_INLINE double half_even(double x) {
   return __builtin_fabs(x) < 2251799813685248.0 ? (x + rounder) - rounder : x;  // (beyond 2^51, halves are even)
@@ -315,7 +315,7 @@ TINYPYR_INLINE auto rounded(double x) {
     constexpr double low = has_sign<T> ? -1.0 * (u64{1} << (8 * sizeof(T) - 1)) : 0.0;
     constexpr double high = static_cast<double>((u64{1} << (8 * sizeof(T) - has_sign<T>)) - 1);
     const double number = !has_sign<T> || x == x ? x : 0.0;
-    const double above = number > low ? number : low;  // (low for NaN)
+    const double above = number > low ? number : low;  // low if number is NaN
     const double moved = (above < high ? above : high) + rounder;
     u64 bits;
     __builtin_memcpy(&bits, &moved, 8);
@@ -338,7 +338,7 @@ TINYPYR_INLINE auto rounded(double x) {
   }
 }
 
-// A bool: true if the value is at least 1.
+// A boolean: true if the value is at least 1.
 struct Truth {
   u8 value;
 };

@@ -1,24 +1,24 @@
 // Selections: one struct per method (mode, median, stride with ignore) and type of keys. Included once per instruction
 // set, inside its namespace (see kernels/kernels.inl).
 //
-// A struct sees all voxels of a footprint at once, in raster order with axis 0 fastest:
+// A struct gets all voxels of a footprint at once, in raster order with axis 0 fastest:
 //
-//   select        the results of a row of footprints, planes[p][i] being the p-th voxel of the i-th footprint
+//   select        computes the results of a row of footprints; planes[p][i] is the p-th voxel of the i-th footprint
 //   ordered       true if the order of voxels matters
 //   has_small     true if small footprints have loops of their own (kernels/footprints.inl)
-//   has_pairs     true if these have loops for pairs of neighbours, too
-//   select_small  the result of one footprint of 1, 2, 4 or 8 voxels
+//   has_pairs     true if these include loops for pairs of neighbours
+//   select_small  computes the result of one footprint of 1, 2, 4 or 8 voxels
 
-// The mode, by counting equal pairs without a branch. The votes of a voxel are the voxels after it that equal it, so
-// that of all voxels with one label the first has the most: the first voxel with the most votes is the mode (with
-// ties="lowest": the smallest such voxel).
+// The mode, by counting equal pairs without branches. The votes of a voxel are the number of equal voxels after it. Of
+// all voxels with one label, the first therefore has the most votes, and the first voxel with the most votes is the
+// mode (with ties="lowest": the smallest such voxel).
 template <class U, bool lowest, bool has_ignore>
 struct Mode {
   static constexpr bool ordered = !lowest, has_small = true, has_pairs = !lowest;
 
   template <int count>
   static U select_small(const U* voxel, U ignore) {
-    // counted down from 0, because a true comparison of vectors is all bits set, which is -1
+    // Votes are counted down from 0, because a true comparison of vectors has all bits set, which is -1.
     using Votes = std::make_signed_t<U>;
     U best = voxel[0];
     Votes most = 0;
@@ -55,9 +55,10 @@ struct Mode {
   }
 };
 
-// The median, by sorting networks: Batcher's odd-even merge of a few voxels in registers, and his merge exchange over
+// The median, by sorting networks: Batcher's odd-even merge for a few voxels in registers, and his merge exchange for
 // whole rows (Knuth, The Art of Computer Programming, volume 3, algorithm 5.2.2M, for any count). The key of the
-// ignored value has been remapped to the top, so the lower middle of the rest is found by counting the rest.
+// ignored value has been remapped to the top, so the index of the lower middle voxel follows from the number of other
+// voxels.
 template <class U>
 struct Median {
   static constexpr bool ordered = false, has_small = true, has_pairs = true;
@@ -122,7 +123,7 @@ struct Median {
       }
     }
     if (params.has_nan) {
-      // NaN is the largest key but for ignored ones
+      // NaN is the largest key except for ignored voxels.
       const U nan = static_cast<U>(params.nan);
       for (int p = 0; p < count; ++p)
         for (i64 i = 0; i < n; ++i) out[i] = planes[p][i] == nan ? nan : out[i];
@@ -134,7 +135,7 @@ struct Median {
   }
 };
 
-// stride with ignore: the first voxel that is not ignored, as it is. params.ignore is in canonical encoding
+// stride with ignore: a copy of the first voxel that is not ignored. params.ignore is in canonical encoding
 // (core/codec.hpp).
 template <class U, bool floats>
 struct First {

@@ -1,15 +1,15 @@
 // Modes of a level, proven from bounds of the level below (see mode/vote_bounds.hpp). Included once per instruction
 // set, inside its namespace.
 
-// Of the level below, the voxels that one voxel of this level covers ("children").
+// The children of a voxel: the voxels of the level below that it covers.
 template <class U, int count>
 struct Children {
   using V = Votes<U>;
   using Key = std::make_unsigned_t<V>;  // all lanes have one width
 
   Key key[count];  // labels
-  V least[count];  // votes that the label has at least, summed over the children of the same label
-  V more[count];   // votes that the label may have beyond what any other label may have there, summed likewise
+  V least[count];  // fewest votes that the label has, summed over the children with this label
+  V more[count];   // votes that the label may have beyond those that any other label may have there, summed likewise
   V others;        // votes that any label may have, summed over all children
 };
 
@@ -35,7 +35,7 @@ TINYPYR_INLINE void read_children(const RowsBelow<U, rows>& below, i64 i, Votes<
   });
 }
 
-// Give each child the sums over all children of its label.
+// Replace the values of each child by sums over all children with its label.
 template <class U, int count>
 TINYPYR_INLINE void add_equal_labels(Children<U, count>& c) {
   using V = Votes<U>;
@@ -59,7 +59,7 @@ TINYPYR_INLINE void add_equal_labels(Children<U, count>& c) {
   });
 }
 
-// The first label that has the most votes at least.
+// Return the first label whose fewest votes are the largest.
 template <class U, int count>
 TINYPYR_INLINE void pick_best(const Children<U, count>& c, typename Children<U, count>::Key& best, Votes<U>& least,
                               Votes<U>& more) {
@@ -74,8 +74,8 @@ TINYPYR_INLINE void pick_best(const Children<U, count>& c, typename Children<U, 
   });
 }
 
-// Of the other labels the one that may have the most votes (`best` if there is none); what it, and what the next one,
-// may have beyond what any label may have.
+// Find the label other than the best that may have the most votes (`best` if there is none), the votes that it may have
+// beyond those that any label may have, and the same number for the next label.
 template <class U, int count>
 TINYPYR_INLINE void pick_runner_up(const Children<U, count>& c, typename Children<U, count>::Key best,
                                    typename Children<U, count>::Key& runner_up, Votes<U>& first, Votes<U>& second) {
@@ -119,7 +119,7 @@ TINYPYR_NOINLINE static void prove_modes(const BoundsRow& row) {
     V least, more, first, second;
     pick_best(c, best, least, more);
     pick_runner_up(c, best, runner_up, first, second);
-    // no label can have more votes than these leave
+    // No label can have more votes than these leave.
     const V left = static_cast<V>(all - least);
     first = static_cast<V>(first + c.others);
     second = static_cast<V>(second + c.others);
@@ -131,7 +131,7 @@ TINYPYR_NOINLINE static void prove_modes(const BoundsRow& row) {
     label_most[i] = static_cast<V>(more + c.others);
     const V not_proven = least > second ? V{runner_up_left} : V{any_label};
     undecided[i] = least > first ? V{mode_proven} : not_proven;
-    others_most[i] = least > first ? first : second;  // (without the runner-up, which is still to be counted)
+    others_most[i] = least > first ? first : second;  // excludes the runner-up, which is counted later
   }
 }
 

@@ -1,4 +1,4 @@
-// Labels of the blocks of one tile: what RankBlocks passes on to LabelLists.
+// Labels of the blocks of one tile: the output of RankBlocks and the input of LabelLists.
 #pragma once
 
 #include "../core/arena.hpp"
@@ -6,11 +6,11 @@
 
 namespace tinypyr {
 
-// Blocks are a box of voxels of one level. Call start, then add or add_too_many once per block, axis 0 fastest, then
-// read.
+// The blocks form a box of voxels of one level. Order of calls: start, then add or add_too_many once per block, axis 0
+// fastest, then the functions that read.
 class BlockLabels {
  public:
-  // False if memory runs out.
+  // Begin a box of blocks. Return false if memory runs out.
   bool start(int level, int ndim, const i64* first, const i64* end) {
     level_ = level;
     ndim_ = ndim;
@@ -24,7 +24,7 @@ class BlockLabels {
     return slot_memory_.reserve(blocks * static_cast<i64>(sizeof(Slot)));
   }
 
-  // False if memory runs out.
+  // Add a block with its labels. Return false if memory runs out.
   bool add(const Label* labels, int count) {
     const i64 bytes = (labels_ + count) * static_cast<i64>(sizeof(Label));
     if (bytes > memory_.size()) {
@@ -38,11 +38,11 @@ class BlockLabels {
     labels_ += count;
     return true;
   }
-  // A block with too many labels, which RankBlocks has not written.
+  // Add a block with too many labels, which RankBlocks has not written.
   void add_too_many() { slots()[blocks_++] = {0, -1}; }
 
   int level() const { return level_; }
-  // The number of the block of this voxel of the level.
+  // Return the number of the block of this voxel of the level.
   i64 block(const i64* at) const {
     i64 block = 0;
     for (int axis = ndim_ - 1; axis >= 0; --axis) block = block * count_[axis] + at[axis] - first_[axis];

@@ -1,9 +1,9 @@
-// Where the cells, voxels and outputs of a block lie: tables that RankBlocks makes once per problem.
+// The memory layout of the cells, voxels and outputs of a block: tables that RankBlocks computes once per problem.
 //
-// A block is some hundred base voxels, and all voxels of the lower levels that they belong to. It is made of cells:
-// voxels of the first level where that has been pooled already (reduce/small_footprints.hpp), else voxels of the base.
-// A place is the number of a voxel of the block in raster order, with the caller's axis 0 fastest. An output is a voxel
-// that the block writes.
+// A block is a box of several hundred base voxels, together with all voxels of the lower levels that it covers. It
+// consists of cells: voxels of the first level if that level has been pooled already (reduce/small_footprints.hpp),
+// otherwise voxels of the base. A place is the number of a voxel of the block in raster order, with the caller's axis 0
+// fastest. An output is a voxel that the block writes.
 #pragma once
 
 #include <algorithm>
@@ -19,10 +19,10 @@ constexpr i64 max_block = 1024, good_block = 512;  // voxels
 constexpr i64 max_cell = max_small_footprint;      // voxels
 constexpr i64 cache_line = 64, min_run_bytes = 32;
 
-// Of which extents blocks are.
+// The extents of blocks and cells.
 struct BlockShape {
-  int first = 0;                  // first level that blocks write: 1 where the first level is pooled before, else 0
-  int levels = 0;                 // how many levels a block holds; 0: the footprints of the first are too large
+  int first = 0;                  // first level that blocks write: 1 if the first level is pooled before, else 0
+  int levels = 0;                 // number of levels in a block; 0: the footprints of the first are too large
   i64 group[max_ndim];            // of a block, in voxels of the last of these levels
   i64 span[max_ndim];             // of a block, in voxels of the base
   i64 cell[max_ndim];             // of a cell, in voxels of the base
@@ -45,11 +45,11 @@ struct BlockShape {
     cells = voxels / cell_voxels;
   }
 
-  // Cells are voxels of the first level.
+  // True if cells are voxels of the first level.
   bool has_pooled_cells() const { return first == 1; }
 
  private:
-  // Add levels while a footprint fits into a block.
+  // Add levels as long as a footprint fits into a block.
   void count_levels(const Problem& p) {
     for (; levels < p.levels; ++levels) {
       i64 next = voxels;
@@ -58,12 +58,12 @@ struct BlockShape {
         next = factor > good_block ? good_block + 1 : next * factor;
         if (next > good_block) return;
       }
-      if (levels > 0 && next == voxels) return;  // pooled by 1: tables hold levels that shrink
+      if (levels > 0 && next == voxels) return;  // a factor of 1: the tables hold only levels that shrink
       voxels = next;
     }
   }
 
-  // Blocks that no level above needs may as well hold several footprints of the last level.
+  // Enlarge blocks that no level above needs, so that they hold several footprints of the last level.
   void grow(const Problem& p) {
     const Level& top = p.top();
     if (top.total[0] == 1)  // neighbours in memory, so that more than one voxel of a run is read
@@ -84,31 +84,31 @@ struct BlockShape {
 };
 
 struct BlockLayout {
-  // By cell, in order of memory. Offsets are in bytes, from the first cell or voxel of the block.
+  // Tables by cell, in order of memory. Offsets are in bytes, relative to the first cell or voxel of the block.
   struct Cells {
     u16 coordinate[max_ndim][max_block];  // of its first voxel
     u16 place[max_block];                 // of its first voxel
-    u16 output[max_block];                // that it belongs to, on the first written level
+    u16 output[max_block];                // the cell's output on the first written level
     i64 offset[max_block];                // of the cell
     i64 base_offset[max_block];           // of its first voxel in the base
     u16 order[max_block];                 // the order in which votes are added
   } cell;
 
-  // By voxel of a cell, in raster order, relative to the first one.
+  // Tables by voxel of a cell, in raster order, relative to the first one.
   struct Voxels {
     i64 offset[max_cell];
     u16 place[max_cell];
     u8 coordinate[max_ndim][max_cell];
   } voxel;
 
-  // Cells that lie side by side, with their mode votes.
+  // Runs of contiguous cells, with their mode votes.
   struct Runs {
     i64 offset[max_block], votes[max_block];
     i64 count = 0, length = 1;
-    i64 ahead = 0;  // bytes from each run to what is read soon
+    i64 ahead = 0;  // distance in bytes at which each run is prefetched
   } run;
 
-  // Outputs, level after level.
+  // Tables of outputs, level after level.
   struct Outputs {
     i64 start[max_levels + 1];  // by level: the first output
     i64 parts[max_levels];      // by level: outputs of the level below (or cells) per output
@@ -116,7 +116,7 @@ struct BlockLayout {
     i64 offset[2 * max_block];  // by output: bytes from the first output of its level
     char* data[max_levels];     // by level: the outputs of the block at 0
     i64 step[max_levels][max_ndim];
-    // By level: voxels of an output's footprint in raster order, as max_cell * cell + voxel, relative to the first
+    // By level: the voxels of an output's footprint in raster order, as max_cell * cell + voxel, relative to the first
     // cell.
     const u16* raster_of[max_levels];
     u16 raster[2 * max_block];
@@ -125,7 +125,7 @@ struct BlockLayout {
   i64 position[max_block];  // by place: position relative to the block's first voxel
 
   BlockLayout() = default;
-  BlockLayout(const BlockLayout&) = delete;  // raster_of
+  BlockLayout(const BlockLayout&) = delete;  // because of the pointers in raster_of
   BlockLayout& operator=(const BlockLayout&) = delete;
 
   void lay_out(const Problem& p, const BlockShape& shape, const ModeVotes* votes) {
@@ -138,13 +138,14 @@ struct BlockLayout {
     lay_out_runs(p, shape, votes);
   }
 
-  // Outputs of the first written level; 1 where there is none, for the votes of the whole block.
+  // Outputs of the first written level; 1 if there is none, for the votes of the whole block.
   i64 first_outputs(const BlockShape& shape) const {
     return shape.levels > shape.first ? output.start[shape.first + 1] : 1;
   }
 
  private:
-  // The weights of a box's axes in the number of a cell: in order of memory, or in raster order of the caller's axes.
+  // Set the weights of a box's axes in the number of a cell: in order of memory, or in raster order of the caller's
+  // axes.
   static void weigh(const Problem& p, const i64* extent, bool raster, i64* weight) {
     for (int axis = 0; axis < p.ndim; ++axis) {
       weight[axis] = 1;
@@ -190,8 +191,9 @@ struct BlockLayout {
     });
   }
 
-  // From the last level down: the first cells of its voxels, then those of the voxels of the level below. In this order
-  // the votes of a level are the sum of `parts` rows of the level below, whatever the dimension and the factors.
+  // Set the order of cells from the last level down: the first cells of its voxels, then those of the voxels of the
+  // level below. In this order the votes of a level are the sum of `parts` rows of the level below, for all dimensions
+  // and factors.
   void lay_out_outputs(const Problem& p, const BlockShape& shape, const i64* weight) {
     i64 filled = 1;
     cell.order[0] = 0;
@@ -221,7 +223,7 @@ struct BlockLayout {
     for (i64 i = 0; i < shape.cells; ++i) cell.output[cell.order[i]] = static_cast<u16>(i % outputs);
   }
 
-  // The first cells of the `count` outputs of level k are the first entries of cell.order.
+  // Lay out one level. The first cells of its `count` outputs are the first entries of cell.order.
   void lay_out_level(const Problem& p, const BlockShape& shape, int k, i64 count) {
     const Level &level = p.level[k], &top = p.level[shape.levels - 1];
     for (i64 i = 0; i < count; ++i) {
@@ -268,7 +270,7 @@ struct BlockLayout {
       for (int axis = 0; axis < p.ndim && pooled; ++axis)
         run.votes[run.count] += cell.coordinate[axis][i] / shape.cell[axis] * votes->stride[axis];
     }
-    // the next row of blocks, or more of these runs where memory goes on beyond the block
+    // Prefetch the next row of blocks, or the continuation of these runs if memory continues beyond the block.
     const bool is_short = std::abs(shape.span[0] * p.stride[0]) < cache_line;
     run.ahead = is_short ? 2 * cache_line : p.ndim > 1 ? shape.span[1] * p.stride[1] : 0;
   }

@@ -1,4 +1,4 @@
-// Counts of labels among the voxels of one footprint, gathered from the base.
+// Counts of the labels in one footprint, whose voxels are gathered from the base.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace tinypyr {
 
-// A box in memory as runs of contiguous bytes, along the axes that are left.
+// A box in memory as runs of contiguous bytes, along the axes that remain after merging.
 struct BoxRuns {
   i64 bytes = 0;
   int axes = 0;
@@ -37,7 +37,7 @@ struct BoxRuns {
 inline void gather_box(char* to, const char* from, const BoxRuns& runs) {
   with_known_size(runs.bytes, [to, from, &runs](auto bytes) mutable {
     const IndexRange range{AxisRange{1, runs.axes}, runs.size};
-    const i64 size = runs.size[0], stride = runs.stride[0];  // (locals, because `to` might point to runs)
+    const i64 size = runs.size[0], stride = runs.stride[0];  // local copies, because `to` might alias runs
     i64 index[max_ndim];
     range.start(index);
     do
@@ -46,18 +46,18 @@ inline void gather_box(char* to, const char* from, const BoxRuns& runs) {
   });
 }
 
-// Where the voxels of a footprint lie in the base.
+// The position of a footprint in the base, and its layout in memory.
 struct BaseFootprint {
   const char* from = nullptr;
-  i64 voxels = 0, size[max_ndim];  // how many, and along each axis
+  i64 voxels = 0, size[max_ndim];  // in total, and along each axis
   BoxRuns runs;
 };
 
-// Call start once per problem; then gather a footprint, and count its labels.
+// Counts labels. Call start once per problem; then gather a footprint, and count its labels.
 class FootprintCounter {
  public:
   static constexpr i64 max_voxels = 4096;
-  static constexpr i64 room = max_voxels + rank_step;  // of the arrays given to start
+  static constexpr i64 room = max_voxels + rank_step;  // required size of the arrays passed to start
 
   struct Counts {
     u64 label;  // the mode, as bits
@@ -75,7 +75,7 @@ class FootprintCounter {
 
   void gather(const char* from, const BoxRuns& runs) { gather_box(voxels_, from, runs); }
 
-  // Rank the labels of the first n voxels gathered. Return the number of ranks, or a number above max_ranks.
+  // Rank the labels of the first n gathered voxels. Return the number of ranks, or a number above max_ranks.
   int rank(i64 n, u64* keys) {
     const i64 entries = ceil_div(n, rank_step) * rank_step;
     std::memset(codes_, 0, static_cast<std::size_t>(n));
@@ -84,7 +84,7 @@ class FootprintCounter {
   }
   int rank_of(i64 i) const { return codes_[i] - 1; }
 
-  // Count every label of the footprint gathered. False if there are more than max_ranks.
+  // Count every label of the gathered footprint. Return false if there are more than max_ranks.
   bool count_all(const BaseFootprint& footprint, Counts& counts) {
     u64 keys[max_ranks];
     const int ranks = rank(footprint.voxels, keys);
@@ -92,8 +92,8 @@ class FootprintCounter {
     return ranks <= max_ranks;
   }
 
-  // Count these labels of the footprint gathered, one of which is the mode. others: votes that any label besides them
-  // may have.
+  // Count these labels of the gathered footprint, one of which is the mode. others: votes that any other label may
+  // have.
   Counts count(const BaseFootprint& footprint, const u64* keys, int labels, i64 others) const {
     i64 votes[max_ranks], most = 0, second = 0;
     u64 tied[max_ranks];
@@ -126,7 +126,7 @@ class FootprintCounter {
     return best;
   }
 
-  // The label whose first voxel comes first in raster order.
+  // Return the label whose first voxel comes first in raster order.
   u64 first(const i64* size, const u64* tied, int count) const {
     const Problem& p = *problem_;
     const i64 width = p.codec.width;

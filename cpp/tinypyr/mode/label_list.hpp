@@ -8,13 +8,14 @@
 
 namespace tinypyr {
 
-// position: of the label's first voxel, in raster order with the caller's axis 0 fastest.
+// A label with its votes. position: position of its first voxel, in raster order with the caller's axis 0 fastest.
 struct Label {
   u64 key;
   i64 votes, position;
 };
 
-// Labels that a list passes on to the level above. More are counted as not proven (LabelList::lost).
+// Limit of the labels in a list that the level above receives. Modes that a dropped label may have changed are counted
+// as not proven (LabelList::lost).
 constexpr i64 max_labels = 1024;
 
 class LabelList {
@@ -25,12 +26,12 @@ class LabelList {
 
   void clear() { size_ = lost_ = 0; }
   i64 size() const { return size_; }
-  // Votes that one label may have lost because it was dropped from a list.
+  // The most votes that one label may have lost because it was dropped from a list.
   i64 lost() const { return lost_; }
   const Label* begin() const { return labels(); }
   const Label* end() const { return labels() + size_; }
 
-  // Add a label without looking for an equal one. False if memory runs out.
+  // Append a label without a search for an equal one. Return false if memory runs out.
   bool append(const Label& label) {
     if (!reserve(size_ + 1)) return false;
     labels()[size_++] = label;
@@ -41,7 +42,7 @@ class LabelList {
     std::sort(labels(), labels() + size_, [](const Label& a, const Label& b) { return a.key < b.key; });
   }
 
-  // Sort by key, and merge the labels of equal keys.
+  // Sort by key, and merge labels with equal keys.
   void merge_equal() {
     std::sort(labels(), labels() + size_,
               [](const Label& a, const Label& b) { return a.key != b.key ? a.key < b.key : a.position < b.position; });
@@ -55,8 +56,8 @@ class LabelList {
     size_ = kept;
   }
 
-  // Merge another list into this one, both sorted: votes are added, and the smaller position is kept. False if memory
-  // runs out.
+  // Merge another list into this one, both sorted: votes are added, and the smaller position remains. Return false if
+  // memory runs out.
   bool merge(const LabelList& other) {
     lost_ += other.lost_;
     if (other.size_ == 1 && size_ == 1 && labels()[0].key == other.labels()[0].key) {
@@ -85,13 +86,13 @@ class LabelList {
     return true;
   }
 
-  // Keep the max_labels labels with the most votes.
+  // Drop all but the max_labels labels with the most votes.
   void truncate() {
     if (size_ <= max_labels) return;
     std::nth_element(labels(), labels() + max_labels, labels() + size_, [](const Label& a, const Label& b) {
       return a.votes != b.votes ? a.votes > b.votes : a.position < b.position;
     });
-    lost_ += labels()[max_labels].votes;  // the most of all that are dropped
+    lost_ += labels()[max_labels].votes;  // the most votes among the dropped labels
     size_ = max_labels;
     sort();
   }
@@ -99,7 +100,7 @@ class LabelList {
  private:
   Label* labels() const { return reinterpret_cast<Label*>(memory_.data()); }
 
-  // Make room for this many labels, and keep those present.
+  // Make room for this many labels, and preserve the present ones.
   bool reserve(i64 count) {
     const i64 bytes = count * static_cast<i64>(sizeof(Label));
     if (bytes <= memory_.size()) return true;

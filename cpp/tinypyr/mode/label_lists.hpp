@@ -1,14 +1,14 @@
-// The multi-level mode by label lists, from voxels (or blocks) up to the last level: the strategy that works for
-// everything.
+// The multi-level mode by label lists, from voxels (or blocks) up to the last level: the strategy that applies to every
+// problem.
 //
 // The list of a voxel holds each label of its footprint with its votes and the position of its first voxel. It is
-// merged from the lists of the voxels below, so the mode of every level is that of the base, ties included.
+// merged from the lists of the voxels below, so the mode of every level is that of the base, including ties.
 //
-// Assumes: nothing about dtypes, factors, strides or labels. Where BlockLabels are given, their level and those below
-// are written already, except for blocks that have too many labels.
-// Guarantees: every level of the box is written. Exact as long as no footprint has more than max_labels labels; else a
-// list keeps the max_labels labels with the most votes, and each voxel whose mode this could have changed is counted in
-// `unproven`.
+// Assumes: nothing about dtypes, factors, strides or labels. If BlockLabels are passed, their level and the levels
+// below it are already written, except for blocks that have too many labels.
+// Guarantees: every level of the box is written. Modes are exact if no footprint has more than max_labels labels.
+// Otherwise a list keeps the max_labels labels with the most votes, and each voxel whose mode the dropped labels could
+// have changed is counted in `unproven`.
 #pragma once
 
 #include <algorithm>
@@ -21,18 +21,18 @@
 
 namespace tinypyr {
 
-// Call start once per problem, then make for any box.
+// Computes modes by lists. Call start once per problem, then make for any box.
 class LabelLists {
  public:
   LabelLists(const Options& options, u64 ignore) : options_(options), ignore_(ignore) {}
 
-  // unproven: by level, added to.
+  // unproven: counts by level, which are incremented.
   void start(const Problem& problem, i64* unproven) {
     problem_ = &problem;
     unproven_ = unproven;
   }
 
-  // Make the voxels from `first` to below `end` of the last level, and all voxels below them. False if memory runs out.
+  // Compute the voxels in [first, end) of the last level, and all voxels below them. Return false if memory runs out.
   bool make(const i64* first, const i64* end, const BlockLabels* blocks = nullptr) {
     blocks_ = blocks;
     const int top = problem_->levels - 1;
@@ -42,7 +42,7 @@ class LabelLists {
  private:
   AxisRange axes() const { return {0, problem_->ndim}; }
 
-  // Fill lists_[k] for the voxel at_[k] of level k, and write that voxel and all below it.
+  // Fill lists_[k] for the voxel at_[k] of level k, and write this voxel and all voxels below it.
   bool make_list(int k) {
     LabelList& list = lists_[k];
     list.clear();
@@ -76,7 +76,7 @@ class LabelLists {
                                                [&] { return make_list(k - 1) && parent.merge(lists_[k - 1]); });
   }
 
-  // The list of a voxel of the first level.
+  // Fill the list of a voxel of the first level.
   bool count_voxels(LabelList& list) {
     const Problem& p = *problem_;
     const Level& level = p.level[0];
@@ -107,7 +107,7 @@ class LabelLists {
     return has_room;
   }
 
-  // True if all voxels have the same bits, which most footprints have.
+  // Return true if all voxels have the same bits, as in most footprints.
   bool is_uniform(const char* in, const i64* size) const {
     const std::size_t width = static_cast<std::size_t>(problem_->codec.width);
     u64 bits = 0;
@@ -171,8 +171,8 @@ class LabelLists {
   const Problem* problem_ = nullptr;
   i64* unproven_ = nullptr;
   const BlockLabels* blocks_ = nullptr;
-  i64 at_[max_levels][max_ndim];  // the voxel at hand of each level
-  LabelList lists_[max_levels];   // and its labels
+  i64 at_[max_levels][max_ndim];  // the current voxel of each level
+  LabelList lists_[max_levels];   // the labels of that voxel
 };
 
 }  // namespace tinypyr

@@ -1,4 +1,4 @@
-// The multi-level mode, tile by tile: which strategy makes a tile.
+// The multi-level mode, tile by tile: the choice of the strategy for each tile.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +27,7 @@ class ModeDriver {
         lists_(options, ignore_key),
         selection_(options) {}
 
-  // Make all levels. Voxels whose modes are not proven are added to unproven, by level.
+  // Compute all levels. The numbers of voxels whose modes are not proven are added to unproven, by level.
   Status run(const Problem& problem, i64* unproven) {
     problem_ = &problem;
     plan();
@@ -43,19 +43,20 @@ class ModeDriver {
   }
 
  private:
-  // Make a tile by the first strategy that applies and succeeds. The first level is pooled before, if its footprints
-  // are small: a fast path that leaves ModeVotes for the strategies above, while the tile stays in the cache.
+  // Compute a tile by the first strategy that applies and succeeds. If the footprints of the first level are small,
+  // that level is pooled first: this fast path also writes the ModeVotes that the strategies above use, while the tile
+  // stays in the cache.
   Outcome make_tile() {
     struct Strategy {
       bool (ModeDriver::*applies)() const;
       Outcome (ModeDriver::*make)();
     };
     static constexpr Strategy strategies[] = {
-        // declines noise and tiles of too many labels
+        // Declines noise and tiles with too many labels.
         {&ModeDriver::may_use_bounds, &ModeDriver::use_bounds},
-        // declines blocks of too many labels if there is one level, else makes them by lists
+        // Declines blocks with too many labels if there is one level; otherwise computes them by lists.
         {&ModeDriver::blocks_hold_all_levels, &ModeDriver::use_blocks},
-        // the others never decline
+        // These two never decline.
         {&ModeDriver::has_one_level, &ModeDriver::use_selection},
         {&ModeDriver::blocks_hold_some_levels, &ModeDriver::use_blocks_below_lists},
         {&ModeDriver::always, &ModeDriver::use_lists},
@@ -95,11 +96,11 @@ class ModeDriver {
     declined_tiles_ = 0;
   }
 
-  // size: of a tile, in voxels of the last level.
+  // size: receives the extents of a tile, in voxels of the last level.
   void choose_tile(i64* size) const {
     const Problem& p = *problem_;
     const Level& top = p.top();
-    if (shape_.levels == 0 && p.levels == 1) {  // selection goes its own way through memory
+    if (shape_.levels == 0 && p.levels == 1) {  // selection chooses its own order of memory
       std::copy(top.extent, top.extent + p.ndim, size);
       return;
     }
@@ -111,7 +112,7 @@ class ModeDriver {
         voxels *= top.total[axis] * group(axis);
         if (axis > 1) planes *= std::min(top.total[axis], p.extent[axis]);
       }
-      // (long runs of every plane are worth more than a tile in the second-level cache)
+      // (Long runs of every plane are worth more than a tile that fits the second-level cache.)
       bytes = std::min(std::max(planes * plane_bytes, tile_bytes / 2), 2 * tile_bytes);
     }
     i64 room = std::max<i64>(1, bytes / (voxels * p.codec.width));
@@ -121,7 +122,7 @@ class ModeDriver {
     }
   }
 
-  // Voxels of the last level in a block, where blocks hold all levels.
+  // Voxels of the last level in a block, if blocks hold all levels; else 1.
   i64 group(int axis) const { return blocks_hold_all_levels() ? shape_.group[axis] : 1; }
 
   // --- strategies ---------------------------------------------------------------------------------------------------
@@ -139,8 +140,8 @@ class ModeDriver {
     return outcome;
   }
 
-  // A block of many labels is made by lists, which start from its voxels; where there is one level only, selection is
-  // faster than that, and makes the tile.
+  // Compute a tile by blocks. Blocks with many labels are computed by lists, from their voxels. If there is only one
+  // level, selection is faster than lists, and computes the whole tile.
   Outcome use_blocks() {
     const Problem& p = *problem_;
     const IndexRange blocks{AxisRange{0, p.ndim}, top_end(), tile_.first(), shape_.group};
@@ -195,18 +196,18 @@ class ModeDriver {
   }
 
   static constexpr i64 max_blocks = 4096, tile_bytes = i64{1} << 19, plane_bytes = i64{1} << 16;
-  static constexpr int max_declined_tiles = 16;  // then bounds are not tried any more
+  static constexpr int max_declined_tiles = 16;  // after this many, bounds are not tried again
 
   const Options& options_;
   const u64 ignore_;
   const Problem* problem_ = nullptr;
   // The plan.
-  std::optional<SmallFootprints> first_level_;  // none: its footprints are not small
+  std::optional<SmallFootprints> first_level_;  // empty if its footprints are not small
   BlockShape shape_;
   i64 blocks_per_voxel_ = 1;  // of the last level
   bool may_use_bounds_ = false;
   int declined_tiles_ = 0;
-  // The tile at hand.
+  // The current tile.
   ModeTile tile_;
   i64 top_end_[max_ndim];
   BlockLabels labels_;

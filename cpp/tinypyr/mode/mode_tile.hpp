@@ -1,5 +1,5 @@
-// The tile at hand of the multi-level mode, and what its strategies share: a part of the call that is small enough to
-// stay in the cache between them.
+// The current tile of the multi-level mode and the data that its strategies share. A tile is a part of the call that is
+// small enough to stay in the cache from one strategy to the next.
 #pragma once
 
 #include <algorithm>
@@ -10,18 +10,18 @@
 
 namespace tinypyr {
 
-// For each voxel of a tile's first level: how many base voxels of its footprint have its label (as Votes, axis 0
-// fastest).
+// For each voxel of a tile's first level, the number of base voxels in its footprint that have its label (as Votes,
+// axis 0 fastest).
 struct ModeVotes {
   char* data = nullptr;
   i64 stride[max_ndim];        // in votes
   i64 voxel_offset[max_ndim];  // global coordinate of the first of these voxels
 };
 
-// Visits the tiles of a problem: start, then next until it returns false.
+// Iterates over the tiles of a problem: call start, then next until it returns false.
 class ModeTile {
  public:
-  // Go to the first tile. size: voxels of the last level in a tile. has_votes: allocate ModeVotes. Return false if
+  // Move to the first tile. size: voxels of the last level in a tile. has_votes: allocate ModeVotes. Return false if
   // memory runs out.
   bool start(const Problem& whole, const i64* size, bool has_votes) {
     whole_ = &whole;
@@ -35,7 +35,7 @@ class ModeTile {
     return true;
   }
 
-  // Go to the next tile, if there is one.
+  // Move to the next tile. Return false after the last one.
   bool next() {
     fetcher_.stop();
     if (!tiles().next(first_)) return false;
@@ -45,18 +45,18 @@ class ModeTile {
 
   // The tile as a problem of its own.
   const Problem& part() const { return *part_; }
-  // The tile as a box of voxels of the whole's last level.
+  // The tile as a box of voxels of the whole problem's last level.
   const i64* first() const { return first_; }
   i64 end(int axis) const { return std::min(first_[axis] + size_[axis], whole_->top().extent[axis]); }
 
-  // Written by SmallFootprints together with the first level.
+  // SmallFootprints writes these votes together with the first level.
   ModeVotes& votes() { return votes_; }
   void place_votes() {
     std::copy(part_->level[0].voxel_offset, part_->level[0].voxel_offset + whole_->ndim, votes_.voxel_offset);
   }
 
-  // Prefetch the input of the next tile, as many bytes at each call of fetch: strategies that compute much leave memory
-  // idle.
+  // Start to prefetch the input of the next tile, some bytes at each call of fetch, because compute-bound strategies
+  // leave memory bandwidth unused.
   void start_fetching() {
     i64 following[max_ndim];
     std::copy(first_, first_ + whole_->ndim, following);
@@ -80,7 +80,7 @@ class ModeTile {
     i64 count = 1;
     for (int axis = 0; axis < whole_->ndim; ++axis) {
       const i64 ratio = top.total[axis] / level.total[axis], extent = level.extent[axis];
-      const bool all = ratio > extent / size_[axis];  // (the product might overflow)
+      const bool all = ratio > extent / size_[axis];  // the product might overflow
       votes_.stride[axis] = count;
       count *= all ? extent : std::min(extent, size_[axis] * ratio);
     }

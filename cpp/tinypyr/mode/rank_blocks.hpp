@@ -1,13 +1,13 @@
-// Modes counted block by block, several levels at once.
+// Modes by counting, block by block, for several levels at once.
 //
-// Most cells (see mode/block_layout.hpp) hold one label; the others, mixed ones, are counted voxel by voxel. Labels are
-// ranked in the order in which they occur. The votes of four ranks lie side by side in one 64-bit number, so the votes
-// of a footprint are the sum of such numbers, and the most votes win.
+// Most cells (see mode/block_layout.hpp) hold one label; the others, mixed cells, are counted voxel by voxel. Labels
+// are ranked in the order in which they occur. The votes of four ranks share one 64-bit number, so the votes of a
+// footprint are the sum of such numbers, and the rank with the most votes wins.
 //
-// Assumes: footprints of the block's levels have at most good_block voxels (BlockShape). Where the first level is
-// pooled already, that level and its ModeVotes are written for the tile.
-// Guarantees: exact modes of all levels of a block, for any dtype, strides, ties and ignored value. A block of more
-// than max_ranks labels is left unwritten, and reported as Outcome::too_many_labels.
+// Assumes: footprints of the block's levels have at most good_block voxels (BlockShape). If the first level is pooled
+// already, that level and its ModeVotes are written for the tile.
+// Guarantees: exact modes of all levels of a block, for any dtype, strides, ties and ignored value. A block with more
+// than max_ranks labels is not written, and Outcome::too_many_labels is returned.
 #pragma once
 
 #include <algorithm>
@@ -20,14 +20,14 @@
 
 namespace tinypyr {
 
-// Call start once per problem, then make for each block.
+// Computes modes by ranks. Call start once per problem, then make for each block.
 class RankBlocks {
  public:
   RankBlocks(const Options& options, u64 ignore) : options_(options), ignore_(ignore) {
     for (int lane = 0; lane < 4; ++lane) voxel_units_[max_ranks + lane] = u64{1} << 16 * lane;
   }
 
-  // votes: of the tile at hand, which may change from block to block; only used where the first level is pooled. Return
+  // votes: votes of the current tile, which may change between blocks; used only if the first level is pooled. Return
   // false if memory runs out.
   bool start(const Problem& problem, const BlockShape& shape, const ModeVotes& votes) {
     problem_ = &problem;
@@ -41,7 +41,7 @@ class RankBlocks {
     return allocate();
   }
 
-  // Make the block whose first voxel of the last of its levels is `at`. If there are levels above, pass its labels to
+  // Compute the block whose first voxel on its last level is `at`. If there are levels above, pass its labels to
   // sink(labels, count).
   template <class Sink>
   Outcome make(const i64* at, Sink sink) {
@@ -69,15 +69,15 @@ class RankBlocks {
   }
 
  private:
-  // The block at hand.
+  // The current block.
   struct Block {
     i64 position;
     bool whole;  // all its voxels exist
     const char *voxels, *cells, *votes;
-    i64 at[max_ndim], low[max_ndim], high[max_ndim];  // low, high: which of its voxels exist
+    i64 at[max_ndim], low[max_ndim], high[max_ndim];  // low, high: the range of its voxels that exist
   };
 
-  // Cells first, in order of memory; from cells_room on the voxels of mixed cells, cell by cell.
+  // The cells in order of memory; from index cells_room on, the voxels of mixed cells, cell by cell.
   struct Entries {
     char* label = nullptr;
     u8 *code = nullptr, *uniform = nullptr;  // uniform: 1 for cells of one label
@@ -96,7 +96,7 @@ class RankBlocks {
     i64 count = 0;
   };
 
-  // Labels by rank, as keys and as voxels. The voxel behind the last rank is the ignored value.
+  // Labels by rank, as keys and as voxels. The entry after the last rank is the ignored value.
   struct Ranks {
     int count = 0;
     u64 key[max_ranks + 1], value[max_ranks + 1];
@@ -121,7 +121,7 @@ class RankBlocks {
     std::memset(memory_.data(), 0, static_cast<std::size_t>(memory_.size()));
     std::memset(entries_.uniform, 1, static_cast<std::size_t>(entries));
     std::memset(entries_.code, code_none, static_cast<std::size_t>(entries));
-    std::fill(words_.word, words_.word + words_.room, u64{1});  // behind the last output: no tie
+    std::fill(words_.word, words_.word + words_.room, u64{1});  // after the last output: no tie
     std::copy(layout_.cell.place, layout_.cell.place + shape_.cells, entries_.place);
     return true;
   }
@@ -153,8 +153,8 @@ class RankBlocks {
     block.votes = tile_votes_->data + votes * votes_width(p.codec.width);
   }
 
-  // Cells of the base have not been read before. (Inlined by force: GCC takes a function that only prefetches for one
-  // without effects, and drops calls of it.)
+  // Prefetch cells of the base, which have not been read before. (Inlining is forced: GCC treats a function that only
+  // prefetches as one without effects, and removes calls to it.)
   TINYPYR_INLINE void prefetch_ahead() const {
     const Problem& p = *problem_;
     const BlockLayout::Runs& run = layout_.run;
@@ -165,7 +165,7 @@ class RankBlocks {
 
   // --- entries ------------------------------------------------------------------------------------------------------
 
-  // Read the labels of cells, find the mixed ones, and read the labels of their voxels.
+  // Read the labels of cells, find the mixed cells, and read the labels of their voxels.
   template <class U>
   void gather() {
     std::memset(entries_.code, 0, static_cast<std::size_t>(shape_.cells));
@@ -198,7 +198,7 @@ class RankBlocks {
       for (i64 i = 0; i < run.length; ++i) *uniform++ = is_uniform<U>(run.votes[r] + i);
   }
 
-  // 1 if all voxels of a cell have its label.
+  // Return 1 if all voxels of a cell have its label.
   template <class U>
   u8 is_uniform(i64 cell) const {
     Votes<U> votes;
@@ -206,8 +206,8 @@ class RankBlocks {
     return votes == shape_.cell_voxels;
   }
 
-  // Cells that do not exist get code_none, and so do those that exist in part, whose voxels are counted like those of
-  // mixed ones.
+  // Set the codes of missing cells to code_none, and of partial cells too, whose voxels are counted like those of mixed
+  // cells.
   template <class U>
   void gather_cut_cells() {
     const Problem& p = *problem_;
@@ -257,7 +257,7 @@ class RankBlocks {
     });
   }
 
-  // The same of cells of which some voxels may not exist.
+  // List the voxels of a cell of which some may not exist.
   template <class U>
   void gather_cut_mixed() {
     char* to = entries_.label + entries_.cells_room * static_cast<i64>(sizeof(U));
@@ -282,7 +282,7 @@ class RankBlocks {
     return exists;
   }
 
-  // Call visit with the voxels of a cell, known to the compiler: its loops have few steps.
+  // Call visit with the number of voxels in a cell as a compile-time constant, because its loops have few steps.
   template <class Visit>
   void with_cell_voxels(Visit visit) const {
     const i64 voxels = shape_.cell_voxels;
@@ -292,12 +292,12 @@ class RankBlocks {
                   : visit(std::integral_constant<i64, 1>{});
   }
 
-  // Entries, padded.
+  // The number of entries, including padding.
   i64 entry_count() const { return in_steps(entries_.cells_room + mixed_.count * shape_.cell_voxels, rank_step); }
 
   // --- ranks and votes ----------------------------------------------------------------------------------------------
 
-  // Give each entry the code of its label; false if there are more than max_ranks.
+  // Give each entry the code of its label. Return false if there are more than max_ranks labels.
   bool rank_labels() {
     const Problem& p = *problem_;
     const bool identity = p.codec.is_identity();
@@ -315,14 +315,14 @@ class RankBlocks {
     return true;
   }
 
-  // True if every voxel of the block exists, counts, and has the same label.
+  // Return true if every voxel of the block exists, counts, and has the same label.
   bool has_one_label() const {
     return ranks_.count == 1 && block_.whole && mixed_.count == 0 &&
            (!options_.has_ignore ||
             std::memchr(entries_.code, code_none, static_cast<std::size_t>(shape_.cells)) == nullptr);
   }
 
-  // Votes of every rank in every output.
+  // Count the votes of every rank in every output.
   void count_votes() {
     const i64 outputs = layout_.first_outputs(shape_), parts = shape_.cells / outputs;
     const u8* const codes = entries_.code;
@@ -367,7 +367,7 @@ class RankBlocks {
     }
   }
 
-  // Votes of a rank in an output.
+  // Return the votes of a rank in an output.
   i64 votes_of(int rank, i64 output) const {
     return words_.word[rank / 4 * words_.room + output] >> rank % 4 * 16 & 0xffff;
   }
@@ -383,7 +383,7 @@ class RankBlocks {
         if (winner_[i] & tie_bit) winner_[i] = break_tie(k, i);
   }
 
-  // Among the labels with the most votes: the lowest, or the one whose first voxel comes first in raster order.
+  // Choose among the labels with the most votes: the lowest, or the one whose first voxel comes first in raster order.
   u16 break_tie(int k, i64 output) const {
     if (most_[output] == 0) return static_cast<u16>(ranks_.count);  // no voxel counts
     int best = winner_[output] & ~tie_bit;
@@ -400,7 +400,7 @@ class RankBlocks {
     }
   }
 
-  // The code of a cell's voxel.
+  // Return the code of a cell's voxel.
   u8 code_of(i64 cell, i64 voxel) const {
     if (entries_.uniform[cell]) return entries_.code[cell];
     const i64 number = std::lower_bound(mixed_.cell, mixed_.cell + mixed_.count, cell) - mixed_.cell;
@@ -409,7 +409,7 @@ class RankBlocks {
 
   // --- results ------------------------------------------------------------------------------------------------------
 
-  // The labels of the block's one voxel of its last level.
+  // Write the labels of the block's only voxel on its last level.
   void list_labels(Label* labels) {
     const i64 last = std::max<i64>(0, layout_.output.start[shape_.levels] - 1);
     for (i64 m = 0; m < mixed_.count; ++m)
@@ -448,7 +448,7 @@ class RankBlocks {
     }
   }
 
-  // True if any voxel of an output's footprint exists.
+  // Return true if any voxel of an output's footprint exists.
   bool output_exists(int k, i64 output) const {
     bool exists = true;
     for (int axis = 0; axis < problem_->ndim; ++axis) {
@@ -465,7 +465,7 @@ class RankBlocks {
   const ModeVotes* tile_votes_ = nullptr;
   BlockShape shape_;
   BlockLayout layout_;
-  // The vote of a voxel, and those of a cell, for the rank r: at max_ranks + r.
+  // The vote of a voxel, and the votes of a cell, for rank r, at index max_ranks + r.
   u64 voxel_units_[max_ranks + 64] = {}, cell_units_[max_ranks + 64] = {};
   Arena memory_;
   Entries entries_;

@@ -1,15 +1,16 @@
-// Modes of the levels above the first, proven from bounds of the level below.
+// Modes of the levels above the first, proven from bounds of the votes on the level below.
 //
-// For each voxel of a level we know its label, the fewest and the most votes that this label has, and therefore the
-// most that any other label can have: no more than this one, and no more than it leaves. Added up over the voxels that
-// a voxel of the next level covers, this nearly always leaves one label with more votes, at least, than any other can
-// have: the mode. Where it leaves two labels, or any, these are counted in the base.
+// For each voxel of a level, the label is known, and so are a lower and an upper bound of its votes: the number of base
+// voxels in the footprint that have this label. Any other label has no more votes than this label has, and no more than
+// it leaves. The bounds are summed over the children of a voxel, the voxels of the level below that it covers. In
+// nearly all cases the lower bound of one label then exceeds the upper bound of every other label, so this label is the
+// mode. Otherwise the candidates, two labels or all of them, are counted in the base.
 //
 // Assumes: the first level and its ModeVotes are written; VoteBounds::fits (factors of 1 and 2, footprints of at most
 // FootprintCounter::max_voxels voxels, integers, no ignored value, contiguous rows of output).
-// Guarantees: exact modes of all levels of a tile, ties included. Noise, and footprints of more than max_ranks labels
-// that have to be counted, end a tile early (Outcome): levels above the first then are written in part, and another
-// strategy makes the tile.
+// Guarantees: exact modes of all levels of a tile, including ties. Noise, and footprints that must be counted but have
+// more than max_ranks labels, end a tile early (Outcome). Levels above the first are then only partly written, and
+// another strategy computes the tile.
 #pragma once
 
 #include <algorithm>
@@ -29,13 +30,13 @@ class VoteBounds {
  public:
   explicit VoteBounds(const Options& options) : counter_(options) {}
 
-  // True if this strategy can make the levels above the first of a problem, and is likely to be the fastest.
+  // Return true if this strategy can compute the levels above the first, and is likely to be the fastest.
   static bool fits(const Problem& p, const Options& options) {
     return p.levels > 1 && !options.has_ignore && p.codec.kind != Kind::floating && p.codec.kind != Kind::boolean &&
            has_small_whole_footprints(p) && has_levels_of_halves(p);
   }
 
-  // Make all levels above the first of a tile.
+  // Compute all levels above the first of a tile.
   Outcome make(const Problem& tile, const ModeVotes& votes) {
     tile_ = &tile;
     width_ = tile.codec.width;
@@ -54,16 +55,17 @@ class VoteBounds {
   }
 
  private:
-  // Of each voxel of a level, as Votes: the fewest and the most votes of its label, and the most of any other.
+  // Bounds for each voxel of a level, as Votes: the fewest and the most votes of its label, and the most of any other
+  // label.
   struct LevelBounds {
     char *least, *most, *others;
     i64 stride[max_ndim];  // in votes
   };
 
-  static constexpr i64 few_voxels =
-      256;  // all labels of a footprint of no more are counted without asking which may win
+  // In footprints of up to this many voxels all labels are counted, without a selection of candidates.
+  static constexpr i64 few_voxels = 256;
 
-  // Footprints fit the counter, and most of them are whole: the others are always counted.
+  // Return true if footprints fit the counter, and most of them are whole (partial footprints are always counted).
   static bool has_small_whole_footprints(const Problem& p) {
     i64 voxels = 1;
     double whole = 1;  // share of the last level's voxels
@@ -79,7 +81,7 @@ class VoteBounds {
     return whole >= 0.5;
   }
 
-  // Each level halves one to three axes of the one below, and its rows are contiguous.
+  // Return true if each level halves one to three axes of the one below, and its rows are contiguous.
   static bool has_levels_of_halves(const Problem& p) {
     const i64 width = p.codec.width;
     for (int k = 0; k < p.levels; ++k) {
@@ -96,11 +98,11 @@ class VoteBounds {
     return true;
   }
 
-  // True if rows are not pooled along themselves, so that the footprints of neighbours lie side by side in memory.
+  // Return true if rows are not pooled along themselves, so that the footprints of neighbours are adjacent in memory.
   bool is_cut_into_columns() const {
     const Problem& p = *tile_;
     bool columns = p.top().total[0] == 1 && p.stride[0] == width_ && is_aligned(p.in, p.codec.width);
-    for (int axis = 1; axis < p.ndim; ++axis) columns = columns && p.stride[axis] != width_;  // (overlapping views)
+    for (int axis = 1; axis < p.ndim; ++axis) columns = columns && p.stride[axis] != width_;  // overlapping views
     return columns;
   }
 
@@ -135,7 +137,8 @@ class VoteBounds {
 
   // --- rows ---------------------------------------------------------------------------------------------------------
 
-  // Make the row of level k at these coordinates (at[0]: 0). Voxels with cut footprints, at the edges, are counted.
+  // Compute the row of level k at these coordinates (at[0] is 0). Voxels with partial footprints, at the edges, are
+  // counted.
   template <class U>
   Outcome make_row(int k, i64* at) {
     const Problem& p = *tile_;
@@ -158,7 +161,7 @@ class VoteBounds {
     return outcome;
   }
 
-  // n voxels with whole footprints.
+  // Compute n voxels with whole footprints.
   template <class U>
   Outcome prove_row(int k, const i64* at, i64 n) {
     BoundsRow row = {};
@@ -178,7 +181,7 @@ class VoteBounds {
     return count_all<U>(row, 0);
   }
 
-  // Set where the row's outputs lie, and footprint_ to that of its first voxel.
+  // Set the addresses of the row's outputs, and set footprint_ to the footprint of its first voxel.
   void start_row(int k, const i64* at, BoundsRow& row) {
     const Problem& p = *tile_;
     const Level& level = p.level[k];
@@ -231,7 +234,7 @@ class VoteBounds {
     return log2_rows;
   }
 
-  // True if bounds are of no use: nearly everything would have to be counted.
+  // Return true if bounds are of little use, because most voxels would have to be counted.
   template <class U>
   static bool is_noise(const BoundsRow& row) {
     i64 proven = 0;
@@ -254,8 +257,8 @@ class VoteBounds {
     return Outcome::done;
   }
 
-  // The same where footprints are columns: each voxel of a footprint is in a cache line of its own, with its
-  // neighbours', so that it takes no longer to count for all of them.
+  // Count undecided voxels whose footprints are columns. Each voxel of such a footprint shares a cache line with its
+  // neighbours, so counting for all of them takes no longer than for one.
   template <class U>
   Outcome settle_columns(int k, const i64* at, const BoundsRow& row) {
     constexpr i64 n = voxels_per_line(sizeof(U)), line = n * sizeof(U);
@@ -288,7 +291,7 @@ class VoteBounds {
     return Outcome::done;
   }
 
-  // A voxel whose label and runner-up have these different votes.
+  // Decide a voxel whose label and runner-up have these different votes.
   template <class U>
   static void settle_two(const BoundsRow& row, i64 i, Votes<U> votes, Votes<U> runner_up_votes) {
     Votes<U>* least = static_cast<Votes<U>*>(row.label_least);
@@ -299,7 +302,7 @@ class VoteBounds {
     others[i] = std::max(others[i], std::min(votes, runner_up_votes));
   }
 
-  // from, runs: the voxels of its footprint.
+  // from, runs: the voxels of the footprint.
   template <class U>
   Outcome settle(int k, const i64* at, const BoundsRow& row, i64 i, const char* from, const BoxRuns& runs) {
     u64 keys[max_ranks];
@@ -309,7 +312,7 @@ class VoteBounds {
     i64 others = static_cast<const Votes<U>*>(row.others_most)[i];
     if (static_cast<const Votes<U>*>(row.undecided)[i] == any_label) {
       candidates = footprint_.voxels <= few_voxels ? 0 : find_candidates<U>(k, at, i, keys);
-      others = footprint_.voxels;  // not known
+      others = footprint_.voxels;  // unknown
     }
     if (candidates > max_ranks) return Outcome::too_many_labels;
     counter_.gather(from, runs);
@@ -355,7 +358,7 @@ class VoteBounds {
     return candidates;
   }
 
-  // Count every label of the footprint gathered.
+  // Count every label of the gathered footprint.
   template <class U>
   Outcome count_all(const BoundsRow& row, i64 i) {
     FootprintCounter::Counts counts;
@@ -377,10 +380,10 @@ class VoteBounds {
   bool has_columns_ = false;
   LevelBounds bounds_[max_levels];
   Arena memory_;
-  // Of the row at hand: by voxel, Undecided as Votes, and runner-ups; the footprint of its first voxel.
+  // Data of the current row: by voxel, Undecided (as Votes) and runner-ups; and the footprint of its first voxel.
   char *undecided_ = nullptr, *runner_ups_ = nullptr;
   BaseFootprint footprint_;
-  // Gathered: votes of the first level; cache lines of columns.
+  // Gathered data: votes of the first level; cache lines of columns.
   char *cell_votes_ = nullptr, *columns_ = nullptr;
   FootprintCounter counter_;
 };

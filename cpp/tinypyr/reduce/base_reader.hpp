@@ -1,4 +1,4 @@
-// Rows of the base as reductions read them: in place, or encoded; and when to prefetch the next one.
+// Access to the rows of the base for reductions: in place or encoded, with prefetches of the next row.
 #pragma once
 
 #include <algorithm>
@@ -9,13 +9,13 @@
 
 namespace tinypyr {
 
-// Order of calls: start_pass for every problem, start for every plan of a part of it, then read for the row at an index
-// of the axes that are not in rows, which the caller changes in place.
+// Order of calls: start_pass for every problem; start for every plan of a part of it; then read for each row. The
+// caller sets the index of the row along the axes outside rows in place.
 class BaseReader {
  public:
   void start_pass(const Problem& whole) { last_row_ = whole.in; }
 
-  // row: for encoded voxels. All arguments must outlive the rows.
+  // row: memory for encoded voxels. All arguments must outlive the rows.
   void start(const Problem& problem, const ReductionPlan& plan, const i64* index, char* row) {
     problem_ = &problem;
     plan_ = &plan;
@@ -23,7 +23,7 @@ class BaseReader {
     row_ = row;
   }
 
-  // Return the row, and set run.ahead, the distance at which memory is prefetched while the row is pooled.
+  // Return the row, and set run.ahead, the distance at which the pooling loop prefetches memory.
   const char* read(Run& run) {
     const Problem& p = *problem_;
     const char* from = p.in;
@@ -42,9 +42,9 @@ class BaseReader {
   }
 
  private:
-  // Rows are mostly read at a constant distance, so that the next one can be prefetched during this one. Of a long row,
-  // memory further on in the row is prefetched instead, unless it is read voxel after voxel, which hardware prefetchers
-  // follow.
+  // Set the prefetch distance. Most rows are read at a constant distance, so the next row can be prefetched during this
+  // one. For a long row, later memory of the same row is prefetched instead, unless it is read voxel by voxel, which
+  // hardware prefetchers follow.
   i64 ahead_of(const char* from, const Run& run) const {
     const i64 distance = from - last_row_;
     if (std::abs(distance) <= FootprintPlan::longest_fetched_row) return distance;
@@ -57,7 +57,7 @@ class BaseReader {
   const ReductionPlan* plan_ = nullptr;
   const i64* index_ = nullptr;
   char* row_ = nullptr;
-  const char* last_row_ = nullptr;  // read before
+  const char* last_row_ = nullptr;  // the row that was read before
 };
 
 }  // namespace tinypyr

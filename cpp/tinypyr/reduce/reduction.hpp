@@ -1,7 +1,7 @@
-// mean, min and max: levels from accumulators.
+// mean, min and max: levels computed from accumulators.
 //
-// Recursion from the last stage of a plan (reduce/reduction_plan.hpp) reads the base once, in long runs, and holds one
-// row per stage, whatever the depth of the pyramid.
+// Recursion from the last stage of a plan (reduce/reduction_plan.hpp) reads the base once, in long runs, and stores one
+// row per stage, for pyramids of any depth.
 #pragma once
 
 #include "../core/problem.hpp"
@@ -12,14 +12,14 @@
 
 namespace tinypyr {
 
-// Order of calls: run and fits are independent of each other, and of earlier calls.
+// Computes reductions. Calls of run and fits are independent of each other and of earlier calls.
 class ReductionDriver {
  public:
   explicit ReductionDriver(const ReductionRule& rule)
       : rule_(rule), small_footprints_(rule.small_kernels()), plan_(rule), writer_(rule) {}
 
-  // Make all levels. *fits: false, and nothing is made, if even the shortest rows take too much memory
-  // (reduce/streaming_reduction.hpp makes such levels).
+  // Compute all levels. If even the shortest rows take too much memory, set *fits to false and compute nothing
+  // (reduce/streaming_reduction.hpp computes such levels).
   Status run(const Problem& whole, bool* fits) {
     *fits = true;
     if (whole.levels == 1 && small_footprints_.fits(whole)) return small_footprints_.run(whole);
@@ -27,7 +27,7 @@ class ReductionDriver {
     if (!*fits) return Status::ok;
     base_.start_pass(whole);
     for (i64 first = 0; first < cut_.blocks; first += cut_.chunk) {
-      if (cut_.is_cut() && !plan_part(whole, first)) return Status::out_of_memory;  // (else it is planned)
+      if (cut_.is_cut() && !plan_part(whole, first)) return Status::out_of_memory;  // otherwise it is already planned
       if (!lay_out()) return Status::out_of_memory;
       const IndexRange rows{AxisRange{cut_.axes, part_->ndim}, part_->top().extent};
       rows.each(index_, [&] { complete(plan_.count - 1); });
@@ -35,15 +35,16 @@ class ReductionDriver {
     return Status::ok;
   }
 
-  // Set *fits as run would. False if memory runs out.
+  // Set *fits as run would. Return false if memory runs out.
   bool fits(const Problem& whole, bool* fits) { return choose_rows(whole, fits); }
 
  private:
   static constexpr i64 longest_accumulators = i64{1} << 20;  // bytes of one stage
   static constexpr i64 most_row_bytes = i64{6} << 20;        // of a row and all its stages
 
-  // Choose rows so long that the first stage's accumulators stay in the second-level cache: where a row ends and the
-  // next does not follow it in memory, reading stalls. Shorter rows if there are many stages of them.
+  // Choose the length of rows so that the first stage's accumulators fit the second-level cache. Rows are as long as
+  // this allows, because reading stalls where a row ends and the next one is not contiguous. Many stages make rows
+  // shorter.
   bool choose_rows(const Problem& whole, bool* fits) {
     small_first_ = small_footprints_.fits(whole);
     int first_axis = 0;
@@ -60,8 +61,7 @@ class ReductionDriver {
     for (i64 longest = longest_accumulators / (rule_.reduction->lanes * rule_.reduction->lane_bytes);; longest /= 2) {
       cut_ = cut_rows(whole, longest, first_axis, shrinks);
       i64 bytes = 0;
-      for (i64 first = 0; first <= std::min<i64>(1, cut_.blocks - cut_.chunk);
-           ++first) {  // (the first block may be cut)
+      for (i64 first = 0; first <= std::min<i64>(1, cut_.blocks - cut_.chunk); ++first) {  // the first block may be cut
         if (!plan_part(whole, first)) return false;
         bytes = std::max(bytes, plan_.bytes());
       }
@@ -77,7 +77,7 @@ class ReductionDriver {
     return plan_.build(*part_, cut_.axes, small_first_);
   }
 
-  // Take memory for the rows of the plan.
+  // Allocate memory for the rows of the plan.
   bool lay_out() {
     char *base_row = nullptr, *out_row = nullptr;
     const bool has_memory = memory_.lay_out([&](auto& take) {
@@ -91,7 +91,7 @@ class ReductionDriver {
     return has_memory;
   }
 
-  // Make the row of stage s, at index_ along the other axes, in the stage's own memory, and write its level.
+  // Compute the row of stage s, at index_ along the other axes, in the stage's own memory, and write its level.
   const char* complete(int s) {
     const Stage& stage = plan_.stages[s];
     make(s, stage.accumulators, stage.length, false);
@@ -99,7 +99,8 @@ class ReductionDriver {
     return stage.accumulators;
   }
 
-  // Make the row of stage s in `to`, whose lanes lie `plane` elements apart, or combine it with what is there (onto).
+  // Compute the row of stage s in `to`, whose lanes are `plane` elements apart, or combine it with the contents of `to`
+  // (onto).
   void make(int s, char* to, i64 plane, bool onto) {
     const Stage& stage = plan_.stages[s];
     if (small_first_ && s == 0) return make_small_footprints(to, plane);
@@ -136,8 +137,7 @@ class ReductionDriver {
     pool_lanes(from, plan_.stages[s - 1].length, to, plane, run, onto, s == 1 && small_first_);
   }
 
-  // Make the first level's row, accumulators and voxels, from the base: once for every row of memory that belongs to
-  // it.
+  // Compute the first level's row, accumulators and voxels, from the base, once for every row of memory in it.
   void make_small_footprints(char* to, i64 plane) {
     const Problem& p = *part_;
     const Level& level = p.level[0];
@@ -155,7 +155,8 @@ class ReductionDriver {
     } while (rows.next(at, [](int, i64) {}, count));
   }
 
-  // Pool a row of accumulators. from_small: of the small footprints' accumulators, whose lanes may be narrower.
+  // Pool a row of accumulators. from_small: the source has accumulators of small footprints, whose lanes may be
+  // narrower.
   void pool_lanes(const char* from, i64 from_plane, char* to, i64 to_plane, const Run& run, bool onto,
                   bool from_small) {
     const bool widens = from_small && rule_.widening != nullptr;
@@ -167,13 +168,13 @@ class ReductionDriver {
 
   const ReductionRule rule_;
   SmallFootprints small_footprints_;  // for single levels
-  std::unique_ptr<Problem> part_;     // the chunk at hand
+  std::unique_ptr<Problem> part_;     // the current chunk
   RowCut cut_ = {1, 0, 0};
   bool small_first_ = false;
   ReductionPlan plan_;
   BaseReader base_;
   RowWriter writer_;
-  i64 index_[max_ndim] = {};  // of the row being made, at the stage being made
+  i64 index_[max_ndim] = {};  // of the current row, at the current stage
   Arena memory_;
 };
 

@@ -1,8 +1,8 @@
-// The plan of a reduction (mean, min, max): how long its rows are, and the stages that pool them.
+// The plan of a reduction (mean, min, max): the length of its rows, and the stages that pool them.
 //
-// A pyramid is a chain of stages, each of which pools one axis by one factor; a level is written by its last stage. A
-// stage owns one row of accumulators. To make its row, a stage along a row axis pools the row of the stage before; a
-// stage along any other axis combines `factor` such rows.
+// A pyramid is a chain of stages, each of which pools one axis by one factor; the last stage of a level writes it. A
+// stage owns one row of accumulators. A stage along a row axis computes its row by pooling the row of the stage before;
+// a stage along any other axis combines `factor` such rows.
 #pragma once
 
 #include <algorithm>
@@ -12,11 +12,11 @@
 
 namespace tinypyr {
 
-// A method, as drivers apply it.
+// A method in the form that drivers use.
 struct ReductionRule {
   const Reduction* reduction;
-  const Reduction* small;     // whose accumulators hold small footprints
-  const Reduction* widening;  // from its lanes to those of `reduction`; null if they are the same
+  const Reduction* small;     // the reduction whose accumulators hold small footprints
+  const Reduction* widening;  // from the lanes of `small` to those of `reduction`; null if they are the same
   bool any_order;             // results do not depend on the order of voxels
   bool half_even;
   u64 ignore;
@@ -24,16 +24,16 @@ struct ReductionRule {
   SmallKernels small_kernels() const { return {small->small, !any_order, ignore, half_even, small->lane_bytes}; }
 };
 
-// Rows are the first `axes` axes of a problem, as one run of voxels. Along the last of them a row holds `chunk` blocks
-// of the last level, of `blocks` altogether.
+// Rows cover the first `axes` axes of a problem as one run of voxels. Along the last of these axes a row holds `chunk`
+// of the `blocks` blocks of the last level.
 struct RowCut {
   int axes;
   i64 blocks, chunk;
   bool is_cut() const { return chunk < blocks; }
 };
 
-// Rows of up to `longest` accumulators in the row of the first stage, which is along `first_axis` and leaves a row
-// shorter by `shrinks`.
+// Choose rows of up to `longest` accumulators in the row of the first stage, which pools `first_axis` and shortens the
+// row by the factor `shrinks`.
 inline RowCut cut_rows(const Problem& whole, i64 longest, int first_axis, i64 shrinks) {
   RowCut cut = {0, 0, 0};
   i64 length = 1;
@@ -54,22 +54,22 @@ inline RowCut cut_rows(const Problem& whole, i64 longest, int first_axis, i64 sh
 struct Stage {
   int axis;
   bool along_row;
-  Run run;     // along the row; along another axis only n (extent before), factor and phase count
-  i64 length;  // of the row after it, in accumulators
-  int level;   // that is written from its row; -1: none
+  Run run;     // parameters along the row; along another axis only n (extent before), factor and phase matter
+  i64 length;  // of the resulting row, in accumulators
+  int level;   // the level written from the row; -1: none
   char* accumulators;
 };
 
-// What all rows of a level have in common.
+// Properties common to all rows of a level.
 struct RowShape {
-  bool direct;    // the row is contiguous in the output, which has the form that kernels make
+  bool direct;    // the row is contiguous in the output, in the form that kernels produce
   bool uniform;   // every footprint has the same number of voxels along the row axes
-  i64 footprint;  // that number; of the footprints that have most, if they differ
+  i64 footprint;  // that number; the largest one if footprints differ
 };
 
-// The factor of one stage where a larger factor is pooled in several, which the order of voxels must allow: pairs of
-// neighbours, and up to four runs. Very large factors are pooled at once: their accumulators would be as long as the
-// row.
+// The factor of one stage if a larger factor is divided among several stages: pairs of neighbours, and up to four runs.
+// The order of voxels must allow it. Very large factors are pooled in one stage, because its accumulators would be as
+// long as the row.
 inline i64 factor_of_stage(i64 factor, int axis) {
   if (factor % 2 != 0 || factor > 64) return factor;
   return axis > 0 && factor % 4 == 0 ? 4 : 2;
@@ -78,14 +78,14 @@ inline i64 factor_of_stage(i64 factor, int axis) {
 // Adds the stages of a problem to a list. Order of calls: the constructor, then add_all.
 class StageBuilder {
  public:
-  // small_first: stage 0 is the row of the first level, made by other means.
+  // small_first: stage 0 is the row of the first level, which SmallFootprints computes.
   StageBuilder(const Problem& problem, int row_axes, bool any_order, bool small_first, Stage* stages)
       : problem_(problem), row_axes_(row_axes), any_order_(any_order), small_first_(small_first), stages_(stages) {}
 
   // An upper bound of the number of stages.
   static i64 most_stages(const Problem& p) { return i64{p.levels} * (p.ndim + 1) + 62 * p.ndim + 1; }
 
-  // Return how many stages there are.
+  // Add all stages and return their number.
   int add_all() {
     const Problem& p = problem_;
     int order[max_ndim];
@@ -115,10 +115,11 @@ class StageBuilder {
     }
   }
 
-  // Integer sums and extremes are the same in any order: slowest axis first, so that long runs are combined with each
-  // other and only what is left is pooled within a run. After a first level in registers, fastest axis first: pairs are
-  // as good, and leave less to the others (unless runs get too short for a vector). Sums of doubles depend on the
-  // order: the caller's axis 0 first, then axis 1, ..., whatever the memory order.
+  // Choose the order of axes. Integer sums and extremes are the same in any order: the slowest axis comes first, so
+  // that long runs are combined and only the result is pooled within a run. After a first level in registers, the
+  // fastest axis comes first: pairs are as fast, and leave shorter rows to the other stages (unless runs get too short
+  // for a vector). Sums of doubles depend on the order: the caller's axis 0 comes first, then axis 1, and so on, for
+  // any memory order.
   void order_axes(int* order) const {
     const Problem& p = problem_;
     constexpr i64 short_run = 256;  // bytes
@@ -167,16 +168,16 @@ class StageBuilder {
   const bool any_order_, small_first_;
   Stage* const stages_;
   int count_ = 0;
-  i64 extent_[max_ndim], voxel_offset_[max_ndim], row_length_ = 1;  // before the next stage
+  i64 extent_[max_ndim], voxel_offset_[max_ndim], row_length_ = 1;  // state before the next stage
 };
 
-// Order of calls: build for a problem, which must outlive it, then the rest is read. A plan can be built again.
+// Order of calls: build for a problem, which must outlive the plan; then everything else. A plan can be rebuilt.
 class ReductionPlan {
  public:
   explicit ReductionPlan(const ReductionRule& rule) : footprints(rule.small_kernels()), rule_(rule) {}
 
-  // small_first: the first level is made by `footprints`, whose accumulators are the row of stage 0. False if memory
-  // runs out.
+  // small_first: `footprints` computes the first level, and its accumulators are the row of stage 0. Return false if
+  // memory runs out.
   bool build(const Problem& p, int row_axes, bool small_first) {
     problem_ = &p;
     row_axes_ = row_axes;
@@ -194,9 +195,9 @@ class ReductionPlan {
 
   bool small_first() const { return small_first_; }
   int row_axes() const { return row_axes_; }
-  i64 base_length() const { return base_length_; }  // of a row of the base
+  i64 base_length() const { return base_length_; }  // length of a row of the base
 
-  // Sizes of rows besides the stages': of encoded voxels of the base, and of a level's voxels before they are stored.
+  // Sizes of further rows: of encoded voxels of the base, and of a level's voxels before they are stored.
   i64 base_row_bytes() const { return small_first_ || base_direct ? 0 : base_length_ * problem_->codec.width; }
   i64 out_row_bytes() const {
     const auto is_direct = [](const RowShape& shape) { return shape.direct; };
@@ -206,7 +207,7 @@ class ReductionPlan {
   i64 accumulator_bytes(const Stage& stage) const {
     return stage.length * rule_.reduction->lanes * rule_.reduction->lane_bytes;
   }
-  // All rows.
+  // The total size of all rows.
   i64 bytes() const {
     i64 sum =
         round_up(base_row_bytes()) + round_up(out_row_bytes()) + (small_first_ ? footprints.current().bytes() : 0);
@@ -217,11 +218,11 @@ class ReductionPlan {
   Stage* stages = nullptr;
   int count = 0;
   RowShape shapes[max_levels];  // of levels
-  bool base_direct = false;     // rows of the base can be read where they are
+  bool base_direct = false;     // rows of the base can be read in place
   FootprintRows footprints;
 
  private:
-  // True if rows at this place have the form that kernels read and make.
+  // Return true if rows at this address have the form that kernels read and write.
   bool is_direct(const void* start, const i64* extent, const i64* stride) const {
     const Problem& p = *problem_;
     bool direct = p.codec.is_identity() && is_contiguous(row_axes_, extent, stride, p.codec.width) &&

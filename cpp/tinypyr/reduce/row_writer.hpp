@@ -1,4 +1,4 @@
-// Rows of accumulators to voxels of a level.
+// Conversion of rows of accumulators to voxels of a level.
 #pragma once
 
 #include "../core/problem.hpp"
@@ -6,13 +6,13 @@
 
 namespace tinypyr {
 
-// Order of calls: start for every plan; then voxels_of and write for the row at an index of the axes that are not in
-// rows, which the caller changes in place.
+// Order of calls: start for every plan; then voxels_of and write for each row. The caller sets the index of the row
+// along the axes outside rows in place.
 class RowWriter {
  public:
   explicit RowWriter(const ReductionRule& rule) : rule_(rule), reduction_(*rule.reduction) {}
 
-  // out_row: where voxels are made that cannot be made in the output. All arguments must outlive the rows.
+  // out_row: memory for voxels that cannot be written to the output directly. All arguments must outlive the rows.
   void start(const Problem& problem, const ReductionPlan& plan, const i64* index, char* out_row) {
     problem_ = &problem;
     plan_ = &plan;
@@ -20,10 +20,10 @@ class RowWriter {
     out_row_ = out_row;
   }
 
-  // The place where the voxels of a level's row are made.
+  // The address at which the voxels of a level's row are computed.
   char* voxels_of(int k) const { return plan_->shapes[k].direct ? row_in(problem_->level[k]) : out_row_; }
 
-  // Write the row of a level. Its voxels are made from accumulators, unless they have been made with them.
+  // Write the row of a level. Its voxels are computed from accumulators, unless they were computed together with them.
   void write(int k, const char* accumulators, i64 length) const {
     const Problem& p = *problem_;
     const Level& level = p.level[k];
@@ -33,7 +33,8 @@ class RowWriter {
     if (!plan_->small_first() || k > 0) {
       i64 count = 1;
       for (int axis = plan_->row_axes(); axis < p.ndim; ++axis) count *= p.present(level, axis, index_[axis]);
-      // (as if no footprint along the row were cut, then those that are: few, and runs without them are short)
+      // (First finish all footprints along the row as if they were whole, then those that are cut: they are few, and
+      // runs without them are short.)
       const Span row = {accumulators, length, voxels};
       finish(row, 0, length, count * shape.footprint);
       if (!shape.uniform) finish_cut(level, plan_->row_axes() - 1, row, 0, length, count, true);
@@ -44,14 +45,14 @@ class RowWriter {
   }
 
  private:
-  // A row of accumulators, `plane` of them between lanes, and the voxels made of it.
+  // A row of accumulators with lanes `plane` elements apart, and its voxels.
   struct Span {
     const char* accumulators;
     i64 plane;
     char* voxels;
   };
 
-  // The place of the row in a level's output.
+  // The address of the row in a level's output.
   char* row_in(const Level& level) const {
     char* out = level.out;
     for (int axis = plan_->row_axes(); axis < problem_->ndim; ++axis) out += index_[axis] * level.stride[axis];
@@ -66,15 +67,15 @@ class RowWriter {
                  plan_->row_axes(), level.extent, level.stride);
   }
 
-  // Make `length` voxels of footprints of `count` voxels each, from place `from` of the row on.
+  // Compute `length` voxels of footprints of `count` voxels each, beginning at index `from` of the row.
   void finish(const Span& row, i64 from, i64 length, i64 count) const {
     reduction_.finish(row.accumulators + from * reduction_.lane_bytes, row.plane,
                       row.voxels + from * problem_->codec.width, length, {count, rule_.half_even, rule_.ignore});
   }
 
-  // Footprints at the edges have fewer voxels: finish runs of equal counts, along `axis` and the faster ones. count:
-  // voxels along slower axes. is_whole: along those axes no footprint is cut, so that only cut ones are left to do
-  // here.
+  // Finish runs of footprints with equal counts, along `axis` and the faster axes, because footprints at the edges have
+  // fewer voxels. count: voxels along slower axes. is_whole: no footprint is cut along the slower axes, so that only
+  // cut ones remain to be finished here.
   void finish_cut(const Level& level, int axis, const Span& row, i64 from, i64 length, i64 count, bool is_whole) const {
     Segment segments[3];
     const int segment_count = problem_->segments(level, axis, segments);

@@ -1,9 +1,9 @@
-// Rows of small footprints: a first level that is pooled by no more than two along any axis goes from the input to a
-// row of voxels or accumulators in one step, each footprint in registers (kernels/footprints.inl).
+// Rows of small footprints. A first level with factors of at most two along every axis is computed from the input in
+// one step, each footprint in registers, as a row of voxels or accumulators (kernels/footprints.inl).
 //
-// The input rows that a row of the output needs are read side by side, which hardware prefetchers follow badly. So
-// memory is prefetched by hand: a little at a time and in order of memory, whatever the order of reading, it arrives
-// twice as fast as side by side or a row in one go.
+// The input rows that a row of the output needs are read side by side, a pattern that hardware prefetchers follow
+// badly. Therefore memory is prefetched explicitly, a little at a time and in order of addresses, whatever the order of
+// reading. It then arrives twice as fast as side by side or one whole row at a time.
 #pragma once
 
 #include <cstdlib>
@@ -22,30 +22,31 @@ struct SmallKernels {
   i64 lane_bytes;  // of accumulators; 0 if the method has none
 };
 
-// The destination of rows. Null: not wanted.
+// The destination of rows. Null pointers: not requested.
 struct RowTarget {
   char* voxels;
   i64 voxel_step;  // from row to row, in voxels
-  // Lanes of accumulators, `plane` elements between those of one accumulator; the rows as far apart as those of voxels.
-  // With accumulators the voxels are keys, because lanes are made of keys (core/codec.hpp).
+  // Lanes of accumulators. The lanes of one accumulator are `plane` elements apart, and the rows are as far apart as
+  // those of voxels. If accumulators are requested, the voxels are keys, because lanes are computed from keys
+  // (core/codec.hpp).
   char* accumulators;
   i64 plane;
-  // Votes: how many voxels of each footprint have the label made of it.
+  // Mode votes: the number of voxels of each footprint that have the resulting label.
   char* votes;
   i64 vote_step;
 };
 
-// How the rows along axis 0 of a problem's first level are made. Order of calls: prepare, once for every problem, which
-// must outlive it; then the rest is read.
+// The plan for the rows along axis 0 of a problem's first level. Order of calls: prepare, once for every problem, which
+// must outlive the plan; then everything else.
 struct FootprintPlan {
-  // Longer rows (in bytes) are left to the hardware's prefetcher; others are prefetched so far ahead.
+  // Rows longer than this (in bytes) are left to the hardware's prefetcher; others are prefetched at this distance.
   static constexpr i64 longest_fetched_row = 16384, fetch_distance = 2048;
 
   // ordered: the order of voxels in a footprint matters.
   void prepare(const Problem& p, bool ordered) {
     problem = &p;
     const i64 width = p.codec.width;
-    // Kernels flip the sign bit of integers themselves; anything else that an encoder does needs a row of its own.
+    // Kernels flip the sign bit of integers themselves; any other encoding needs a copied row.
     Codec flipped = p.codec;
     flipped.kind = Kind::unsigned_integer;
     const bool flips = p.codec.kind == Kind::signed_integer && !p.codec.keys_are_bits();
@@ -64,13 +65,13 @@ struct FootprintPlan {
     row_bytes = reads_in_place ? 0 : round_up(p.extent[0] * width);
   }
 
-  // Size of the copied input rows.
+  // The size of the copied input rows.
   i64 bytes() const { return row_bytes << pooled_count; }
 
-  // True if kernels make the voxels that are wanted (else keys, which must be decoded).
+  // True if kernels produce the voxels of the output (otherwise keys, which must be decoded).
   bool makes_voxels() const { return reads_in_place || problem->codec.is_identity(); }
 
-  // True if kernels can write to the level's output.
+  // True if kernels can write to the level's output directly.
   bool writes_in_place() const {
     const Level& level = problem->level[0];
     const int width = problem->codec.width;
@@ -80,7 +81,7 @@ struct FootprintPlan {
   }
   bool reads_and_writes_in_place() const { return reads_in_place && writes_in_place(); }
 
-  // How many bytes ahead in the input to prefetch if rows along an axis are made one after the other.
+  // Return the prefetch distance in bytes of input for consecutive rows along an axis.
   i64 ahead_along(int axis) const {
     const Problem& p = *problem;
     if (axis >= p.ndim || p.extent[0] * p.codec.width > longest_fetched_row) return 0;
@@ -88,8 +89,8 @@ struct FootprintPlan {
     return step * ceil_div(fetch_distance, std::max<i64>(1, std::abs(step)));
   }
 
-  // How many rows along axis 1, from these coordinates on, have footprints of the same shape, and are best made at
-  // once: a few if they are short.
+  // Return the number of rows along axis 1, from these coordinates on, that have footprints of the same shape and are
+  // best computed together: several if they are short.
   i64 alike(const i64* at) const {
     const Problem& p = *problem;
     if (p.ndim == 1 || !reads_in_place) return 1;
@@ -105,28 +106,29 @@ struct FootprintPlan {
   u64 flip = 0;         // xored with voxels that are read in place
   Segment segments[3];  // of axis 0
   int segment_count = 0;
-  int pooled[max_ndim];  // pooled axes besides axis 0, in raster order
+  int pooled[max_ndim];  // pooled axes other than axis 0, in raster order
   int pooled_count = 0;
-  int pair = 0;       // those of them that are earlier in raster order than axis 0
+  int pair = 0;       // number of these axes that precede axis 0 in raster order
   i64 row_bytes = 0;  // of a copied input row
 
  private:
   static constexpr i64 most_at_once = 4096;  // bytes
 };
 
-// The rows of a plan. Order of calls: plan, once for every problem; then make.
+// Computes the rows of a plan. Order of calls: plan, once for every problem; then make.
 class FootprintRows {
  public:
   explicit FootprintRows(const SmallKernels& kernels) : kernels_(kernels) {}
 
-  // False if memory runs out.
+  // Plan a problem. Return false if memory runs out.
   bool plan(const Problem& p) {
     plan_.prepare(p, kernels_.ordered);
     return plan_.row_bytes == 0 || rows_.reserve(plan_.bytes());
   }
   const FootprintPlan& current() const { return plan_; }
 
-  // Make `count` alike rows from these coordinates of the first level on (axes 1, 2, ...). ahead: from ahead_along.
+  // Compute `count` rows of equal shape from these coordinates of the first level on (axes 1, 2, ...). ahead: a
+  // distance from ahead_along.
   void make(const i64* at, i64 count, i64 ahead, const RowTarget& target) {
     const Problem& p = *plan_.problem;
     Inputs inputs;
@@ -143,11 +145,11 @@ class FootprintRows {
   }
 
  private:
-  // The input rows that a row of the output is made of.
+  // The input rows that a row of the output is computed from.
   struct Inputs {
     const char* row[max_small_footprint];
     int rows, pair;  // pair: as in Shapes::of, for footprints with two voxels along axis 0
-    i64 step;        // to the next row's, in voxels
+    i64 step;        // to the next row, in voxels
   };
 
   void locate(const i64* at, Inputs& inputs) {
@@ -191,8 +193,8 @@ class FootprintRows {
         fetcher.repeat(p.present(level, plan_.pooled[i], at[plan_.pooled[i]]), p.stride[plan_.pooled[i]]);
   }
 
-  // Make the footprints of a segment of axis 0, whose voxels begin at `first` in the rows: in pieces, between which
-  // memory is prefetched. A piece is a part of one row, or several whole rows.
+  // Compute the footprints of a segment of axis 0, whose voxels begin at `first` in the rows. The work is divided into
+  // pieces, a part of one row or several whole rows, with prefetches between them.
   void make_segment(const Segment& segment, i64 first, i64 count, const Inputs& inputs, bool fetches, Fetcher& fetcher,
                     const RowTarget& target) const {
     const i64 width = plan_.problem->codec.width, footprint = inputs.rows * segment.present * width;
@@ -239,17 +241,18 @@ class FootprintRows {
   Arena rows_;  // copied input rows
 };
 
-// The first level of a problem. Order of calls: fits, then run if it is true.
+// Computes the first level of a problem. Order of calls: fits, then run if the result is true.
 class SmallFootprints {
  public:
   explicit SmallFootprints(const SmallKernels& kernels) : kernels_(kernels), rows_(kernels) {}
   SmallFootprints(const Shapes& shapes, bool ordered, u64 ignore)
       : SmallFootprints(SmallKernels{shapes, ordered, ignore, false, 0}) {}
 
-  // True if there are loops for the first level of this problem, and its rows are long enough for them.
+  // Return true if there are loops for the first level of this problem, and its rows are long enough for them.
   bool fits(const Problem& p) const {
     const Level& level = p.level[0];
-    int pooled = 0, earlier = 0;  // axes pooled besides axis 0, and those of them that come earlier in raster order
+    int pooled = 0,
+        earlier = 0;  // axes pooled in addition to axis 0, and the number of them that precede axis 0 in raster order
     for (int axis = 0; axis < p.ndim; ++axis) {
       if (level.total[axis] > 2) return false;
       if (axis > 0 && level.total[axis] == 2) {
@@ -262,8 +265,8 @@ class SmallFootprints {
     return kernels_.shapes.of(1 << pooled, pair) != nullptr;
   }
 
-  // Make the first level of `whole`. votes: null, or the array of Votes (how many voxels of each footprint have the
-  // label made of it), whose axes have these strides, in Votes, the first of them 1.
+  // Compute the first level of `whole`. votes: null, or the array of Votes (the number of voxels of each footprint that
+  // have the resulting label), whose axes have these strides, in Votes; the first stride is 1.
   Status run(const Problem& whole, char* votes = nullptr, const i64* vote_stride = nullptr) {
     if (!part_) part_ = Problem::allocate();
     if (!part_) return Status::out_of_memory;
@@ -286,7 +289,7 @@ class SmallFootprints {
   }
 
  private:
-  // Make all rows of the planned part.
+  // Compute all rows of the planned part.
   bool make_rows(const Problem& p, char* votes, const i64* vote_stride) {
     const Level& level = p.level[0];
     const i64 width = p.codec.width, length = level.extent[0], vote_bytes = votes_width(p.codec.width);

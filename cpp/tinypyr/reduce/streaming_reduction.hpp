@@ -1,9 +1,10 @@
 // mean, min and max of footprints that are too long for rows of accumulators: millions of voxels along one axis that
-// cannot be read as they lie, or that another axis is pooled before.
+// cannot be read in place, or before which another axis is pooled.
 //
-// Levels whose rows are short enough are made by a ReductionDriver, a piece at a time, and leave their accumulators.
-// Those of the levels above are combined one by one, in the order that is part of the contract: within a footprint the
-// caller's axis 0 first, then axis 1, ...; every sum continues from piece to piece.
+// A ReductionDriver computes the levels whose rows are short enough, a piece at a time, together with their
+// accumulators. The accumulators of the levels above are combined one by one, in the order that the interface
+// guarantees: within a footprint the caller's axis 0 first, then axis 1, and so on; every sum continues from piece to
+// piece.
 #pragma once
 
 #include <algorithm>
@@ -20,32 +21,34 @@ struct Accumulator {
   u64 lane[most_lanes];
 };
 
-// The voxels of the level below that a footprint has, along each axis, and one of them.
+// The children of a voxel: the range of voxels of the level below that its footprint covers, along each axis, and the
+// current one among them.
 struct Children {
   i64 first[max_ndim], end[max_ndim], at[max_ndim];
 };
 
-// Accumulators of the levels that a ReductionDriver makes, combined along some axes, a piece at a time. Order of calls:
-// start, then the rest.
+// Computes the accumulators of the levels that a ReductionDriver can compute, a piece at a time, and combines them
+// along some axes. Order of calls: start, then everything else.
 class AccumulatorPieces {
  public:
   // parts: a driver with the same rule.
   AccumulatorPieces(ReductionDriver& parts, const ReductionRule& rule)
       : parts_(parts), rule_(rule), reduction_(*rule.reduction) {}
 
-  // False, here and below, if memory runs out.
+  // Start a problem. This and the functions below return false if memory runs out.
   bool start(const Problem& whole) {
     problem_ = &whole;
     return find_first_level() && lay_out();
   }
 
-  // The number of levels that the driver makes, and so the first level that is made of pieces.
+  // The number of levels that the driver computes, which is also the first level that is combined from pieces.
   int first_level() const { return first_; }
-  // Axes as they are combined, the caller's axis 0 first; and the number of that of pieces among them.
+  // The axes in the order of combination, the caller's axis 0 first, and the index of the axis of pieces among them.
   const int* order() const { return order_; }
   int piece_axis() const { return before_; }
 
-  // Combine the children of a footprint of the first level along the axis of pieces and those before it.
+  // Combine the children of a footprint of the first level above the driver's, along the axis of pieces and the axes
+  // before it.
   bool sum(Children& children, Accumulator& accumulator) {
     for (i64 begin = children.first[along_]; begin < children.end[along_]; begin += piece) {
       const i64 n = std::min(piece, children.end[along_] - begin);
@@ -66,7 +69,7 @@ class AccumulatorPieces {
  private:
   static constexpr i64 piece = 4096;
 
-  // Find how many levels the driver can make.
+  // Find the number of levels that the driver can compute.
   bool find_first_level() {
     part_ = Problem::allocate();
     if (!part_) return false;
@@ -80,8 +83,8 @@ class AccumulatorPieces {
     return true;
   }
 
-  // Choose the axis of pieces, and take memory: rows of a piece's accumulators, one more for each axis that is combined
-  // before, each with room in front for the sum so far; and a piece's voxels.
+  // Choose the axis of pieces and allocate memory: rows of a piece's accumulators, one more for each axis that is
+  // combined before, each preceded by room for the sum so far; and the voxels of a piece.
   bool lay_out() {
     const Problem& p = *problem_;
     i64 most = 0;
@@ -104,7 +107,7 @@ class AccumulatorPieces {
   i64 plane() const { return piece + 1; }
   char* lane_of(char* row, int lane) const { return row + lane * plane() * reduction_.lane_bytes; }
 
-  // Combine the accumulators of a piece along the axes before it up to the d-th, in the row after that.
+  // Combine the accumulators of a piece along the axes before it up to the d-th; the result is in the row after that.
   bool sum_rows(int d, Children& children, i64 n) {
     if (d < 0) return read(children.at, n, rows_[0]);
     const int axis = order_[d];
@@ -119,8 +122,8 @@ class AccumulatorPieces {
     return true;
   }
 
-  // Fill a row with the accumulators of n voxels, along the axis of pieces: of the base, or of the last level that the
-  // driver makes.
+  // Fill a row with the accumulators of n voxels along the axis of pieces: voxels of the base, or of the last level
+  // that the driver computes.
   bool read(const i64* at, i64 n, char* row) {
     const Problem& p = *problem_;
     char* to = row + reduction_.lane_bytes;
@@ -141,7 +144,7 @@ class AccumulatorPieces {
     return parts_.run(part, &fits) == Status::ok && fits;
   }
 
-  // Add a level: the accumulators of the last one.
+  // Append a level for the accumulators of the last one.
   void ask_for_sums(Problem& part, char* to) const {
     Level& sums = part.level[part.levels++];
     sums = part.level[first_ - 1];
@@ -159,7 +162,7 @@ class AccumulatorPieces {
   const Problem* problem_ = nullptr;
   std::unique_ptr<Problem> part_;
   int first_ = 0;
-  int along_ = 0, before_ = 0;  // the axis of pieces; axes that are combined before it
+  int along_ = 0, before_ = 0;  // the axis of pieces; the number of axes that are combined before it
   int order_[max_ndim];
   char *rows_[max_ndim], *voxels_ = nullptr;
   Arena memory_;
@@ -184,7 +187,8 @@ class StreamingReduction {
   }
 
  private:
-  // Make the accumulator of a voxel, and write the voxel. (false, here and below: memory runs out)
+  // Compute the accumulator of a voxel, and write the voxel. This and the functions below return false if memory runs
+  // out.
   bool make(int k, const i64* at, Accumulator& accumulator) {
     const Problem& p = *problem_;
     const Level& level = p.level[k];
@@ -201,7 +205,7 @@ class StreamingReduction {
     return true;
   }
 
-  // Combine along the d-th axis in order what is combined along those before it.
+  // Combine the results along the d-th axis, in order; each result combines the axes before it.
   bool sum(int k, int d, Children& children, Accumulator& accumulator) {
     if (d < 0) return make(k - 1, children.at, accumulator);
     if (k == pieces_.first_level() && d == pieces_.piece_axis()) return pieces_.sum(children, accumulator);

@@ -1,10 +1,10 @@
-// The rules of boundary modes: which points of an axis are plain, and which voxels stand for those beyond the array.
-// All that depends on the mode is here.
+// The rules of boundary modes: the points of an axis that are plain, and the voxels that replace those beyond the
+// array. No other file depends on the mode.
 //
-// Modes follow scipy.ndimage, which tests compare with: reflect (d c b a | a b c d), mirror (d c b | a b c d), nearest,
-// grid_wrap (repeated copies), wrap (copies that share their border voxels), grid_constant (the array continues as
-// `fill`) and constant (points between the border voxels and beyond are `fill`); border is constant from half a voxel
-// beyond the border voxels on.
+// Modes follow scipy.ndimage, with which tests compare: reflect (d c b a | a b c d), mirror (d c b | a b c d), nearest,
+// grid_wrap (repeated copies), wrap (copies that share their border voxels), grid_constant (the array continues with
+// `fill`) and constant (points beyond the border voxels' centres are `fill`). border is like constant, but points
+// are `fill` only from half a voxel beyond the centres of the border voxels.
 #pragma once
 
 #include <algorithm>
@@ -26,8 +26,7 @@ class Boundary {
     const bool has_end = axis.first + at_hand == axis.extent;
     const double last = static_cast<double>(axis.extent - 1);
     axis.step = axis.extent > 1 ? axis.stride : 0;
-    axis.clamped =
-        mode_ == BoundaryMode::nearest && order_ < 2;  // (splines continue smoothly into the border's voxels)
+    axis.clamped = mode_ == BoundaryMode::nearest && order_ < 2;  // splines continue smoothly into the border's voxels
     axis.cut = mode_ == BoundaryMode::constant || mode_ == BoundaryMode::border;
     axis.margin = mode_ == BoundaryMode::border ? 0.5 : 0;
     axis.reach = axis.clamped ? HUGE_VAL : axis.margin;
@@ -35,8 +34,8 @@ class Boundary {
     axis.low = std::max(0.0, lowest(static_cast<double>(axis.first + order_ / 2)));
     axis.high = std::min(last, below(static_cast<double>(axis.first + at_hand - order_ + order_ / 2)));
     axis.top = last;
-    // Where the voxel before the last also stands for the one beyond, a point on the last one lies at 1 between the
-    // two.
+    // In these modes the voxel before the last also replaces the one beyond the last. A point on the last voxel is
+    // therefore located at fraction 1 of the interval between the last two.
     if (order_ == 1 && (mirrors_last() || axis.extent == 1)) {
       axis.top = static_cast<double>(std::max<i64>(axis.extent - 2, 0));
       if (has_end && at_hand > (axis.extent > 1)) axis.high = last;
@@ -45,7 +44,7 @@ class Boundary {
     axis.line_high = std::min(axis.high, std::nextafter(axis.top + 1, -HUGE_VAL));
   }
 
-  // Move a coordinate to the place within the array that stands for it.
+  // Map a coordinate to the equivalent coordinate inside the array.
   double fold(double x, const SampleAxis& axis) const {
     const double n = static_cast<double>(axis.extent), last = n - 1;
     if (x >= 0 && x <= last) return x;
@@ -55,7 +54,7 @@ class Boundary {
       case BoundaryMode::mirror: {
         if (axis.extent == 1) return 0;
         const double at = std::fmod(std::abs(x), 2 * last);
-        return at >= (x < 0 ? last : n) ? 2 * last - at : at;  // (points halfway go where scipy moves them)
+        return at >= (x < 0 ? last : n) ? 2 * last - at : at;  // points halfway are mapped as in scipy
       }
       case BoundaryMode::reflect: {
         const double at = std::fmod(std::abs(x + 0.5), 2 * n);
@@ -75,21 +74,22 @@ class Boundary {
     }
   }
 
-  // Limit a coordinate that may be so far away that its neighbours have no numbers, where this changes no value.
+  // Limit a coordinate whose neighbours' indices could overflow, where this changes no value.
   double limit(double x, const SampleAxis& axis) const {
     if (mode_ != BoundaryMode::nearest) return x;
     const double reach = static_cast<double>(axis.extent) + max_order;
     return x < -reach ? -reach : x > 2 * reach ? 2 * reach : x;
   }
 
-  // The middle neighbour of a coordinate that has been folded.
+  // Return the middle neighbour of a coordinate that has been folded.
   double middle(double x, const SampleAxis& axis) const {
     const double middle = std::floor(order_ % 2 == 0 ? x + 0.5 : x);
     const bool is_limited = order_ == 1 && mirrors_last() && x <= static_cast<double>(axis.extent - 1);
     return is_limited ? std::min(middle, axis.top) : middle;
   }
 
-  // The voxel that stands for a neighbour, which may lie beyond an array of n voxels; below 0: none does.
+  // Return the voxel that replaces a neighbour, which may be outside an array of n voxels; a negative number if there
+  // is none.
   i64 neighbour(i64 at, i64 n) const {
     if (at >= 0 && at < n) return at;
     switch (mode_) {
@@ -112,16 +112,16 @@ class Boundary {
   }
 
  private:
-  // The neighbour beyond the last voxel is the one before it.
+  // The neighbour after the last voxel is the one before it.
   bool mirrors_last() const {
     return mode_ == BoundaryMode::constant || mode_ == BoundaryMode::mirror || mode_ == BoundaryMode::wrap;
   }
 
-  // The smallest coordinate whose middle neighbour is this one or one above, and the largest whose middle neighbour is
-  // below.
+  // Return the smallest coordinate whose middle neighbour is at least this one, and the largest coordinate whose middle
+  // neighbour is below it.
   double lowest(double middle) const {
     if (order_ % 2 == 1) return middle;
-    double x = middle - 0.5;  // (as the sum of x and 1/2 is rounded)
+    double x = middle - 0.5;  // rounded like the sum of x and 1/2
     for (;;) {
       const double less = std::nextafter(x, -HUGE_VAL);
       if (!(less + 0.5 >= middle)) return x;

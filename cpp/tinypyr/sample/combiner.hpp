@@ -1,5 +1,5 @@
-// A volume combined with a field that is interpolated at its voxels: a tile of field values at a time, which stays in
-// the cache until it is used.
+// Combination of a volume with a field that is interpolated at its voxels, one tile of field values at a time, which
+// stays in the cache until it is used.
 #pragma once
 
 #include <algorithm>
@@ -16,11 +16,11 @@ namespace tinypyr {
 // The table of the combiner's loops that each instruction set fills (kernels/combine.inl).
 struct CombineKernels {
   void (*load[dtype_count])(const char* from, i64 from_stride, i64 n, double* to);
-  // value[i] becomes voxel[i] combined with the field's value[i]. By operation, except mask.
+  // Replace value[i] by the combination of voxel[i] with the field's value[i]. Indexed by operation, except mask.
   void (*operate[operation_count - 1])(const double* voxel, i64 n, double* value);
   // Round half to even and clip to the dtype's range; NaN becomes 0.
   void (*store[dtype_count])(const double* from, i64 n, char* to, i64 to_stride);
-  // By width_index: voxels unchanged, or 0.
+  // Indexed by width_index: copy voxels unchanged, or write 0.
   void (*mask[4])(const char* from, i64 from_stride, const double* value, i64 n, char* to, i64 to_stride);
 };
 
@@ -29,7 +29,7 @@ class Combiner {
   Combiner(const View& full, Operation operation, const View& out, const CombineKernels& kernels)
       : full_(full), out_(out), operation_(operation), kernels_(kernels) {}
 
-  // sample(start, tile): fill the tile, whose first voxel is at `start`, with the field's values.
+  // sample(start, tile) fills the tile, whose first voxel is at `start`, with the field's values.
   template <class Sample>
   Status run(const i64* start, Sample sample) {
     const Status status = check();
@@ -65,7 +65,7 @@ class Combiner {
     return operation_ == Operation::mask && full_.dtype != out_.dtype ? Status::bad_out : Status::ok;
   }
 
-  // Tiles lie in memory as the output does, with its closest voxels side by side.
+  // Choose tiles in the output's memory order, so that adjacent voxels of the output are adjacent in the tile.
   void sort_axes() {
     for (int axis = 0; axis < out_.ndim; ++axis) axes_[axis] = axis;
     std::stable_sort(axes_, axes_ + out_.ndim, [&](int a, int b) {
@@ -90,10 +90,11 @@ class Combiner {
     const i64 count = tile.shape[fast], full_step = full_.strides[fast], out_step = out_.strides[fast];
     i64 from[max_ndim];
     for (int axis = 0; axis < out_.ndim; ++axis) from[axis] = start[axis] + first[axis];
-    each_row(tile, first, [&](const char* full, char*, char* out) {  // (to arrive while the field is interpolated)
-      if (full_step == row(full_.dtype).width) prefetch(full, count * full_step);
-      if (out_step == row(out_.dtype).width) prefetch_to_write(out, count * out_step);
-    });
+    each_row(tile, first,
+             [&](const char* full, char*, char* out) {  // prefetch, to arrive while the field is interpolated
+               if (full_step == row(full_.dtype).width) prefetch(full, count * full_step);
+               if (out_step == row(out_.dtype).width) prefetch_to_write(out, count * out_step);
+             });
     const Status status = sample(from, tile);
     if (status != Status::ok) return status;
     each_row(tile, first, [&](const char* full, char* value, char* out) {
@@ -140,7 +141,7 @@ class Combiner {
   const View &full_, &out_;
   Operation operation_;
   const CombineKernels& kernels_;
-  int axes_[max_ndim];  // from the output's closest voxels to its farthest
+  int axes_[max_ndim];  // of the output, by increasing stride
   Arena memory_;
 };
 

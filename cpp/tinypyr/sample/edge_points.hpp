@@ -1,7 +1,7 @@
-// Points computed one by one: those that have neighbours beyond the array or the part at hand, and those without loops.
+// Points computed one by one: those with neighbours beyond the array or the available part, and those without loops.
 //
-// Assumes: nothing; every order, dtype, dimension and boundary mode.
-// Guarantees: for points that are plain the same sums in the same order as the loops (kernels/samples.inl).
+// Assumes: nothing; supports every order, dtype, dimension and boundary mode.
+// Guarantees: for plain points, the same sums in the same order as the loops (kernels/samples.inl).
 #pragma once
 
 #include <cmath>
@@ -16,7 +16,7 @@ class EdgePoints {
  public:
   explicit EdgePoints(const SampleSource& source) : source_(source) {}
 
-  // Write the value at coordinate[0], coordinate[strip], ... Return false if it needs a voxel that is not at hand.
+  // Write the value at coordinate[0], coordinate[strip], ... Return false if it needs a voxel outside the part.
   bool make(const double* coordinate, char* to) {
     for (int h = 0; h < source_.ndim; ++h) {
       const SampleAxis& axis = source_.axes[h];
@@ -34,7 +34,7 @@ class EdgePoints {
   }
 
  private:
-  // The neighbours of a point along one axis. missing: beyond an array that continues as `fill`.
+  // The neighbours of a point along one axis. missing: outside an array that continues with `fill`.
   struct Taps {
     bool missing[max_order + 1];
     i64 offset[max_order + 1];
@@ -66,7 +66,7 @@ class EdgePoints {
     std::memcpy(to, source_.in.data + offset, static_cast<std::size_t>(source_.width));
   }
 
-  // The weighted sum over the axes from h on. missing: the voxels do not exist.
+  // Return the weighted sum over the axes from h on. missing: the voxels do not exist.
   double sum(int h, const char* from, bool missing) const {
     double total = 0;
     for (int k = 0; k <= source_.how.order; ++k) {

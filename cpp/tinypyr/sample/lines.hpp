@@ -2,7 +2,7 @@
 //
 // Assumes: nothing about the matrix.
 // Guarantees: coordinates are summed from the output's own index in the whole, term by term in the caller's order of
-// axes, so that values do not depend on how the output or the input is cut.
+// axes, so that values do not depend on the division of the output or the input into parts.
 #pragma once
 
 #include <algorithm>
@@ -13,18 +13,19 @@
 
 namespace tinypyr {
 
-// Voxel o of the output, counted from `start` on, is the value at matrix * o + offset.
+// The map of an output: voxel o, numbered from `start` on, has the value at matrix * o + offset.
 struct AffineMap {
   const double *matrix, *offset;
   const i64* start;
   const View* out;
-  int fast;  // the axis of the output that lines are along
+  int fast;  // the axis of the output that lines are parallel to
 
   double entry(int h, int axis) const { return matrix[h * out->ndim + axis]; }
   double index(int axis, i64 at) const { return static_cast<double>(start[axis] + at); }
 };
 
-// Limit [begin, end) to the points of a line that are plain along an axis: an estimate, one point short at either end.
+// Limit [begin, end) to the points of a line that are plain along an axis: an estimate that excludes one point at
+// either end.
 inline void limit_to_plain(const SampleAxis& axis, double before, double slope, i64& begin, i64& end) {
   const double low = axis.low, high = axis.line_high, last = before + static_cast<double>(end - 1) * slope;
   if (begin >= end || (before >= low && before <= high && last >= low && last <= high)) return;
@@ -38,26 +39,26 @@ inline void limit_to_plain(const SampleAxis& axis, double before, double slope, 
   end = std::max(begin, end);
 }
 
-// Call start once per map, then make.
+// Computes lines of points. Call start once per map, then make.
 class LineSampler {
  public:
   LineSampler(const SampleSource& source, StripSampler& strips) : source_(source), strips_(strips) {}
 
   void start(const AffineMap& map) {
     map_ = &map;
-    const int n = map.out->ndim, next = map.fast < n - 1 ? n - 1 : n - 2;  // to the next line of a tile
+    const int n = map.out->ndim, next = map.fast < n - 1 ? n - 1 : n - 2;  // the axis to the next line of a tile
     ahead_ = 0;
-    if (next < 0 || source_.how.order != 0) return;  // (other orders compute enough to hide the wait)
+    if (next < 0 || source_.how.order != 0) return;  // other orders compute enough to hide the latency
     for (int h = 0; h < source_.ndim; ++h) {
       const double further = lines_ahead * map.entry(h, next);
       if (std::abs(further) < strip) ahead_ += static_cast<i64>(std::floor(further + 0.5)) * source_.axes[h].stride;
     }
   }
 
-  // Make n points from this index on. Coordinates rise or fall along a line, so that its plain points are one run.
+  // Compute n points from this index on. Coordinates rise or fall along a line, so its plain points are one run.
   Status make(const i64* index, i64 n, char* to) {
     const i64 step = map_->out->strides[map_->fast], from = map_->start[map_->fast] + index[map_->fast];
-    if (step == source_.out_width) prefetch_to_write(to, n * step);  // (while coordinates are computed)
+    if (step == source_.out_width) prefetch_to_write(to, n * step);  // prefetched while coordinates are computed
     Coordinates line;
     start_line(index, line);
     Strip& points = strips_.points();
@@ -101,7 +102,7 @@ class LineSampler {
     }
   }
 
-  // The points from begin to below end of a line, wherever they lie. from: the index of the line's first point.
+  // Compute the points [begin, end) of a line, plain or not. from: the index of the line's first point.
   Status make_any(const Coordinates& line, i64 from, i64 begin, i64 end, char* to, i64 step) {
     if (begin >= end) return Status::ok;
     Strip& points = strips_.points();
@@ -112,8 +113,8 @@ class LineSampler {
     return strips_.make(to + begin * step, step);
   }
 
-  // What a line of a tile reads is prefetched some lines before, around every eighth of its points: lines are too
-  // short, and their voxels too far apart, for the hardware to recognise.
+  // Input is prefetched some lines ahead, near every eighth point of a line, because lines are too short, and their
+  // voxels too far apart, for hardware prefetchers.
   static constexpr i64 lines_ahead = 4, points_per_fetch = 8;
 
   const SampleSource& source_;

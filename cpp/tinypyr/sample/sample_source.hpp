@@ -1,4 +1,5 @@
-// What is sampled, and how: the checked arguments of a call, which the strategies of the sampler share.
+// The sampled array and the parameters of sampling: the checked arguments of a call, which the sampler's strategies
+// share.
 #pragma once
 
 #include <cstring>
@@ -9,13 +10,13 @@
 
 namespace tinypyr {
 
-// Call check before anything else; then it does not change.
+// Call check before anything else; afterwards the source does not change.
 class SampleSource {
  public:
   SampleSource(const View& input, const Sampling& sampling, const SampleKernels& table)
       : in(input), how(sampling), kernels(table), boundary(sampling.boundary_mode, sampling.order) {}
 
-  // Check the arguments, and fill in the rest. Of out only the dtype matters.
+  // Check the arguments, and fill in the rest. Only the dtype of out matters.
   Status check(const View& out) {
     ndim = in.ndim;
     if (ndim < 1 || how.order < 0 || how.order > max_order || in.swapped || out.swapped) return Status::bad_view;
@@ -36,7 +37,7 @@ class SampleSource {
       boundary.describe(axis);
       has_loops = has_loops && (how.order < 2 || h < ndim - 1 || axis.stride == 8);
     }
-    has_loops = has_loops || how.order == 0;  // (in any dimension)
+    has_loops = has_loops || how.order == 0;  // in any dimension
     for (int p = 0; p < 4; ++p) {
       corner[p] = 0;
       for (int bit = 0; bit < ndim - 1 && bit < 2; ++bit)
@@ -45,7 +46,7 @@ class SampleSource {
     return Status::ok;
   }
 
-  // Values of plain points, from their offsets and fractions (rows of `strip` numbers).
+  // Compute the values of plain points from their offsets and fractions (rows of `strip` numbers).
   void make_plain(const i64* offset, const double* fraction, i64 n, char* to, i64 to_stride) const {
     if (how.order == 0) return nearest(in.data, offset, n, to, to_stride);
     double value[strip];
@@ -71,7 +72,7 @@ class SampleSource {
     kernels.store[static_cast<int>(out_dtype)](values, n, to, to_stride);
   }
 
-  // The output itself, if it is a contiguous row of doubles; else `buffer`, whose values are to be stored.
+  // Return the output itself if it is a contiguous row of doubles; otherwise `buffer`, whose values must be stored.
   TINYPYR_INLINE double* direct(char* to, i64 to_stride, double* buffer) const {
     const bool fits = out_dtype == Dtype::float64 && to_stride == 8 && reinterpret_cast<std::uintptr_t>(to) % 8 == 0;
     return fits ? reinterpret_cast<double*>(to) : buffer;
@@ -85,7 +86,7 @@ class SampleSource {
   const Boundary boundary;
   int ndim = 0, width = 0, out_width = 0;
   Dtype out_dtype = Dtype::uint8;
-  bool has_loops = false;  // plain points have loops; else they are computed one by one, too
+  bool has_loops = false;  // plain points have loops; otherwise they are computed one by one, too
   SampleAxis axes[max_ndim] = {};
   i64 corner[4] = {};  // bytes to the pairs of neighbours along the last axis
 };

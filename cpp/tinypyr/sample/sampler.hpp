@@ -1,7 +1,7 @@
-// Interpolation at the points of an affine map or of a list: which strategy makes which points.
+// Interpolation at the points of an affine map or of a list: the choice of the strategy for each point.
 //
 //   points()  strips                   (sample/strips.hpp)
-//   affine()  by tile: separable maps  (sample/separable.hpp), if the map is one and most of the tile is plain
+//   affine()  by tile: separable maps  (sample/separable.hpp), if the map is separable and most of the tile is plain
 //                      else lines      (sample/lines.hpp): plain points in one run, the others by strips
 //   in strips: plain points by loops   (kernels/samples.inl)
 //              edge points one by one  (sample/edge_points.hpp)
@@ -19,27 +19,27 @@
 
 namespace tinypyr {
 
-// Call plan first.
+// Computes samples. Call plan first.
 class Sampler {
  public:
   Sampler(const View& in, const Sampling& how, const SampleKernels& kernels)
       : source_(in, how, kernels), strips_(source_), lines_(source_, strips_), separable_(source_, strips_, lines_) {}
 
-  // Check the arguments, and allocate. Of out only the dtype matters.
+  // Check the arguments, and allocate memory. Only the dtype of out matters.
   Status plan(const View& out) {
     const Status status = source_.check(out);
     if (status != Status::ok) return status;
     return strips_.allocate() ? Status::ok : Status::out_of_memory;
   }
 
-  // Voxel o of the output, counted from `start` on, is the value at matrix * o + offset.
+  // Compute an output whose voxel o, numbered from `start` on, is the value at matrix * o + offset.
   Status affine(const double* matrix, const double* offset, const i64* start, const View& out) {
     const int n = out.ndim;
     if (n < 1) return Status::bad_out;
     AffineMap map = {matrix, offset, start, &out, fastest_axis(out)};
     const bool is_separable = separable_.plan(map);
     lines_.start(map);
-    // Lines of neighbours one after the other, in tiles: what they read is mostly still in the cache.
+    // Neighbouring lines are computed one after the other, in tiles, so that most of their input is still in the cache.
     i64 tile[max_ndim], first[max_ndim], size[max_ndim];
     int order[max_ndim];
     for (int axis = 0; axis < n; ++axis) {
@@ -59,7 +59,7 @@ class Sampler {
     return status;
   }
 
-  // Voxel i of the output is the value at coordinates (0, i), (1, i), ...
+  // Compute an output whose voxel i is the value at coordinates (0, i), (1, i), ...
   Status points(const View& coordinates, const View& out) {
     Strip& points = strips_.points();
     for (i64 x = 0; x < out.shape[0]; x += strip) {
@@ -79,7 +79,7 @@ class Sampler {
   }
 
  private:
-  // The axis whose voxels lie closest together.
+  // Return the axis with the smallest stride.
   static int fastest_axis(const View& out) {
     int fast = out.ndim - 1;
     for (int axis = out.ndim - 1; axis >= 0; --axis)
@@ -88,7 +88,7 @@ class Sampler {
     return fast;
   }
 
-  // Call visit(index, points, output) for the lines of a tile until it returns another status than ok.
+  // Call visit(index, points, output) for the lines of a tile until it returns a status other than ok.
   template <class Visit>
   static Status each_line(const AffineMap& map, const i64* first, const i64* size, Visit visit) {
     const View& out = *map.out;

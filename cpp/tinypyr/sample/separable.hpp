@@ -1,11 +1,11 @@
-// Points of maps that only scale, flip, shift and swap axes.
+// Points of separable maps, which only scale, flip, shift and swap axes.
 //
 // Assumes: orders 0 and 1, as many axes in the output as in the input (two or three; any number for order 0), and a
-// matrix with one entry per row and column (plan). Each axis of the input then depends on one axis of the output, so
-// that offsets and fractions along a line are those of all lines, and rows of the input, interpolated along themselves,
-// serve several lines.
-// Guarantees: the same values as LineSampler, which makes the ends of lines and all lines at edges. Tiles with too few
-// plain points or too many rows are declined by start_tile.
+// matrix with one entry per row and column (checked by plan). Each axis of the input then depends on one axis of the
+// output. The offsets and fractions along a line are therefore the same for all lines, and rows of the input,
+// interpolated along themselves, serve several lines.
+// Guarantees: the same values as LineSampler, which computes the ends of lines and all lines at edges. start_tile
+// rejects tiles with too few plain points or too many rows.
 #pragma once
 
 #include <algorithm>
@@ -17,13 +17,14 @@
 
 namespace tinypyr {
 
-// Call plan once per map; for each tile start_tile, and if it returns true make for each of its lines.
+// Computes tiles of a separable map. Call plan once per map; for each tile start_tile, and if it returns true make for
+// each of its lines.
 class SeparableSampler {
  public:
   SeparableSampler(const SampleSource& source, StripSampler& strips, LineSampler& lines)
       : source_(source), strips_(strips), lines_(lines) {}
 
-  // Check that the map is separable; then set the axis that lines are along to that of the input's last axis.
+  // Check that the map is separable; then make lines parallel to the output axis that the input's last axis depends on.
   bool plan(AffineMap& map) {
     map_ = &map;
     const int n = map.out->ndim, ndim = source_.ndim;
@@ -44,7 +45,7 @@ class SeparableSampler {
     return true;
   }
 
-  // Locate the points along the lines of a tile. Return false if the tile is better made line by line.
+  // Locate the points along the lines of a tile. Return false if the tile is better computed line by line.
   bool start_tile(const i64* first, const i64* size) {
     const int last = source_.ndim - 1, fast = map_->fast;
     const i64 from = map_->start[fast] + first[fast];
@@ -59,7 +60,7 @@ class SeparableSampler {
            (source_.how.order == 0 || start_rows(first, size));
   }
 
-  // Make the n points of a line of the tile.
+  // Compute the n points of a line of the tile.
   Status make(const i64* index, i64 n, char* to) {
     const i64 step = map_->out->strides[map_->fast];
     Place place;
@@ -77,18 +78,18 @@ class SeparableSampler {
   }
 
  private:
-  // Where a line lies along the input's axes other than the last.
+  // The position of a line along the input's axes other than the last.
   struct Place {
     double fraction[max_ndim];
     i64 middle[max_ndim], offset;  // offset: bytes
     bool alone[max_ndim];          // there is no further neighbour, and none is needed
   };
 
-  // Rows of the input that a tile needs, interpolated along themselves: a box of rows.
+  // A box of rows of the input that a tile needs, interpolated along themselves.
   struct Rows {
     i64* offset = nullptr;                          // by point of a line
     double *fraction = nullptr, *values = nullptr;  // by point of a line; by row and point
-    u8* is_made = nullptr;                          // by row
+    u8* is_made = nullptr;                          // by row: true if it has been interpolated
     i64 lowest[max_ndim], count[max_ndim];
   };
 
@@ -101,7 +102,7 @@ class SeparableSampler {
     });
   }
 
-  // Set which rows the tile needs; false if there are none or too many.
+  // Find the rows that the tile needs. Return false if there are none or too many.
   bool start_rows(const i64* first, const i64* size) {
     i64 rows = 1;
     for (int h = 0; h < source_.ndim - 1; ++h) {
@@ -121,7 +122,8 @@ class SeparableSampler {
     return true;
   }
 
-  // The coordinate along input axis h at an index of the output; points a little beyond the array count as on its edge.
+  // Return the coordinate along input axis h at an index of the output. Points slightly beyond the array count as on
+  // its edge.
   double coordinate(int h, i64 index) const {
     const int axis = along_[h];
     const double x = map_->offset[h] + map_->index(axis, index) * map_->entry(h, axis);
@@ -132,7 +134,7 @@ class SeparableSampler {
     return axis.ends && x == static_cast<double>(axis.extent - 1) && x > axis.high;
   }
 
-  // False if the line has neighbours that are not at hand.
+  // Locate a line. Return false if it needs voxels outside the part.
   bool locate(const i64* index, Place& place) const {
     place.offset = 0;
     for (int h = 0; h < source_.ndim - 1; ++h) {
@@ -149,7 +151,7 @@ class SeparableSampler {
     return true;
   }
 
-  // Interpolate between rows, each made when it is first needed.
+  // Interpolate between rows, each of which is computed when it is first needed.
   void blend(const Place& place, char* to, i64 step) {
     const int ndim = source_.ndim;
     const i64 n = end_ - begin_;
@@ -180,7 +182,7 @@ class SeparableSampler {
   LineSampler& lines_;
   const AffineMap* map_ = nullptr;
   int along_[max_ndim];      // by axis of the input: the axis of the output that it depends on
-  i64 begin_ = 0, end_ = 0;  // of a line: its points that are plain along the input's last axis
+  i64 begin_ = 0, end_ = 0;  // the points of a line that are plain along the input's last axis
   Rows rows_;
   Arena memory_;
 };

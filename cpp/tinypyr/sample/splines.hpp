@@ -1,4 +1,4 @@
-// Weights of B-splines: of the order + 1 neighbours of a point.
+// B-splines: the weights of the order + 1 neighbours of a point.
 //
 // M. Unser, A. Aldroubi, M. Eden: B-spline signal processing. IEEE Trans. Signal Process. 41 (1993).
 #pragma once
@@ -9,10 +9,11 @@ namespace tinypyr {
 
 constexpr int max_order = 5;
 
-// x: the point's distance from the middle neighbour: 0 to 1 for odd orders, -1/2 to 1/2 for even ones.
+// Compute the weights. x: the distance of the point from the middle neighbour, in [0, 1] for odd orders and [-1/2, 1/2]
+// for even ones.
 template <int order>
 TINYPYR_INLINE void spline_weights(double x, double* weight) {
-  constexpr double sixth = 1.0 / 6;  // (a multiplication takes a fraction of a division's time)
+  constexpr double sixth = 1.0 / 6;  // a multiplication is several times faster than a division
   const double y = 1 - x;
   if constexpr (order == 0) {
     weight[0] = 1;

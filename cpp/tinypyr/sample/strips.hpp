@@ -1,8 +1,8 @@
-// Points of any coordinates, a strip at a time: runs of plain points by loops, the others one by one.
+// Points with arbitrary coordinates, a strip at a time: runs of plain points by loops, the others one by one.
 //
 // Assumes: nothing about the points.
-// Guarantees: each value depends on its own coordinates only. Status::incomplete if a voxel is needed that is not at
-// hand.
+// Guarantees: each value depends on its own coordinates only. Status::incomplete is returned if a needed voxel is
+// outside the part.
 #pragma once
 
 #include <cstring>
@@ -13,12 +13,12 @@
 
 namespace tinypyr {
 
-// Call allocate first; then set points().n and the coordinates, and call make.
+// Computes strips of points. Call allocate first; then set points().n and the coordinates, and call make.
 class StripSampler {
  public:
   explicit StripSampler(const SampleSource& source) : source_(source), edge_points_(source) {}
 
-  // False if memory runs out.
+  // Allocate memory. Return false if memory runs out.
   bool allocate() {
     points_.ndim = source_.ndim;
     return memory_.lay_out([&](auto& take) {
@@ -54,7 +54,7 @@ class StripSampler {
     return Status::ok;
   }
 
-  // Of located points.
+  // Compute the values of plain points that have been located.
   TINYPYR_INLINE void make_plain(i64 first, i64 n, char* to, i64 to_stride) const {
     source_.make_plain(points_.offset + first, points_.fraction + first, n, to, to_stride);
   }

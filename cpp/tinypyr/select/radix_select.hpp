@@ -1,6 +1,6 @@
-// Mode and median of a footprint that is too large to be held: several passes over its voxels, each of which looks at a
-// part of their values. Keys are cut into bytes, as in a radix sort: voxels are counted per value of one byte, and keys
-// that cannot be the answer are not looked at again.
+// Mode and median of a footprint that is too large to be copied. Several passes read its voxels, and each pass examines
+// one byte of their keys, as in a radix sort: voxels are counted per value of this byte, and keys that cannot be the
+// result are excluded from later passes.
 #pragma once
 
 #include <algorithm>
@@ -20,15 +20,16 @@ inline void each_label(const U* sorted, const U* end, Visit visit) {
   }
 }
 
-// each(visit) calls visit(key) for all voxels in raster order. median and mode are independent of each other.
+// Selects from keys. each(visit) calls visit(key) for all voxels in raster order. median and mode are independent of
+// each other.
 template <class U, class Each>
 class RadixSelect {
  public:
   RadixSelect(Each each, const SelectParams& params)
       : each_(each), params_(params), left_out_(static_cast<U>(params.ignore)) {}
 
-  // The lower middle of the voxels that are kept, if the key of the ignored value has been remapped to the top; NaN if
-  // there is one.
+  // Return the lower median of the voxels that count (the key of the ignored value must have been remapped to the top);
+  // NaN if any voxel is NaN.
   U median() {
     left_out_ = static_cast<U>(~U{0});
     bool has_nan = false;
@@ -51,7 +52,7 @@ class RadixSelect {
     return prefix;
   }
 
-  // memory: for so many keys. The larger, the fewer passes.
+  // memory: room for this many keys. Larger memory reduces the number of passes.
   U mode(Ties ties, U* memory, i64 room) {
     ties_ = ties;
     memory_ = memory;
@@ -73,15 +74,15 @@ class RadixSelect {
   static U below(int shift) { return static_cast<U>((u64{1} << shift) - 1); }
   bool is_kept(U key) const { return !params_.has_ignore || key != left_out_; }
 
-  // Count voxels per value of the byte at `shift`, of the keys that agree with the prefix above it.
+  // Count voxels per value of the byte at `shift`, among the keys that agree with the prefix above it.
   void count(U prefix, int shift, i64* counts) {
     std::fill(counts, counts + 256, 0);
     const U low = prefix, high = with_byte(static_cast<U>(prefix | below(shift)), shift, 255);
     each_([&](U key) { counts[key >> shift & 255] += low <= key && key <= high && is_kept(key); });
   }
 
-  // Try all labels that agree with the prefix above the byte at `shift`: as many values of that byte at a time as
-  // memory has room for.
+  // Try all labels that agree with the prefix above the byte at `shift`, for as many values of this byte at a time as
+  // fit the memory.
   void try_all(U prefix, int shift) {
     i64 counts[256];
     count(prefix, shift, counts);
@@ -101,7 +102,7 @@ class RadixSelect {
     }
   }
 
-  // Try the labels from low to high, whose voxels memory has room for.
+  // Try the labels from low to high, whose voxels fit the memory.
   void try_some(U low, U high) {
     U* end = memory_;
     each_([&](U key) {
@@ -120,8 +121,8 @@ class RadixSelect {
     });
   }
 
-  // Compare the best label so far with those from `lowest` to `high` that have the most votes there: the labels for
-  // which is_winner is true, `lowest` being one of them.
+  // Compare the best label so far with the labels in [lowest, high] that have the most votes in this range. is_winner
+  // selects these labels; `lowest` is one of them.
   template <class IsWinner>
   void try_winners(U lowest, U high, i64 votes, IsWinner is_winner) {
     if (votes < best_.votes || (votes == best_.votes && ties_ == Ties::lowest)) return;

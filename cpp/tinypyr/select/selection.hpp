@@ -1,8 +1,9 @@
-// mode, median and stride: levels from all voxels of a footprint at once.
+// mode, median and stride: levels computed from all voxels of a footprint at once.
 //
-// Every level is made from the base. An axis falls into at most three segments (a cut first block, whole blocks, a cut
-// last block); in a box of segments all footprints have the same shape. Small footprints are laid out as planes, one
-// row per position in the footprint, so that the kernels see plain rows. Large footprints are gathered voxel by voxel.
+// Every level is computed from the base. An axis is divided into at most three segments (a partial first block, whole
+// blocks, a partial last block). In a box of segments all footprints have the same shape. Small footprints are laid out
+// as planes, one row per position in the footprint, so that kernels process contiguous rows. Large footprints are
+// gathered voxel by voxel.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +19,7 @@ namespace tinypyr {
 
 constexpr int max_planes = 32;
 
-// The kernels of a method, for the voxels of a problem.
+// Return the kernels of a method for the voxels of a problem.
 inline const SelectKernels& kernels_of(const Problem& problem, const Options& options) {
   const RowKernels& kernels = problem.rows();
   if (options.method == Method::mode) return kernels.mode[options.ties == Ties::lowest][options.has_ignore];
@@ -30,7 +31,7 @@ class SelectionDriver {
  public:
   explicit SelectionDriver(const Options& options) : options_(options) {}
 
-  // Make all levels. ignore: in the form that kernels compare.
+  // Compute all levels. ignore: the ignored value in the encoding in which kernels compare.
   Status run(const Problem& problem, u64 ignore) {
     problem_ = &problem;
     params_ = params_of(problem.codec, ignore);
@@ -52,14 +53,14 @@ class SelectionDriver {
   SelectParams params_of(const Codec& codec, u64 ignore) const {
     SelectParams params = {options_.has_ignore, false, ignore, 0, nullptr};
     if (options_.method == Method::median && codec.kind == Kind::floating) {
-      // NaN as the encoder leaves it, after the key of the ignored value has been remapped to the top
+      // The encoded NaN, after the key of the ignored value has been remapped to the top.
       params.has_nan = !(options_.has_ignore && codec.remapped == codec.nan_key());
       params.nan = codec.nan_key() - (codec.remap == IgnoreRemap::to_top ? 1 : 0);
     }
     return params;
   }
 
-  // Make the boxes of segments along this axis and the faster ones.
+  // Compute the boxes of segments along this axis and the faster ones.
   Status make_boxes(int axis, const char* in, char* out) {
     const Problem& p = *problem_;
     if (axis < 0) return make_box(in, out);
@@ -77,7 +78,7 @@ class SelectionDriver {
     return Status::ok;
   }
 
-  // Make blocks_ footprints of size_ voxels along each axis.
+  // Compute blocks_ footprints of size_ voxels along each axis.
   Status make_box(const char* in, char* out) {
     const Problem& p = *problem_;
     i64 count = 1;
@@ -93,8 +94,7 @@ class SelectionDriver {
     return with_unsigned(p.codec.width, [&](auto u) { return make_one_by_one<decltype(u)>(in, out, count); });
   }
 
-  // Call visit(in, out, index) at all positions of the axes from `first` on, `chunk` positions of axis `first` at a
-  // time.
+  // Call visit(in, out, index) at all positions along the axes from `first` on, in steps of `chunk` along axis `first`.
   template <class Visit>
   TINYPYR_INLINE void each_row(int first, i64 chunk, const char* in, char* out, Visit visit) {
     i64 index[max_ndim] = {};
@@ -112,8 +112,9 @@ class SelectionDriver {
   void copy_first(const char* in, char* out) {
     constexpr i64 fetch_distance = 4096, longest_fetched_row = 4096;  // bytes
     const Problem& p = *problem_;
-    // Rows are skipped, which hides the pattern from hardware prefetchers: prefetch the rows a few steps ahead, and the
-    // skipped ones between them, because memory is read faster in sequence (by a third here) than in every other row.
+    // Prefetch the rows some steps ahead, including the rows between them that are skipped. Skipped rows hide the
+    // access pattern from hardware prefetchers, and memory is read faster in sequence (by a third here) than in every
+    // other row.
     const i64 step = p.ndim > 1 ? step_[1] : 0, bytes = p.stride[0] == p.codec.width ? blocks_[0] * step_[0] : 0;
     const i64 ahead = step == 0 ? 0 : step * ceil_div(fetch_distance, std::abs(step));
     const i64 fetched = step > bytes && step <= 2 * bytes ? step : bytes;
@@ -125,11 +126,11 @@ class SelectionDriver {
 
   // --- rows of footprints of up to max_planes voxels ---
 
-  // A row of footprints: the first `axes` axes of a box, the last of them cut into chunks.
+  // A row of footprints along the first `axes` axes of a box, the last of which is divided into chunks.
   struct Row {
     int axes, count;  // count: voxels of a footprint
     i64 length, chunk;
-    i64 extent[max_ndim], n;  // of the row at hand, which may be shorter
+    i64 extent[max_ndim], n;  // of the current row, which may be shorter
   };
 
   Row row_of(int count) const {
@@ -184,7 +185,7 @@ class SelectionDriver {
     row_to_box(p.rows(), p.codec.width, voxels, to, row.axes, row.extent, level_->stride);
   }
 
-  // Set planes[v] to the encoded v-th voxels of all footprints of a row: in place, or copied to plane_rows.
+  // Set planes[v] to the encoded v-th voxels of all footprints of a row, in place or copied to plane_rows.
   void lay_out_planes(const Row& row, const char* from, char* plane_rows, const void** planes) const {
     const Problem& p = *problem_;
     const bool direct = p.codec.is_identity() && is_contiguous(row.axes, row.extent, step_, p.codec.width);
@@ -214,7 +215,7 @@ class SelectionDriver {
   const Problem* problem_ = nullptr;
   const Level* level_ = nullptr;
   SelectParams params_ = {};
-  const Shapes* small_ = nullptr;  // loops for few voxels, if they give the answer for these voxels
+  const Shapes* small_ = nullptr;  // loops for few voxels; null if they do not give the result for these voxels
   i64 blocks_[max_ndim], size_[max_ndim], step_[max_ndim];
   Arena memory_;
 };

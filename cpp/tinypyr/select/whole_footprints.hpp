@@ -1,4 +1,4 @@
-// mode, median and stride of one footprint at a time, for footprints of too many voxels to be laid out as rows.
+// mode, median and stride of one footprint at a time, for footprints with too many voxels to be laid out as rows.
 // Footprints of up to 4 MiB are copied; larger ones are read several times (select/radix_select.hpp).
 #pragma once
 
@@ -11,7 +11,7 @@
 
 namespace tinypyr {
 
-// Axes from the fastest in raster order on: the caller's axis 0 first.
+// Set the order of axes from the fastest in raster order on: the caller's axis 0 first.
 inline void raster_order(const Problem& p, int* order) {
   for (int axis = 0; axis < p.ndim; ++axis) order[axis] = axis;
   std::sort(order, order + p.ndim, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
@@ -29,7 +29,7 @@ inline void each_voxel(const Problem& p, const char* in, const i64* size, Visit 
   while (voxels.next(index, [&](int axis, i64 n) { in += n * p.stride[axis]; }));
 }
 
-// One footprint of `count` voxels of type U. Order of calls: allocate, then select for every footprint.
+// Selects from one footprint of `count` voxels of type U. Order of calls: allocate, then select for every footprint.
 template <class U>
 class WholeFootprint {
  public:
@@ -50,7 +50,7 @@ class WholeFootprint {
     return true;
   }
 
-  // The voxel of the output for the footprint at this place.
+  // Return the output voxel for the footprint at this address.
   U select(const char* from) {
     U key = is_held_ ? select_held(from) : select_read_again(from);
     problem_.rows().decode(&key, 1, problem_.codec);
@@ -58,7 +58,7 @@ class WholeFootprint {
   }
 
  private:
-  static constexpr i64 most_held = i64{4} << 20;  // bytes of a footprint, twice
+  static constexpr i64 most_held = i64{4} << 20;  // bytes of the keys of a footprint, which are stored twice
 
   U select_held(const char* from) {
     i64 filled = 0;
@@ -68,7 +68,7 @@ class WholeFootprint {
     return options_.method == Method::median ? median() : mode();
   }
 
-  // Copy the keys that are kept behind all keys; return their end.
+  // Copy the keys that count to the memory after all keys, and return their end.
   U* copy_kept(U left_out) {
     U* const kept = keys_ + count_;
     return params_.has_ignore ? std::remove_copy(keys_, kept, kept, left_out) : std::copy(keys_, kept, kept);
@@ -98,7 +98,7 @@ class WholeFootprint {
       most = std::max(most, votes);
     });
     if (winners == 1 || options_.ties == Ties::lowest) return best;
-    // the first voxel whose label has the most votes
+    // Return the first voxel whose label has the most votes.
     return *std::find_if(keys_, keys_ + count_, [&](U key) {
       if (params_.has_ignore && key == ignore_) return false;
       const auto run = std::equal_range(sorted, end, key);
@@ -106,7 +106,7 @@ class WholeFootprint {
     });
   }
 
-  // Of a footprint that is too large, or of which only the first voxel is wanted.
+  // Select from a footprint that is too large to be copied, or return its first voxel, for which no copy is needed.
   U select_read_again(const char* from) {
     const auto each_key = [&](auto visit) {
       constexpr i64 some = 512;
@@ -129,7 +129,7 @@ class WholeFootprint {
     return first_kept(each_key);
   }
 
-  // The first voxel that is not ignored; voxels are as they are, and are compared in canonical form.
+  // Return the first voxel that is not ignored. Voxels are not converted, and are compared in canonical encoding.
   template <class Each>
   U first_kept(Each each_key) const {
     Codec equality = problem_.codec;

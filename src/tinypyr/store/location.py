@@ -85,7 +85,7 @@ class Location:
 
     @property
     def is_single_file(self) -> bool:
-        """Whether it is a file instead of a folder."""
+        """True for a file instead of a folder."""
         return self.is_file and os.path.isfile(self.spec["path"].rstrip("/"))
 
     @property
