@@ -174,7 +174,7 @@ def test_bad_arguments(arguments: tuple[str, ...], tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_every_row_of_the_issue_is_there(tmp_path: Path) -> None:
+def test_every_published_row_is_measured(tmp_path: Path) -> None:
     done = bench("run.py", "--list", out=tmp_path)
     names = set(done.stdout.split())
     for method in ("mean", "min", "max", "stride", "mode"):
