@@ -271,7 +271,7 @@ def test_cpp_folder_in_a_cmake_project(tmp_path: Path) -> None:
     (tmp_path / "CMakeLists.txt").write_text(MAIN_CMAKE)
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     options = ["-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0", "-DTINYPYR_WERROR=ON"]
-    options.append("-DTINYPYR_BASE_ONLY=ON")  # the full run takes minutes
+    options.append("-DTINYPYR_BASE_ONLY=ON")  # a full build takes minutes
     run([cmake, *generator, *options, "-S", ".", "-B", "build"], tmp_path)
     run([cmake, "--build", "build"], tmp_path)
     assert run([str(tmp_path / "build" / "main")], tmp_path).startswith("right")
