@@ -1178,13 +1178,13 @@ class Keeps(ScaledProcessingPlugin):
 def test_the_identity_of_a_plugin_is_the_same_in_other_processes() -> None:
     """It does not depend on the order of sets, or on whether equal strings are one object."""
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from test_multires import Keeps; "
+        "import sys; sys.path[:0] = sys.argv[1:]; from test_multires import Keeps; "
         "from tinypyr.multires.adapter import PluginAdapter; "
         "plugin = PluginAdapter.of(Keeps, {'a': 'one', 'b': 'one'}); print(plugin.identity, plugin.code)"
     )
     outputs = {
         subprocess.run(
-            [sys.executable, "-c", script, str(Path(__file__).parent)],
+            [sys.executable, "-c", script, str(Path(__file__).parent), str(Path(__file__).parents[1])],
             check=True, capture_output=True, text=True, env={**os.environ, "PYTHONHASHSEED": seed},
         ).stdout
         for seed in ("1", "2", "3")

@@ -158,3 +158,15 @@ def test_links_that_lead_out_are_not_written_through(name: str, tmp_path: Path) 
     assert not list(outside.iterdir())
     (where / name).unlink()
     assert store.build(where, levels=1, factor=2).blocks_done > 0
+
+
+def test_a_level_whose_chunks_exceed_memory_is_refused(tmp_path: Path) -> None:
+    """TensorStore would end the process when it decodes such a chunk."""
+    volume = np.random.default_rng(0).integers(0, 40, (12, 20, 17)).astype(np.uint32)
+    where = tmp_path / "t"
+    store.build(volume, where, format="precomputed", factor=2, levels=2, chunks=(8, 8, 8), progress=False)
+    info = json.loads((where / "info").read_text())
+    info["scales"][2]["chunk_sizes"] = [[2**53, 6, 5]]
+    (where / "info").write_text(json.dumps(info))
+    with pytest.raises(store.StoreError, match=r"has chunks of .* voxels, more than the whole array"):
+        store.check(where)

@@ -136,40 +136,56 @@ class Location:
         except (ValueError, OSError) as error:
             raise StoreError(f"{self.name}/{key} cannot be written: {_first_line(error)}") from None
 
-    def stamp(self, limit: int = 1 << 17, *, with_folder: bool = False) -> bytes:
-        """Return names, sizes and times of up to ``limit`` files and folders below; empty for other stores than files.
+    def stamp(self, limit: int = 1 << 17) -> bytes:
+        """Return names, sizes and times of up to ``limit`` files below; empty for other stores than files.
 
-        Metadata files and hidden files do not count. Times include that of the last change of status, which copying
-        and moving set anew: a restored backup has another stamp. ``with_folder`` includes the folder itself.
+        Metadata files and hidden files do not count. A copy that keeps the times of files has the same stamp.
         """
+        files = (entry for entry in self._entries(limit) if not entry.is_dir())
+        return b"\n".join(self._line(entry, with_change=False) for entry in files)
+
+    def status(self, limit: int = 1 << 17, *, with_folder: bool = False) -> bytes:
+        """Return what :meth:`stamp` does, with folders and with the times of the last change of status.
+
+        Copying and moving set these times anew, so the status differs after a folder was moved away and back, or
+        restored from a backup. ``with_folder`` includes the folder itself.
+        """
+        lines = [self._line(entry, with_change=True) for entry in self._entries(limit)]
+        if with_folder and self.is_file and os.path.isdir(self.spec["path"]):
+            lines.append(_times(os.stat(self.spec["path"]), with_change=True).encode())
+        return b"\n".join(lines)
+
+    def _entries(self, limit: int) -> Iterator[os.DirEntry[str] | _SingleFile]:
+        """Yield up to ``limit`` files and folders below in a fixed order, without metadata and hidden files."""
         if not self.is_file:
-            return b""
+            return
         root = self.spec["path"]
-        lines: list[str] = [_times(os.stat(root))] if with_folder and os.path.isdir(root) else []
+        if self.is_single_file:
+            yield _SingleFile(root.rstrip("/"))
+            return
         folders = [root]
-        while folders and len(lines) < limit:
+        while folders and limit > 0:
             try:
                 entries = sorted(os.scandir(folders.pop()), key=lambda entry: entry.name)
             except FileNotFoundError:
                 continue
-            except NotADirectoryError:  # the location is a single file
-                status = os.stat(root.rstrip("/"))
-                return f"{status.st_size} {_times(status)}".encode()
             except OSError as error:
                 raise StoreError(f"{self.name} cannot be listed: {error}") from None
-            for entry in entries:
-                if entry.name.startswith((".", "zarr.json", "attributes.json")):
-                    continue
-                try:
-                    status = entry.stat()
-                except FileNotFoundError:  # a temporary file of a writer
-                    continue
-                if entry.is_dir():
-                    folders.append(entry.path)
-                    lines.append(f"{entry.path[len(root) :]} {_times(status)}")
-                else:
-                    lines.append(f"{entry.path[len(root) :]} {status.st_size} {_times(status)}")
-        return "\n".join(lines[:limit]).encode()
+            for entry in entries[:limit]:
+                if not entry.name.startswith((".", "zarr.json", "attributes.json")):
+                    limit -= 1
+                    yield entry
+            folders += [entry.path for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+
+    def _line(self, entry: os.DirEntry[str] | _SingleFile, *, with_change: bool) -> bytes:
+        """Return a line that describes a file or a folder; an empty one for a temporary file that is gone."""
+        try:
+            status = entry.stat()
+        except FileNotFoundError:
+            return b""
+        size = "" if entry.is_dir() else status.st_size
+        name = entry.path[len(self.spec["path"]) :]
+        return f"{name} {size} {_times(status, with_change=with_change)}".encode()
 
     def first_keys(self, limit: int) -> Iterator[str]:
         """Yield up to ``limit`` keys below, in any order; folders are listed only as far as keys are consumed."""
@@ -273,8 +289,21 @@ def open_array(spec: dict[str, Any], name: str, **options: Any) -> Any:
         raise StoreError(f"{name} cannot be opened: {_first_line(error)}") from None
 
 
-def _times(status: os.stat_result) -> str:
-    return f"{status.st_mtime_ns} {status.st_ctime_ns}"
+class _SingleFile:
+    """A file that is a location by itself, with the part of os.DirEntry's interface that is used here."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def is_dir(self) -> bool:
+        return False
+
+    def stat(self) -> os.stat_result:
+        return os.stat(self.path)
+
+
+def _times(status: os.stat_result, *, with_change: bool) -> str:
+    return f"{status.st_mtime_ns} {status.st_ctime_ns}" if with_change else str(status.st_mtime_ns)
 
 
 def _first_line(error: BaseException) -> str:

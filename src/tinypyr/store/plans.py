@@ -290,10 +290,15 @@ class Plan:
     def _inputs(self) -> list[Source | Mask]:
         return [self.source] if self.mask is None else [self.source, self.mask]
 
+    @functools.cached_property
+    def source_status(self) -> list[str]:
+        """Digests of the status of the files of the source and the mask when the plan was made."""
+        return [hashlib.sha256(source.status()).hexdigest() for source in self._inputs]
+
     def check_source_unchanged(self) -> None:
         """Raise StoreError if files of the source or the mask have changed since the plan was made."""
-        for source, stamp in zip(self._inputs, self.stamps, strict=True):
-            if source.location is not None and hashlib.sha256(source.stamp()).digest() != stamp:
+        for source, status in zip(self._inputs, self.source_status, strict=True):
+            if hashlib.sha256(source.status()).hexdigest() != status:
                 raise StoreError(
                     f"{source.name}: changed or was removed during the build, so levels may mix old and new voxels; no "
                     "metadata was written. Run it again with resume=False (--no-resume) to make all blocks again"
@@ -306,6 +311,7 @@ class Plan:
         return {
             "tinypyr": __version__,
             "fingerprint": self.fingerprint,
+            "source_status": self.source_status,
             "arguments": self.arguments,
             "plan": self.describe(),
         }

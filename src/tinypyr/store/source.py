@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,6 +22,9 @@ from .scratch import Scratch
 from .volume import Layout, Volume
 
 Box = tuple[slice, ...]
+
+#: Bytes of a chunk above which it must not be larger than its array: TensorStore ends the process if memory runs out.
+LARGE_CHUNK = 1 << 30
 
 
 class Source:
@@ -87,13 +91,19 @@ class Source:
     def stamp(self) -> bytes:
         """Return bytes that differ after the source has changed: of its files, or of two corners of an array."""
         if self.volume is not None:
-            level = self.volume.location.child(self.volume.paths[0])
-            return level.stamp(with_folder=not FORMATS[self.volume.format].DESCRIBES_IN_LEVELS)
+            return self.volume.location.child(self.volume.paths[0]).stamp()
         if hasattr(self._array, "stamp"):
             return bytes(self._array.stamp())
         if self.location is not None:
             return self.location.stamp()
         return _arrays.corners(self._array, self.grid.shape)
+
+    def status(self) -> bytes:
+        """Return bytes that differ after files of the source were changed, moved or restored; empty for arrays."""
+        if self.volume is not None:
+            level = self.volume.location.child(self.volume.paths[0])
+            return level.status(with_folder=not FORMATS[self.volume.format].DESCRIBES_IN_LEVELS)
+        return b"" if self.location is None else self.location.status()
 
     def check_exists(self) -> None:
         """Raise StoreError if the array was removed, because its chunks would then be read as empty."""
@@ -172,8 +182,14 @@ def level_array(volume: Volume, number: int) -> Any:
 
 def _open_level(volume: Volume, number: int) -> Any:
     path = volume.paths[number]
-    spec = FORMATS[volume.format].open_spec(volume.location, path)
-    return at_zero(open_array(spec, f"{volume.location.name}/{path}".rstrip("/"), read=True, open=True))
+    spec, name = FORMATS[volume.format].open_spec(volume.location, path), f"{volume.location.name}/{path}".rstrip("/")
+    array = open_array(spec, name, read=True, open=True)
+    chunk = array.chunk_layout.read_chunk.shape
+    if math.prod(chunk) * array.dtype.numpy_dtype.itemsize > LARGE_CHUNK and math.prod(chunk) > math.prod(array.shape):
+        raise StoreError(
+            f"{name}: has chunks of {tuple(chunk)} voxels, more than the whole array; its metadata is damaged"
+        )
+    return at_zero(array)
 
 
 def read_voxels(reading: Any, name: str, box: Sequence[tuple[int, int]]) -> Any:
@@ -262,7 +278,7 @@ class Mask:
             raise ValueError(f"{parameter}: has shape {shape}, but the volume has shape {grid.shape}")
         self._source, self._axes = source, axes
         self.name, self.location, self.recipe, self.stamp = source.name, source.location, source.recipe, source.stamp
-        self.volume, self.check_exists = source.volume, source.check_exists
+        self.volume, self.check_exists, self.status = source.volume, source.check_exists, source.status
 
     @classmethod
     def of(cls, mask: Any, exclude: Any, grid: Grid) -> Mask | None:

@@ -38,7 +38,8 @@ def state_of(plan: Plan, *, saved: bool = False, take_over: bool = False) -> Lit
     if begun is not None and plan.changed_box is not None and begun.get("plan", {}).get("region") is not None:
         _check_region_covers(plan, begun["plan"]["region"])
         return "new"  # no block of an interrupted region is kept
-    if begun is not None and begun.get("fingerprint") == plan.fingerprint:
+    same_files = begun is not None and begun.get("source_status") == plan.source_status
+    if begun is not None and same_files and begun.get("fingerprint") == plan.fingerprint:
         return "begun"
     if begun is not None:
         differences = difference(begun, plan)
