@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -21,6 +22,10 @@ except ImportError:
 _RETRIES = {"max_retries": 6, "initial_delay": "500ms", "max_delay": "8s"}
 #: Context shared by all handles, so that stores in memory exist once per process.
 CONTEXT = ts.Context({f"{driver}_request_retries": _RETRIES for driver in ("s3", "gcs", "http")})
+
+
+#: Beginnings of the names of metadata files, which may change without the voxels.
+METADATA = ("zarr.json", "attributes.json")
 
 
 class Location:
@@ -163,19 +168,22 @@ class Location:
         if self.is_single_file:
             yield _SingleFile(root.rstrip("/"))
             return
-        folders = [root]
-        while folders and limit > 0:
+        entries = (entry for entry in self._walk(hidden=False) if not entry.name.startswith(METADATA))
+        yield from itertools.islice(entries, limit)
+
+    def _walk(self, *, hidden: bool) -> Iterator[os.DirEntry[str]]:
+        """Yield files and folders below, folder by folder in the order of names; hidden ones only with ``hidden``."""
+        folders = [self.spec["path"]]
+        while folders:
             try:
                 entries = sorted(os.scandir(folders.pop()), key=lambda entry: entry.name)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
                 raise StoreError(f"{self.name} cannot be listed: {error}") from None
-            for entry in entries[:limit]:
-                if not entry.name.startswith((".", "zarr.json", "attributes.json")):
-                    limit -= 1
-                    yield entry
-            folders += [entry.path for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+            entries = [entry for entry in entries if hidden or not entry.name.startswith(".")]
+            folders += [entry.path for entry in entries if entry.is_dir()]
+            yield from entries
 
     def _line(self, entry: os.DirEntry[str] | _SingleFile, *, with_change: bool) -> bytes:
         """Return a line that describes a file or a folder; an empty one for a temporary file that is gone."""
@@ -193,20 +201,8 @@ class Location:
             yield from self.keys()[:limit]
             return
         root = self.spec["path"]
-        folders = [root]
-        while folders and limit > 0:
-            folder = folders.pop()
-            try:
-                entries = list(os.scandir(folder))
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except OSError as error:
-                raise StoreError(f"{self.name} cannot be listed: {error}") from None
-            folders += [entry.path for entry in entries if entry.is_dir()]
-            for entry in entries[:limit]:
-                if not entry.is_dir():
-                    limit -= 1
-                    yield entry.path[len(root) :]
+        files = (entry.path[len(root) :] for entry in self._walk(hidden=True) if not entry.is_dir())
+        yield from itertools.islice(files, limit)
 
     def any_key(self) -> str | None:
         """Return a key below; None if there is no key. A file instead of the folder counts as a key."""
