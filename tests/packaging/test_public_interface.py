@@ -105,7 +105,8 @@ multires.apply_scaled_processing("a", None, 2, chunk=(1, 2))
 def test_type_checkers_flag_every_misspelt_keyword(checker: str, tmp_path: Path) -> None:
     pytest.importorskip(checker, reason="a type checker that users may have")
     (tmp_path / "script.py").write_text(SCRIPT)
-    command = [sys.executable, "-m", checker, *(["--strict"] if checker == "mypy" else []), "script.py"]
+    options = {"mypy": ["--strict"], "pyright": ["--pythonpath", sys.executable]}  # pyright takes PATH's otherwise
+    command = [sys.executable, "-m", checker, *options[checker], "script.py"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     lines = {int(line.split(":")[1]) for line in done.stdout.splitlines() if "error" in line and line.count(":") > 2}
     assert lines == set(range(5, 11)), done.stdout
