@@ -146,6 +146,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="calls per row and run (default: 7)")
     parser.add_argument("--megabytes", type=int, default=64, help="size of a volume (default: 64)")
     parser.add_argument("--suite", action="append", choices=list(workloads.SUITES), help="default: memory")
+    parser.add_argument("--only", default="", help="time only rows whose names hold this text")
     arguments = parser.parse_args()
     timing.one_thread()
     builds = [load(folder, name) for folder, name in ((arguments.old, "tinypyr_old"), (arguments.new, "tinypyr_new"))]
@@ -155,7 +156,7 @@ def main() -> None:
     print(f"{arguments.cases} random cases on {', '.join(sets)}: {wrong} differ")
     if arguments.runs:
         print(timing.pin(), timing.keep_memory(), sep="; ")
-        rows = workloads.rows(arguments.suite or ["memory"])
+        rows = [row for row in workloads.rows(arguments.suite or ["memory"]) if arguments.only in row.name]
         data = Data(arguments.megabytes * 10**6, quick=False)
         ratios = compare_times(old, new, rows, data, arguments.runs, arguments.rounds)
         medians = [statistics.median(values) for values in ratios.values()]
