@@ -4,9 +4,15 @@
 #include "kernels/table.hpp"
 
 #if TINYPYR_X86
+#include <immintrin.h>
+
+#define TINYPYR_PERMUTE_SSSE3
+
 namespace tinypyr {
 
 TINYPYR_BEGIN_avx2
+#include "kernels/shuffle.inl"
+// (The order matters.)
 #include "kernels/kernels.inl"
 const Kernels table = all_kernels;
 TINYPYR_END_avx2

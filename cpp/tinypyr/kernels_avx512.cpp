@@ -5,7 +5,18 @@
 #include "kernels/table.hpp"
 
 #if TINYPYR_X86
+#include <immintrin.h>
+
+#define TINYPYR_PERMUTE_VBMI
+
 namespace tinypyr {
+
+// (In a region of its own: processors without VBMI must not meet its instructions in other kernels.)
+TINYPYR_REGION(TINYPYR_AVX512_VBMI)
+namespace avx512 {
+#include "kernels/shuffle.inl"
+}
+TINYPYR_REGION_END
 
 TINYPYR_BEGIN_avx512
 #include "kernels/kernels.inl"

@@ -2,10 +2,15 @@
 
 #include "isa/list.hpp"
 #include "kernels/table.hpp"
+#if defined(__aarch64__)
+#include <arm_neon.h>
+#endif
 
 namespace tinypyr {
 
 TINYPYR_BEGIN_base
+#include "kernels/shuffle.inl"
+// (The order matters.)
 #include "kernels/kernels.inl"
 const Kernels table = all_kernels;
 TINYPYR_END_base

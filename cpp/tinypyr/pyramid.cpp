@@ -70,7 +70,9 @@ Status reduce(const Problem& problem, const Options& options, u64 ignore) {
                               pick_widening(kernels.means, *small, *reduction),
                               is_extreme(options.method) || problem.codec.kind != Kind::floating,
                               options.rounding == Rounding::half_even,
-                              ignore};
+                              ignore,
+                              is_extreme(options.method) || reduction->lane_bytes != problem.codec.width ||
+                                  problem.codec.kind != Kind::floating};
   return in_parallel(problem, options, [&] {
     return [rule, driver = ReductionDriver(rule)](const Problem& part) mutable {
       bool fits;
@@ -181,7 +183,8 @@ Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const
   if (!problem) return Status::out_of_memory;
   status = make_problem({in, levels, factors, outs, options.voxel_offset, sums}, *problem);
   if (status != Status::ok || is_empty(in)) return status;
-  while (is_free_choice && problem->extent[0] * problem->codec.width < sets.shortest_row[isa]) ++isa;
+  if (is_free_choice && !(levels == 1 && has_short_rows(*problem)))
+    while (problem->extent[0] * problem->codec.width < sets.shortest_row[isa]) ++isa;
   problem->kernels = &sets.kernels[isa];
   return run_driver(*problem, options, unproven);
 }

@@ -1,5 +1,6 @@
 // Levels of pyramid() against the oracle.
 
+#include <algorithm>
 #include <limits>
 
 #include "harness.hpp"
@@ -68,6 +69,36 @@ TEST(pooling, every_method_dtype_and_layout_matches_the_oracle) {
           if (is_selected(++number, case_interval()))
             check_volume("pooling", volume, pooling, number, all_layouts(), {1});
         }
+      }
+    }
+  }
+}
+
+// Arrays whose fastest axes are short: channels, few slices. Their voxels are read in vectors, which must stay inside
+// the array.
+TEST(pooling, short_fastest_axes_match_the_oracle) {
+  const i64 lengths[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 21, 31, 33, 48, 63, 80};
+  const Shape factors[] = {{2, 2, 1}, {1, 2, 2}, {2, 2, 2}, {1, 1, 2}, {2, 1, 2}, {1, 2, 1}};
+  Random random(31);
+  int number = 0;
+  for (int dtype = 0; dtype < dtype_count; ++dtype) {
+    for (Method method : methods) {
+      for (i64 length : lengths) {
+        const i64 run = 60 + random.below(80);
+        Shape shape = {1 + random.below(5), run, length}, factor = random.element(factors);
+        if (random.below(4) == 0) shape = {run, 1 + random.below(4), length};
+        const bool is_fortran = random.below(3) == 0;
+        if (is_fortran) {
+          std::reverse(shape.begin(), shape.end());
+          std::reverse(factor.begin(), factor.end());
+        }
+        Pooling pooling = random_pooling(method, {static_cast<Dtype>(dtype), shape, {1}}, false, random);
+        pooling.factors = {factor};
+        const Volume volume = random_volume(static_cast<Dtype>(dtype), shape, random_content(method, random), random);
+        if (pooling.has_ignore) pooling.ignore = random_ignore(volume, random);
+        if (is_selected(++number, case_interval()))
+          check_volume("short fastest axes", volume, pooling, number,
+                       {is_fortran ? Layout::fortran : Layout::c, random_layout(random), Layout::gapped}, {1});
       }
     }
   }

@@ -43,6 +43,10 @@ struct Codec {
            (encoding == Encoding::canonical && kind == Kind::signed_integer);
   }
   bool is_identity() const { return keys_are_bits() && !swapped && remap == IgnoreRemap::none; }
+  // Keys differ from voxels by the sign bit alone, which loops for small footprints flip while they read and write.
+  bool only_flips() const {
+    return kind == Kind::signed_integer && !keys_are_bits() && !swapped && remap == IgnoreRemap::none;
+  }
   u64 nan_key() const { return mask(); }
 
   // Return the key, before any remapping, of a value in the form of bits in native byte order.

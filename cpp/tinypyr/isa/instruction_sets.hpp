@@ -31,7 +31,16 @@ struct InstructionSets {
   void add(const char* name, const Kernels& table, i64 shortest) {
     names[count] = name;
     kernels[count] = table;
+    if (table.shuffle.needs_vbmi && !has_vbmi()) kernels[count].shuffle = {};
     shortest_row[count++] = shortest;
+  }
+
+  static bool has_vbmi() {
+#if TINYPYR_X86
+    return __builtin_cpu_supports("avx512vbmi");
+#else
+    return false;
+#endif
   }
 
   // Share loops that are limited by memory: they are as fast with narrower vectors, or faster, because fewer vectors of
@@ -40,6 +49,7 @@ struct InstructionSets {
   static void borrow_kernels(const Kernels& next, Kernels& kernels) {
     if (kernels.minima.is_empty()) kernels.minima = next.minima;
     if (kernels.maxima.is_empty()) kernels.maxima = next.maxima;
+    if (kernels.shuffle.run == nullptr) kernels.shuffle = next.shuffle;
     for (int width = 0; width < 4; ++width) {
       RowKernels& rows = kernels.rows[width];
       const RowKernels& others = next.rows[width];

@@ -22,6 +22,7 @@
 // floats into blends, which may raise flags that a branch would not.
 #define TINYPYR_AVX2 "avx2,bmi,bmi2,lzcnt,popcnt"
 #define TINYPYR_AVX512_PARTS "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,bmi,bmi2,lzcnt,popcnt"
+#define TINYPYR_AVX512_VBMI TINYPYR_AVX512_PARTS ",avx512vbmi"
 #if defined(__clang__)
 #define TINYPYR_AVX512 TINYPYR_AVX512_PARTS
 #else

@@ -1,6 +1,8 @@
 // All pooling kernels, in plain C++ that compilers vectorise. Included once per instruction set (kernels_base.cpp,
 // ...), inside its namespace and a region compiled for it. The file ends with `all_kernels`, the table of the kernels.
 //
+// kernels/shuffle.inl must be included first, in the namespace or a region of its own.
+//
 // Kernels do not allocate, throw, or call library functions. A library template instantiated in such a region could be
 // the copy that the linker keeps, and would then run on machines that lack the instructions.
 
@@ -25,7 +27,7 @@ static void finish(const void* accumulators, i64 plane, void* out, i64 n, const 
 template <class M>
 constexpr Reduction reduction_of() {
   Reduction reduction = {M::lanes, sizeof(typename M::Lane), pool<M>, pool<typename M::Part>, finish<M>, {}};
-  if constexpr (M::has_small) reduction.small = shapes_of<PoolReduction<M>, M::ordered, true, false>();
+  if constexpr (M::has_small) reduction.small = shapes_of<PoolReduction<M>, M::ordered, true, true>();
   return reduction;
 }
 
@@ -101,4 +103,5 @@ static constexpr Kernels all_kernels = {{rows_of<u8>(), rows_of<u16>(), rows_of<
                                         table_of(extremes<true>),
                                         add_votes,
                                         most_votes,
-                                        first_place};
+                                        first_place,
+                                        {run_shuffle, Permuter::vector, Permuter::needs_vbmi}};

@@ -9,6 +9,7 @@
 #include "../core/codec.hpp"
 #include "../core/integers.hpp"
 #include "../core/prefetch.hpp"
+#include "../core/shuffle.hpp"
 #include "../core/view.hpp"
 #include "../isa/list.hpp"
 
@@ -184,6 +185,7 @@ struct Kernels {
   bool (*most_votes)(const u64* votes, i64 words, int ranks, i64 n, u16* most, u16* winner);
   // Return the smallest place among the n voxels that have this code.
   int (*first_place)(const u8* codes, const u16* place, i64 n, u8 code);
+  ShuffleKernel shuffle;
 
   const RowKernels& of_width(int width) const { return rows[width_index(width)]; }
 };

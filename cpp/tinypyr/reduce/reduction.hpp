@@ -8,6 +8,7 @@
 #include "base_reader.hpp"
 #include "reduction_plan.hpp"
 #include "row_writer.hpp"
+#include "short_rows.hpp"
 #include "small_footprints.hpp"
 
 namespace tinypyr {
@@ -16,12 +17,17 @@ namespace tinypyr {
 class ReductionDriver {
  public:
   explicit ReductionDriver(const ReductionRule& rule)
-      : rule_(rule), small_footprints_(rule.small_kernels()), plan_(rule), writer_(rule) {}
+      : rule_(rule),
+        small_footprints_(rule.small_kernels()),
+        short_rows_(rule.small_kernels()),
+        plan_(rule),
+        writer_(rule) {}
 
   // Compute all levels. If even the shortest rows take too much memory, set *fits to false and compute nothing
   // (reduce/streaming_reduction.hpp computes such levels).
   Status run(const Problem& whole, bool* fits) {
     *fits = true;
+    if (whole.levels == 1 && short_rows_.fits(whole)) return short_rows_.run(whole);
     if (whole.levels == 1 && small_footprints_.fits(whole)) return small_footprints_.run(whole);
     if (!choose_rows(whole, fits)) return Status::out_of_memory;
     if (!*fits) return Status::ok;
@@ -168,6 +174,7 @@ class ReductionDriver {
 
   const ReductionRule rule_;
   SmallFootprints small_footprints_;  // for single levels
+  ShortRows short_rows_;              // the same
   std::unique_ptr<Problem> part_;     // the current chunk
   RowCut cut_ = {1, 0, 0};
   bool small_first_ = false;

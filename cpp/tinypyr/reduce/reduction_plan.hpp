@@ -20,8 +20,11 @@ struct ReductionRule {
   bool any_order;             // results do not depend on the order of voxels
   bool half_even;
   u64 ignore;
+  bool may_repeat;  // twice the voxels have the same result (a sum of doubles might overflow)
 
-  SmallKernels small_kernels() const { return {small->small, !any_order, ignore, half_even, small->lane_bytes}; }
+  SmallKernels small_kernels() const {
+    return {small->small, !any_order, ignore, half_even, small->lane_bytes, may_repeat};
+  }
 };
 
 // Rows cover the first `axes` axes of a problem as one run of voxels. Along the last of these axes a row holds `chunk`

@@ -18,8 +18,9 @@ struct SmallKernels {
   const Shapes& shapes;
   bool ordered;  // the order of voxels in a footprint matters
   u64 ignore;
-  bool half_even;  // rounding of integer means
-  i64 lane_bytes;  // of accumulators; 0 if the method has none
+  bool half_even;   // rounding of integer means
+  i64 lane_bytes;   // of accumulators; 0 if the method has none
+  bool may_repeat;  // the result does not change if every voxel of a footprint counts twice
 };
 
 // The destination of rows. Null pointers: not requested.
@@ -46,14 +47,10 @@ struct FootprintPlan {
   void prepare(const Problem& p, bool ordered) {
     problem = &p;
     const i64 width = p.codec.width;
-    // Kernels flip the sign bit of integers themselves; any other encoding needs a copied row.
-    Codec flipped = p.codec;
-    flipped.kind = Kind::unsigned_integer;
-    const bool flips = p.codec.kind == Kind::signed_integer && !p.codec.keys_are_bits();
-    reads_in_place = (p.codec.is_identity() || (flips && flipped.is_identity())) && p.stride[0] == width &&
-                     is_aligned(p.in, p.codec.width);
+    reads_in_place =
+        (p.codec.is_identity() || p.codec.only_flips()) && p.stride[0] == width && is_aligned(p.in, p.codec.width);
     for (int axis = 1; axis < p.ndim; ++axis) reads_in_place = reads_in_place && p.stride[axis] % width == 0;
-    flip = flips && reads_in_place ? p.codec.top_bit() : 0;
+    flip = p.codec.only_flips() && reads_in_place ? p.codec.top_bit() : 0;
     segment_count = p.segments(p.level[0], 0, segments);
 
     pooled_count = 0;
@@ -246,7 +243,7 @@ class SmallFootprints {
  public:
   explicit SmallFootprints(const SmallKernels& kernels) : kernels_(kernels), rows_(kernels) {}
   SmallFootprints(const Shapes& shapes, bool ordered, u64 ignore)
-      : SmallFootprints(SmallKernels{shapes, ordered, ignore, false, 0}) {}
+      : SmallFootprints(SmallKernels{shapes, ordered, ignore, false, 0, true}) {}
 
   // Return true if there are loops for the first level of this problem, and its rows are long enough for them.
   bool fits(const Problem& p) const {

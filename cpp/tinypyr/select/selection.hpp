@@ -10,6 +10,7 @@
 
 #include "../core/prefetch.hpp"
 #include "../core/problem.hpp"
+#include "../reduce/short_rows.hpp"
 #include "../reduce/small_footprints.hpp"
 #include "../tinypyr.hpp"
 #include "radix_select.hpp"
@@ -38,12 +39,16 @@ class SelectionDriver {
     const bool has_small_kernels = options_.method == Method::mode ||
                                    (options_.method == Method::median && !params_.has_ignore && !params_.has_nan);
     small_ = has_small_kernels ? &kernels_of(problem, options_).small : nullptr;
-    SmallFootprints small_footprints(kernels_of(problem, options_).small, true, ignore);
+    const SmallKernels kernels = {kernels_of(problem, options_).small, true, ignore, false, 0, true};
+    ShortRows short_rows(kernels);
+    SmallFootprints small_footprints(kernels);
     for (int k = 0; k < problem.levels; ++k) {
       level_ = &problem.level[k];
-      const bool fits = k == 0 && has_small_kernels && small_footprints.fits(problem);
-      const Status status =
-          fits ? small_footprints.run(problem) : make_boxes(problem.ndim - 1, problem.in, level_->out);
+      const bool is_small = k == 0 && has_small_kernels;
+      const Status status = is_small && short_rows.fits(problem) ? short_rows.run(problem)
+                            : is_small && small_footprints.fits(problem)
+                                ? small_footprints.run(problem)
+                                : make_boxes(problem.ndim - 1, problem.in, level_->out);
       if (status != Status::ok) return status;
     }
     return Status::ok;

@@ -1,0 +1,77 @@
+"""Arrays whose fastest axes are short (channels, few slices), bit for bit against the numpy reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinypyr
+from support.strategies import DTYPES, LAYOUTS, METHODS, assert_same_bits, lay_out, voxels
+from tinypyr import _reference
+
+LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 24, 31, 48, 65, 100)
+FACTORS = ((2, 2, 1), (1, 2, 2), (2, 2, 2), (1, 1, 2))
+RULES: tuple[dict[str, Any], ...] = (
+    {},
+    {"ignore": 0},
+    {"ties": "lowest", "rounding": "floor", "voxel_offset": (1, -1, 3)},
+    {"voxel_offset": (0, 5, 0), "ignore": 1},
+)
+
+
+def reference(array: np.ndarray, factor: tuple[int, ...], method: str, rules: dict[str, Any]) -> np.ndarray:
+    filled = {"rounding": "half-even", "ties": "first", "ignore": None, "voxel_offset": (0,) * array.ndim, **rules}
+    if filled["ignore"] is not None:
+        filled["ignore"] = array.dtype.type(filled["ignore"])
+    (level,) = _reference.pyramid(array, [factor], method=method, **filled)
+    return level
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("method", METHODS)
+def test_short_fastest_axes_equal_the_reference(method: Any, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    sets = ["", *tinypyr.instruction_sets()]  # "": the set that the library chooses
+    for number, length in enumerate(LENGTHS):
+        kind = "labels" if method == "mode" else "special" if np.dtype(dtype).kind == "f" else "noise"
+        array = voxels(rng, (number % 4 + 1, 37 + 29 * (number % 3), length), dtype, kind)
+        for turn, factor in enumerate(FACTORS):
+            rules = dict(RULES[(number + turn) % len(RULES)])
+            if "ignore" in rules and dtype == "bool":
+                rules["ignore"] = bool(rules["ignore"])
+            want = reference(array, factor, method, rules)
+            laid_out = lay_out(array, LAYOUTS[(number + turn) % 2 * 3])  # C, or with gaps between rows
+            for name in sets:
+                monkeypatch.setenv("TINYPYR_ISA", name)
+                assert_same_bits(
+                    tinypyr.downsample(laid_out, factor, method, **rules), want, (name, array.shape, factor, rules)
+                )
+
+
+@pytest.mark.parametrize("shape", [(300, 3, 3), (1, 300, 3), (40, 2, 2, 3), (9, 9, 9, 9), (3, 200, 5, 2)])
+def test_several_short_axes_equal_the_reference(shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(1).integers(0, 255, shape, dtype=np.uint8)
+    for factor in ((2,) * len(shape), (1, *(2,) * (len(shape) - 1)), (2, 2)):
+        factor += (1,) * (len(shape) - len(factor))
+        if factor.count(2) > 3:
+            factor = (1, *factor[1:])
+        assert_same_bits(tinypyr.downsample(array, factor), reference(array, factor, "mean", {}), (shape, factor))
+        assert_same_bits(
+            tinypyr.downsample(array.T, factor[::-1], "mode"), reference(array.T, factor[::-1], "mode", {}), shape
+        )
+
+
+def test_means_of_doubles_at_a_cut_border_do_not_overflow() -> None:
+    largest = np.finfo(np.float64).max
+    array = np.full((5, 65, 3), largest)
+    assert (tinypyr.downsample(array, (1, 1, 2))[..., 1] == largest).all()
+
+
+def test_gray_and_interleaved_channels_have_the_same_values() -> None:
+    image = np.random.default_rng(2).integers(0, 255, (130, 257, 3), dtype=np.uint8)
+    level = tinypyr.downsample(image, (2, 2, 1))
+    for channel in range(3):
+        gray = np.ascontiguousarray(image[..., channel])
+        assert (tinypyr.downsample(gray, (2, 2)) == level[..., channel]).all()
