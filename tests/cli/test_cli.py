@@ -179,7 +179,7 @@ def test_failed_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def full(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)  # (stands in for a file system that fills up after the file was written)
     with pytest.raises(OSError, match="No space"):
         _files.write_whole(tmp_path / "x.png", b"data")
     assert not list(tmp_path.iterdir())
@@ -225,6 +225,7 @@ def test_interrupted_demo_leaves_no_file(tmp_path: Path) -> None:
 
 def test_progress_bar_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for terminal in (False, True):
+        # (stands in for a terminal, which pytest's capture replaces)
         monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal, raising=False)
         line = _demo.ProgressBar()
         line("pooling the image", 0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import math
 import os
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 import tinypyr.compat.tinybrain as tinybrain
+from tinypyr.compat.tinybrain import _rules
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Factor = tuple[int, ...]
@@ -449,18 +451,22 @@ def test_averages_of_odd_arrays(dtype: str, factor: Factor) -> None:
         assert_same(levels[1:], [looped(array, squared, rule) if narrow else looped(levels[0], factor, rule)])
 
 
-def test_piece_size_does_not_change_negative_means(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tinypyr.compat.tinybrain import _rules
+def in_small_pieces(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the result of a function that divides arrays into pieces of 700 bytes."""
+    context = contextvars.copy_context()
+    context.run(_rules.PIECE.set, 700)
+    return context.run(function, *arguments)
 
+
+def test_piece_size_does_not_change_negative_means() -> None:
     array = random_array("i2", (33, 9, 30), -50, 60, zeros=0.2)
     whole = [average(array, (2, 2, 1), 6, sparse) for sparse in (False, True)]
     labels = [segment(array, factor) for factor in ((2, 2, 1), (1, 2, 2), (4, 4, 4))]
-    monkeypatch.setattr(_rules, "PIECE", 700)
     for sparse in (False, True):
-        assert_same(average(array, (2, 2, 1), 6, sparse), whole[sparse])
-        assert_same(average(np.ascontiguousarray(array), (2, 2, 1), 6, sparse), whole[sparse])
+        assert_same(in_small_pieces(average, array, (2, 2, 1), 6, sparse), whole[sparse])
+        assert_same(in_small_pieces(average, np.ascontiguousarray(array), (2, 2, 1), 6, sparse), whole[sparse])
     for factor, expected in zip(((2, 2, 1), (1, 2, 2), (4, 4, 4)), labels, strict=True):
-        assert_same(segment(array, factor), expected)
+        assert_same(in_small_pieces(segment, array, factor), expected)
 
 
 # --- supported inputs ---------------------------------------------------------------------------------------

@@ -48,10 +48,10 @@ class LevelArrays:
         name, volume = f"{plan.location.name}/{plan.paths[number]}", plan.source.volume
         if plan.changed_box is not None and volume is not None:
             spec = FORMATS[volume.format].open_spec(volume.location, volume.paths[number])
-            existing = at_zero(open_array(spec, name, read=True, write=True, open=True))
+            existing = at_zero(open_array(spec, name, plan.location.context, read=True, write=True, open=True))
             return existing.transpose([volume.grids[0].axes.index(axis) for axis in plan.grids[0].axes])
         spec, source_axes = plan.level_spec(number)
-        handle = at_zero(open_array(spec, name, open=True, create=True))
+        handle = at_zero(open_array(spec, name, plan.location.context, open=True, create=True))
         handle = handle[tuple(0 if axis is None else slice(None) for axis in source_axes)]
         kept = [axis for axis in source_axes if axis is not None]
         return handle.transpose([kept.index(axis) for axis in range(len(kept))])
@@ -292,9 +292,9 @@ class MergedLevels:
     labels: list[Array] | None
 
 
-def merge(plan: Plan) -> MergedLevels:
+def merge(plan: Plan, arrays: LevelArrays | None = None) -> MergedLevels:
     """Write the levels whose chunks span several blocks, from the results of the blocks."""
-    arrays = LevelArrays(plan)
+    arrays = LevelArrays(plan) if arrays is None else arrays
     writes = PendingWrites(plan.pending)
     units = {
         k: WriteUnits.of_level(

@@ -11,17 +11,16 @@ from .._util.sizes import size_text
 from ..errors import StoreError
 from ..grid import Grid
 from .source import Source
+from .tuning import Tuning
 from .volume import Layout
 
 Extents = tuple[int, ...]
 
-#: Default size of a block in bytes of the base: a 32nd of the volume, between the first two numbers, and larger if
-#: there would be more blocks than the third.
-SMALL_BLOCK, LARGE_BLOCK, MAX_BLOCKS = 1 << 26, 1 << 32, 1 << 20
+#: Default size of a block in bytes of the base: a 32nd of the volume, between Tuning.small_block and the first number,
+#: and larger if there would be more blocks than the second.
+LARGE_BLOCK, MAX_BLOCKS = 1 << 32, 1 << 20
 #: Bytes of a leaf above which larger leaves are not read faster.
 GOOD_LEAF = 1 << 24
-#: Largest footprint that the core can count.
-MAX_FOOTPRINT = 1 << 31
 #: Memory for a leaf divided by its bytes: it holds the leaf, the next one that is being read, decoded chunks, levels,
 #: and pending writes.
 LEAF_SHARE = 6
@@ -58,6 +57,7 @@ def choose_blocks(
     budget: int,
     accumulates: bool,
     block_bytes: int | None,
+    tuning: Tuning,
 ) -> Partition:
     """Choose the leaves and blocks of a plan.
 
@@ -79,12 +79,14 @@ def choose_blocks(
         Whether the method has accumulators, so that leaves need not hold whole footprints of the last level.
     block_bytes : int, optional
         Approximate number of bytes of the base in a block; by default it depends on the size of the volume.
+    tuning : Tuning
+        Smallest block and largest footprint.
     """
-    chooser = _Chooser(base, source, layouts, totals, copies_base, budget, accumulates)
+    chooser = _Chooser(base, source, layouts, totals, copies_base, budget, accumulates, tuning.max_footprint)
     leaf = chooser.smallest_leaf()
     if block_bytes is None:
         volume_bytes = math.prod(base.shape) * source.dtype.itemsize
-        block_bytes = max(SMALL_BLOCK, min(volume_bytes // 32, LARGE_BLOCK), volume_bytes // MAX_BLOCKS)
+        block_bytes = max(tuning.small_block, min(volume_bytes // 32, LARGE_BLOCK), volume_bytes // MAX_BLOCKS)
     whole_levels = chooser.whole_levels(leaf, block_bytes)
     block = chooser.grown_block(chooser.smallest_block(leaf, whole_levels), block_bytes)
     leaf = chooser.grown_leaf(leaf, block)
@@ -103,6 +105,7 @@ class _Chooser:
         copies_base: bool,
         budget: int,
         accumulates: bool,
+        max_footprint: int,
     ) -> None:
         self._layouts, self._totals, self._copies_base, self._budget = layouts, totals, copies_base, budget
         self._chunks = source.chunks
@@ -117,7 +120,7 @@ class _Chooser:
             self._reach = [n + o % f for n, o, f in zip(base.shape, base.voxel_offset, self._top, strict=True)]
             footprint = self._voxels(self._top)
             needed = footprint * self._itemsize * self._share + self._partial_units
-            fits = needed <= budget and footprint <= MAX_FOOTPRINT
+            fits = needed <= budget and footprint <= max_footprint
             if fits or self.leaf_levels <= 1 or not accumulates:
                 break
             self.leaf_levels -= 1

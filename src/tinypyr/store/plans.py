@@ -33,6 +33,7 @@ from .formats import FORMATS
 from .location import Location
 from .scratch import Scratch, sealed
 from .source import Mask, Source
+from .tuning import Tuning
 from .volume import Layout
 
 Extents = tuple[int, ...]
@@ -84,6 +85,8 @@ class Plan:
         Leaves complete levels 1 to this one; coarser levels are pooled from its accumulators.
     arguments : dict, optional
         Arguments by which other processes make the same plan; None if they cannot read the source.
+    tuning : Tuning
+        Numbers that are no arguments.
     """
 
     source: Source
@@ -110,6 +113,7 @@ class Plan:
     whole_levels: int
     leaf_levels: int
     arguments: dict[str, Any] | None
+    tuning: Tuning
 
     # --- geometry ---
 
@@ -313,6 +317,7 @@ class Plan:
             "fingerprint": self.fingerprint,
             "source_status": self.source_status,
             "arguments": self.arguments,
+            "tuning": self.tuning.changes(),
             "plan": self.describe(),
         }
 

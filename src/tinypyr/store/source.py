@@ -183,7 +183,7 @@ def level_array(volume: Volume, number: int) -> Any:
 def _open_level(volume: Volume, number: int) -> Any:
     path = volume.paths[number]
     spec, name = FORMATS[volume.format].open_spec(volume.location, path), f"{volume.location.name}/{path}".rstrip("/")
-    array = open_array(spec, name, read=True, open=True)
+    array = open_array(spec, name, volume.location.context, read=True, open=True)
     chunk = array.chunk_layout.read_chunk.shape
     if math.prod(chunk) * array.dtype.numpy_dtype.itemsize > LARGE_CHUNK and math.prod(chunk) > math.prod(array.shape):
         raise StoreError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ...pooling import downsample, pyramid
 Shape = tuple[int, ...]
 
 #: Approximate bytes per piece. Temporaries of this size stay in the cache.
-PIECE = 1 << 21
+PIECE: ContextVar[int] = ContextVar("piece", default=1 << 21)
 
 
 def checked(img: Any, factor: Any, num_mips: Any) -> tuple[Array, Shape, int]:
@@ -123,7 +124,7 @@ def _pieces(base: Array, factor: Shape, levels: Sequence[Array]) -> Iterator[tup
     axis = max(range(base.ndim), key=lambda a: (base.shape[a] > 1, abs(base.strides[a])))
     n = base.shape[axis]
     block = min(factor[axis] ** len(levels), n)
-    step = max(1, PIECE * n // (base.nbytes * block)) * block
+    step = max(1, PIECE.get() * n // (base.nbytes * block)) * block
     for start in range(0, n, step):
         before = (slice(None),) * axis
         targets = []
