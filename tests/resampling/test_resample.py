@@ -419,12 +419,14 @@ def test_a_rotation_of_anisotropic_voxels_does_not_blur() -> None:
     assert "pooled by 1 x 5 x 5" in repr(view)
 
 
-def test_numpy_scalars_are_accepted_as_numbers(tmp_path: Path) -> None:
+def test_numpy_scalars_give_the_voxels_of_python_numbers(tmp_path: Path) -> None:
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import store
 
     view = tinypyr.Resampled(np.ones((8, 8)), Grid((4, 4)), order=np.int64(1), cval=np.float32(2))  # type: ignore[arg-type]
-    store.build(view, tmp_path / "made", levels=0, progress=False)
+    store.build(view, tmp_path / "built", levels=0, progress=False)
+    (level,) = store.levels(tmp_path / "built")
+    np.testing.assert_array_equal(level.array.read().result(), tinypyr.resample(np.ones((8, 8)), Grid((4, 4)), cval=2))
 
 
 def test_the_command_resamples_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,7 +30,7 @@ def test_label_sets_hold_each_label_once(dtype: str) -> None:
     assert label_arrays([]) is None
 
 
-def test_a_label_is_merged_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_label_is_merged_at_most_twelve_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred thousand labels are merged for 1,024 blocks of ten labels, instead of five million."""
     merged = 0
     union = np.union1d

@@ -348,7 +348,9 @@ def test_previews_of_any_axes_and_dtypes_have_three_channels(axes: str, dtype: s
     assert picture.shape[2] == 3
 
 
-def test_the_sample_of_the_readme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sample_stores_of_the_demo_are_built_by_their_method(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "sample"
     assert cli.main(["demo", "--shape", "70", "50", "9", "--store", str(folder)]) == 0
     for name, method in (("image", "mean"), ("labels", "mode")):
