@@ -67,7 +67,7 @@ def test_processes_use_the_tuning_of_the_plan(base: Path, alone: Files, tmp_path
     plan.save(tmp_path / "plan.json")
     loaded = store.Plan.load(tmp_path / "plan.json")
     assert loaded.tuning == plan.tuning
-    assert (loaded.block, loaded.leaf_levels) == (plan.block, plan.leaf_levels)
+    assert (loaded.block_shape, loaded.leaf_levels) == (plan.block_shape, plan.leaf_levels)
     report = store.run(loaded, engine="processes")
     assert report.blocks_done == plan.blocks > 1
     assert not report.failed

@@ -705,7 +705,7 @@ def test_leaves_of_plans_fit_in_memory() -> None:
             plan = store.plan(array, "memory://plan", **arguments)
         except ValueError:
             continue
-        voxels = int(np.prod([min(a, b) for a, b in zip(plan.leaf, array.shape, strict=True)]))
+        voxels = int(np.prod([min(a, b) for a, b in zip(plan.leaf_shape, array.shape, strict=True)]))
         assert voxels * array.itemsize * LEAF_SHARE * plan.workers <= plan.memory
 
 

@@ -206,12 +206,12 @@ def _importable(instance: Any, operation: str | None) -> tuple[Any, str | None]:
     """
     params = getattr(instance, "params", {})
     try:
-        json_params, plain = json.loads(json.dumps(params)), isinstance(params, dict)
+        json_params, recreatable = json.loads(json.dumps(params)), isinstance(params, dict)
     except (TypeError, ValueError):
-        json_params, plain = repr(params), False
+        json_params, recreatable = repr(params), False
     kind = type(instance)
     code = f"{kind.__module__}:{kind.__qualname__}"
-    if not plain or isinstance(instance, tuple) or kind.__module__ == "__main__" or "<locals>" in code:
+    if not recreatable or isinstance(instance, tuple) or kind.__module__ == "__main__" or "<locals>" in code:
         return json_params, None
     if operation is None:  # with an operation, other processes need no object
         try:

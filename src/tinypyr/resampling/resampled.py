@@ -395,13 +395,13 @@ def _choose_level(levels: list[Level], grid: Grid, matrix: NDArray[np.float64]) 
             reach = np.full(grid.ndim, np.nan)
         if not np.isfinite(reach).all():  # flat voxels
             reach = np.hypot.reduce(edges, axis=1)
-    chosen = 0
+    coarsest = 0
     for number, level in enumerate(levels):
         if all(r >= s * (1 - 1e-9) for r, s in zip(reach, level.grid.scale, strict=True)):
-            chosen = number
-    level_grid = levels[chosen].grid
+            coarsest = number
+    level_grid = levels[coarsest].grid
     factor = [
         math.floor(min(r / s * (1 + 1e-9), max(1, n))) if axis in level_grid.spatial else 1
         for axis, (r, s, n) in enumerate(zip(reach.tolist(), level_grid.scale, level_grid.shape, strict=True))
     ]
-    return chosen, tuple(max(1, f) for f in factor)
+    return coarsest, tuple(max(1, f) for f in factor)

@@ -53,8 +53,8 @@ class LevelArrays:
         spec, source_axes = plan.level_spec(number)
         handle = at_zero(open_array(spec, name, plan.location.context, open=True, create=True))
         handle = handle[tuple(0 if axis is None else slice(None) for axis in source_axes)]
-        kept = [axis for axis in source_axes if axis is not None]
-        return handle.transpose([kept.index(axis) for axis in range(len(kept))])
+        present_axes = [axis for axis in source_axes if axis is not None]
+        return handle.transpose([present_axes.index(axis) for axis in range(len(present_axes))])
 
 
 class PendingWrites:
@@ -113,8 +113,8 @@ class WriteUnits:
 
     def put(self, values: Array, region: Box) -> None:
         """Add the voxels of a region of the level."""
-        touched = [range(start // u, -(-stop // u)) for (start, stop), u in zip(region, self._unit, strict=True)]
-        for index in itertools.product(*touched):
+        unit_ranges = [range(start // u, -(-stop // u)) for (start, stop), u in zip(region, self._unit, strict=True)]
+        for index in itertools.product(*unit_ranges):
             whole = [
                 (max(low, i * u), min(high, (i + 1) * u))
                 for i, u, (low, high) in zip(index, self._unit, self._region, strict=True)

@@ -108,9 +108,9 @@ class Processes:
             return broken
 
     def wait(self, futures: Collection[Any]) -> Iterable[Any]:
-        done = concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_COMPLETED).done
-        self._pool_succeeded = self._pool_succeeded or any(future.exception() is None for future in done)
-        return done
+        futures_done = concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_COMPLETED).done
+        self._pool_succeeded = self._pool_succeeded or any(future.exception() is None for future in futures_done)
+        return futures_done
 
     def process_died(self, error: BaseException) -> bool:
         if not isinstance(error, concurrent.futures.BrokenExecutor):
@@ -165,8 +165,8 @@ class Dask:
         return future
 
     def wait(self, futures: Collection[Any]) -> Iterable[Any]:
-        done: Iterable[Any] = _call_cluster(self._submitted.next_batch)
-        return done
+        futures_done: Iterable[Any] = _call_cluster(self._submitted.next_batch)
+        return futures_done
 
     def process_died(self, error: BaseException) -> bool:
         return type(error).__name__ in ("KilledWorker", "CancelledError", "FutureCancelledError")

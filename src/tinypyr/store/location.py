@@ -233,18 +233,18 @@ class Location:
         else:
             self._store.delete_range(ts.KvStore.KeyRange()).result()
 
-    def remove_all_but(self, kept: str, last: str) -> None:
-        """Remove all keys directly below except ``kept``; remove the key ``last`` after all others."""
+    def remove_all_but(self, kept_name: str, last: str) -> None:
+        """Remove all keys directly below except ``kept_name``; remove the key ``last`` after all others."""
         if not self.is_file:
             for name in sorted(self.keys(), key=lambda name: name == last):
-                if name != kept:
+                if name != kept_name:
                     self.write(name, None)
             return
         folder = Path(self.spec["path"])
         try:
             names = sorted(os.listdir(folder) if folder.is_dir() else [], key=lambda name: name == last)
             for name in names:
-                if name.startswith(kept):  # (and its temporary files, of a writer that was interrupted)
+                if name.startswith(kept_name):  # (and its temporary files, of a writer that was interrupted)
                     continue
                 if (folder / name).is_dir():
                     shutil.rmtree(folder / name, ignore_errors=True)

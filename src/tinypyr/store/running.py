@@ -111,7 +111,7 @@ def build(
     >>> report.blocks_done > 0
     True
     """
-    planned = make_plan(
+    new_plan = make_plan(
         source,
         target,
         factor=factor,
@@ -135,7 +135,7 @@ def build(
         grid=grid,
         force=force,
     )
-    return complete(planned, engine, resume, progress, blocks)
+    return complete(new_plan, engine, resume, progress, blocks)
 
 
 def complete(

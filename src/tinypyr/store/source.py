@@ -160,10 +160,10 @@ def open_volume(location: Location) -> Volume:
 
 def _with_voxel_offsets(volume: Volume) -> Volume:
     """Return a volume with the voxel offsets in its notes; most formats have no other metadata for them."""
-    recorded, base = volume.notes.get("voxel_offset"), volume.grids[0]
-    if recorded is None or volume.format == "precomputed":
+    recorded_offset, base = volume.notes.get("voxel_offset"), volume.grids[0]
+    if recorded_offset is None or volume.format == "precomputed":
         return volume
-    offset = [int(recorded.get(axis, 0)) for axis in base.axes]
+    offset = [int(recorded_offset.get(axis, 0)) for axis in base.axes]
     grids = []
     for grid in volume.grids:
         total = factors_between(base, grid) or (1,) * base.ndim
