@@ -97,7 +97,7 @@ class PluginAdapter:
         results = result if isinstance(result, tuple) else (result,)
         if len(results) != self.fields:
             raise PluginError(f"{self.name}: lowres_func returned {len(results)} fields, but fields is {self.fields}")
-        return [self._checked_field(each, lowres.shape, grid) for each in results]
+        return [self._checked_field(entry, lowres.shape, grid) for entry in results]
 
     def _checked_field(self, result: Any, shape: tuple[int, ...], grid: Grid) -> Field:
         """Return a result of ``lowres_func`` as a Field; raise PluginError if it is invalid."""
@@ -238,4 +238,4 @@ def _accepts(function: Callable[..., Any], name: str) -> bool:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
         return False
-    return name in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    return name in parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())

@@ -56,8 +56,8 @@ def engine_for(plan: Plan, engine: Any) -> Engine:
     if hasattr(engine, "submit") and hasattr(engine, "scheduler_info"):
         return Dask(plan, engine)
     if callable(engine):
-        other: Engine = engine(plan)
-        return other
+        custom_engine: Engine = engine(plan)
+        return custom_engine
     raise ValueError(f"engine: {engine!r} is not 'threads', 'processes' or a dask.distributed.Client")
 
 

@@ -400,7 +400,7 @@ def _finalize(report: Report, owner: Ownership) -> None:
         raise
     FORMATS[plan.format].describe(plan.location, metadata)
     plan.scratch.clear()
-    report.bytes_written += merged.written
+    report.bytes_written += merged.bytes_written
     report.seconds += time.perf_counter() - start
 
 

@@ -90,9 +90,13 @@ def difference(saved: dict[str, Any], plan: Plan) -> str:
     def flattened(described: dict[str, Any]) -> dict[str, Any]:
         return {**described, "view": None, **(described.get("view") or {}), "field": None}
 
-    new, old = flattened(plan.describe()), flattened(saved.get("plan", {}))
-    keys = [key for key in new if old.get(key) != new[key] and key not in ("memory", "workers", "leaf")]
-    return ", ".join(f"{_entry(key, old.get(key))} there, {_entry(None, new[key])} here" for key in keys[:2])
+    entries, saved_entries = flattened(plan.describe()), flattened(saved.get("plan", {}))
+    keys = [
+        key for key in entries if saved_entries.get(key) != entries[key] and key not in ("memory", "workers", "leaf")
+    ]
+    return ", ".join(
+        f"{_entry(key, saved_entries.get(key))} there, {_entry(None, entries[key])} here" for key in keys[:2]
+    )
 
 
 def _entry(key: str | None, value: Any) -> str:
