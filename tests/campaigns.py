@@ -470,7 +470,7 @@ def prepared(folder: Path, case: str, shape: tuple[int, int, int] = (16, 40, 30)
         "import pathlib, pickle, sys\nfrom campaigns import Build\n"
         f"pickle.dump(Build(pathlib.Path({str(folder)!r}), {case!r}, {shape!r}), sys.stdout.buffer)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     process = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, env=environment)
     build: Build = pickle.loads(process.stdout)
     return build

@@ -1,6 +1,6 @@
 """Grids: world coordinates of the voxels of an array and of its levels.
 
-A level follows from its cumulative factor alone. A ratio of extents is not the factor where blocks at an edge are
+A level follows from its cumulative factor alone. A ratio of extents is not the factor where footprints at an edge are
 partial.
 """
 
@@ -47,7 +47,7 @@ class Grid:
         Units of ``scale`` and ``translation``: one per axis, or one for all spatial axes. Names that OME-Zarr lists,
         such as ``"nanometer"``, or abbreviations, such as ``"nm"``, which are replaced by the name. By default unknown.
     voxel_offset : sequence of int, optional
-        Coordinates, in voxels, of the first voxel in a larger array; blocks are anchored at 0 there. By default 0.
+        Coordinates, in voxels, of the first voxel in a larger array; footprints are anchored at 0 there. By default 0.
 
     Raises
     ------
@@ -193,19 +193,19 @@ class Grid:
         cumulative_factor : int or sequence of int
             Voxels of this grid per voxel of the level, as for :meth:`factor_per_axis`.
         method : str
-            A voxel is centred in its block, with ``"stride"`` at the first voxel of its block.
+            A voxel is centred in its footprint, with ``"stride"`` at the first voxel of its footprint.
 
         Returns
         -------
         Grid
             With F the factor: the scale ``scale * F``, and as translation the coordinate of the first voxel of the
-            first block plus ``scale * (F - 1) / 2``. That voxel lies before the array unless F divides
+            first footprint plus ``scale * (F - 1) / 2``. That voxel lies before the array unless F divides
             ``voxel_offset``.
 
         Examples
         --------
         >>> from tinypyr import Grid
-        >>> Grid((7,), voxel_offset=(5,)).level(2)  # voxels 5 to 11, so blocks 2 to 5; block 2 starts at voxel 4
+        >>> Grid((7,), voxel_offset=(5,)).level(2)  # voxels 5 to 11: voxels 2 to 5 of the level, from voxel 4 on
         Grid((4,), axes='x', scale=(2,), translation=(-0.5,), voxel_offset=(2,))
         """
         factors = self.factor_per_axis(cumulative_factor)
@@ -289,13 +289,16 @@ class Grid:
         >>> grid.with_voxel_size((80, 16)) == grid.level(2)
         True
         """
-        made = Grid(self.shape, self.axes, _floats("voxel_size", voxel_size, self.ndim))
+        resized = Grid(self.shape, self.axes, _floats("voxel_size", voxel_size, self.ndim))
         shape = []
-        for n, old, new in zip(self.shape, self.scale, made.scale, strict=True):
-            exact = n * old / new
+        for n, old_size, new_size in zip(self.shape, self.scale, resized.scale, strict=True):
+            exact = n * old_size / new_size
             shape.append(round(exact) if abs(exact - round(exact)) < 1e-9 * exact else math.ceil(exact))
-        middle = [at + (new - old) / 2 for at, old, new in zip(self.translation, self.scale, made.scale, strict=True)]
-        return replace_grid(self, shape=shape, scale=made.scale, translation=middle, voxel_offset=None)
+        middle = [
+            at + (new_size - old_size) / 2
+            for at, old_size, new_size in zip(self.translation, self.scale, resized.scale, strict=True)
+        ]
+        return replace_grid(self, shape=shape, scale=resized.scale, translation=middle, voxel_offset=None)
 
     def schedule(
         self,
@@ -341,11 +344,11 @@ class Grid:
         if constant is None and not self.spatial and count != 0:
             self._report_no_spatial_axis(count)
         pooled = self.spatial if constant is None else [axis for axis, f in enumerate(constant) if f > 1]
-        room = [64] * self.ndim if fits is None else list(fits)
+        largest_extents = [64] * self.ndim if fits is None else list(fits)
         schedule: list[tuple[int, ...]] = []
         grid = self
         while len(schedule) < (MAX_LEVELS if count is None else count):
-            if count is None and all(grid.shape[axis] <= room[axis] for axis in pooled):
+            if count is None and all(grid.shape[axis] <= largest_extents[axis] for axis in pooled):
                 break
             step = grid._halves() if constant is None else constant
             coarser = grid.level(step)
@@ -358,8 +361,8 @@ class Grid:
     def _halves(self) -> tuple[int, ...]:
         """Return 2 along the spatial axes with about the shortest voxels, else 1."""
         divisible = [axis for axis in self.spatial if self.shape[axis] > 1]
-        longest = min((self.scale[axis] for axis in divisible), default=0.0) * math.sqrt(2)
-        return tuple(2 if axis in divisible and self.scale[axis] <= longest else 1 for axis in range(self.ndim))
+        limit = min((self.scale[axis] for axis in divisible), default=0.0) * math.sqrt(2)
+        return tuple(2 if axis in divisible and self.scale[axis] <= limit else 1 for axis in range(self.ndim))
 
     def _report_no_spatial_axis(self, levels: int | None) -> None:
         message = (
@@ -426,8 +429,8 @@ def cumulative(factors: Iterable[Factor], ndim: int) -> list[tuple[int, ...]]:
 def factors_between(base: Grid, level: Grid) -> tuple[int, ...] | None:
     """Return the cumulative factor between two grids; None if the scales are not integer multiples."""
     ratios = [a / b for a, b in zip(level.scale, base.scale, strict=True)]
-    made = tuple(round(ratio) for ratio in ratios)
-    return made if all(f >= 1 and abs(f - r) < 1e-6 * f for f, r in zip(made, ratios, strict=True)) else None
+    factor = tuple(round(ratio) for ratio in ratios)
+    return factor if all(f >= 1 and abs(f - r) < 1e-6 * f for f, r in zip(factor, ratios, strict=True)) else None
 
 
 class Cuts(Sequence[tuple[int, int]]):
@@ -465,12 +468,12 @@ def region_above(box: Iterable[tuple[int, int]], total: Sequence[int], offset: S
 
 def _per_axis(name: str, values: Iterable[Any], ndim: int) -> tuple[Any, ...]:
     try:
-        found = tuple(values)
+        entries = tuple(values)
     except TypeError:
         raise TypeError(f"{name}: {values!r} does not have one entry for each of {ndim} axes") from None
-    if len(found) != ndim:
-        raise ValueError(f"{name}: {found!r} has {len(found)} entries for {ndim} axes")
-    return found
+    if len(entries) != ndim:
+        raise ValueError(f"{name}: {entries!r} has {len(entries)} entries for {ndim} axes")
+    return entries
 
 
 def _names_and_types(axes: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[str, ...]]:
@@ -492,11 +495,11 @@ def _short(values: Iterable[float]) -> str:
 
 
 def _floats(name: str, values: Iterable[Any], ndim: int) -> tuple[float, ...]:
-    found = _per_axis(name, values, ndim)
+    entries = _per_axis(name, values, ndim)
     try:
-        made = tuple(float(value) for value in found)
+        numbers = tuple(float(value) for value in entries)
     except (TypeError, ValueError):
-        raise TypeError(f"{name}: {found!r} are not numbers") from None
-    if not all(math.isfinite(value) for value in made):
-        raise ValueError(f"{name}: {made} must be finite")
-    return made
+        raise TypeError(f"{name}: {entries!r} are not numbers") from None
+    if not all(math.isfinite(value) for value in numbers):
+        raise ValueError(f"{name}: {numbers} must be finite")
+    return numbers

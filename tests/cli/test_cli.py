@@ -141,7 +141,7 @@ def test_labels_are_ids_that_float64_cannot_represent_on_a_background_of_0() -> 
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 70, 2), (70, 1, 2), (2, 3, 40), (3, 2, 1)])
-def test_demo_of_any_shape(shape: tuple[int, int, int], tmp_path: Path) -> None:
+def test_demo_accepts_any_shape(shape: tuple[int, int, int], tmp_path: Path) -> None:
     extents = [str(n) for n in shape]
     done = tinypyr_command("demo", "--shape", *extents, "--levels", "2", "--out", "x.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -175,11 +175,11 @@ def test_invalid_arguments_of_the_demo_write_nothing(arguments: tuple[str, ...],
     assert not list((tmp_path / "folder.png").iterdir())
 
 
-def test_failed_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)  # (stands in for a file system that fills up after the file was written)
     with pytest.raises(OSError, match="No space"):
         _files.write_whole(tmp_path / "x.png", b"data")
     assert not list(tmp_path.iterdir())
@@ -201,7 +201,7 @@ def test_links_are_followed_and_devices_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for a child process")
-def test_interrupted_demo_leaves_no_file(tmp_path: Path) -> None:
+def test_an_interrupted_demo_leaves_no_file(tmp_path: Path) -> None:
     # half a minute of work
     command = [sys.executable, "-m", "tinypyr", "demo", "--shape", "1024", "1024", "200"]
     with subprocess.Popen(
@@ -223,8 +223,11 @@ def test_interrupted_demo_leaves_no_file(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_progress_bar_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_bar_is_shown_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     for terminal in (False, True):
+        # (stands in for a terminal, which pytest's capture replaces)
         monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal, raising=False)
         line = _demo.ProgressBar()
         line("pooling the image", 0.5)
@@ -235,7 +238,7 @@ def test_progress_bar_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys
         assert shown.err.endswith("\r") is terminal  # the line is cleared
 
 
-def test_version_and_help(tmp_path: Path) -> None:
+def test_version_and_help_are_printed(tmp_path: Path) -> None:
     done = tinypyr_command("--version", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, f"tinypyr {tinypyr.__version__}\n")
     for arguments in (("--help",), ("demo", "--help")):

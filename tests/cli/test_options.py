@@ -5,12 +5,9 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-import tinypyr
 
 pytest.importorskip("tensorstore", reason="the functions of the commands read and write stores")
 pytest.importorskip("click", reason="the commands on stores need click")
@@ -18,69 +15,19 @@ pytest.importorskip("rich", reason="the commands on stores need rich")
 
 import click
 
-from tinypyr import multires, store
-from tinypyr.cli import _commands
+from support.options import (
+    COMMAND_LINE_ONLY,
+    COMMANDS,
+    DEFAULTS,
+    DOCUMENT,
+    FUNCTIONS,
+    PYTHON_ONLY,
+    documented,
+    markdown,
+    options_of,
+    parameters_of,
+)
 from tinypyr.cli._click import on_command_line
-
-COMMANDS: dict[str, Any] = dict(_commands._tinypyr.commands)
-
-#: The Python functions of each command.
-FUNCTIONS: dict[str, list[Callable[..., Any]]] = {
-    "plan": [store.plan, tinypyr.Resampled],
-    "build": [store.build, tinypyr.Resampled],
-    "run": [store.run],
-    "finalize": [store.finalize],
-    "check": [store.check],
-    "preview": [store.preview],
-    "apply": [multires.apply_scaled_processing],
-}
-
-RESAMPLED = "a parameter of tinypyr.Resampled for arrays, or for uncommon cases"
-#: Parameters without an option.
-PYTHON_ONLY = {
-    ("plan", "grid"): "a Python object; commands use the grid of the store, --like or --target-voxel-size",
-    ("build", "grid"): "a Python object; commands use the grid of the store, --like or --target-voxel-size",
-    ("apply", "params"): "--param NAME=VALUE, once per item of the dict",
-    ("apply", "source_grid"): "the grid of an array in memory",
-    **{
-        (command, name): RESAMPLED
-        for command in ("plan", "build")
-        for name in ("source_grid", "mode", "cval", "prefilter")
-    },
-}
-#: Options without a parameter.
-COMMAND_LINE_ONLY = {
-    "like": "a store whose grid is the argument grid of tinypyr.Resampled",
-    "target_voxel_size": "makes the argument grid of tinypyr.Resampled",
-    "scheduler": "makes the dask client that is the argument engine",
-    "json": "a format of the output",
-    "plan_file": "calls Plan.save",
-    "param": "an item of the parameter params",
-    "picture": "a picture of the result, beside it",
-    "plan": "prints the plan instead of running it",
-    "blocks": "apply can repeat blocks; in Python, build the plan with store.run",
-}
-#: Options whose default differs.
-DEFAULTS = {
-    ("plan", "order"): "0 for labels, which only the command detects",
-    ("build", "order"): "0 for labels, which only the command detects",
-    ("build", "progress"): "True and False are auto and none; json is the command's",
-    ("run", "progress"): "True and False are auto and none; json is the command's",
-    ("apply", "progress"): "True and False are auto and none; json is the command's",
-    ("preview", "out"): "a command cannot return the picture, so it writes a file",
-}
-
-
-def options_of(command: str) -> dict[str, Any]:
-    return {param.name: param for param in COMMANDS[command].params}
-
-
-def parameters_of(command: str) -> dict[str, inspect.Parameter]:
-    """Return the parameters of all functions of a command, except the source of a second function."""
-    parameters: dict[str, inspect.Parameter] = {}
-    for function in FUNCTIONS[command]:
-        parameters = {**inspect.signature(function).parameters, **parameters}
-    return parameters
 
 
 def default_of(option: Any) -> Any:
@@ -166,6 +113,12 @@ def test_help_explains_every_option_and_states_its_default(command: str) -> None
         assert len(help) > 10, param.name
         if isinstance(param, click.Option) and (not param.is_flag or param.secondary_opts):
             assert re.search(r"\(default: .+\)$|\[required\]$", help), param.name
+
+
+@pytest.mark.skipif(not DOCUMENT.exists(), reason="the documentation is not part of this copy")
+def test_the_table_in_the_documentation_is_up_to_date() -> None:
+    message = "the options have changed; run: python tests/support/options.py --write"
+    assert documented(DOCUMENT.read_text(encoding="utf-8")) == markdown(), message
 
 
 @pytest.mark.parametrize(

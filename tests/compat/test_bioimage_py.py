@@ -177,7 +177,9 @@ def stored(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Any]
 
 
 @pytest.mark.filterwarnings("ignore:.*Zarr format 3")
-def test_arrays_in_files_with_threads_and_processes(stored: Callable[..., Any], tmp_path: Path) -> None:
+def test_arrays_in_files_give_the_same_output_with_threads_and_processes(
+    stored: Callable[..., Any], tmp_path: Path
+) -> None:
     rng = np.random.default_rng(5)
     labels = rng.integers(2**60, 2**61, (37, 41, 23), dtype=np.uint64)
     source = stored("input", labels.shape, (10, 10, 10), "uint64", labels)
@@ -242,7 +244,7 @@ def test_a_run_does_not_resume_into_a_recreated_output(tmp_path: Path) -> None:
     shutil.rmtree(folder)
 
 
-def test_one_scale_of_a_precomputed_volume_from_another(tmp_path: Path) -> None:
+def test_one_scale_of_a_precomputed_volume_is_written_from_another(tmp_path: Path) -> None:
     ts = pytest.importorskip("tensorstore", reason="an extra of its own")
     image = np.random.default_rng(9).integers(0, 255, (16, 12, 8, 1), dtype=np.uint8)
 

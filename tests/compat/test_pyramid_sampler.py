@@ -79,7 +79,7 @@ def test_invalid_arguments_are_named_and_write_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
-def test_zarr_groups_of_both_formats(zarr_format: int, tmp_path: Path) -> None:
+def test_zarr_groups_of_both_formats_are_extended(zarr_format: int, tmp_path: Path) -> None:
     zarr = pytest.importorskip("zarr", minversion="3", reason="an optional source")
     group = zarr.group(str(tmp_path / "x.zarr"), zarr_format=zarr_format)
     initialize_test_image(group, "field", (32, 32, 32), chunks=8, dtype="uint8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import math
 import os
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 import tinypyr.compat.tinybrain as tinybrain
+from tinypyr.compat.tinybrain import _rules
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Factor = tuple[int, ...]
@@ -128,7 +130,7 @@ SHAPES_2X2 = [(64, 32), (64, 32, 3), (64, 32, 3, 2), (32, 64, 1, 1)]
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("shape", SHAPES_2X2)
 @pytest.mark.parametrize("dtype", [*INTEGERS, "f4", "f8"])
-def test_peer_average_2x2(peer: Any, dtype: str, shape: Factor, sparse: bool) -> None:
+def test_averages_2x2_equal_tinybrain(peer: Any, dtype: str, shape: Factor, sparse: bool) -> None:
     low, high = (-100, 128) if dtype[0] in "if" else (0, 256)
     array = random_array(dtype, shape, low, high, zeros=0.4)
     for factor in ((2, 2), (2, 2, 1), (2, 2, 1, 1))[: max(1, len(shape) - 1)]:
@@ -146,7 +148,7 @@ def test_peer_average_2x2(peer: Any, dtype: str, shape: Factor, sparse: bool) ->
     [(d, False) for d in ("u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f4", "f8")]
     + [("u1", True), ("u2", True), ("u4", True), ("u8", True), ("i4", True), ("i8", True)],
 )
-def test_peer_average_2x2x2(peer: Any, dtype: str, sparse: bool, num_mips: int, shape: Factor) -> None:
+def test_averages_2x2x2_equal_tinybrain(peer: Any, dtype: str, sparse: bool, num_mips: int, shape: Factor) -> None:
     if num_mips == 1 and (dtype in ("i4", "i8") or (sparse and dtype not in ("u1", "u2"))):
         pytest.skip("tinybrain refuses this dtype at one level")
     if num_mips > 1 and dtype == "i2":
@@ -158,14 +160,14 @@ def test_peer_average_2x2x2(peer: Any, dtype: str, sparse: bool, num_mips: int, 
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i1", "i2"])
-def test_peer_sums_restart_2x2(peer: Any, dtype: str) -> None:
+def test_sums_2x2_restart_as_in_tinybrain(peer: Any, dtype: str) -> None:
     info = np.iinfo(dtype)
     array = random_array(dtype, (512, 512, 2), info.min, int(info.max) + 1)
     assert_same(average(array, (2, 2, 1), num_mips=9), peer.downsample_with_averaging(array, (2, 2, 1), num_mips=9))
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i1"])
-def test_peer_sums_restart_2x2x2(peer: Any, dtype: str) -> None:
+def test_sums_2x2x2_restart_as_in_tinybrain(peer: Any, dtype: str) -> None:
     info = np.iinfo(dtype)
     array = random_array(dtype, (128, 128, 128), max(info.min, -3), 4)
     expected = peer.downsample_with_averaging(array, (2, 2, 2), num_mips=7)
@@ -174,7 +176,7 @@ def test_peer_sums_restart_2x2x2(peer: Any, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", [*INTEGERS, ">u2", ">i4"])
 @pytest.mark.parametrize("factor", [(1, 2, 2), (2, 1, 1), (2,), (4, 4, 1), (2, 2, 4), (1, 1, 2), (3, 3, 1), (5, 3, 2)])
-def test_peer_average_other_factors(peer: Any, dtype: str, factor: Factor) -> None:
+def test_averages_of_other_factors_equal_tinybrain(peer: Any, dtype: str, factor: Factor) -> None:
     shape = tuple(f * f * 2 for f in factor + (1,) * (3 - len(factor)))
     array = random_array(dtype, shape, -90 if "i" in dtype else 0, 128, zeros=0.3)
     power_of_two = all(f in (1, 2, 4) for f in factor)
@@ -190,7 +192,7 @@ def test_peer_average_other_factors(peer: Any, dtype: str, factor: Factor) -> No
 
 @pytest.mark.parametrize("dtype", INTEGERS)
 @pytest.mark.parametrize("shape", [(32, 32), (17, 31), (16, 24, 5), (9, 15, 3), (16, 8, 3, 2), (1, 9, 2), (9, 1, 2)])
-def test_peer_segmentation_2x2(peer: Any, dtype: str, shape: Factor) -> None:
+def test_labels_2x2_equal_tinybrain(peer: Any, dtype: str, shape: Factor) -> None:
     array = random_array(dtype, shape, -1 if dtype[0] == "i" else 0, 4)
     for factor in ((2, 2), (2, 2, 1))[: len(shape) - 1]:
         for num_mips in (1, 3):
@@ -206,7 +208,7 @@ def test_peer_segmentation_2x2(peer: Any, dtype: str, shape: Factor) -> None:
 @pytest.mark.parametrize("sparse", [False, True])
 @pytest.mark.parametrize("dtype", [*INTEGERS, "f4", "f8"])
 @pytest.mark.parametrize("shape", [(16, 16, 16), (17, 16, 9), (5, 7, 3), (1, 8, 2), (8, 8, 1)])
-def test_peer_segmentation_2x2x2(peer: Any, dtype: str, shape: Factor, sparse: bool) -> None:
+def test_labels_2x2x2_equal_tinybrain(peer: Any, dtype: str, shape: Factor, sparse: bool) -> None:
     array = random_array(dtype, shape, 0, 5)
     for num_mips in (1, 2):
         expected = peer.downsample_segmentation(array.copy(order="F"), (2, 2, 2), sparse=sparse, num_mips=num_mips)
@@ -219,7 +221,7 @@ def test_peer_segmentation_2x2x2(peer: Any, dtype: str, shape: Factor, sparse: b
 @pytest.mark.parametrize(
     "factor", [(1, 2, 2), (2, 1, 2), (4, 4, 1), (8, 8, 1), (1, 4, 4), (3, 3, 1), (6, 6, 1), (3, 1, 1)]
 )
-def test_peer_segmentation_other_planes(peer: Any, dtype: str, factor: Factor) -> None:
+def test_labels_of_other_planes_equal_tinybrain(peer: Any, dtype: str, factor: Factor) -> None:
     shape = tuple(f * 4 if f > 1 else 3 for f in factor)
     for odd in (0, 1):
         array = random_array(dtype, tuple(n + odd for n in shape), 0, 5)
@@ -231,19 +233,19 @@ def test_peer_segmentation_other_planes(peer: Any, dtype: str, factor: Factor) -
 @pytest.mark.parametrize("dtype", ["u1", "u4", "u8", "i2"])
 @pytest.mark.parametrize("factor", [(4, 4, 4), (2, 4, 4), (8, 8, 8)])
 @pytest.mark.parametrize("high", [3, 9, 100])
-def test_peer_segmentation_4x4x4(peer: Any, dtype: str, factor: Factor, high: int) -> None:
+def test_labels_4x4x4_equal_tinybrain(peer: Any, dtype: str, factor: Factor, high: int) -> None:
     array = random_array(dtype, tuple(f * 2 for f in factor), 0, high)
     assert_same(segment(array, factor), peer.downsample_segmentation(array.copy(order="F"), factor))
 
 
-def test_peer_segmentation_floats(peer: Any) -> None:
+def test_labels_of_floats_equal_tinybrain(peer: Any) -> None:
     array = random_array("f4", (16, 16, 4), -2, 3)
     array[::3, ::5] = np.nan
     for factor in ((2, 2, 1), (4, 4, 1), (1, 2, 2), (3, 3, 1), (2, 1, 1)):
         assert_same(segment(array, factor, num_mips=2), peer.downsample_segmentation(array, factor, num_mips=2))
 
 
-def test_peer_every_2x2_pattern(peer: Any) -> None:
+def test_every_2x2_pattern_equals_tinybrain(peer: Any) -> None:
     """All 5**4 blocks of labels 0 to 4, sparse and not, equal tinybrain and the documented rule."""
     array = np.zeros((2 * 5**4, 2, 1), np.uint8, order="F")
     for i, (a, b, c, d) in enumerate(itertools.product(range(5), repeat=4)):
@@ -254,7 +256,7 @@ def test_peer_every_2x2_pattern(peer: Any) -> None:
         np.testing.assert_array_equal(ours[0], looped(array, (2, 2, 1), rule))
 
 
-def test_peer_countless_functions(peer: Any) -> None:
+def test_countless_functions_equal_tinybrain(peer: Any) -> None:
     array = random_array("u4", (12, 12, 12), 1, 9)
     ours, theirs = tinybrain.downsample, peer.downsample
     for factor in ((2, 2, 1), (2, 2, 2), (3, 2, 1), (3, 3, 1), (4, 2, 1), (3, 1, 1)):
@@ -270,7 +272,7 @@ def test_peer_countless_functions(peer: Any) -> None:
 
 @pytest.mark.filterwarnings("ignore:Passing more than 2 positional arguments:DeprecationWarning")  # by tinybrain
 @pytest.mark.parametrize("dtype", [*INTEGERS, "f2", "f4", "f8", "?", ">u2"])
-def test_peer_extremes_and_strides(peer: Any, dtype: str) -> None:
+def test_extremes_and_strides_equal_tinybrain(peer: Any, dtype: str) -> None:
     array = random_array(dtype, (36, 36, 4, 2), -5 if dtype[0] in "if" else 0, 9)
     if array.dtype.kind == "f":
         array[::7, ::5] = np.nan
@@ -280,7 +282,7 @@ def test_peer_extremes_and_strides(peer: Any, dtype: str) -> None:
             assert_same(ours, getattr(peer.downsample, name)(array, factor, num_mips=2))
 
 
-def test_peer_module_layout(peer: Any) -> None:
+def test_modules_have_the_functions_of_tinybrain(peer: Any) -> None:
     for module, other in ((tinybrain, peer), (tinybrain.downsample, peer.downsample)):
         for name in FIVE:
             assert callable(getattr(module, name)), name
@@ -307,13 +309,13 @@ def test_constant_stays_constant(factor: Factor, sparse: bool) -> None:
                 assert (level == value).all(), (shape, dtype)
 
 
-def test_last_column_of_odd_x() -> None:
+def test_the_last_column_of_odd_x_is_a_mean_of_its_own_voxels() -> None:
     assert (average(np.full((5, 4, 1), 100, np.uint8), (2, 2, 1))[0] == 100).all()
     column = np.array([10, 10, 10, 10, 99], np.uint8).reshape(5, 1)
     assert average(column, (2, 2))[0].ravel().tolist() == [10, 10, 99]
 
 
-def test_last_row_of_odd_y() -> None:
+def test_the_last_row_of_odd_y_is_a_mean_of_its_own_voxels() -> None:
     array = np.empty((4, 5, 3), np.uint8, order="F")
     array[...] = [10, 200, 90]
     for sparse in (False, True):
@@ -335,7 +337,7 @@ def test_labels_do_not_depend_on_memory_order(layout: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 8, 2), (5, 3, 3, 3), (4, 4, 4, 1, 2)])
-def test_labels_with_channels(shape: Factor) -> None:
+def test_labels_with_channels_are_pooled_by_the_documented_rules(shape: Factor) -> None:
     labels = random_array("u4", shape, 0, 4)
     for sparse, rule in ((False, first_mode), (True, first_mode_sparse)):
         levels = segment(labels, (2, 2, 2), sparse, num_mips=2)
@@ -344,7 +346,7 @@ def test_labels_with_channels(shape: Factor) -> None:
     np.testing.assert_array_equal(segment(labels, (2, 2))[0], looped(labels, (2, 2), countless))
 
 
-def test_sparse_sums_after_their_restart() -> None:
+def test_sparse_sums_of_a_constant_stay_constant_after_their_restart() -> None:
     flat = np.full((64, 64, 1), 200, np.uint8, order="F")
     assert [int(level.min()) for level in average(flat, (2, 2, 1), num_mips=6, sparse=True)] == [200] * 6
     lattice = np.zeros((64, 64, 64), np.uint16, order="F")
@@ -383,7 +385,7 @@ def test_wide_values_are_exact(dtype: str, value: float, factor: Factor, num_mip
 
 
 @pytest.mark.parametrize(("dtype", "top"), [("u1", 255), ("u2", 65535), ("u8", 2**64 - 1), ("i8", -1)])
-def test_labels_at_the_top_of_the_range(dtype: str, top: int) -> None:
+def test_labels_at_the_top_of_the_range_are_kept(dtype: str, top: int) -> None:
     block = np.array([6, 1, top, top, top, top, 6, 2], dtype).reshape((2, 2, 2), order="F")
     array = np.asfortranarray(np.tile(block, (2, 2, 2)))
     before = array.copy()
@@ -407,7 +409,7 @@ def test_a_single_label_survives_if_sparse(dtype: str) -> None:
             assert level[tuple(p // (4 // n) if n < 4 else p for p, n in zip(position, level.shape, strict=True))]
 
 
-def test_sums_passed_between_levels_of_odd_arrays() -> None:
+def test_sums_passed_between_levels_of_odd_arrays_are_exact() -> None:
     width = np.array([0, 0, 0, 0, 0, 0, 12], np.uint8).reshape(7, 1)
     assert average(width, (2, 2), num_mips=2)[1].ravel().tolist() == [0, 4]  # (0 + 0 + 12) / 3
     array = random_array("u1", (13, 11, 3), 0, 256)
@@ -417,7 +419,7 @@ def test_sums_passed_between_levels_of_odd_arrays() -> None:
 
 
 @pytest.mark.parametrize(("dtype", "carried"), [("u1", 8), ("u2", 5), ("i1", 8), ("i2", 5)])
-def test_level_at_which_2x2x2_sums_restart(dtype: str, carried: int) -> None:
+def test_2x2x2_sums_restart_at_the_documented_level(dtype: str, carried: int) -> None:
     # two halves with means of 0.5 and 1.875: exact sums give 1, rounded levels give (0 + 1) / 2 = 0
     half = 2**carried
     array = np.zeros((2 * half, 1, 1), dtype)
@@ -436,7 +438,7 @@ def test_level_at_which_2x2x2_sums_restart(dtype: str, carried: int) -> None:
 
 @pytest.mark.parametrize("dtype", INTEGERS)
 @pytest.mark.parametrize("factor", [(2, 2, 1), (2, 2, 2), (3, 2, 1), (1, 1, 5)])
-def test_averages_of_odd_arrays(dtype: str, factor: Factor) -> None:
+def test_averages_of_odd_arrays_equal_plain_loops(dtype: str, factor: Factor) -> None:
     info = np.iinfo(dtype)
     rng = np.random.default_rng(7)
     array = rng.integers(info.min, info.max, (7, 5, 3), np.dtype(dtype).type, endpoint=True)
@@ -449,18 +451,22 @@ def test_averages_of_odd_arrays(dtype: str, factor: Factor) -> None:
         assert_same(levels[1:], [looped(array, squared, rule) if narrow else looped(levels[0], factor, rule)])
 
 
-def test_piece_size_does_not_change_negative_means(monkeypatch: pytest.MonkeyPatch) -> None:
-    from tinypyr.compat.tinybrain import _rules
+def in_small_pieces(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the result of a function that divides arrays into pieces of 700 bytes."""
+    context = contextvars.copy_context()
+    context.run(_rules.PIECE.set, 700)
+    return context.run(function, *arguments)
 
+
+def test_piece_size_does_not_change_negative_means() -> None:
     array = random_array("i2", (33, 9, 30), -50, 60, zeros=0.2)
     whole = [average(array, (2, 2, 1), 6, sparse) for sparse in (False, True)]
     labels = [segment(array, factor) for factor in ((2, 2, 1), (1, 2, 2), (4, 4, 4))]
-    monkeypatch.setattr(_rules, "PIECE", 700)
     for sparse in (False, True):
-        assert_same(average(array, (2, 2, 1), 6, sparse), whole[sparse])
-        assert_same(average(np.ascontiguousarray(array), (2, 2, 1), 6, sparse), whole[sparse])
+        assert_same(in_small_pieces(average, array, (2, 2, 1), 6, sparse), whole[sparse])
+        assert_same(in_small_pieces(average, np.ascontiguousarray(array), (2, 2, 1), 6, sparse), whole[sparse])
     for factor, expected in zip(((2, 2, 1), (1, 2, 2), (4, 4, 4)), labels, strict=True):
-        assert_same(segment(array, factor), expected)
+        assert_same(in_small_pieces(segment, array, factor), expected)
 
 
 # --- supported inputs ---------------------------------------------------------------------------------------
@@ -475,7 +481,7 @@ def test_power_of_two_factors_halve_axis_by_axis() -> None:
     np.testing.assert_array_equal(segment(labels, (2, 2, 4))[0], looped(halved, (1, 1, 2), first_mode))
 
 
-def test_factors_of_other_lengths_and_types() -> None:
+def test_factors_of_other_lengths_and_types_are_accepted_or_named() -> None:
     array = random_array("u1", (8, 6, 4))
     for function in (getattr(tinybrain, name) for name in FIVE):
         for equivalent in (
@@ -496,7 +502,7 @@ def test_factors_of_other_lengths_and_types() -> None:
         assert function(array, (2, 2), num_mips=0) == []
 
 
-def test_small_arrays_and_many_levels() -> None:
+def test_small_arrays_and_many_levels_have_the_shapes_of_ceiling_division() -> None:
     for function in (getattr(tinybrain, name) for name in FIVE):
         assert [level.shape for level in function(np.ones((1, 100, 1), "u1"), (2, 2, 1), num_mips=2)] == [
             (1, 50, 1),
@@ -512,7 +518,7 @@ def test_small_arrays_and_many_levels() -> None:
 
 
 @pytest.mark.parametrize("factor", [(2, 2, 1), (2, 2, 2), (4, 4, 1)])
-def test_dtypes_that_tinybrain_refuses(factor: Factor) -> None:
+def test_dtypes_that_tinybrain_refuses_give_the_values_of_wider_ones(factor: Factor) -> None:
     native = random_array("u2", (6, 5, 4), 0, 60000)
     for function in (getattr(tinybrain, name) for name in FIVE):
         for sparse in (False, True):
@@ -534,7 +540,7 @@ def test_dtypes_that_tinybrain_refuses(factor: Factor) -> None:
         segment(np.ma.masked_array([1, 2], [True, False]), (2,))
 
 
-def test_read_only_and_memory_mapped_inputs(tmp_path: Any) -> None:
+def test_memory_mapped_inputs_give_the_same_levels(tmp_path: Any) -> None:
     array = random_array("u2", (9, 8, 7), 0, 3)
     np.save(tmp_path / "array.npy", array)
     mapped = np.load(tmp_path / "array.npy", mmap_mode="r")

@@ -86,7 +86,7 @@ def test_the_field_is_kept_where_temp_zarr_path_says(volume: Path, tmp_path: Pat
 
 
 def test_temporary_fields_are_removed_with_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # (tempfile reads TMPDIR only once)
     result = ZarrNii(IMAGE).apply_scaled_processing(GaussianBiasFieldCorrection(2.0))
     assert list(tmp_path.iterdir())
     assert result.data[0, 0, 0] > 0

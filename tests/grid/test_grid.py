@@ -31,7 +31,7 @@ def test_a_voxel_lies_in_the_middle_of_its_block(n: int, offset: int, factor: in
     assert centre(first, 0, 0) == centre(base, 0, level.voxel_offset[0] * factor - offset)
 
 
-def test_levels_of_levels_are_levels() -> None:
+def test_a_level_of_a_level_is_the_level_of_the_product() -> None:
     base = Grid((100, 37, 5), "zyx", (40, 4, 4.5), (1, 2, 3), ["nanometer"] * 3, (7, -2, 0))
     steps = [(1, 2, 2), (2, 2, 3), (3, 1, 2)]
     grid = base
@@ -41,7 +41,7 @@ def test_levels_of_levels_are_levels() -> None:
     assert grid == base.level((6, 4, 12))
 
 
-def test_a_ramp_is_where_it_says() -> None:
+def test_a_ramp_has_its_values_at_the_world_coordinates_of_every_level() -> None:
     base = Grid((9, 12, 10), "zyx", (3, 2, 0.5), (5, -7, 0.25))
     z, y, x = (np.arange(n) * s + t for n, s, t in zip(base.shape, base.scale, base.translation, strict=True))
     ramp = z[:, None, None] + 2 * y[:, None] + 3 * x
@@ -53,7 +53,7 @@ def test_a_ramp_is_where_it_says() -> None:
         np.testing.assert_allclose(voxels[whole], (z[:, None, None] + 2 * y[:, None] + 3 * x)[whole], rtol=1e-14)
 
 
-def test_automatic_schedules() -> None:
+def test_automatic_schedules_halve_the_smallest_voxels_first() -> None:
     assert Grid((30, 2048, 2048), "zyx", (40, 4, 4)).schedule() == [(1, 2, 2)] * 3 + [(2, 2, 2)] * 2
     assert Grid((3, 200, 200), "cyx").schedule() == [(1, 2, 2)] * 2
     assert Grid((64, 64, 64)).schedule() == []
@@ -82,12 +82,12 @@ def test_automatic_schedules() -> None:
         (((1,) * 6,), "axes"),
     ],
 )
-def test_mistakes_are_named(arguments: tuple[object, ...], match: str) -> None:
+def test_invalid_arguments_are_named(arguments: tuple[object, ...], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         Grid(*arguments)  # type: ignore[arg-type]
 
 
-def test_schedules_that_make_no_sense() -> None:
+def test_schedules_that_make_no_sense_are_refused() -> None:
     grid = Grid((100, 100))
     for arguments, match in ((("half",), "factor"), ((2, -1), "levels"), (([(2, 2)], 3), "levels")):
         with pytest.raises(ValueError, match=match):

@@ -587,29 +587,25 @@ class Counted(GaussianBiasFieldCorrection):
         return super().lowres_func(lowres)
 
 
-def test_an_interrupted_build_resumes(em: tuple[Path, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_build_resumes(em: tuple[Path, Array], tmp_path: Path) -> None:
     """The field and finished blocks are not computed again, and another plugin is refused."""
+    from support.stores import threads_after
     from tinypyr import store
-    from tinypyr.store import blocks as block_runs
 
     source, image = em
     options: dict[str, Any] = {"target": tmp_path / "made", "chunks": (16, 16, 16), "progress": False}
     options["block"] = "64KiB"
     TIMES.clear()
-    run_block = block_runs.run_block
     blocks: list[int] = []
 
-    def interrupted(plan: Any, number: int, levels: Any) -> int:
+    def interrupt(number: int) -> None:
         if len(blocks) == 3:
             raise KeyboardInterrupt
-        if ".tinypyr" not in plan.location.name:  # the field is built, too
-            blocks.append(number)
-        return run_block(plan, number, levels)
+        blocks.append(number)
 
-    monkeypatch.setattr("tinypyr.store.engines.run_block", interrupted)
+    engine = threads_after(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        apply_scaled_processing(source, Counted, 4, workers=1, **options, params={"sigma": 2})
-    monkeypatch.undo()
+        apply_scaled_processing(source, Counted, 4, workers=1, engine=engine, **options, params={"sigma": 2})
     with pytest.raises(store.StoreError, match=r"another build has begun there .params: .*'sigma': 2"):
         apply_scaled_processing(source, Counted, 4, **options, params={"sigma": 3})
     report = apply_scaled_processing(source, Counted, 4, **options, params={"sigma": 2})
@@ -647,7 +643,7 @@ def test_a_kept_field_is_reused_for_the_same_source_and_plugin(em: tuple[Path, A
 def test_temporary_fields_are_removed(em: tuple[Path, Array], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, image = em
     (tmp_path / "temp").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temp"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temp"))  # (tempfile reads TMPDIR only once)
     result = apply_scaled_processing(source, GaussianBiasFieldCorrection, 4, field=True, progress=False)
     assert list((tmp_path / "temp").iterdir())
     assert result[0, 0, 0] >= 0

@@ -61,7 +61,7 @@ def results(out: Path) -> dict[str, Any]:
     return loaded
 
 
-def test_runs_and_writes(tmp_path: Path) -> None:
+def test_a_run_writes_every_row_as_json_and_as_a_table(tmp_path: Path) -> None:
     out = tmp_path / "results"
     names = ("mean-2x2x1-u8-F", "mean-1x2x2-f32-C", "mode-2x2x2-u64-F", "stride-2x2x2-u16-C", "original-*-F")
     done = bench("run.py", "--rows", *names, out=out)
@@ -119,7 +119,7 @@ def test_wrong_answers_are_not_timed(row: str, where: str, tmp_path: Path) -> No
     assert "WRONG" in done.stdout
 
 
-def test_wrong_between_the_ends(tmp_path: Path) -> None:
+def test_wrong_answers_inside_a_volume_are_not_timed(tmp_path: Path) -> None:
     # large volumes are checked at both ends, and completely against tinypyr if the rules are the same
     file = tmp_path / "more.py"
     ends = "import __main__\n__main__.CHECKED_VOXELS = 1000\n"
@@ -166,7 +166,7 @@ def test_our_own_wrong_answer_is_not_timed(tmp_path: Path) -> None:
         ("--suite", "absent"),
     ],
 )
-def test_bad_arguments(arguments: tuple[str, ...], tmp_path: Path) -> None:
+def test_invalid_arguments_are_refused_and_nothing_is_written(arguments: tuple[str, ...], tmp_path: Path) -> None:
     out = tmp_path / "results"
     done = bench("run.py", *arguments, out=out)
     assert done.returncode == 2
@@ -220,7 +220,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
     assert not out.exists()
 
 
-def test_overhead(tmp_path: Path) -> None:
+def test_overhead_writes_its_measurements(tmp_path: Path) -> None:
     done = bench("overhead.py", out=tmp_path)
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "overhead.json").read_text(encoding="utf-8"))

@@ -105,7 +105,7 @@ def run_shell(path: Path, block: Block) -> None:
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
-def test_code_blocks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_blocks_run_without_an_error(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": "__docs__"}
     for block in blocks_of(path):
@@ -129,7 +129,7 @@ def test_code_blocks_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
-def test_commands_that_do_not_run_parse(path: Path) -> None:
+def test_commands_that_do_not_run_have_options_that_exist(path: Path) -> None:
     for block in blocks_of(path):
         if block.language != "sh" or block.not_run is None:
             continue

@@ -263,7 +263,7 @@ def copy_folder(source: Path, target: Path) -> None:
     shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.so", "*.pyd", "build"))
 
 
-def test_cpp_folder_in_a_cmake_project(tmp_path: Path) -> None:
+def test_a_copy_of_the_cpp_folder_works_in_a_cmake_project(tmp_path: Path) -> None:
     cmake = find("cmake", why="needs CMake")
     compiler()
     copy_folder(CPP, tmp_path / "third_party" / "tinypyr")
@@ -277,7 +277,7 @@ def test_cpp_folder_in_a_cmake_project(tmp_path: Path) -> None:
     assert run([str(tmp_path / "build" / "main")], tmp_path).startswith("right")
 
 
-def test_cpp_folder_with_a_compiler_alone(tmp_path: Path) -> None:
+def test_a_copy_of_the_cpp_folder_works_with_a_compiler_alone(tmp_path: Path) -> None:
     copy_folder(CPP, tmp_path / "tinypyr")
     (tmp_path / "main.cpp").write_text(MAIN_CPP)
     flags = ["-std=c++17", "-O0", "-Wall", "-Wextra", "-Werror", "-pthread", "-I.", "-DTINYPYR_BASE_ONLY"]
@@ -286,7 +286,7 @@ def test_cpp_folder_with_a_compiler_alone(tmp_path: Path) -> None:
     assert run([str(tmp_path / "main")], tmp_path).strip() in ("right, with scalar", "right, with neon")
 
 
-def test_python_folder_in_another_package(tmp_path: Path) -> None:
+def test_a_copy_of_the_python_folder_works_in_another_package(tmp_path: Path) -> None:
     for module in ("pip", "scikit_build_core", "Cython"):
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"needs {module} to build another package")

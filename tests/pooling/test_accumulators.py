@@ -62,7 +62,7 @@ def test_sums_are_those_of_the_reference(dtype: str, isa: str) -> None:
                         )
 
 
-def test_levels_above_go_on_from_sums(isa: str) -> None:
+def test_levels_above_an_accumulator_equal_those_of_the_whole_array(isa: str) -> None:
     array = volume("int64", (24, 18, 8))
     _, fold = mean_levels(array, [(2, 2, 2), (2, 1, 2)], None, "half-even", (1, 0, 0))
     above = fold.levels([(3, 2, 1), (1, 3, 2)])
@@ -75,7 +75,7 @@ def test_levels_above_go_on_from_sums(isa: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "uint16", "int32", "uint64", "int64", "float32", ">u4"])
-def test_distinct_values(dtype: str) -> None:
+def test_distinct_equals_numpy_unique(dtype: str) -> None:
     """Runs and noise, more values than the initial table holds, 0 and the maximum, in every memory order."""
     rng = np.random.default_rng(2)
     runs = np.repeat(rng.integers(0, 200, 700), rng.integers(1, 90, 700))

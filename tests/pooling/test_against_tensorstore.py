@@ -89,7 +89,7 @@ def assert_agrees(got: np.ndarray, want: np.ndarray, array: np.ndarray, block: i
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("method", METHODS)
-def test_one_level(method: Any, dtype: str) -> None:
+def test_one_level_equals_tensorstores(method: Any, dtype: str) -> None:
     compared = 0
     for array in inputs(dtype, method):
         n = array.ndim
@@ -108,7 +108,7 @@ def test_one_level(method: Any, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if np.dtype(dtype).kind != "f"])
 @pytest.mark.parametrize("method", METHODS)
-def test_levels_from_the_base(method: Any, dtype: str) -> None:
+def test_every_level_equals_tensorstores_from_the_base(method: Any, dtype: str) -> None:
     """Every level of one call equals TensorStore's result from the base with the cumulative factor."""
     rng = np.random.default_rng(5)
     array = voxels(rng, (37, 22, 9), dtype, "labels" if method == "mode" else "noise")

@@ -124,7 +124,9 @@ def bad_outs() -> list[Any]:
     ("error", "name", "value", "array", "factor", "arguments"),
     [*bad_factors(), *bad_rules(), *bad_arrays(), *bad_outs()],
 )
-def test_bad_arguments(error: Any, name: str, value: str, array: Any, factor: Any, arguments: Any, isa: str) -> None:
+def test_invalid_arguments_are_named_and_nothing_is_written(
+    error: Any, name: str, value: str, array: Any, factor: Any, arguments: Any, isa: str
+) -> None:
     """`downsample` and `pyramid` raise the same errors; a valid `out` is not written."""
     message = rf"\A{name}\b[\s\S]*{re.escape(value)}"
     before = array.tobytes() if isinstance(array, np.ndarray) and array.dtype != object else None
@@ -168,7 +170,9 @@ def test_bad_arguments(error: Any, name: str, value: str, array: Any, factor: An
         (TypeError, "out", "int", 2, {"out": 7}),
     ],
 )
-def test_bad_levels(error: Any, name: str, value: str, factor: Any, arguments: Any) -> None:
+def test_invalid_levels_are_named_and_nothing_is_written(
+    error: Any, name: str, value: str, factor: Any, arguments: Any
+) -> None:
     given = arguments.get("out")
     outs = [out for out in given if isinstance(out, np.ndarray)] if isinstance(given, list) else []
     with pytest.raises(error, match=rf"\A{name}\b[\s\S]*{re.escape(value)}"):
@@ -176,7 +180,7 @@ def test_bad_levels(error: Any, name: str, value: str, factor: Any, arguments: A
     assert all((out == 0).all() for out in outs)
 
 
-def test_out_that_shares_memory() -> None:
+def test_out_that_shares_memory_is_refused() -> None:
     memory = np.arange(4 * 6 * 5 * 2, dtype=np.uint8)
     array = memory[:120].reshape(4, 6, 5)
     before = memory.copy()
@@ -196,7 +200,7 @@ def test_out_that_shares_memory() -> None:
     np.testing.assert_array_equal(memory[142:], before[142:])
 
 
-def test_too_many_dimensions() -> None:
+def test_33_dimensions_are_refused() -> None:
     try:
         array = np.zeros((1,) * 33)
     except ValueError:
@@ -215,7 +219,7 @@ def test_too_many_dimensions() -> None:
         tinypyr.downsample_with_striding,
     ],
 )
-def test_named_functions_refuse_alike(function: Any) -> None:
+def test_named_functions_name_invalid_arguments(function: Any) -> None:
     with pytest.raises(ValueError, match=r"\Afactor\b.*0"):
         function(VOLUME, (2, 0))
     with pytest.raises(ValueError, match=r"\Alevels\b.*0"):

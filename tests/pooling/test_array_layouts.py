@@ -28,7 +28,7 @@ def a_volume(dtype: str = "uint16", shape: tuple[int, ...] = (7, 6, 5), seed: in
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("layout", [*LAYOUTS, "swapped", "unaligned", "read-only", "permuted 1,2,0"])
-def test_layouts_and_that_the_input_is_left_alone(layout: str, method: Any, isa: str) -> None:
+def test_every_layout_gives_exact_values_and_the_input_is_unchanged(layout: str, method: Any, isa: str) -> None:
     for dtype in DTYPES:
         array = lay_out(a_volume(dtype), layout)
         before, flags = array.tobytes(), str(array.flags)
@@ -42,7 +42,7 @@ def test_layouts_and_that_the_input_is_left_alone(layout: str, method: Any, isa:
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_byte_order_of_input_and_out(dtype: str, method: Any) -> None:
+def test_other_byte_orders_give_the_same_values(dtype: str, method: Any) -> None:
     native = a_volume(dtype, seed=1)
     foreign = lay_out(native, "swapped")
     want = tinypyr.downsample(native, 2, method)
@@ -57,7 +57,7 @@ def test_byte_order_of_input_and_out(dtype: str, method: Any) -> None:
     )
 
 
-def test_memory_mapped_files(tmp_path: Path) -> None:
+def test_memory_mapped_files_are_read_and_written(tmp_path: Path) -> None:
     array = a_volume("uint32", (20, 13, 9))
     for order in ("C", "F"):
         path = tmp_path / f"{order}.raw"
@@ -75,7 +75,7 @@ def test_memory_mapped_files(tmp_path: Path) -> None:
         assert_exact(array, (2, 2, 2), np.asarray(out), "mean")
 
 
-def test_a_field_of_packed_records(isa: str) -> None:
+def test_a_field_of_packed_records_is_read_and_written_alone(isa: str) -> None:
     """Strides are no multiples of the item size, and items straddle words."""
     for dtype in DTYPES:
         records = np.zeros((6, 5, 4), [("flag", "u1"), ("value", dtype), ("rest", "u1", 2)])
@@ -93,7 +93,7 @@ def test_a_field_of_packed_records(isa: str) -> None:
         assert_exact(a_volume(dtype, (6, 5, 4), 2), (2, 2, 1), out, "mean")
 
 
-def test_parts_of_complex_arrays() -> None:
+def test_parts_of_complex_arrays_give_exact_values() -> None:
     both = (a_volume("float32", seed=3) + 1j * a_volume("float32", seed=4)).astype(np.complex64)
     for part in (both.real, both.imag):
         for method in METHODS:
@@ -101,7 +101,7 @@ def test_parts_of_complex_arrays() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_zero_strides(method: Any, isa: str) -> None:
+def test_arrays_with_zero_strides_give_exact_values(method: Any, isa: str) -> None:
     row = a_volume("int16", (9, 1, 1))
     for shape, source in (((9, 8, 7), row), ((9, 8, 7), row[:1]), ((4, 9, 8, 7), row)):
         spread = np.broadcast_to(source, shape)
@@ -112,7 +112,7 @@ def test_zero_strides(method: Any, isa: str) -> None:
         assert_exact(spread, (2,) * spread.ndim, got, method)
 
 
-def test_rows_that_overlap() -> None:
+def test_rows_that_overlap_give_exact_values() -> None:
     """Input voxels may share memory in any way, as in a sliding window."""
     windows = np.lib.stride_tricks.sliding_window_view(np.arange(40, dtype=np.uint8), 9)
     for method in METHODS:
@@ -120,7 +120,7 @@ def test_rows_that_overlap() -> None:
 
 
 @pytest.mark.parametrize("layout", [*LAYOUTS, "unaligned", "permuted 2,0,1"])
-def test_out_in_any_layout(layout: str, isa: str) -> None:
+def test_out_in_any_layout_gets_the_values_and_its_gaps_are_unchanged(layout: str, isa: str) -> None:
     for dtype, method in itertools.product(("uint8", "uint16", "float32", "uint64", "float16"), METHODS):
         array = a_volume(dtype, (19, 12, 5))
         want = tinypyr.downsample(array, (2, 2, 1), method)
@@ -146,7 +146,7 @@ def test_out_in_any_layout(layout: str, isa: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_zero_size(method: Any, isa: str) -> None:
+def test_arrays_without_voxels_give_levels_without_voxels(method: Any, isa: str) -> None:
     for dtype in DTYPES:
         for shape in ((0,), (0, 5), (5, 0), (3, 0, 4), (0, 0, 0), (1, 2, 3, 0)):
             want = tuple(-(-n // 2) for n in shape)
@@ -162,7 +162,7 @@ def test_zero_size(method: Any, isa: str) -> None:
                     assert [0 in level.shape for level in levels] == [True, True]
 
 
-def test_zero_dimensions(isa: str) -> None:
+def test_arrays_without_axes_are_copied(isa: str) -> None:
     for dtype, method in itertools.product(DTYPES, METHODS):
         array = a_volume(dtype, ())
         for value in (array, np.broadcast_to(array, ()), array.astype(array.dtype.newbyteorder())):
@@ -178,7 +178,7 @@ def test_zero_dimensions(isa: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_axes_of_one_voxel(method: Any, isa: str) -> None:
+def test_axes_of_one_voxel_give_exact_values(method: Any, isa: str) -> None:
     for dtype in ("uint8", "int32", "uint64", "float32"):
         for shape in ((1,), (1, 1), (1, 1, 1), (1, 33, 1), (33, 1, 1), (1, 1, 33), (1, 5, 7), (5, 1, 7), (5, 7, 1)):
             array = a_volume(dtype, shape)
@@ -192,7 +192,7 @@ def test_axes_of_one_voxel(method: Any, isa: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_six_dimensions(method: Any, isa: str) -> None:
+def test_six_dimensions_give_exact_values(method: Any, isa: str) -> None:
     for dtype in ("uint8", "uint64", "float32"):
         array = a_volume(dtype, (3, 4, 2, 3, 2, 5))
         for factor in ((2, 2, 1, 1, 1, 1), (1, 1, 1, 1, 2, 2), (2, 2, 2, 2, 2, 2), (3, 1, 2, 1, 2, 1)):
@@ -202,7 +202,7 @@ def test_six_dimensions(method: Any, isa: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_thirty_two_dimensions(method: Any, isa: str) -> None:
+def test_thirty_two_dimensions_give_exact_values(method: Any, isa: str) -> None:
     array = a_volume("int32", (1,) * 20 + (3,) + (1,) * 9 + (2, 5))
     assert array.ndim == 32
     for order in ("C", "F"):
@@ -215,7 +215,7 @@ def test_thirty_two_dimensions(method: Any, isa: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_factors_beyond_the_array(method: Any, isa: str) -> None:
+def test_factors_beyond_the_array_pool_it_as_a_whole(method: Any, isa: str) -> None:
     array = a_volume("uint8", (5, 4, 3))
     for factor in ((5, 4, 3), (2**31, 1, 2**31), (2**60,) * 3, (10**30, 2, 2), (1, 2**62, 1)):
         capped = tuple(min(f, 8) for f in factor)
@@ -243,7 +243,7 @@ class Tagged(np.ndarray):
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 @pytest.mark.parametrize("dtype", ["uint8", "float32", "float16"])
 @pytest.mark.parametrize("method", METHODS)
-def test_subclasses_are_their_memory(method: Any, dtype: str) -> None:
+def test_subclasses_of_arrays_give_plain_arrays_of_the_same_values(method: Any, dtype: str) -> None:
     array = a_volume(dtype, (6, 5))
     for subclass in (array.view(Tagged), np.matrix(array), array.view(np.recarray), np.rec.array(array)):
         for got in (tinypyr.downsample(subclass, 2, method), *tinypyr.pyramid(subclass, 2, method, levels=1)):
@@ -252,7 +252,7 @@ def test_subclasses_are_their_memory(method: Any, dtype: str) -> None:
             assert_exact(array, (2, 2), got, method)
 
 
-def test_objects_that_offer_an_array() -> None:
+def test_objects_that_convert_to_an_array_are_accepted() -> None:
     class Offers:
         def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
             return np.array([[1, 3], [5, 7]], np.uint8)
@@ -266,7 +266,7 @@ def test_objects_that_offer_an_array() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.complex64, np.complex128, np.clongdouble])
-def test_complex(dtype: Any) -> None:
+def test_complex_numbers_are_averaged_by_part_and_ordered_as_in_numpy(dtype: Any) -> None:
     rng = np.random.default_rng(5)
     real, imag = rng.integers(-4, 4, (2, 7, 6))
     array = (real + 1j * imag).astype(dtype)
@@ -292,7 +292,7 @@ def test_complex(dtype: Any) -> None:
         np.testing.assert_array_equal(np.rint(got.real * 16 + got.imag + 4).astype(int), want.array(np.int16))
 
 
-def test_long_doubles() -> None:
+def test_long_doubles_keep_their_precision() -> None:
     small = a_volume("int16", (7, 6, 5), 6)
     for method in METHODS:
         got = tinypyr.downsample(small.astype(np.longdouble), 2, method)
@@ -303,7 +303,7 @@ def test_long_doubles() -> None:
         assert tinypyr.downsample(fine, 4)[0] == fine[0]  # without a conversion to doubles
 
 
-def test_platform_names_of_dtypes() -> None:
+def test_every_name_of_a_dtype_gives_exact_values() -> None:
     """intc, long and longlong have two widths with three names; each takes the path of its width."""
     for name in "bBhHiIlLqQpP?fd":
         array = a_volume("uint8", (6, 5)).astype(name)
@@ -313,7 +313,7 @@ def test_platform_names_of_dtypes() -> None:
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
-def test_ignore_at_the_ends_of_the_range(dtype: str, isa: str) -> None:
+def test_ignored_values_may_be_at_the_ends_of_the_range(dtype: str, isa: str) -> None:
     info = np.iinfo(dtype)
     array = a_volume(dtype, (9, 8, 7))
     for method, ignore in itertools.product(

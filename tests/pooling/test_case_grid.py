@@ -104,7 +104,9 @@ def arrays_of(method: str, dtype: str) -> Iterator[tuple[np.ndarray, list[tuple[
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("method", METHODS)
-def test_compiled_equals_reference(method: Any, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compiled_kernels_equal_the_reference_to_the_bit(
+    method: Any, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sets = tinypyr.instruction_sets()
     if not sets:
         pytest.skip("the extension is not built: there is nothing to compare with the reference")
@@ -128,7 +130,7 @@ def test_compiled_equals_reference(method: Any, dtype: str, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_oracle_agrees_on_a_sample(method: Any) -> None:
+def test_a_sample_of_cases_equals_the_oracle(method: Any) -> None:
     number, checked = 0, 0
     for dtype in DTYPES:
         for array, jobs in arrays_of(method, dtype):

@@ -24,7 +24,7 @@ def test_the_extension_is_built() -> None:
 
 
 @pytest.mark.skipif(platform.machine() not in BASE, reason="the names are those of x86-64 and aarch64")
-def test_names() -> None:
+def test_instruction_sets_are_listed_by_known_names_and_end_with_the_base() -> None:
     names = tinypyr.instruction_sets()
     assert names[-1] == BASE[platform.machine()]
     assert len(set(names)) == len(names)
@@ -49,7 +49,7 @@ def test_the_processor_has_what_is_offered() -> None:
 @pytest.mark.parametrize(
     "value", ["sse9", "AVX2 ", "avx512,avx2", "neon" if "scalar" in tinypyr.instruction_sets() else "avx2"]
 )
-def test_unknown_names_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_names_are_refused_at_each_call(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     out = np.full((32, 16, 4), 77, np.uint8)
     levels = [np.full((32, 16, 4), 77, np.uint8), np.full((16, 8, 2), 77, np.uint8)]
     monkeypatch.setenv("TINYPYR_ISA", value)
@@ -64,7 +64,7 @@ def test_unknown_names_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) 
     assert not (out == 77).all()
 
 
-def test_a_name_set_before_the_import(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_set_before_the_import_is_refused_at_the_first_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """The import succeeds with an invalid name; the first call fails."""
     script = "import tinypyr; print('imported'); tinypyr.downsample([1, 2], 2)"
     environment = {**os.environ, "TINYPYR_ISA": "sse9"}

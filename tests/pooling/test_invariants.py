@@ -32,7 +32,7 @@ FACTORS = ((2, 2, 1), (2, 2, 2), (1, 2, 2))
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("method", METHODS)
-def test_one_logical_array_has_one_answer(method: Any, dtype: str) -> None:
+def test_memory_order_threads_and_instruction_set_do_not_change_a_bit(method: Any, dtype: str) -> None:
     """Every memory order of three axes, layout, thread count and instruction set gives the same bits."""
     rng = np.random.default_rng(7)
     orders = ["permuted " + ",".join(map(str, order)) for order in itertools.permutations(range(3))]
@@ -52,7 +52,7 @@ def test_one_logical_array_has_one_answer(method: Any, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_four_axes_in_every_memory_order(method: Any) -> None:
+def test_four_axes_in_every_memory_order_give_exact_values(method: Any) -> None:
     rng = np.random.default_rng(8)
     for dtype in ("uint8", "uint64", "float32"):
         array = voxels(rng, (9, 8, 7, 5), dtype, "labels" if method == "mode" else "noise")
@@ -112,7 +112,7 @@ def test_constants_stay_constant(method: Any, dtype: str) -> None:
                 assert_constant(levels, shape, factor, constant)
 
 
-def test_every_dtype_and_shape_at_one_factor() -> None:
+def test_constants_of_every_dtype_stay_constant_at_2x2x1() -> None:
     """The factors alternate above; here the most common one is tested for every shape and constant."""
     for dtype in COMPILED:
         for x, y in itertools.product(range(1, 10), repeat=2):
@@ -146,7 +146,7 @@ def test_odd_heights_do_not_read_the_next_slice(order: Any) -> None:
             assert (level == 100).all()
 
 
-def test_mode_of_views_and_c_order() -> None:
+def test_modes_of_views_equal_the_oracle() -> None:
     labels = np.random.default_rng(3).integers(1, 4, (17, 12, 9)).astype(np.uint32)
     (want,) = oracle.pyramid(labels, [(2, 2, 2)], "mode")
     wanted = want.array(np.uint32)
@@ -154,14 +154,14 @@ def test_mode_of_views_and_c_order() -> None:
         np.testing.assert_array_equal(tinypyr.downsample_segmentation(lay_out(labels, layout), (2, 2, 2))[0], wanted)
 
 
-def test_four_axes_do_not_corrupt_memory(order: Any) -> None:
+def test_modes_of_four_axes_equal_the_oracle(order: Any) -> None:
     labels = np.random.default_rng(4).integers(0, 3, (8, 8, 8, 2)).astype(np.uint8)
     (want,) = oracle.pyramid(labels, [(2, 2, 2, 1)], "mode")
     got = tinypyr.downsample_segmentation(np.array(labels, order=order), (2, 2, 2))[0]
     np.testing.assert_array_equal(got, want.array(np.uint8))
 
 
-def test_sparse_means_of_many_levels(order: Any) -> None:
+def test_sparse_means_of_a_constant_stay_constant_at_six_levels(order: Any) -> None:
     for shape, factor, constant, dtype in (
         ((65, 63, 3), (2, 2, 1), 200, np.uint8),
         ((64, 64), (2, 2), 200, np.uint8),
@@ -189,13 +189,13 @@ def test_sparse_means_of_many_levels(order: Any) -> None:
         (123456789.0, np.float64),
     ],
 )
-def test_wide_values_do_not_pass_through_narrow_ones(value: Any, dtype: Any, order: Any) -> None:
+def test_means_of_wide_values_are_exact(value: Any, dtype: Any, order: Any) -> None:
     for factor in ((2, 2, 1), (2, 2, 2), (4, 4, 1)):
         for level in tinypyr.downsample_with_averaging(np.full((9, 8, 4), value, dtype, order=order), factor, 2):
             assert (level == value).all()
 
 
-def test_labels_at_the_top_of_the_range(order: Any) -> None:
+def test_labels_at_the_top_of_the_range_are_kept(order: Any) -> None:
     for dtype in INTEGERS:
         top = np.iinfo(dtype).max
         block = np.array([top, 6, top, 5, top, 4, 3, top], dtype).reshape(2, 2, 2)
@@ -233,7 +233,7 @@ def test_sparse_labels_survive_every_level(order: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("dtype", [*DTYPES, ">u2", ">f4"])
-def test_calls_that_older_tools_refuse(
+def test_calls_that_older_tools_refuse_give_levels(
     shape: tuple[int, ...], factor: tuple[int, ...], num_mips: int, last: tuple[int, ...], dtype: str
 ) -> None:
     array = voxels(np.random.default_rng(5), shape, np.dtype(dtype).newbyteorder("="), "noise").astype(dtype)
@@ -264,7 +264,7 @@ def assert_levels_are_exact(got: list[np.ndarray], array: np.ndarray, schedule: 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("method", METHODS)
-def test_six_levels_from_the_base(method: Any, dtype: str) -> None:
+def test_six_levels_are_exact_and_independent_of_each_other(method: Any, dtype: str) -> None:
     """Each of six levels is exact for its footprints in the base, independently of the other levels."""
     turn = METHODS.index(method) + DTYPES.index(dtype)
     factor, shape = (((2, 2, 1), (67, 34, 2)), ((2, 2, 2), (37, 18, 9)), ((1, 2, 2), (3, 35, 66)))[turn % 3]
@@ -302,7 +302,7 @@ SCHEDULES: list[list[tuple[int, ...]]] = [
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("method", METHODS)
-def test_schedules_and_origins(method: Any, schedule: list[tuple[int, ...]]) -> None:
+def test_levels_of_schedules_with_voxel_offsets_are_exact(method: Any, schedule: list[tuple[int, ...]]) -> None:
     rng = np.random.default_rng(11)
     for dtype, voxel_offset in itertools.product(("uint8", "int64", "float32"), (None, (1, 2, 3), (-7, 13, -1))):
         array = voxels(rng, (14, 11, 9), dtype, "labels" if method == "mode" else "noise")

@@ -39,7 +39,7 @@ def expected(voxels: NDArray[Any], method: str, ignore: float | None, ties: str)
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("kind", ["noise", "few", "crowded", "even"])
-def test_one_footprint_of_megabytes(kind: str, dtype: str) -> None:
+def test_a_footprint_of_megabytes_gives_exact_values(kind: str, dtype: str) -> None:
     rng = np.random.default_rng(3)
     shape = (117, 133, 141)  # 2.2 million voxels
     array = values(rng, kind, int(np.prod(shape))).astype(dtype).reshape(shape)
@@ -62,7 +62,7 @@ def test_one_footprint_of_megabytes(kind: str, dtype: str) -> None:
                 np.testing.assert_array_equal(got.item(), want, f"{order} {ignore} {method} {ties}")
 
 
-def test_several_footprints_and_levels() -> None:
+def test_adjacent_large_footprints_and_a_level_above_are_exact() -> None:
     """Two adjacent large footprints, and a level above them."""
     rng = np.random.default_rng(4)
     array = rng.integers(0, 900, (200, 150, 80)).astype(np.uint32)

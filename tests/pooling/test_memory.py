@@ -77,7 +77,7 @@ FACTORS = ((2, 2, 1), (2, 2, 2), (1, 2, 2), (3, 2, 1), (2, 1, 3))
 
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "uint32", "int64", "float32", "float64"])
 @pytest.mark.parametrize("method", METHODS)
-def test_guard_pages_around_both_buffers(method: Any, dtype: str, isa: str) -> None:
+def test_nothing_outside_input_and_output_is_accessed(method: Any, dtype: str, isa: str) -> None:
     rng = np.random.default_rng(1)
     itemsize = np.dtype(dtype).itemsize
     for number, (shape, factor) in enumerate(itertools.product(SHAPES, FACTORS)):
@@ -97,7 +97,7 @@ def test_guard_pages_around_both_buffers(method: Any, dtype: str, isa: str) -> N
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_guard_pages_with_levels_and_threads(method: Any, isa: str) -> None:
+def test_nothing_outside_is_accessed_with_levels_and_threads(method: Any, isa: str) -> None:
     rng = np.random.default_rng(2)
     for dtype, shape, ignore in itertools.product(
         ("uint8", "uint64", "float32"), ((37, 21, 5), (5, 22, 67)), (None, 0)
@@ -183,7 +183,7 @@ print(peak() - before - sum(level.nbytes for level in made), array.nbytes)
         ("median", 1, "F", (512, 512, 128), True, 60_000),
     ],
 )
-def test_no_copy_of_the_input(
+def test_a_call_takes_less_memory_than_a_copy_of_the_input(
     method: str, levels: int, order: str, factor: Any, swapped: bool, labels: int, threads: int
 ) -> None:
     """Besides input and outputs a call takes less than 8 MB per thread; a copy of an input of 64 MB would exceed it."""
@@ -226,6 +226,6 @@ print(peak() - before)
         ("u1", [(2, 40_000_000), (1, 40_000_000)], 2, [(2, 2)], "mean", (0, 0)),
     ],
 )
-def test_memory_of_odd_calls(call: Any) -> None:
+def test_unusual_calls_take_little_memory(call: Any) -> None:
     run = subprocess.run([sys.executable, "-c", PEAK + CALL, repr(call)], capture_output=True, text=True, check=True)
     assert int(run.stdout) < 8_000_000

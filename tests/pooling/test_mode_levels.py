@@ -42,7 +42,7 @@ def check(
 
 @pytest.mark.parametrize("ties", ["first", "lowest"])
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "int64", "uint64", "float32", "float64", "bool"])
-def test_levels_of_patches(dtype: str, ties: str, isa: str) -> None:
+def test_levels_of_patches_equal_the_reference(dtype: str, ties: str, isa: str) -> None:
     rng = np.random.default_rng(21)
     for side, labels in ((9, 2), (5, 6), (3, 200), (1, 4), (40, 3)):
         array = patches(rng, (53, 38, 19), dtype, side, labels)
@@ -52,7 +52,7 @@ def test_levels_of_patches(dtype: str, ties: str, isa: str) -> None:
 
 
 @pytest.mark.parametrize("labels", [31, 32, 33, 64, 300])
-def test_more_labels_than_a_block_ranks(labels: int, isa: str) -> None:
+def test_more_labels_than_a_block_ranks_equal_the_reference(labels: int, isa: str) -> None:
     """A block with too many labels uses another strategy than the blocks next to it."""
     rng = np.random.default_rng(labels)
     array = np.zeros((64, 64, 8), np.uint32)
@@ -64,7 +64,7 @@ def test_more_labels_than_a_block_ranks(labels: int, isa: str) -> None:
 
 
 @pytest.mark.parametrize("factors", [[(3, 3, 1)], [(3, 3, 3)], [(5, 1, 2)], [(2, 2, 1)] * 4, [(2, 2, 2)] * 4])
-def test_several_tiles(factors: list[tuple[int, ...]], isa: str) -> None:
+def test_several_tiles_equal_the_reference(factors: list[tuple[int, ...]], isa: str) -> None:
     """Several tiles, with noise in one corner: no state of one tile affects the next one."""
     rng = np.random.default_rng(31)
     array = patches(rng, (301, 187, 23), "uint16", 11, 40)
@@ -85,13 +85,15 @@ def test_several_tiles(factors: list[tuple[int, ...]], isa: str) -> None:
         ((32, 32, 32), [(2, 2, 2), (2**22,) * 3]),
     ],
 )
-def test_factors_far_beyond_the_array(shape: tuple[int, ...], factors: list[tuple[int, ...]], isa: str) -> None:
+def test_factors_far_beyond_the_array_equal_the_reference(
+    shape: tuple[int, ...], factors: list[tuple[int, ...]], isa: str
+) -> None:
     """Memory for a tile depends on the voxels that exist, not on the factor."""
     array = patches(np.random.default_rng(8), shape, "uint8", 5, 6)
     check(array, factors, ("C", "F"))
 
 
-def test_the_oracle_agrees(isa: str) -> None:
+def test_levels_equal_the_oracle(isa: str) -> None:
     rng = np.random.default_rng(5)
     array = patches(rng, (21, 18, 9), "uint64", 4, 5)
     factors = [(2, 2, 2), (2, 2, 1), (3, 1, 2)]
@@ -101,7 +103,7 @@ def test_the_oracle_agrees(isa: str) -> None:
             oracle.check(level, exact, "mode")
 
 
-def test_one_level_of_large_footprints(isa: str) -> None:
+def test_one_level_of_large_footprints_equals_the_reference(isa: str) -> None:
     """Footprints exceed the size that has a fast path: 6x6x1, 4x4x4, up to one for the whole array."""
     rng = np.random.default_rng(6)
     for dtype in ("uint8", "uint64", "float32"):
@@ -110,7 +112,7 @@ def test_one_level_of_large_footprints(isa: str) -> None:
             check(array, [factor], ("C", "F"), voxel_offset=(1, 0, -2))
 
 
-def test_ties_are_settled_in_raster_order(isa: str) -> None:
+def test_ties_at_every_level_equal_the_reference(isa: str) -> None:
     """Every level of halves, quarters and checkerboards has ties."""
     for shape in ((16, 16), (32, 8), (8, 32)):
         x, y = np.indices(shape)

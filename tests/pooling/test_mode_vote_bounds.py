@@ -38,7 +38,7 @@ def blobs(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, labels: 
 
 @pytest.mark.parametrize("ties", ["first", "lowest"])
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", ">i2", "uint32", "int32", "uint64", "<i8"])
-def test_borders_of_smooth_labels(dtype: str, ties: str, isa: str) -> None:
+def test_borders_of_smooth_labels_equal_levels_pooled_alone(dtype: str, ties: str, isa: str) -> None:
     rng = np.random.default_rng(3)
     for shape, factor, levels in (
         ((160, 144, 6), (2, 2, 1), 4),
@@ -53,7 +53,7 @@ def test_borders_of_smooth_labels(dtype: str, ties: str, isa: str) -> None:
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_halves_and_quarters(order: str, isa: str) -> None:
+def test_ties_of_halves_and_quarters_equal_levels_pooled_alone(order: str, isa: str) -> None:
     """Two and four labels in equal shares tie at every level."""
     for period in (1, 2, 4, 8, 16):
         x, y, z = np.meshgrid(*[np.arange(64) // period % 2] * 3, indexing="ij")
@@ -65,7 +65,7 @@ def test_halves_and_quarters(order: str, isa: str) -> None:
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_minorities_everywhere(order: str, isa: str) -> None:
+def test_modes_that_no_child_has_equal_levels_pooled_alone(order: str, isa: str) -> None:
     """A label has the most votes of a footprint, but is the mode of none of its children."""
     rng = np.random.default_rng(9)
     array = np.zeros((128, 96, 16), np.uint32, order=order)  # type: ignore[call-overload]
@@ -78,7 +78,7 @@ def test_minorities_everywhere(order: str, isa: str) -> None:
         check(array, factor, 4)
 
 
-def test_edges_origins_and_threads(isa: str) -> None:
+def test_edges_voxel_offsets_and_threads_equal_levels_pooled_alone(isa: str) -> None:
     rng = np.random.default_rng(5)
     for shape in ((129, 131, 18), (127, 65, 33), (40, 500, 3), (33, 17, 64)):
         for dtype in ("uint32", "uint64"):
@@ -89,7 +89,7 @@ def test_edges_origins_and_threads(isa: str) -> None:
                     check(array, (2, 2, 2), 4, voxel_offset=voxel_offset)
 
 
-def test_tiles_of_many_labels_among_others(isa: str) -> None:
+def test_tiles_of_many_labels_among_others_equal_levels_pooled_alone(isa: str) -> None:
     """Noise, and footprints with more labels than are ranked, use another strategy than the tiles around them."""
     rng = np.random.default_rng(7)
     array = np.array(blobs(rng, (512, 512, 4), "uint32", 30), order="F")
@@ -101,7 +101,7 @@ def test_tiles_of_many_labels_among_others(isa: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
-def test_rows_of_every_length(dtype: str, isa: str) -> None:
+def test_rows_of_every_length_equal_levels_pooled_alone(dtype: str, isa: str) -> None:
     """The remainders of vectorised loops are correct for every length."""
     rng = np.random.default_rng(11)
     for dims, factor in ((2, (2, 1)), (2, (2, 2)), (3, (2, 2, 1)), (3, (2, 2, 2)), (4, (2, 2, 2, 1))):

@@ -103,7 +103,9 @@ BLOCKS: list[tuple[str, str, list[Any], dict[str, Any], Any]] = [
 
 
 @pytest.mark.parametrize(("method", "dtype", "voxels", "rules", "answer"), BLOCKS)
-def test_one_block(method: Any, dtype: str, voxels: list[Any], rules: dict[str, Any], answer: Any, isa: str) -> None:
+def test_a_block_gives_the_documented_value_in_any_arrangement(
+    method: Any, dtype: str, voxels: list[Any], rules: dict[str, Any], answer: Any, isa: str
+) -> None:
     """The result does not depend on the axes along which the voxels of the block are arranged."""
     want = np.array([answer], dtype)
     n = len(voxels)
@@ -120,7 +122,7 @@ def test_one_block(method: Any, dtype: str, voxels: list[Any], rules: dict[str, 
         np.testing.assert_array_equal(tinypyr.downsample(row, shape, method, **rules).ravel(), np.repeat(want, 37))
 
 
-def test_signs_of_zero(isa: str) -> None:
+def test_comparisons_return_positive_zero_and_copies_keep_the_sign(isa: str) -> None:
     zeros = np.array([-0.0, 0.0, -0.0, -0.0])
     comparing: tuple[Any, ...] = ("mode", "median", "min", "max")
     for method in comparing:
@@ -161,7 +163,7 @@ def test_ties_are_settled_in_raster_order_with_axis_0_fastest() -> None:
     assert tinypyr.pyramid(base, [(1, 2), (4, 1)], "mode")[1][0, 0] == 5
 
 
-def test_partial_blocks_are_made_of_the_voxels_present() -> None:
+def test_partial_blocks_consist_of_the_voxels_that_exist() -> None:
     row = np.array([10, 10, 10, 10, 99], np.uint8)
     assert tinypyr.downsample(row, 2).tolist() == [10, 10, 99]
     assert tinypyr.downsample(row, 4).tolist() == [10, 99]
@@ -171,7 +173,7 @@ def test_partial_blocks_are_made_of_the_voxels_present() -> None:
     assert [level.tolist() for level in tinypyr.pyramid(last, 2, levels=2)] == [[0, 0, 0, 12], [0, 4]]
 
 
-def test_levels_come_from_the_base() -> None:
+def test_levels_are_computed_from_the_base() -> None:
     """Levels are not rounded in between, which would make the first voxel of every level 0."""
     row = np.array([0, 1, 1, 1, 1, 1, 1, 1], np.uint8)
     assert [level.tolist() for level in tinypyr.pyramid(row, 2, levels=3)] == [[0, 1, 1, 1], [1, 1], [1]]
@@ -185,7 +187,7 @@ def test_levels_come_from_the_base() -> None:
         assert int((level == 3).sum()) == 1
 
 
-def test_origin_anchors_blocks_at_global_zero() -> None:
+def test_blocks_are_anchored_at_global_coordinate_zero() -> None:
     row = np.arange(7, dtype=np.uint8)
     assert tinypyr.downsample(row, 4, "stride", voxel_offset=(1,)).tolist() == [0, 3]  # [1, 4) and [4, 8)
     assert tinypyr.downsample(row, 4, "max", voxel_offset=(-3,)).tolist() == [2, 6]  # [-3, 0) and [0, 4)
@@ -229,13 +231,13 @@ def test_factor_one_is_a_copy(dtype: str) -> None:
         (2.0, (3, 2, 4)),
     ],
 )
-def test_ways_to_write_a_factor(factor: Any, shape: tuple[int, ...]) -> None:
+def test_ints_and_shorter_tuples_are_factors(factor: Any, shape: tuple[int, ...]) -> None:
     array = np.arange(5 * 4 * 7, dtype=np.int32).reshape(5, 4, 7)
     assert tinypyr.downsample(array, factor).shape == shape
     assert [level.shape for level in tinypyr.pyramid(array, factor)] == [shape]
 
 
-def test_schedules() -> None:
+def test_a_factor_per_level_gives_the_shapes_of_its_levels() -> None:
     array = np.zeros((64, 64, 9), np.uint16)
     shapes = [(32, 32, 9), (16, 16, 5)]
     schedules: list[Any] = [
@@ -262,7 +264,7 @@ def test_schedules() -> None:
         (tinypyr.downsample_with_striding, "stride"),
     ],
 )
-def test_named_functions(function: Any, method: Any) -> None:
+def test_named_functions_equal_downsample(function: Any, method: Any) -> None:
     """The result is a mutable list of num_mips arrays, finest first; sparse ignores zeros."""
     array = np.random.default_rng(1).integers(0, 3, (13, 12, 5), np.uint8)
     for sparse in (False, True):
@@ -295,7 +297,7 @@ def test_out_is_filled_and_returned(isa: str) -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_lists_and_scalars_are_arrays() -> None:
+def test_lists_and_scalars_are_accepted() -> None:
     assert tinypyr.downsample([[1, 3], [5, 7]], 2).tolist() == [[4]]
     assert tinypyr.downsample(5, 2).item() == 5
     assert tinypyr.downsample(np.float32(2.5), ()).dtype == np.float32
@@ -324,7 +326,7 @@ def test_dropped_labels_are_reported(isa: str) -> None:
 
 @pytest.mark.parametrize("method", ["mean", "mode", "median", "min", "max", "stride"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_levels_pooled_by_1(method: Any, order: Any) -> None:
+def test_levels_pooled_by_1_equal_the_level_below(method: Any, order: Any) -> None:
     """Levels with factor 1, up to the maximum number, alone and between other levels."""
     array = np.asarray(np.random.default_rng(0).integers(0, 5, (12, 20, 17)).astype(np.uint32), order=order)
     for level in tinypyr.pyramid(array, 1, method, levels=64):

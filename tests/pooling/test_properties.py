@@ -85,7 +85,7 @@ def test_pyramids_match_the_reference(
 
 
 @given(larger(), st.data())
-def test_blocks_do_not_know_their_neighbours(
+def test_blocks_do_not_depend_on_their_neighbours(
     drawn: tuple[np.ndarray, tuple[int, ...], dict[str, Any]], data: st.DataObject
 ) -> None:
     """Two parts of an array, cut between blocks of the last level, give the two parts of its result."""

@@ -90,7 +90,7 @@ FACTORS = ((2, 2, 1), (2, 2, 2), (1, 2, 2))
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.uint32, np.uint64])
 @pytest.mark.parametrize("background", [None, 0])
-def test_segmentation(labels: np.ndarray, dtype: Any, background: int | None) -> None:
+def test_levels_of_a_segmentation_are_exact(labels: np.ndarray, dtype: Any, background: int | None) -> None:
     known = np.unique(labels)
     volume = np.searchsorted(known, labels).astype(dtype) if dtype == np.uint16 else labels.astype(dtype)
     volume = volume * dtype(2**32 + 3) if dtype == np.uint64 else volume
@@ -103,7 +103,7 @@ def test_segmentation(labels: np.ndarray, dtype: Any, background: int | None) ->
                 assert np.isin(level, volume).all()
 
 
-def test_six_levels_of_a_segmentation(labels: np.ndarray) -> None:
+def test_six_levels_of_a_segmentation_are_exact_unlike_modes_of_modes(labels: np.ndarray) -> None:
     """Modes of footprints of thousands of voxels are exact, unlike modes of modes."""
     part = labels[:64, :61, :5]
     for layout in ("F", "C"):
@@ -118,7 +118,7 @@ def test_six_levels_of_a_segmentation(labels: np.ndarray) -> None:
     assert (recursive != exact).any()  # modes of modes differ, so the comparison above is not trivial
 
 
-def test_electron_micrographs(tiles: np.ndarray) -> None:
+def test_means_of_electron_micrographs_are_exact(tiles: np.ndarray) -> None:
     for part, workers in ((tiles, 2), (tiles[3:2000, 5:1030], 1)):
         for factor in FACTORS:
             wanted = [exact_mean(part, tuple(f**k for f in factor)) for k in (1, 2, 3)]
@@ -130,7 +130,7 @@ def test_electron_micrographs(tiles: np.ndarray) -> None:
                     assert_same_bits(other, want)
 
 
-def test_order_statistics_of_a_micrograph(data_dir: Path) -> None:
+def test_order_statistics_of_a_micrograph_are_exact(data_dir: Path) -> None:
     path = data_dir / "sem_pollen_935x1228_u8.npy.gz"
     if not path.exists():
         pytest.skip(f"{path.name} is not among the real data")

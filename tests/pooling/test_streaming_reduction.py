@@ -39,7 +39,9 @@ SHAPES: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
 @pytest.mark.parametrize("dtype", ["int8", ">i2"])
 @pytest.mark.parametrize(("shape", "factor"), SHAPES)
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_integers(order: Any, shape: tuple[int, ...], factor: tuple[int, ...], dtype: str) -> None:
+def test_means_and_extremes_of_integers_are_exact(
+    order: Any, shape: tuple[int, ...], factor: tuple[int, ...], dtype: str
+) -> None:
     array = np.empty(shape, dtype, order)
     array[...] = np.random.default_rng(1).integers(-100, 120, shape, np.int8)
     made = {method: tinypyr.downsample(array, factor, method) for method in ("mean", "min", "max")}
@@ -55,7 +57,9 @@ def test_integers(order: Any, shape: tuple[int, ...], factor: tuple[int, ...], d
 @pytest.mark.parametrize("dtype", [">f4", "float64"])
 @pytest.mark.parametrize(("shape", "factor"), SHAPES)
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_sums_of_floats_in_their_order(order: Any, shape: tuple[int, ...], factor: tuple[int, ...], dtype: str) -> None:
+def test_floats_are_added_in_the_documented_order(
+    order: Any, shape: tuple[int, ...], factor: tuple[int, ...], dtype: str
+) -> None:
     array = np.empty(shape, dtype, order)
     array[...] = np.random.default_rng(2).random(shape, np.float32)
     got = tinypyr.downsample(array, factor, "mean")
@@ -67,7 +71,7 @@ def test_sums_of_floats_in_their_order(order: Any, shape: tuple[int, ...], facto
 
 @pytest.mark.parametrize("dtype", ["int8", ">u2", ">f4"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_levels_below_and_above(order: Any, dtype: str) -> None:
+def test_levels_below_and_above_a_long_factor_are_exact(order: Any, dtype: str) -> None:
     """A level with a long factor above one with factor 3, and a last level of one voxel."""
     n = 1_700_000
     array = np.empty((2, 6 * n, 2), dtype, order)
@@ -88,7 +92,7 @@ def test_levels_below_and_above(order: Any, dtype: str) -> None:
         assert level[-1, -1, -1] == array[tuple(slice(-f, None) for f in whole)].max()
 
 
-def test_rows_that_just_fit() -> None:
+def test_rows_that_just_fit_in_the_cache_give_exact_levels() -> None:
     """A row with its accumulators has just under 6 MiB, which must include the rows of the levels above."""
     for long in range(786_410, 786_432):
         array = np.ones(4 * long, np.float64)[::2]

@@ -57,7 +57,7 @@ def arrays() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("missing", ["tinypyr._core", "tinypyr._core fastremap"])
-def test_same_answers_and_one_warning(missing: str, arrays: dict[str, Any], tmp_path: Path) -> None:
+def test_the_fallback_gives_the_same_bits_and_one_warning(missing: str, arrays: dict[str, Any], tmp_path: Path) -> None:
     if not tinypyr.instruction_sets():
         pytest.skip("the extension is not built: there is nothing to compare the fallback with")
     given, made = tmp_path / "given.npz", tmp_path / "made.npz"
@@ -82,7 +82,7 @@ def test_same_answers_and_one_warning(missing: str, arrays: dict[str, Any], tmp_
         assert compared == len(answers.files) == 5 * len(arrays)
 
 
-def test_importing_the_package_imports_little() -> None:
+def test_importing_the_package_imports_no_optional_dependency() -> None:
     """Only numpy, the package and its extension are imported; everything else is imported when it is needed."""
     script = (
         "import sys, numpy; before = set(sys.modules); import tinypyr; "
@@ -95,7 +95,7 @@ def test_importing_the_package_imports_little() -> None:
     assert not heavy & set(loaded)
 
 
-def test_arguments_are_checked_without_the_extension() -> None:
+def test_invalid_arguments_are_named_without_the_extension() -> None:
     """The same checks raise the same errors, before the warning."""
     script = """
 import sys

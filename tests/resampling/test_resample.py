@@ -88,14 +88,16 @@ def test_without_anti_aliasing_the_values_are_scipys() -> None:
 
 
 @pytest.mark.parametrize("order", [0, 1, 3])
-def test_values_do_not_depend_on_the_parts_of_the_output(order: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_values_do_not_depend_on_the_parts_of_the_output(order: int) -> None:
+    class InParts(tinypyr.Resampled):
+        _at_once = 500
+
     rng = np.random.default_rng(2)
     image = rng.integers(0, 255, (40, 44, 48)).astype(np.uint16)
     grid = Grid((30, 31, 32), scale=(1.2, 2.1, 1.4), translation=(-3, 1, 2))
     turn = np.concatenate([np.linalg.qr(rng.normal(size=(3, 3)))[0], [[20], [22], [24]]], axis=1)
     whole = tinypyr.resample(image, grid, turn, order)
-    monkeypatch.setattr("tinypyr.resampling.resampled._AT_ONCE", 500)
-    parts = tinypyr.resample(image, grid, turn, order)
+    parts = InParts(image, grid, turn, order)[...]
     assert np.abs(whole.astype(int) - parts).max() <= (order > 1)
 
 
@@ -193,15 +195,17 @@ def test_a_view_is_written_block_by_block(tmp_path: Path) -> None:
     assert [level.grid.scale for level in store.levels(where)][1] == pytest.approx((1.4, 1.6, 2.2))
 
 
-def test_memory_does_not_grow_with_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tinypyr.resampling.resampled._READ_AT_ONCE", 1 << 18)
+def test_memory_does_not_grow_with_the_source() -> None:
+    class InParts(tinypyr.Resampled):
+        _read_at_once = 1 << 18
+
     coarse = Counting((512, 512, 512))
-    assert (tinypyr.resample(coarse, Grid((32,) * 3, scale=(16,) * 3, translation=(7.5,) * 3)) == 1).all()
+    assert (InParts(coarse, Grid((32,) * 3, scale=(16,) * 3, translation=(7.5,) * 3))[...] == 1).all()
     assert coarse.most <= 1 << 18
     half = 0.5**0.5
     oblique = Counting((512, 512, 512))
     turn = np.array([[half, 0, half, 0], [0, 1, 0, 0], [-half, 0, half, 256]])
-    tinypyr.resample(oblique, Grid((1, 512, 512)), turn)
+    assert InParts(oblique, Grid((1, 512, 512)), turn)[...].shape == (1, 512, 512)
     assert oblique.most <= 1 << 18
 
 
@@ -415,12 +419,14 @@ def test_a_rotation_of_anisotropic_voxels_does_not_blur() -> None:
     assert "pooled by 1 x 5 x 5" in repr(view)
 
 
-def test_numpy_scalars_are_accepted_as_numbers(tmp_path: Path) -> None:
+def test_numpy_scalars_give_the_voxels_of_python_numbers(tmp_path: Path) -> None:
     pytest.importorskip("tensorstore", reason="an extra of its own")
     from tinypyr import store
 
     view = tinypyr.Resampled(np.ones((8, 8)), Grid((4, 4)), order=np.int64(1), cval=np.float32(2))  # type: ignore[arg-type]
-    store.build(view, tmp_path / "made", levels=0, progress=False)
+    store.build(view, tmp_path / "built", levels=0, progress=False)
+    (level,) = store.levels(tmp_path / "built")
+    np.testing.assert_array_equal(level.array.read().result(), tinypyr.resample(np.ones((8, 8)), Grid((4, 4)), cval=2))
 
 
 def test_the_command_resamples_a_store(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

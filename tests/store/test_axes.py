@@ -15,6 +15,7 @@ from tinypyr import Grid
 pytest.importorskip("tensorstore", reason="stores are read and written through TensorStore")
 from support.stores import listed_axes, raw_levels, write_ome
 from tinypyr import store
+from tinypyr.store.tuning import tuned
 
 SPACE = ["z", "y", "x"]
 
@@ -130,13 +131,13 @@ def test_levels_in_place_have_the_axes_of_their_base(
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 @pytest.mark.parametrize(("axes", "shape"), ORDERS)
 def test_a_copy_lists_its_axes_in_the_order_of_its_arrays(
-    axes: list[Any], shape: tuple[int, ...], version: str, target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    axes: list[Any], shape: tuple[int, ...], version: str, target: str, tmp_path: Path
 ) -> None:
     """Arrays have time, channels, z, y, x; blocks share no chunk in this order either."""
-    monkeypatch.setattr("tinypyr.store.partition.SMALL_BLOCK", 0)
     data = np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8)
     where = write_ome(tmp_path / "s", data, axes, version, chunks=[min(n, 8) for n in shape])
-    store.build(where, tmp_path / "t", format=target, factor=2, levels=1, method="mean", progress=False)
+    with tuned(small_block=0):
+        store.build(where, tmp_path / "t", format=target, factor=2, levels=1, method="mean", progress=False)
     names = [axis[0] if isinstance(axis, tuple) else axis for axis in axes]
     listed = [axis["name"] for axis in listed_axes(tmp_path / "t")]
     assert listed == sorted(names, key="tczyx".index)

@@ -18,10 +18,12 @@ import pytest
 
 pytest.importorskip("tensorstore", reason="stores need TensorStore")
 
-from support.stores import Files, files, small_labels
+from support.stores import Files, files, small_labels, threads_after
 from tinypyr import Grid, cli, store
-from tinypyr.store import blocks, ownership
+from tinypyr.store import ownership
 from tinypyr.store.location import Location
+from tinypyr.store.scratch import sealed
+from tinypyr.store.tuning import Tuning, tuned
 
 ARGUMENTS: dict[str, Any] = {"factor": 2, "levels": 4, "method": "mode", "workers": 2, "memory": "64MiB", "block": 1}
 
@@ -54,6 +56,30 @@ def test_processes_give_the_same_files(base: Path, alone: Files, tmp_path: Path)
     report = store.build(base, tmp_path / "t", engine="processes", **ARGUMENTS)
     assert report.blocks_done == report.plan.blocks >= 32
     assert same(files(tmp_path / "t")) == alone
+
+
+def test_processes_use_the_tuning_of_the_plan(base: Path, alone: Files, tmp_path: Path) -> None:
+    """Blocks of another size are other blocks, and a plan with other blocks is refused."""
+    arguments = {name: value for name, value in ARGUMENTS.items() if name != "block"}
+    with tuned(small_block=0, max_footprint=40, sync_files=False):
+        plan = store.plan(base, tmp_path / "t", **arguments)
+    assert plan.leaf_levels == 1
+    plan.save(tmp_path / "plan.json")
+    loaded = store.Plan.load(tmp_path / "plan.json")
+    assert loaded.tuning == plan.tuning
+    assert (loaded.block_shape, loaded.leaf_levels) == (plan.block_shape, plan.leaf_levels)
+    report = store.run(loaded, engine="processes")
+    assert report.blocks_done == plan.blocks > 1
+    assert not report.failed
+    store.finalize(loaded)
+    assert same(files(tmp_path / "t")) == alone
+
+
+def test_a_saved_plan_without_a_tuning_has_the_default(base: Path, tmp_path: Path) -> None:
+    content = store.plan(base, tmp_path / "t", **ARGUMENTS).to_dict()
+    assert content.pop("tuning") == {}
+    (tmp_path / "plan.json").write_text(json.dumps(sealed(content)))
+    assert store.Plan.load(tmp_path / "plan.json").tuning == Tuning()
 
 
 def test_a_process_that_dies_is_replaced(base: Path, alone: Files, tmp_path: Path) -> None:
@@ -222,21 +248,16 @@ def test_damaged_and_outdated_plans_are_errors(base: Path, tmp_path: Path, capsy
     assert not (tmp_path / "t").exists()
 
 
-def test_blocks_that_fail_do_not_stop_the_others(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = blocks.run_block
-
-    def fails(plan: store.Plan, number: int, levels: Any) -> int:
+def test_blocks_that_fail_do_not_stop_the_others(base: Path, tmp_path: Path) -> None:
+    def fails(number: int) -> None:
         if number in (2, 7):
             raise MemoryError(f"no room for block {number}")
-        return real(plan, number, levels)
 
-    monkeypatch.setattr("tinypyr.store.engines.run_block", fails)
     with pytest.raises(store.BuildError) as caught:
-        store.build(base, tmp_path / "t", **ARGUMENTS)
+        store.build(base, tmp_path / "t", engine=threads_after(fails), **ARGUMENTS)
     report = caught.value.report
     assert report.failed == {2: "no room for block 2", 7: "no room for block 7"}
     assert report.blocks_done == report.plan.blocks - 2
-    monkeypatch.setattr("tinypyr.store.engines.run_block", real)
     assert store.run(report.plan, blocks=[7]).blocks_done == 1
     with pytest.raises(store.StoreError, match="block 2 is not done"):
         store.finalize(report.plan)
@@ -269,7 +290,7 @@ def test_a_store_with_a_live_owner_is_refused(base: Path, tmp_path: Path, anothe
     assert store.check(base).ok
 
 
-def test_the_lease_of_an_owner_on_another_machine_expires(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lease_of_an_owner_on_another_machine_expires(base: Path) -> None:
     plan = store.plan(base, **ARGUMENTS)
     held = {"host": "elsewhere", "kernel": "another", "pid": 1, "started": "5", "token": "theirs", "time": time.time()}
     plan.scratch.location.write_json(ownership.OWNER, held)
@@ -277,14 +298,13 @@ def test_the_lease_of_an_owner_on_another_machine_expires(base: Path, monkeypatc
         store.build(base, **ARGUMENTS)
     held["time"] = time.time() - ownership.HEARTBEAT_TIMEOUT - 1
     plan.scratch.location.write_json(ownership.OWNER, held)
-    monkeypatch.setattr(ownership, "HEARTBEAT_INTERVAL", 0.01)
 
     def take_over(progress: store.Progress) -> None:
         if progress.blocks_done == 3:
             plan.scratch.location.write_json(ownership.OWNER, held)
             time.sleep(0.2)
 
-    with pytest.raises(store.StoreError, match="another process has taken over"):
+    with tuned(heartbeat_interval=0.01), pytest.raises(store.StoreError, match="another process has taken over"):
         store.build(base, progress=take_over, **ARGUMENTS)
     assert store.build(base, **ARGUMENTS).blocks_kept >= 3
 
@@ -421,25 +441,32 @@ def test_a_script_without_a_main_guard_is_an_error_that_says_so(base: Path, tmp_
     assert 'if __name__ == "__main__"' in done.stderr  # Python may then report resources that its processes leaked
 
 
-def test_a_block_that_ends_its_process_is_the_only_one_to_fail(base: Path, tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os\nimport tinypyr.store.engines as engines\nreal = engines.run_block\n"
-        "engines.run_block = lambda plan, number, levels: os._exit(9) if number == 7 else real(plan, number, levels)\n"
-    )
-    arguments = ["--levels", "1", "--factor", "2", "--method", "mode", "--block", "1", "--workers", "2"]
-    command = [
-        sys.executable,
-        "-m",
-        "tinypyr",
-        "build",
-        str(base),
-        str(tmp_path / "t"),
-        "--engine",
-        "processes",
-        *arguments,
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+#: A plugin whose block ends its process if it has a voxel of 255.
+ENDING = """\
+import os
+
+class Ending:
+    def lowres_func(self, lowres):
+        return lowres * 0
+
+    def highres_func(self, block, field):
+        if (block == 255).any():
+            os._exit(9)
+        return block
+"""
+
+
+def test_a_block_that_ends_its_process_is_the_only_one_to_fail(tmp_path: Path) -> None:
+    pytest.importorskip("tinypyr.multires", reason="needs scipy", exc_type=ImportError)
+    (tmp_path / "ending.py").write_text(ENDING)
+    volume = np.zeros((24, 80, 66), np.uint8)
+    options: dict[str, Any] = {"chunks": (8, 8, 8), "levels": 1, "factor": 2, "block": 1}
+    plan = store.plan(volume, tmp_path / "t", **options)
+    volume[tuple(start for start, _ in plan.box(7))] = 255
+    store.build(volume, tmp_path / "base", levels=0, chunks=(8, 8, 8))
+    command = [sys.executable, "-m", "tinypyr", "apply", "base", "t", "--plugin", "ending:Ending", "--levels", "1"]
+    command += ["--block", "1", "--workers", "2", "--engine", "processes"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1
     failed = [line for line in done.stderr.splitlines() if line.startswith("block ")]
     assert len(failed) == 1, done.stderr[-2000:]

@@ -30,7 +30,7 @@ def test_label_sets_hold_each_label_once(dtype: str) -> None:
     assert label_arrays([]) is None
 
 
-def test_a_label_is_merged_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_label_is_merged_at_most_twelve_times(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred thousand labels are merged for 1,024 blocks of ten labels, instead of five million."""
     merged = 0
     union = np.union1d
@@ -40,7 +40,7 @@ def test_a_label_is_merged_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
         merged += a.size + b.size
         return union(a, b)
 
-    monkeypatch.setattr(np, "union1d", counting)
+    monkeypatch.setattr(np, "union1d", counting)  # (numpy's function is where labels are read and written)
     gathered = LabelSet(np.uint64)
     for block in np.random.default_rng(1).permutation(1024):
         gathered.add(np.arange(10 * block, 10 * block + 10, dtype=np.uint64))

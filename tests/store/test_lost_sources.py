@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,17 @@ from tinypyr import Grid
 ts = pytest.importorskip("tensorstore", reason="stores are read and written through TensorStore")
 from support.stores import Array, entries_of, listed_axes, raw, raw_levels, write_ome  # noqa: E402
 from tinypyr import store  # noqa: E402
+from tinypyr.store.tuning import tuned  # noqa: E402
 
 ZYX = ["z", "y", "x"]
 BLOCKS: dict[str, Any] = {"factor": 2, "levels": 1, "block": "32KiB", "workers": 1}
 
 
 @pytest.fixture(autouse=True)
-def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def many_blocks() -> Iterator[None]:
     """Divide small volumes into many blocks, and skip fsync."""
-    monkeypatch.setattr("tinypyr.store.partition.SMALL_BLOCK", 0)
-    monkeypatch.setattr("tinypyr.store.location.CONTEXT", ts.Context({"file_io_sync": False}))
+    with tuned(small_block=0, sync_files=False):
+        yield
 
 
 def noise(*shape: int) -> Array:

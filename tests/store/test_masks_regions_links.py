@@ -18,22 +18,23 @@ from tinypyr import Grid, cli
 ts = pytest.importorskip("tensorstore", reason="stores are read and written through TensorStore")
 from support.stores import FORMATS, Array, in_memory, read  # noqa: E402
 from tinypyr import store  # noqa: E402
-from tinypyr.store import location, partition  # noqa: E402
 from tinypyr.store.location import Location, open_array  # noqa: E402
 from tinypyr.store.source import open_volume  # noqa: E402
+from tinypyr.store.tuning import tuned  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def many_blocks() -> Iterator[None]:
     """Divide small volumes into many blocks, and skip fsync."""
-    monkeypatch.setattr(location, "CONTEXT", ts.Context({"file_io_sync": False}))
-    monkeypatch.setattr(partition, "SMALL_BLOCK", 0)
+    with tuned(small_block=0, sync_files=False):
+        yield
 
 
-@pytest.fixture(params=[1 << 31, 40], ids=["leaves", "carried"])
-def footprint(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(params=[1 << 31, 40], ids=["leaves", "accumulators"])
+def footprint(request: pytest.FixtureRequest) -> Iterator[None]:
     """Pool levels in leaves, and from accumulators."""
-    monkeypatch.setattr(partition, "MAX_FOOTPRINT", request.param)
+    with tuned(max_footprint=request.param):
+        yield
 
 
 @pytest.mark.parametrize("ignore", [None, 0])
@@ -347,7 +348,9 @@ def test_previews_of_any_axes_and_dtypes_have_three_channels(axes: str, dtype: s
     assert picture.shape[2] == 3
 
 
-def test_the_sample_of_the_readme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sample_stores_of_the_demo_are_built_by_their_method(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "sample"
     assert cli.main(["demo", "--shape", "70", "50", "9", "--store", str(folder)]) == 0
     for name, method in (("image", "mean"), ("labels", "mode")):

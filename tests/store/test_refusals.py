@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +18,23 @@ import tinypyr
 ts = pytest.importorskip("tensorstore", reason="stores are read and written through TensorStore")
 from support.stores import FORMATS, Array, entries_of, files, raw, raw_levels, write_array, write_ome  # noqa: E402
 from tinypyr import store  # noqa: E402
-from tinypyr.store import location, partition  # noqa: E402
+from tinypyr.store.tuning import tuned  # noqa: E402
 
 ZYX = ["z", "y", "x"]
 
 
 @pytest.fixture(autouse=True)
-def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+def unsynced() -> Iterator[None]:
     """Skip fsync, because these stores need not survive a crash."""
-    monkeypatch.setattr(location, "CONTEXT", ts.Context({"file_io_sync": False}))
+    with tuned(sync_files=False):
+        yield
 
 
 @pytest.fixture
-def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def many_blocks() -> Iterator[None]:
     """Divide small volumes into many blocks."""
-    monkeypatch.setattr(partition, "SMALL_BLOCK", 0)
+    with tuned(small_block=0):
+        yield
 
 
 def noise(*shape: int, dtype: str = "uint8") -> Array:
@@ -163,9 +166,10 @@ def test_an_empty_mask_gives_a_warning(tmp_path: Path) -> None:
 def test_some_missing_chunks_give_no_warning(format: str, tmp_path: Path) -> None:
     volume = np.zeros((16, 16, 16), np.uint8)
     volume[8:, 8:, 8:] = 1
-    (tmp_path / "notes").mkdir()
     store.build(volume, tmp_path / "t", format=format, chunks=(8, 8, 8), levels=0, progress=False)
-    store.build(tmp_path / "t", levels=1, factor=2, progress=False)
+    with warnings.catch_warnings(record=True) as caught:
+        store.build(tmp_path / "t", levels=1, factor=2, progress=False)
+    assert caught == []
 
 
 # --- a source that changes during a build ---

@@ -8,6 +8,7 @@ import random
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,20 @@ from tinypyr import Grid, cli
 from tinypyr._util import terminal as _terminal
 
 ts = pytest.importorskip("tensorstore", reason="stores are read and written through TensorStore")
-from support.stores import FORMATS, Array, in_memory, read  # noqa: E402
+from support.stores import FORMATS, Array, in_memory, read, threads_after  # noqa: E402
 from tinypyr import store  # noqa: E402
-from tinypyr.store import blocks, location, partition  # noqa: E402
+from tinypyr.store.blocks import LevelArrays, merge, run_block  # noqa: E402
 from tinypyr.store.location import Location  # noqa: E402
+from tinypyr.store.partition import LEAF_SHARE  # noqa: E402
 from tinypyr.store.source import level_array, open_volume  # noqa: E402
+from tinypyr.store.tuning import tuned  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
-def unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+def unsynced() -> Iterator[None]:
     """Skip fsync, because these stores need not survive a crash."""
-    monkeypatch.setattr(location, "CONTEXT", ts.Context({"file_io_sync": False}))
+    with tuned(sync_files=False):
+        yield
 
 
 def case(seed: int) -> tuple[Array, dict[str, Any]]:
@@ -80,31 +84,31 @@ def case(seed: int) -> tuple[Array, dict[str, Any]]:
 
 
 @pytest.fixture
-def many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def many_blocks() -> Iterator[None]:
     """Divide small volumes into many blocks."""
-    monkeypatch.setattr(partition, "SMALL_BLOCK", 0)
+    with tuned(small_block=0):
+        yield
 
 
 @pytest.mark.parametrize("group", range(26))
-def test_levels_in_stores_equal_levels_in_memory(group: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_levels_in_stores_equal_levels_in_memory(group: int, tmp_path: Path) -> None:
     """More than five hundred random volumes; cases with invalid factors are replaced."""
-    seed, made = 1000 * group, 0
-    while made < 20:
+    seed, cases = 1000 * group, 0
+    while cases < 20:
         seed += 1
         array, arguments = case(seed)
-        monkeypatch.setattr(partition, "SMALL_BLOCK", seed % 3 % 2 << 25)
-        # number of levels that leaves compute; the others are computed from their accumulators
-        monkeypatch.setattr(partition, "MAX_FOOTPRINT", (1 << 31, 1, 6, 30)[seed % 4])
         target = tmp_path / str(seed)
-        try:
-            plan = store.plan(array, target, **arguments)
-        except ValueError as error:
-            if not str(error).startswith("factor"):
-                raise
-            continue
-        made += 1
+        # the footprint limits the levels that leaves compute; the others are computed from their accumulators
+        with tuned(small_block=seed % 3 % 2 << 25, max_footprint=(1 << 31, 1, 6, 30)[seed % 4]):
+            try:
+                plan = store.plan(array, target, **arguments)
+            except ValueError as error:
+                if not str(error).startswith("factor"):
+                    raise
+                continue
+            report = store.build(array, target, **arguments)
+        cases += 1
         axes = "".join(plan.grids[0].axes)
-        report = store.build(array, target, **arguments)
         assert report.blocks_done == report.plan.blocks
         assert not report.failed
         for number, (got, want) in enumerate(
@@ -172,33 +176,48 @@ class Counting:
         return self.array[box]
 
 
-def test_each_chunk_is_read_once_and_written_once(
-    tmp_path: Path, many_blocks: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class RecordingArrays(LevelArrays):
+    """Arrays of a plan that record which boxes are written."""
+
+    def __init__(self, plan: store.Plan) -> None:
+        super().__init__(plan)
+        self.boxes: list[tuple[int, tuple[slice, ...]]] = []
+
+    def __getitem__(self, number: int) -> Any:
+        return RecordingArray(super().__getitem__(number), number, self.boxes)
+
+
+class RecordingArray:
+    """A level that records which boxes are written."""
+
+    def __init__(self, array: Any, number: int, boxes: list[tuple[int, tuple[slice, ...]]]) -> None:
+        self.array, self.number, self.boxes = array, number, boxes
+
+    def __getitem__(self, box: tuple[slice, ...]) -> Any:
+        self.boxes.append((self.number, box))
+        return self.array[box]
+
+
+def test_each_chunk_is_read_once_and_written_once(tmp_path: Path, many_blocks: None) -> None:
     array = np.random.default_rng(0).integers(1, 255, (64, 200, 200)).astype(np.uint8)
     source = Counting(array, (16, 16, 16))
-    written: dict[tuple[str, str], int] = {}
-    write = blocks.WriteUnits._write
-
-    def counted(units: Any, box: Any, values: Array) -> None:
-        for start, (a, b) in zip(units._unit, box, strict=True):
-            assert a % start == 0
-            assert b > a
-        key = (units._name, str(list(box)))
-        written[key] = written.get(key, 0) + 1
-        write(units, box, values)
-
-    monkeypatch.setattr(blocks.WriteUnits, "_write", counted)
     plan = store.plan(source, tmp_path / "t", factor=2, levels=4, chunks=(16, 16, 16), workers=2)
     assert plan.fingerprint  # both ends are read, which distinguishes this array from others
     source.boxes.clear()
-    report = store.running.complete(plan)
+    arrays = RecordingArrays(plan)
+    for number in plan.numbers:
+        run_block(plan, number, arrays)
+    merge(plan, arrays)
     seen = np.zeros([4, 13, 13], int)
     for box in source.boxes:
         seen[tuple(slice(s.start // 16, -(-s.stop // 16)) for s in box)] += 1
     assert (seen == 1).all()
-    assert set(written.values()) == {1}
-    assert len(written) == report.plan.describe()["objects"]
+    for number, box in arrays.boxes:
+        assert all(
+            s.start % unit == 0 < s.stop - s.start for s, unit in zip(box, plan.layouts[number].unit, strict=True)
+        )
+    written = {(number, str(box)) for number, box in arrays.boxes}
+    assert len(arrays.boxes) == len(written) == plan.describe()["objects"]
 
 
 def metrics(name: str) -> int:
@@ -210,15 +229,13 @@ def metrics(name: str) -> int:
 
 
 @pytest.mark.parametrize("footprint", [1 << 31, 40])
-def test_tensorstore_reads_and_writes_each_chunk_once(
-    footprint: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tensorstore_reads_and_writes_each_chunk_once(footprint: int, tmp_path: Path) -> None:
     """Chunks of level 0 are read once; one file per chunk of the levels is written, and their metadata."""
-    monkeypatch.setattr(partition, "MAX_FOOTPRINT", footprint)
     array = np.random.default_rng(0).integers(1, 255, (64, 128, 128)).astype(np.uint8)
     store.build(array, tmp_path / "t", levels=0, chunks=(16, 32, 32))
     read, written = metrics("read"), metrics("write")
-    report = store.build(tmp_path / "t", factor=2, levels=3)
+    with tuned(max_footprint=footprint):
+        report = store.build(tmp_path / "t", factor=2, levels=3)
     base_chunks, blocks = 4 * 4 * 4, len(report.plan.numbers)
     seen = metrics("read") - read
     assert base_chunks <= seen < 2 * base_chunks + blocks, "each chunk once, metadata, and that of level 0 per block"
@@ -306,9 +323,7 @@ def test_validators_and_other_readers_agree(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("in_place", [False, True])
-def test_an_interrupted_build_resumes(
-    format: str, in_place: bool, tmp_path: Path, many_blocks: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_build_resumes(format: str, in_place: bool, tmp_path: Path, many_blocks: None) -> None:
     array = np.random.default_rng(0).integers(0, 9, (40, 150, 130)).astype(np.uint8)
     arguments: dict[str, Any] = {"levels": 4, "method": "mode", "workers": 1, "factor": 2}
     source: Any = array
@@ -319,20 +334,15 @@ def test_an_interrupted_build_resumes(
         arguments["factor"] = (2, 2, 2, 1) if format == "precomputed" else 2
     else:
         arguments |= {"chunks": (8, 8, 8), "format": format}
-    calls = 0
-    real = blocks.run_block
+    numbers: list[int] = []
 
-    def fails(*given: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls > 5:
+    def fails_after_five(number: int) -> None:
+        numbers.append(number)
+        if len(numbers) > 5:
             raise store.StoreError("no space left")
-        return real(*given)
 
-    monkeypatch.setattr(store.engines, "run_block", fails)
     with pytest.raises(store.StoreError, match=r"failed; run it again[\s\S]*no space left"):
-        store.build(source, target, **arguments)
-    monkeypatch.setattr(store.engines, "run_block", real)
+        store.build(source, target, engine=threads_after(fails_after_five), **arguments)
     with pytest.raises(store.StoreError, match=r"another build has begun there .method: 'mode' there, 'max' here"):
         store.build(source, target, **(arguments | {"method": "max"}))
     report = store.build(source, target, **arguments)
@@ -345,20 +355,10 @@ def test_an_interrupted_build_resumes(
     assert store.check(tmp_path / "t").ok
 
 
-def test_a_build_does_not_resume_with_another_array(
-    tmp_path: Path, many_blocks: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_build_does_not_resume_with_another_array(tmp_path: Path, many_blocks: None) -> None:
     array = np.zeros((40, 150, 130), np.uint8)
     arguments: dict[str, Any] = {"factor": 2, "levels": 2, "chunks": (8, 8, 8), "workers": 1}
-    real = blocks.merge
-
-    def fails(*given: Any) -> Any:
-        raise store.StoreError("no space left")
-
-    monkeypatch.setattr(store.running, "merge", fails)
-    with pytest.raises(store.StoreError, match="no space left"):
-        store.build(array, tmp_path / "t", **arguments)
-    monkeypatch.setattr(store.running, "merge", real)
+    assert not store.run(store.plan(array, tmp_path / "t", **arguments)).failed  # (not merged, and without metadata)
     changed = array.copy()
     changed[0, 0, 0] = 1
     with pytest.raises(store.StoreError, match=r"another build has begun there .of a source that has changed since"):
@@ -468,14 +468,16 @@ def test_build_takes_every_parameter_of_plan() -> None:
     assert all(built[name].default == run[name].default for name in ("engine", "resume", "progress", "blocks"))
 
 
-def test_build_forwards_every_parameter_to_plan(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-    monkeypatch.setattr(store.running, "make_plan", lambda *arguments, **options: calls.append((arguments, options)))
-    monkeypatch.setattr(store.running, "complete", lambda *arguments: None)
-    names = [name for name in inspect.signature(store.plan).parameters if name not in ("source", "target")]
-    values: dict[str, Any] = {name: object() for name in names}
-    store.build("source", "target", **values)
-    assert calls == [(("source", "target"), values)]
+@pytest.mark.parametrize("name", list(inspect.signature(store.plan).parameters)[1:])
+def test_build_passes_every_parameter_to_plan_under_its_own_name(name: str, tmp_path: Path) -> None:
+    """An object that is invalid for every parameter is refused with the parameter's name."""
+    arguments: dict[str, Any] = {"target": tmp_path / "t", name: object()}
+    with pytest.raises((TypeError, ValueError)) as planned:
+        store.plan(np.zeros((8, 8), np.uint8), **arguments)
+    with pytest.raises((TypeError, ValueError)) as built:
+        store.build(np.zeros((8, 8), np.uint8), **arguments)
+    assert str(built.value) == str(planned.value)
+    assert str(built.value).startswith(f"{name}: ")
 
 
 def test_results_have_readable_representations(tmp_path: Path) -> None:
@@ -511,15 +513,16 @@ def test_levels_from_accumulators_equal_memory(method: str, tmp_path: Path, many
         assert report.labels == [np.unique(level).size for level in in_memory(volume, plan)]
 
 
-def test_long_label_lists_are_shortened_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_label_lists_are_shortened_and_reported(tmp_path: Path) -> None:
     """The 1,024 most frequent labels are kept, and modes that this may have changed are counted."""
-    monkeypatch.setattr(partition, "MAX_FOOTPRINT", 1 << 12)
     labels = np.arange(128 * 256, dtype=np.uint32).reshape(128, 256)
-    report = store.build(labels, tmp_path / "t", factor=2, levels=7)
+    with tuned(max_footprint=1 << 12):
+        report = store.build(labels, tmp_path / "t", factor=2, levels=7)
     assert report.plan.leaf_levels == 6
     assert report.unproven == [0, 0, 0, 0, 0, 0, 2]
     labels[::7, ::5] = 7  # a lead that dropped labels cannot exceed
-    report = store.build(labels, tmp_path / "u", factor=2, levels=7)
+    with tuned(max_footprint=1 << 12):
+        report = store.build(labels, tmp_path / "u", factor=2, levels=7)
     assert report.unproven == [0] * 7
     assert (read(tmp_path / "u", "yx")[-1] == 7).all()
 
@@ -553,7 +556,7 @@ def test_check_reports_wrong_voxels_and_translations(tmp_path: Path) -> None:
 
 
 def test_check_reports_an_unfinished_build(
-    tmp_path: Path, many_blocks: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, many_blocks: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     array = np.random.default_rng(0).integers(0, 255, (40, 150, 130)).astype(np.uint8)
     where = tmp_path / "t"
@@ -561,13 +564,7 @@ def test_check_reports_an_unfinished_build(
     assert cli.main(["check", str(where)]) == 0
     assert "has level 0 only, and no levels to check" in capsys.readouterr().out
 
-    def fails(*given: Any) -> Any:
-        raise store.StoreError("no space left")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(store.engines, "run_block", fails)
-        with pytest.raises(store.StoreError, match="no space left"):
-            store.build(where, levels=3, factor=2)
+    assert store.run(store.plan(where, levels=3, factor=2), blocks=[0]).blocks_done == 1
     assert cli.main(["check", str(where)]) == 1
     assert "has an unfinished build; run its command again to resume" in capsys.readouterr().out
     with pytest.raises(store.StoreError, match="base: 2,2,2/4,4,4/8,8,8 there, 1,2,2/1,4,4/1,8,8 here"):
@@ -609,6 +606,7 @@ def test_the_progress_bar_is_shown_on_terminals_only(
 ) -> None:
     array = np.zeros((40, 40), np.uint8)
     for terminal in (False, True):
+        # (stands in for a terminal, which pytest's capture replaces)
         monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal, raising=False)
         store.build(array, tmp_path / str(terminal), factor=2, levels=1)
         shown = capsys.readouterr()
@@ -707,8 +705,8 @@ def test_leaves_of_plans_fit_in_memory() -> None:
             plan = store.plan(array, "memory://plan", **arguments)
         except ValueError:
             continue
-        voxels = int(np.prod([min(a, b) for a, b in zip(plan.leaf, array.shape, strict=True)]))
-        assert voxels * array.itemsize * partition.LEAF_SHARE * plan.workers <= plan.memory
+        voxels = int(np.prod([min(a, b) for a, b in zip(plan.leaf_shape, array.shape, strict=True)]))
+        assert voxels * array.itemsize * LEAF_SHARE * plan.workers <= plan.memory
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,24 @@ import tensorstore as ts
 
 import tinypyr
 from tinypyr import store
+from tinypyr.store.engines import Threads
 from tinypyr.store.location import Location
 from tinypyr.store.source import level_array, open_volume
 
 Array = np.ndarray[Any, Any]
 Files = dict[str, bytes | None]
 FORMATS = ("ome-zarr-0.5", "ome-zarr-0.4", "n5", "precomputed")
+
+
+def threads_after(before_block: Callable[[int], None]) -> type[Threads]:
+    """Return an engine of threads that call a function with the number of each block first; it may raise an error."""
+
+    class ThreadsAfter(Threads):
+        def run(self, number: int) -> int:
+            before_block(number)
+            return super().run(number)
+
+    return ThreadsAfter
 
 
 def small_labels() -> Array:

@@ -85,11 +85,16 @@ class Option(click.Option):
     """An option under a heading, whose text an optional function converts. Its ValueError becomes a usage error."""
 
     def __init__(
-        self, *names: str, help: str, heading: str = "Options", parse: Callable[[str], Any] | None = None, **more: Any
+        self,
+        *names: str,
+        help: str,
+        heading: str = "Options",
+        parse: Callable[[str], Any] | None = None,
+        **options: Any,
     ) -> None:
         if parse is not None:
-            more["type"] = str  # click would otherwise derive the type from the default
-        super().__init__(names, help=help, callback=self._converted, **more)
+            options["type"] = str  # click would otherwise derive the type from the default
+        super().__init__(names, help=help, callback=self._converted, **options)
         self.heading = heading
         self._parse = parse
 

@@ -175,8 +175,11 @@ def progress_of(arguments: Arguments) -> Any:
     """Return the Python argument ``progress``."""
 
     def print_json(progress: Any) -> None:
-        left = progress.seconds_left
-        state = dataclasses.asdict(progress) | {"rate": progress.rate, "seconds_left": left if left < 1e18 else None}
+        seconds_left = progress.seconds_left
+        state = dataclasses.asdict(progress) | {
+            "rate": progress.rate,
+            "seconds_left": seconds_left if seconds_left < 1e18 else None,
+        }
         try:
             print(json.dumps(state), flush=True)
         except BrokenPipeError:  # the build continues without a reader

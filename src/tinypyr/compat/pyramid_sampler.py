@@ -167,7 +167,7 @@ def initialize_test_image(
         ome.create_group(group)
     layout = Layout(tuple(min(c, n) for c, n in zip(chunk_shape, shape, strict=True)))
     spec = ome.new_spec(field, "0", Grid(shape), voxel_dtype.name, layout, None)
-    array = open_array(spec, field.name, create=True)
+    array = open_array(spec, field.name, field.context, create=True)
     array.write(_random_voxels(shape, voxel_dtype)).result()
 
 

@@ -97,7 +97,7 @@ class PluginAdapter:
         results = result if isinstance(result, tuple) else (result,)
         if len(results) != self.fields:
             raise PluginError(f"{self.name}: lowres_func returned {len(results)} fields, but fields is {self.fields}")
-        return [self._checked_field(each, lowres.shape, grid) for each in results]
+        return [self._checked_field(entry, lowres.shape, grid) for entry in results]
 
     def _checked_field(self, result: Any, shape: tuple[int, ...], grid: Grid) -> Field:
         """Return a result of ``lowres_func`` as a Field; raise PluginError if it is invalid."""
@@ -206,12 +206,12 @@ def _importable(instance: Any, operation: str | None) -> tuple[Any, str | None]:
     """
     params = getattr(instance, "params", {})
     try:
-        json_params, plain = json.loads(json.dumps(params)), isinstance(params, dict)
+        json_params, recreatable = json.loads(json.dumps(params)), isinstance(params, dict)
     except (TypeError, ValueError):
-        json_params, plain = repr(params), False
+        json_params, recreatable = repr(params), False
     kind = type(instance)
     code = f"{kind.__module__}:{kind.__qualname__}"
-    if not plain or isinstance(instance, tuple) or kind.__module__ == "__main__" or "<locals>" in code:
+    if not recreatable or isinstance(instance, tuple) or kind.__module__ == "__main__" or "<locals>" in code:
         return json_params, None
     if operation is None:  # with an operation, other processes need no object
         try:
@@ -238,4 +238,4 @@ def _accepts(function: Callable[..., Any], name: str) -> bool:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
         return False
-    return name in parameters or any(each.kind is each.VAR_KEYWORD for each in parameters.values())
+    return name in parameters or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())

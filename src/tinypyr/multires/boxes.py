@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 Box = tuple[slice, ...]
 
 
-def split_box(box: Box, most: int) -> Iterator[Box]:
-    """Split a box along its first axes into boxes of at most about ``most`` voxels."""
-    room, steps = most, []
+def split_box(box: Box, max_voxels: int) -> Iterator[Box]:
+    """Split a box along its first axes into boxes of at most about ``max_voxels`` voxels."""
+    voxels_left, steps = max_voxels, []
     for s in reversed(box):
-        steps.append(max(1, min(s.stop - s.start, room)))
-        room //= steps[-1]
+        steps.append(max(1, min(s.stop - s.start, voxels_left)))
+        voxels_left //= steps[-1]
     return tile_box(box, steps[::-1])
 
 

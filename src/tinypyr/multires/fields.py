@@ -89,16 +89,16 @@ class LazyFields:
         try:
             if self.path is None:
                 return self._compute(notify)
-            kept = FieldStore(self.path, self._plugin.fields, key(), self.folder)
-            fields = kept.read()
+            field_store = FieldStore(self.path, self._plugin.fields, key(), self.folder)
+            fields = field_store.read()
             if fields is not None:
                 return fields
             if not self.may_compute:
                 raise ValueError(f"{self.path}: the field is missing; apply {self._plugin.name} again to compute it")
             fields = self._compute(notify)
             bar.clear()
-            kept.write(fields, self._order, self._memory, self._workers, progress)
-            fields = kept.read()
+            field_store.write(fields, self._order, self._memory, self._workers, progress)
+            fields = field_store.read()
             assert fields is not None
             return fields
         finally:

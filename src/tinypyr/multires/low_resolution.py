@@ -97,8 +97,8 @@ class LowResolution:
         """Return all voxels, read part by part; in a temporary file if they take more than an eighth of the memory."""
         nbytes = math.prod(self.grid.shape) * self.dtype.itemsize
         voxels = empty(self.grid.shape, self.dtype, nbytes > memory // 8)
-        most = min(_READ_AT_ONCE, memory // (4 * workers * self.dtype.itemsize)) // math.prod(self._factor)
-        parts = list(self._parts(max(1, most)))
+        max_voxels = min(_READ_AT_ONCE, memory // (4 * workers * self.dtype.itemsize)) // math.prod(self._factor)
+        parts = list(self._parts(max(1, max_voxels)))
 
         def fill(part: Box) -> None:
             voxels[part] = self._level.read(part)
@@ -109,23 +109,23 @@ class LowResolution:
         with concurrent.futures.ThreadPoolExecutor(workers) as pool:
             futures = [pool.submit(fill, part) for part in parts]
             try:
-                for done, future in enumerate(concurrent.futures.as_completed(futures), 1):
+                for count, future in enumerate(concurrent.futures.as_completed(futures), 1):
                     future.result()
-                    notify(f"low resolution: {done} of {len(parts)} parts")
+                    notify(f"low resolution: {count} of {len(parts)} parts")
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
         return voxels
 
-    def _parts(self, most: int) -> Iterator[Box]:
-        """Split the grid into boxes of about ``most`` voxels, each of whole chunks if the array has chunks."""
+    def _parts(self, max_voxels: int) -> Iterator[Box]:
+        """Split the grid into boxes of about ``max_voxels`` voxels, each of whole chunks if the array has chunks."""
         whole = tuple(slice(0, n) for n in self.grid.shape)
         chunks = _arrays.read_chunks(self._chunked)
         if chunks is None:
-            return split_box(whole, most)
+            return split_box(whole, max_voxels)
         steps = [max(1, c // f) for c, f in zip(chunks, self._factor, strict=True)]
         while True:
-            axes = [a for a, n in enumerate(whole) if steps[a] < n.stop and 2 * math.prod(steps) <= most]
+            axes = [a for a, n in enumerate(whole) if steps[a] < n.stop and 2 * math.prod(steps) <= max_voxels]
             if not axes:
                 break
             steps[axes[-1]] *= 2

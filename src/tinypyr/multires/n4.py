@@ -78,22 +78,24 @@ class N4BiasFieldCorrection(ScaledProcessingPlugin):
         grid = self.lowres_grid
         if grid is None:
             raise ValueError("lowres_grid: it is not set; call this plugin through apply_scaled_processing")
-        separate = [axis for axis in range(grid.ndim) if axis not in grid.spatial]
+        separate_axes = [axis for axis in range(grid.ndim) if axis not in grid.spatial]
         fields: dict[tuple[int, ...], Field] = {}
-        for index in np.ndindex(*(lowres.shape[axis] for axis in separate)):  # each channel and time point
+        for index in np.ndindex(*(lowres.shape[axis] for axis in separate_axes)):  # each channel and time point
             at = tuple(
-                slice(index[separate.index(axis)], index[separate.index(axis)] + 1) if axis in separate else slice(None)
+                slice(index[separate_axes.index(axis)], index[separate_axes.index(axis)] + 1)
+                if axis in separate_axes
+                else slice(None)
                 for axis in range(lowres.ndim)
             )
             mask = None if self.lowres_mask is None else self.lowres_mask[at]
             fields[index] = self._estimate(np.asarray(lowres[at]), mask, grid)
-        first = fields[(0,) * len(separate)]
-        if not separate:
+        first = fields[(0,) * len(separate_axes)]
+        if not separate_axes:
             return first
-        extents = [n for axis, n in enumerate(first.values.shape) if axis not in separate]
+        extents = [n for axis, n in enumerate(first.values.shape) if axis not in separate_axes]
         values = np.concatenate([field.values for field in fields.values()])
-        values = values.reshape(*(lowres.shape[axis] for axis in separate), *extents)
-        values = np.moveaxis(values, range(len(separate)), separate)
+        values = values.reshape(*(lowres.shape[axis] for axis in separate_axes), *extents)
+        values = np.moveaxis(values, range(len(separate_axes)), separate_axes)
         field_grid = Grid(values.shape, grid.axes, first.grid.scale, first.grid.translation, grid.units)
         return Field(values, field_grid, order=ORDER, coefficients=True)
 

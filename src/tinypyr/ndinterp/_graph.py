@@ -107,8 +107,8 @@ def chunked_array(
     name = f"{label}-{tokenize(source.token, operation, chunks)}"
     bounds = Bounds.of(source.chunks) if source.lazy and source.chunks else Bounds((), ())
     graph: dict[Any, Any] = source.reading(name)
-    common = f"{name}-common"
-    graph[common] = operation
+    operation_key = f"{name}-common"
+    graph[operation_key] = operation
     graph[f"{name}-bounds"] = bounds
     output = Bounds.of(chunks)
     for index in itertools.product(*(range(len(along)) for along in chunks)):
@@ -118,7 +118,7 @@ def chunked_array(
         spans, boxes = operation.plan(start, stop) if nonempty else (None, [])
         indices, keys = source.blocks(name, bounds, boxes)
         job = Job(start, stop, spans, indices)
-        graph[(name, *index)] = (compute_chunk, common, f"{name}-bounds", source.dtype, job, keys)
+        graph[(name, *index)] = (compute_chunk, operation_key, f"{name}-bounds", source.dtype, job, keys)
     layers = HighLevelGraph.from_collections(name, graph, dependencies=source.dependencies)
     return da.Array(layers, name, chunks, meta=np.empty((0,) * len(chunks), dtype))
 

@@ -16,10 +16,6 @@ from ..grid import Grid, as_arguments, grid_from
 from .levels import Level, Pooled, open_levels
 from .sampler import Combination, Sampling, as_matrix, source_bounds, split_affine
 
-#: Most voxels of the output computed at once, and most voxels of the source held for them.
-_AT_ONCE = 1 << 21
-_READ_AT_ONCE = 1 << 24
-
 
 def resample(
     source: Any,
@@ -197,6 +193,9 @@ class Resampled:
     >>> report = store.build(view, "memory://fine.ome.zarr", levels=1, progress=False)
     """
 
+    #: Most voxels of the output computed at once, and most voxels of the source held for them.
+    _at_once, _read_at_once = 1 << 21, 1 << 24
+
     def __init__(
         self,
         source: Any,
@@ -284,8 +283,9 @@ class Resampled:
             return
         spans = sampling.required_spans(*source_bounds(self._matrix, self._offset, start, stop))
         read_count = 0 if spans is None else self._pooled.voxels(spans)
-        limit = _AT_ONCE if combination is None else _READ_AT_ONCE  # a combination holds as many voxels already
-        if out.size > limit or (out.size > 1 and read_count > _READ_AT_ONCE):
+        # (a combination holds as many voxels already)
+        limit = self._at_once if combination is None else self._read_at_once
+        if out.size > limit or (out.size > 1 and read_count > self._read_at_once):
             axis = max(range(self.ndim), key=lambda axis: out.shape[axis])
             middle = (start[axis] + stop[axis]) // 2
             low, high = np.split(out, [middle - start[axis]], axis)
@@ -395,13 +395,13 @@ def _choose_level(levels: list[Level], grid: Grid, matrix: NDArray[np.float64]) 
             reach = np.full(grid.ndim, np.nan)
         if not np.isfinite(reach).all():  # flat voxels
             reach = np.hypot.reduce(edges, axis=1)
-    chosen = 0
+    coarsest = 0
     for number, level in enumerate(levels):
         if all(r >= s * (1 - 1e-9) for r, s in zip(reach, level.grid.scale, strict=True)):
-            chosen = number
-    level_grid = levels[chosen].grid
+            coarsest = number
+    level_grid = levels[coarsest].grid
     factor = [
         math.floor(min(r / s * (1 + 1e-9), max(1, n))) if axis in level_grid.spatial else 1
         for axis, (r, s, n) in enumerate(zip(reach.tolist(), level_grid.scale, level_grid.shape, strict=True))
     ]
-    return chosen, tuple(max(1, f) for f in factor)
+    return coarsest, tuple(max(1, f) for f in factor)

@@ -60,8 +60,8 @@ class Pooling:
             return [], []
         if self._recursive:
             return self._recursive_levels(values, factors, voxel_offset, excluded)
-        kept, ignored = self._without_excluded(values, excluded)
-        return self._levels_from_base(kept, ignored, factors, voxel_offset, excluded)
+        counted, ignored = self._without_excluded(values, excluded)
+        return self._levels_from_base(counted, ignored, factors, voxel_offset, excluded)
 
     def levels_and_accumulator(
         self,
@@ -76,15 +76,15 @@ class Pooling:
         ``first`` has the array coordinates of the first voxel.
         """
         if self.method == "mean":
-            kept, ignored = self._without_excluded(values, excluded)
-            levels, reduction = mean_levels(kept, factors, ignored, self.rounding, voxel_offset)
+            counted, ignored = self._without_excluded(values, excluded)
+            levels, reduction = mean_levels(counted, factors, ignored, self.rounding, voxel_offset)
             accumulator = reduction.accumulator
             return self._fill_excluded(levels, excluded, factors, voxel_offset), [0] * len(levels), accumulator
         if self.method == "mode":
-            kept, ignored = self._without_excluded(values, excluded)
-            levels, unproven = self._levels_from_base(kept, ignored, factors, voxel_offset, excluded)
+            counted, ignored = self._without_excluded(values, excluded)
+            levels, unproven = self._levels_from_base(counted, ignored, factors, voxel_offset, excluded)
             total = tuple(int(np.prod([factor[axis] for factor in factors])) for axis in range(values.ndim))
-            return levels, unproven, self._label_lists(kept, ignored, total, voxel_offset, first)
+            return levels, unproven, self._label_lists(counted, ignored, total, voxel_offset, first)
         levels, unproven = self.levels(values, factors, voxel_offset, excluded)
         masks = [] if excluded is None else [_fully_excluded(excluded, factors, voxel_offset)[-1]]
         return levels, unproven, [levels[-1], *masks]
@@ -105,28 +105,28 @@ class Pooling:
             return reduction.levels(factors), [0] * len(factors)
         if self.method != "mode":
             return self.levels(accumulator[0], factors, voxel_offset, *accumulator[1:])
-        lists, lost = accumulator
+        lists, lost_votes = accumulator
         levels, unproven = [], []
         for factor in factors:
-            voxels, lists, lost, count = self._join_label_lists(lists, lost, factor, voxel_offset)
+            voxels, lists, lost_votes, count = self._join_label_lists(lists, lost_votes, factor, voxel_offset)
             levels.append(voxels)
             unproven.append(count)
             voxel_offset = tuple(o // f for o, f in zip(voxel_offset, factor, strict=True))
         return levels, unproven
 
     def _levels_from_base(
-        self, kept: Array, ignored: Any, factors: Any, voxel_offset: Offset, excluded: Array | None
+        self, counted: Array, ignored: Any, factors: Any, voxel_offset: Offset, excluded: Array | None
     ) -> Levels:
         levels, unproven = pool_with_unproven(
-            kept, factors, len(factors), self.method, ignored, self.rounding, self.ties, voxel_offset, None, 1
+            counted, factors, len(factors), self.method, ignored, self.rounding, self.ties, voxel_offset, None, 1
         )
         return self._fill_excluded(levels, excluded, factors, voxel_offset), unproven or [0] * len(levels)
 
     def _recursive_levels(self, values: Array, factors: Any, voxel_offset: Offset, excluded: Array | None) -> Levels:
         levels = []
         for factor in factors:
-            kept, ignored = self._without_excluded(values, excluded)
-            (values,), _ = self._levels_from_base(kept, ignored, [factor], voxel_offset, excluded)
+            counted, ignored = self._without_excluded(values, excluded)
+            (values,), _ = self._levels_from_base(counted, ignored, [factor], voxel_offset, excluded)
             excluded = None if excluded is None else _fully_excluded(excluded, [factor], voxel_offset)[0]
             voxel_offset = tuple(o // f for o, f in zip(voxel_offset, factor, strict=True))
             levels.append(values)
@@ -225,10 +225,10 @@ class Pooling:
 
     def _mode(self, labels: Array) -> int:
         """Return the index of the label with the most votes."""
-        tied = np.flatnonzero(labels["votes"] == labels["votes"].max())
+        tied_labels = np.flatnonzero(labels["votes"] == labels["votes"].max())
         if self.ties == "first":
-            return int(tied[labels["position"][tied].argmin()])
-        return int(tied[np.argsort(labels["key"][tied].view(self.dtype), kind="stable")[0]])  # (NaN last)
+            return int(tied_labels[labels["position"][tied_labels].argmin()])
+        return int(tied_labels[np.argsort(labels["key"][tied_labels].view(self.dtype), kind="stable")[0]])  # (NaN last)
 
 
 def _fully_excluded(excluded: Array, factors: Any, voxel_offset: Offset) -> list[Array]:

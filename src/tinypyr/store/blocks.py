@@ -48,13 +48,13 @@ class LevelArrays:
         name, volume = f"{plan.location.name}/{plan.paths[number]}", plan.source.volume
         if plan.changed_box is not None and volume is not None:
             spec = FORMATS[volume.format].open_spec(volume.location, volume.paths[number])
-            existing = at_zero(open_array(spec, name, read=True, write=True, open=True))
+            existing = at_zero(open_array(spec, name, plan.location.context, read=True, write=True, open=True))
             return existing.transpose([volume.grids[0].axes.index(axis) for axis in plan.grids[0].axes])
         spec, source_axes = plan.level_spec(number)
-        handle = at_zero(open_array(spec, name, open=True, create=True))
+        handle = at_zero(open_array(spec, name, plan.location.context, open=True, create=True))
         handle = handle[tuple(0 if axis is None else slice(None) for axis in source_axes)]
-        kept = [axis for axis in source_axes if axis is not None]
-        return handle.transpose([kept.index(axis) for axis in range(len(kept))])
+        present_axes = [axis for axis in source_axes if axis is not None]
+        return handle.transpose([present_axes.index(axis) for axis in range(len(present_axes))])
 
 
 class PendingWrites:
@@ -62,7 +62,7 @@ class PendingWrites:
 
     Attributes
     ----------
-    written : int
+    bytes_written : int
         Number of bytes of all writes, pending or not.
     """
 
@@ -70,14 +70,14 @@ class PendingWrites:
         self._max_bytes = max_bytes
         self._pending: deque[tuple[Any, int, str]] = deque()
         self._bytes = 0
-        self.written = 0
+        self.bytes_written = 0
 
     def add(self, array: Any, box: Box, values: Array, name: str) -> None:
         """Write a box; wait for earlier writes if too many bytes are pending."""
         future = array[tuple(slice(a, b) for a, b in box)].write(values)
         self._pending.append((future, values.nbytes, name))
         self._bytes += values.nbytes
-        self.written += values.nbytes
+        self.bytes_written += values.nbytes
         while self._bytes > self._max_bytes:
             self._commit()
 
@@ -113,8 +113,8 @@ class WriteUnits:
 
     def put(self, values: Array, region: Box) -> None:
         """Add the voxels of a region of the level."""
-        touched = [range(start // u, -(-stop // u)) for (start, stop), u in zip(region, self._unit, strict=True)]
-        for index in itertools.product(*touched):
+        unit_ranges = [range(start // u, -(-stop // u)) for (start, stop), u in zip(region, self._unit, strict=True)]
+        for index in itertools.product(*unit_ranges):
             whole = [
                 (max(low, i * u), min(high, (i + 1) * u))
                 for i, u, (low, high) in zip(index, self._unit, self._region, strict=True)
@@ -158,7 +158,7 @@ class BlockResult:
         Number of voxels whose mode is not proven, by level.
     labels : list of array, optional
         Labels, by level, the base first.
-    written : int
+    bytes_written : int
         Number of bytes that the block wrote.
     """
 
@@ -166,7 +166,7 @@ class BlockResult:
     accumulator: Accumulator
     unproven: list[int]
     labels: list[Array] | None
-    written: int
+    bytes_written: int
 
     def to_bytes(self) -> bytes:
         """Return the result as compressed bytes."""
@@ -174,7 +174,7 @@ class BlockResult:
         arrays: dict[str, Any] = {f"piece{k}": piece for k, piece in self.pieces.items()}
         arrays |= {f"labels{k}": labels for k, labels in enumerate(self.labels or [])}
         arrays |= accumulator_to_arrays(self.accumulator)
-        np.savez(stream, counts=np.array([self.written, *self.unproven], np.int64), **arrays)
+        np.savez(stream, counts=np.array([self.bytes_written, *self.unproven], np.int64), **arrays)
         return zlib.compress(stream.getbuffer(), 1)  # (numpy.savez_compressed takes three times as long)
 
     @classmethod
@@ -193,22 +193,22 @@ def run_block(plan: Plan, number: int, arrays: LevelArrays | None = None) -> int
 
     Repeated or simultaneous calls write the same bytes. Return the number of bytes written.
     """
-    work = _BlockWork(plan, number, LevelArrays(plan) if arrays is None else arrays)
+    block_work = _BlockWork(plan, number, LevelArrays(plan) if arrays is None else arrays)
     name = plan.source.volume.location.name if plan.source.volume else "source"
     previous: tuple[Any, Box] | None = None
-    for leaf in plan.leaves(work.box):  # (read while the previous leaf is pooled)
+    for leaf in plan.leaves(block_work.box):  # (read while the previous leaf is pooled)
         reading = plan.source.read(tuple(slice(start, stop) for start, stop in leaf))
         if previous is not None:
-            work.add_leaf(read_voxels(previous[0], name, previous[1]), previous[1])
+            block_work.add_leaf(read_voxels(previous[0], name, previous[1]), previous[1])
         previous = reading, leaf
     if previous is not None:
-        work.add_leaf(read_voxels(previous[0], name, previous[1]), previous[1])
-    result = work.finish()
+        block_work.add_leaf(read_voxels(previous[0], name, previous[1]), previous[1])
+    result = block_work.finish()
     plan.source.check_exists()
     if plan.mask is not None:
         plan.mask.check_exists()
     plan.scratch.write_result(number, plan.fingerprint, result.to_bytes())
-    return result.written
+    return result.bytes_written
 
 
 class _BlockWork:
@@ -257,7 +257,7 @@ class _BlockWork:
             unit.close()
         self._writes.close()
         labels = label_arrays(self._labels)
-        return BlockResult(self._pieces, self._accumulator, self._unproven, labels, self._writes.written)
+        return BlockResult(self._pieces, self._accumulator, self._unproven, labels, self._writes.bytes_written)
 
 
 def _within(part: Box, whole: Box) -> tuple[slice, ...]:
@@ -279,7 +279,7 @@ class MergedLevels:
 
     Attributes
     ----------
-    written : int
+    bytes_written : int
         Number of bytes that were written.
     unproven : list of int
         Number of voxels whose mode is not proven, by level.
@@ -287,14 +287,14 @@ class MergedLevels:
         Labels, by level, the base first.
     """
 
-    written: int
+    bytes_written: int
     unproven: list[int]
     labels: list[Array] | None
 
 
-def merge(plan: Plan) -> MergedLevels:
+def merge(plan: Plan, arrays: LevelArrays | None = None) -> MergedLevels:
     """Write the levels whose chunks span several blocks, from the results of the blocks."""
-    arrays = LevelArrays(plan)
+    arrays = LevelArrays(plan) if arrays is None else arrays
     writes = PendingWrites(plan.pending)
     units = {
         k: WriteUnits.of_level(
@@ -321,7 +321,7 @@ def merge(plan: Plan) -> MergedLevels:
     for unit in units.values():
         unit.close()
     writes.close()
-    return MergedLevels(writes.written, unproven, label_arrays(labels))
+    return MergedLevels(writes.bytes_written, unproven, label_arrays(labels))
 
 
 def _levels_above(plan: Plan, box: Box) -> tuple[list[Array], list[int]]:

@@ -146,13 +146,15 @@ def check(
 
 def _pooling(volume: Volume, method: str | None, ignore: object) -> Pooling:
     notes, dtype = volume.notes, np.dtype(volume.dtype)
-    recorded = method or notes.get("method")
-    if recorded is None:
+    recorded_method = method or notes.get("method")
+    if recorded_method is None:
         raise StoreError(f"{volume.location.name}: its metadata does not say how its levels were made; pass method=")
-    choice("method", recorded, METHODS)
+    choice("method", recorded_method, METHODS)
     ignored = volume.ignore if ignore is None else ignore
     rounding, ties = str(notes.get("rounding", "half-even")), str(notes.get("ties", "first"))
-    return Pooling(recorded, dtype, ignored, rounding, ties, bool(notes.get("recursive")), volume.layout.fill, ())
+    return Pooling(
+        recorded_method, dtype, ignored, rounding, ties, bool(notes.get("recursive")), volume.layout.fill, ()
+    )
 
 
 def _check_geometry(

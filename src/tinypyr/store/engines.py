@@ -45,13 +45,19 @@ class Engine(Protocol):
 
 
 def engine_for(plan: Plan, engine: Any) -> Engine:
-    """Return the engine for ``"threads"``, ``"processes"``, or a ``dask.distributed.Client``."""
+    """Return the engine for ``"threads"``, ``"processes"``, or a ``dask.distributed.Client``.
+
+    An engine of another kind is a function that returns it for a plan, such as a class.
+    """
     if engine == "threads":
         return Threads(plan)
     if engine == "processes":
         return Processes(plan)
     if hasattr(engine, "submit") and hasattr(engine, "scheduler_info"):
         return Dask(plan, engine)
+    if callable(engine):
+        custom_engine: Engine = engine(plan)
+        return custom_engine
     raise ValueError(f"engine: {engine!r} is not 'threads', 'processes' or a dask.distributed.Client")
 
 
@@ -62,8 +68,12 @@ class Threads:
         self._plan, self._arrays, self.width = plan, LevelArrays(plan), plan.workers
         self._pool = concurrent.futures.ThreadPoolExecutor(plan.workers)
 
+    def run(self, number: int) -> int:
+        """Process a block in one of the threads."""
+        return run_block(self._plan, number, self._arrays)
+
     def submit(self, number: int) -> Any:
-        return self._pool.submit(run_block, self._plan, number, self._arrays)
+        return self._pool.submit(self.run, number)
 
     def wait(self, futures: Collection[Any]) -> Iterable[Any]:
         return concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_COMPLETED).done
@@ -98,9 +108,9 @@ class Processes:
             return broken
 
     def wait(self, futures: Collection[Any]) -> Iterable[Any]:
-        done = concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_COMPLETED).done
-        self._pool_succeeded = self._pool_succeeded or any(future.exception() is None for future in done)
-        return done
+        futures_done = concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_COMPLETED).done
+        self._pool_succeeded = self._pool_succeeded or any(future.exception() is None for future in futures_done)
+        return futures_done
 
     def process_died(self, error: BaseException) -> bool:
         if not isinstance(error, concurrent.futures.BrokenExecutor):
@@ -155,8 +165,8 @@ class Dask:
         return future
 
     def wait(self, futures: Collection[Any]) -> Iterable[Any]:
-        done: Iterable[Any] = _call_cluster(self._submitted.next_batch)
-        return done
+        futures_done: Iterable[Any] = _call_cluster(self._submitted.next_batch)
+        return futures_done
 
     def process_died(self, error: BaseException) -> bool:
         return type(error).__name__ in ("KilledWorker", "CancelledError", "FutureCancelledError")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
+from .tuning import current_tuning
 
 try:
     import tensorstore as ts
@@ -20,12 +22,15 @@ except ImportError:
 
 #: Retries of failed requests: seven requests within about 25 seconds.
 _RETRIES = {"max_retries": 6, "initial_delay": "500ms", "max_delay": "8s"}
-#: Context shared by all handles, so that stores in memory exist once per process.
-CONTEXT = ts.Context({f"{driver}_request_retries": _RETRIES for driver in ("s3", "gcs", "http")})
-
-
 #: Beginnings of the names of metadata files, which may change without the voxels.
 METADATA = ("zarr.json", "attributes.json")
+
+
+@functools.cache
+def _context(sync_files: bool) -> Any:
+    """Return the context that handles share, so that stores in memory exist once per process."""
+    retries = {f"{driver}_request_retries": _RETRIES for driver in ("s3", "gcs", "http")}
+    return ts.Context(retries if sync_files else {**retries, "file_io_sync": False})
 
 
 class Location:
@@ -35,11 +40,14 @@ class Location:
     ----------
     name : str
         Path or URL as the caller wrote it, for messages.
+    context : tensorstore.Context
+        Context of the handles of this folder.
     """
 
-    def __init__(self, store: Any, name: str) -> None:
+    def __init__(self, store: Any, name: str, context: Any) -> None:
         self._store = store
         self.name = name
+        self.context = context
 
     @classmethod
     def at(cls, path: str | os.PathLike[str]) -> Location:
@@ -51,8 +59,9 @@ class Location:
         if not isinstance(name, str):
             raise TypeError(f"{path!r} is neither a path nor a URL")
         url = name if "://" in name else Path(name).absolute().as_uri()
+        context = _context(current_tuning().sync_files)
         try:
-            return cls(ts.KvStore.open(_spec(url.rstrip("/") + "/"), context=CONTEXT).result(), name)
+            return cls(ts.KvStore.open(_spec(url.rstrip("/") + "/"), context=context).result(), name, context)
         except ValueError as error:
             raise StoreError(f"{name}: TensorStore cannot open this location: {_first_line(error)}") from None
 
@@ -62,7 +71,7 @@ class Location:
             return self
         store = self._store.copy()
         store.path += path.strip("/") + "/"
-        return Location(store, f"{self.name.rstrip('/')}/{path}")
+        return Location(store, f"{self.name.rstrip('/')}/{path}", self.context)
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -224,18 +233,18 @@ class Location:
         else:
             self._store.delete_range(ts.KvStore.KeyRange()).result()
 
-    def remove_all_but(self, kept: str, last: str) -> None:
-        """Remove all keys directly below except ``kept``; remove the key ``last`` after all others."""
+    def remove_all_but(self, kept_name: str, last: str) -> None:
+        """Remove all keys directly below except ``kept_name``; remove the key ``last`` after all others."""
         if not self.is_file:
             for name in sorted(self.keys(), key=lambda name: name == last):
-                if name != kept:
+                if name != kept_name:
                     self.write(name, None)
             return
         folder = Path(self.spec["path"])
         try:
             names = sorted(os.listdir(folder) if folder.is_dir() else [], key=lambda name: name == last)
             for name in names:
-                if name.startswith(kept):  # (and its temporary files, of a writer that was interrupted)
+                if name.startswith(kept_name):  # (and its temporary files, of a writer that was interrupted)
                     continue
                 if (folder / name).is_dir():
                     shutil.rmtree(folder / name, ignore_errors=True)
@@ -277,10 +286,10 @@ def _spec(url: str) -> Any:
     return {"driver": "s3", "bucket": bucket, "path": path, "endpoint": endpoint, "aws_region": region}
 
 
-def open_array(spec: dict[str, Any], name: str, **options: Any) -> Any:
-    """Open an array with TensorStore; raise StoreError with the array's name if that fails."""
+def open_array(spec: dict[str, Any], name: str, context: Any = None, **options: Any) -> Any:
+    """Open an array with TensorStore, by default in the context of the tuning; raise StoreError if that fails."""
     try:
-        return ts.open(spec, context=CONTEXT, **options).result()
+        return ts.open(spec, context=context or _context(current_tuning().sync_files), **options).result()
     except (ValueError, OSError, NotImplementedError) as error:  # (the last: unsupported by a driver or a store)
         raise StoreError(f"{name} cannot be opened: {_first_line(error)}") from None
 

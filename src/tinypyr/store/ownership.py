@@ -14,11 +14,10 @@ from typing import Any
 
 from ..errors import StoreError
 from .location import Location
+from .tuning import DEFAULT
 
 #: Key with the owner and the time of its last heartbeat.
 OWNER = "owner.json"
-#: Seconds between two heartbeats of an owner.
-HEARTBEAT_INTERVAL = 30.0
 #: Seconds without a heartbeat after which the lease of an owner on another machine expires.
 HEARTBEAT_TIMEOUT = 300.0
 
@@ -29,14 +28,21 @@ class Ownership:
     An owner on the same machine is alive if its process is. An owner on another machine is alive until its lease
     expires, five minutes after its last heartbeat. The next process then takes over.
 
+    Parameters
+    ----------
+    location : Location
+        Folder of the file that names the owner.
+    heartbeat_interval : float
+        Seconds between two heartbeats.
+
     Attributes
     ----------
     lost : bool
         Whether another process has taken over.
     """
 
-    def __init__(self, location: Location) -> None:
-        self._location = location
+    def __init__(self, location: Location, heartbeat_interval: float = DEFAULT.heartbeat_interval) -> None:
+        self._location, self._heartbeat_interval = location, heartbeat_interval
         self._owner = {**_process(os.getpid()), "token": uuid.uuid4().hex}
         self._generation = b""
         self._released = threading.Event()
@@ -89,7 +95,7 @@ class Ownership:
         return raw == heartbeat
 
     def _send_heartbeats(self) -> None:
-        while not self._released.wait(HEARTBEAT_INTERVAL):
+        while not self._released.wait(self._heartbeat_interval):
             try:
                 raw, generation = self._location.read_with_generation(OWNER)
                 is_owner = (_parsed(raw) or {}).get("token") == self._owner["token"]

@@ -11,17 +11,16 @@ from .._util.sizes import size_text
 from ..errors import StoreError
 from ..grid import Grid
 from .source import Source
+from .tuning import Tuning
 from .volume import Layout
 
 Extents = tuple[int, ...]
 
-#: Default size of a block in bytes of the base: a 32nd of the volume, between the first two numbers, and larger if
-#: there would be more blocks than the third.
-SMALL_BLOCK, LARGE_BLOCK, MAX_BLOCKS = 1 << 26, 1 << 32, 1 << 20
+#: Default size of a block in bytes of the base: a 32nd of the volume, between Tuning.small_block and the first number,
+#: and larger if there would be more blocks than the second.
+LARGE_BLOCK, MAX_BLOCKS = 1 << 32, 1 << 20
 #: Bytes of a leaf above which larger leaves are not read faster.
 GOOD_LEAF = 1 << 24
-#: Largest footprint that the core can count.
-MAX_FOOTPRINT = 1 << 31
 #: Memory for a leaf divided by its bytes: it holds the leaf, the next one that is being read, decoded chunks, levels,
 #: and pending writes.
 LEAF_SHARE = 6
@@ -35,7 +34,7 @@ class Partition:
 
     Attributes
     ----------
-    leaf, block : tuple of int
+    leaf_shape, block_shape : tuple of int
         Extents in base voxels.
     whole_levels : int
         Blocks write whole chunks of levels 1 to this one. Chunks of coarser levels span blocks and are merged.
@@ -43,8 +42,8 @@ class Partition:
         Leaves complete levels 1 to this one. Coarser levels are pooled from its accumulators.
     """
 
-    leaf: Extents
-    block: Extents
+    leaf_shape: Extents
+    block_shape: Extents
     whole_levels: int
     leaf_levels: int
 
@@ -58,6 +57,7 @@ def choose_blocks(
     budget: int,
     accumulates: bool,
     block_bytes: int | None,
+    tuning: Tuning,
 ) -> Partition:
     """Choose the leaves and blocks of a plan.
 
@@ -79,16 +79,18 @@ def choose_blocks(
         Whether the method has accumulators, so that leaves need not hold whole footprints of the last level.
     block_bytes : int, optional
         Approximate number of bytes of the base in a block; by default it depends on the size of the volume.
+    tuning : Tuning
+        Smallest block and largest footprint.
     """
-    chooser = _Chooser(base, source, layouts, totals, copies_base, budget, accumulates)
-    leaf = chooser.smallest_leaf()
+    chooser = _Chooser(base, source, layouts, totals, copies_base, budget, accumulates, tuning.max_footprint)
+    leaf_shape = chooser.smallest_leaf()
     if block_bytes is None:
         volume_bytes = math.prod(base.shape) * source.dtype.itemsize
-        block_bytes = max(SMALL_BLOCK, min(volume_bytes // 32, LARGE_BLOCK), volume_bytes // MAX_BLOCKS)
-    whole_levels = chooser.whole_levels(leaf, block_bytes)
-    block = chooser.grown_block(chooser.smallest_block(leaf, whole_levels), block_bytes)
-    leaf = chooser.grown_leaf(leaf, block)
-    return Partition(tuple(leaf), tuple(block), whole_levels, chooser.leaf_levels)
+        block_bytes = max(tuning.small_block, min(volume_bytes // 32, LARGE_BLOCK), volume_bytes // MAX_BLOCKS)
+    whole_levels = chooser.whole_levels(leaf_shape, block_bytes)
+    block_shape = chooser.grown_block(chooser.smallest_block(leaf_shape, whole_levels), block_bytes)
+    leaf_shape = chooser.grown_leaf(leaf_shape, block_shape)
+    return Partition(tuple(leaf_shape), tuple(block_shape), whole_levels, chooser.leaf_levels)
 
 
 class _Chooser:
@@ -103,6 +105,7 @@ class _Chooser:
         copies_base: bool,
         budget: int,
         accumulates: bool,
+        max_footprint: int,
     ) -> None:
         self._layouts, self._totals, self._copies_base, self._budget = layouts, totals, copies_base, budget
         self._chunks = source.chunks
@@ -116,15 +119,15 @@ class _Chooser:
             #: extents of the base, from the first footprint of the last level that leaves complete
             self._reach = [n + o % f for n, o, f in zip(base.shape, base.voxel_offset, self._top, strict=True)]
             footprint = self._voxels(self._top)
-            needed = footprint * self._itemsize * self._share + self._partial_units
-            fits = needed <= budget and footprint <= MAX_FOOTPRINT
+            needed_bytes = footprint * self._itemsize * self._share + self._partial_units
+            fits = needed_bytes <= budget and footprint <= max_footprint
             if fits or self.leaf_levels <= 1 or not accumulates:
                 break
             self.leaf_levels -= 1
-        if needed > budget:
+        if needed_bytes > budget:
             raise StoreError(
-                f"memory: these levels need {size_text(needed)} per worker, but {size_text(budget)} are allowed; allow "
-                "more memory, or fewer workers, or build fewer levels"
+                f"memory: these levels need {size_text(needed_bytes)} per worker, but {size_text(budget)} are allowed; "
+                "allow more memory, or fewer workers, or build fewer levels"
             )
         self._aligned = [o % f == 0 for o, f in zip(base.voxel_offset, self._top, strict=True)]
 
@@ -134,54 +137,54 @@ class _Chooser:
     def _bytes(self, extents: Sequence[int]) -> int:
         return self._voxels(extents) * self._itemsize
 
-    def _leaf_fits(self, leaf: Sequence[int]) -> bool:
-        return self._bytes(leaf) * self._share + self._partial_units <= self._budget
+    def _leaf_fits(self, leaf_shape: Sequence[int]) -> bool:
+        return self._bytes(leaf_shape) * self._share + self._partial_units <= self._budget
 
     def smallest_leaf(self) -> list[int]:
-        """Return a leaf of whole chunks and whole footprints; of whole footprints only, if memory is short."""
-        leaf = [
+        """Return the extents of a leaf of whole chunks and footprints; of whole footprints only, if memory is short."""
+        leaf_shape = [
             math.lcm(f, c) if c < r else -(-r // f) * f
             for f, c, r in zip(self._top, self._chunks or self._top, self._reach, strict=True)
         ]
-        return leaf if self._leaf_fits(leaf) else list(self._top)  # (chunks are then read several times)
+        return leaf_shape if self._leaf_fits(leaf_shape) else list(self._top)  # (chunks are then read several times)
 
-    def smallest_block(self, leaf: list[int], whole_levels: int) -> list[int]:
-        """Return the smallest block of whole leaves, and of whole chunks or shards of these levels."""
-        block = []
+    def smallest_block(self, leaf_shape: list[int], whole_levels: int) -> list[int]:
+        """Return the extents of the smallest block of whole leaves, and of whole chunks or shards of these levels."""
+        block_shape = []
         for axis, (reach, top) in enumerate(zip(self._reach, self._top, strict=True)):
-            edge = math.lcm(leaf[axis], top)
+            edge = math.lcm(leaf_shape[axis], top)
             for k in range(0 if self._copies_base else 1, whole_levels + 1):
                 unit, total = self._layouts[k].unit[axis], self._totals[k][axis]
                 edge = math.lcm(edge, unit * total) if unit < -(-reach // total) else max(edge, reach)
-            block.append(edge if self._aligned[axis] and edge < reach else -(-reach // top) * top)
-        return block
+            block_shape.append(edge if self._aligned[axis] and edge < reach else -(-reach // top) * top)
+        return block_shape
 
-    def whole_levels(self, leaf: list[int], block_bytes: int) -> int:
+    def whole_levels(self, leaf_shape: list[int], block_bytes: int) -> int:
         """Return the number of levels of which blocks of about this size write whole chunks."""
-        limit = max(block_bytes, self._bytes(self.smallest_block(leaf, 0)))
+        limit = max(block_bytes, self._bytes(self.smallest_block(leaf_shape, 0)))
         levels = range(self.leaf_levels + 1)
-        return max(level for level in levels if self._bytes(self.smallest_block(leaf, level)) <= limit)
+        return max(level for level in levels if self._bytes(self.smallest_block(leaf_shape, level)) <= limit)
 
-    def grown_block(self, block: list[int], block_bytes: int) -> list[int]:
-        """Return a block with extents doubled, along the last axes first, up to about this size."""
-        block, ndim = list(block), len(block)
+    def grown_block(self, block_shape: list[int], block_bytes: int) -> list[int]:
+        """Return the extents of a block, doubled along the last axes first, up to about this size."""
+        block_shape, ndim = list(block_shape), len(block_shape)
         for axis in itertools.cycle(range(ndim - 1, -1, -1)):
-            small = 2 * self._bytes(block) <= block_bytes
-            growable = [small and self._aligned[a] and 2 * block[a] < self._reach[a] for a in range(ndim)]
+            small = 2 * self._bytes(block_shape) <= block_bytes
+            growable = [small and self._aligned[a] and 2 * block_shape[a] < self._reach[a] for a in range(ndim)]
             if not any(growable):
-                return block
+                return block_shape
             if growable[axis]:
-                block[axis] *= 2
+                block_shape[axis] *= 2
         raise AssertionError
 
-    def grown_leaf(self, leaf: list[int], block: list[int]) -> list[int]:
-        """Return a leaf with extents doubled within the block, as far as memory allows, for faster reads."""
+    def grown_leaf(self, leaf_shape: list[int], block_shape: list[int]) -> list[int]:
+        """Return the extents of a leaf, doubled within the block, as far as memory allows, for faster reads."""
         grown = True
         while grown:
             grown = False
-            for axis in range(len(leaf) - 1, -1, -1):
-                wider = [2 * e if a == axis else e for a, e in enumerate(leaf)]
+            for axis in range(len(leaf_shape) - 1, -1, -1):
+                wider = [2 * e if a == axis else e for a, e in enumerate(leaf_shape)]
                 fits = self._leaf_fits(wider) and self._bytes(wider) <= GOOD_LEAF
-                if fits and wider[axis] <= block[axis] and block[axis] % wider[axis] == 0:
-                    leaf, grown = wider, True
-        return leaf
+                if fits and wider[axis] <= block_shape[axis] and block_shape[axis] % wider[axis] == 0:
+                    leaf_shape, grown = wider, True
+        return leaf_shape

@@ -22,6 +22,7 @@ from .scratch import FOLDER
 from .source import Mask, Source, open_source
 from .target_layout import Target, base_layout, check_link, choose_target, existing_layouts, level_layouts, level_paths
 from .target_state import state_of
+from .tuning import current_tuning
 from .volume import CODECS, Layout
 
 
@@ -132,10 +133,8 @@ def plan(
         fixed |= {"exclude": exclude, "recursive": recursive, "link": link}
         rule = rule_of_levels(reader.volume, target, fixed)
         reader, region = _in_tie_order(reader, region)
-    base = reader.grid
-    if base.ndim == 0 or 0 in base.shape:
-        raise StoreError(f"source: shape {base.shape} holds nothing to pool")
-    check_array(base.shape, reader.dtype)
+    _check_voxels(reader)
+    base, tuning = reader.grid, current_tuning()
     ignored = checked_ignore(rule.ignore, reader.dtype)
     destination = choose_target(reader, target, format, grid)
     method = _method(rule, reader)
@@ -153,7 +152,7 @@ def plan(
     copies_base = not destination.in_place and not link
     accumulates = _accumulates(method, rule.recursive, selects=ignored is not None or masked is not None)
     partition = choose_blocks(
-        base, reader, layouts, totals, copies_base, budget // worker_count, accumulates, block_bytes
+        base, reader, layouts, totals, copies_base, budget // worker_count, accumulates, block_bytes, tuning
     )
     draft = Plan(
         source=reader,
@@ -175,11 +174,9 @@ def plan(
         kind=reader.kind or ("labels" if method == "mode" else "image"),
         memory=budget,
         workers=worker_count,
-        leaf=partition.leaf,
-        block=partition.block,
-        whole_levels=partition.whole_levels,
-        leaf_levels=partition.leaf_levels,
+        **vars(partition),
         arguments=None,
+        tuning=tuning,
     )
     _check_levels(draft)
     requested: dict[str, Any] = {"chunks": chunks, "shards": shards, "codec": codec, "grid": grid, "force": rule.force}
@@ -204,6 +201,13 @@ def _check_choices(
         raise ValueError(f"format: {format!r} is not one of {', '.join(map(repr, FORMATS))}")
     if codec is not None and codec not in CODECS:
         raise ValueError(f"codec: {codec!r} is not one of {', '.join(map(repr, CODECS))}")
+
+
+def _check_voxels(source: Source) -> None:
+    """Raise an error for a source without voxels, or with voxels that cannot be pooled."""
+    if source.grid.ndim == 0 or 0 in source.grid.shape:
+        raise StoreError(f"source: shape {source.grid.shape} holds nothing to pool")
+    check_array(source.grid.shape, source.dtype)
 
 
 def _in_tie_order(source: Source, region: Any) -> tuple[Source, Any]:

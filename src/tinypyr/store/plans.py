@@ -33,6 +33,7 @@ from .formats import FORMATS
 from .location import Location
 from .scratch import Scratch, sealed
 from .source import Mask, Source
+from .tuning import Tuning
 from .volume import Layout
 
 Extents = tuple[int, ...]
@@ -76,7 +77,7 @@ class Plan:
         Memory of all workers in bytes.
     workers : int
         Number of blocks that are processed at the same time.
-    leaf, block : tuple of int
+    leaf_shape, block_shape : tuple of int
         Extents of leaves and blocks in base voxels.
     whole_levels : int
         Blocks write whole chunks of levels 1 to this one; coarser levels are merged.
@@ -84,6 +85,8 @@ class Plan:
         Leaves complete levels 1 to this one; coarser levels are pooled from its accumulators.
     arguments : dict, optional
         Arguments by which other processes make the same plan; None if they cannot read the source.
+    tuning : Tuning
+        Numbers that are no arguments.
     """
 
     source: Source
@@ -105,11 +108,12 @@ class Plan:
     kind: str | None
     memory: int
     workers: int
-    leaf: Extents
-    block: Extents
+    leaf_shape: Extents
+    block_shape: Extents
     whole_levels: int
     leaf_levels: int
     arguments: dict[str, Any] | None
+    tuning: Tuning
 
     # --- geometry ---
 
@@ -159,7 +163,7 @@ class Plan:
 
     @functools.cached_property
     def _block_cuts(self) -> list[Cuts]:
-        return [self.cuts(axis, step) for axis, step in enumerate(self.block)]
+        return [self.cuts(axis, step) for axis, step in enumerate(self.block_shape)]
 
     @property
     def blocks(self) -> int:
@@ -190,11 +194,14 @@ class Plan:
         top, below = self.totals[-1], self.totals[self.leaf_levels]
         if self.leaf_levels == len(self.factors):
             return
-        steps, room = list(top), ACCUMULATED_AT_ONCE // math.prod(a // b for a, b in zip(top, below, strict=True))
+        steps, voxels_left = (
+            list(top),
+            ACCUMULATED_AT_ONCE // math.prod(a // b for a, b in zip(top, below, strict=True)),
+        )
         for axis in range(self.grids[0].ndim - 1, -1, -1):
-            count = min(max(1, room), -(-self.grids[0].shape[axis] // top[axis]) + 1)
+            count = min(max(1, voxels_left), -(-self.grids[0].shape[axis] // top[axis]) + 1)
             steps[axis] *= count
-            room //= count
+            voxels_left //= count
         last = len(self.totals) - 1
         for box in itertools.product(*(self.cuts(axis, step, last) for axis, step in enumerate(steps))):
             part = [(max(a, low), min(b, high)) for (a, b), (low, high) in zip(box, self.affected_box, strict=True)]
@@ -203,11 +210,11 @@ class Plan:
 
     def leaves(self, box: Box) -> Iterator[list[tuple[int, int]]]:
         """Return the leaves of a box of the base, in an order that completes chunks and shards early."""
-        clipped = []
+        clipped_pieces = []
         for axis, (low, high) in enumerate(box):
-            along = self.cuts(axis, self.leaf[axis])
+            along = self.cuts(axis, self.leaf_shape[axis])
             pieces = [along[i] for i in along.touching(low, high)]
-            clipped.append([(max(a, low), min(b, high)) for a, b in pieces])
+            clipped_pieces.append([(max(a, low), min(b, high)) for a, b in pieces])
         units = [
             [u * f for u, f in zip(layout.unit, total, strict=True)]
             for layout, total in zip(self.layouts, self.totals, strict=True)
@@ -216,7 +223,7 @@ class Plan:
         def index_of_units(leaf: Box) -> tuple[int, ...]:
             return tuple(start // u for unit in reversed(units) for (start, _), u in zip(leaf, unit, strict=True))
 
-        return iter(sorted((list(leaf) for leaf in itertools.product(*clipped)), key=index_of_units))
+        return iter(sorted((list(leaf) for leaf in itertools.product(*clipped_pieces)), key=index_of_units))
 
     def region(self, level: int, box: Box) -> list[tuple[int, int]]:
         """Return the voxels of a level above a box of the base, in that level's array coordinates."""
@@ -313,6 +320,7 @@ class Plan:
             "fingerprint": self.fingerprint,
             "source_status": self.source_status,
             "arguments": self.arguments,
+            "tuning": self.tuning.changes(),
             "plan": self.describe(),
         }
 

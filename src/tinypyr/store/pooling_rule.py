@@ -54,7 +54,7 @@ def rule_of_levels(volume: Volume | None, target: Any, arguments: dict[str, Any]
         raise ValueError(
             f"method: the metadata of {volume.location.name} does not say how its levels were made; pass it"
         )
-    recorded = {
+    recorded_arguments = {
         "method": method or arguments["method"],
         "ignore": volume.ignore,
         "rounding": str(notes.get("rounding", "half-even")),
@@ -65,18 +65,20 @@ def rule_of_levels(volume: Volume | None, target: Any, arguments: dict[str, Any]
     for name, value in arguments.items():
         if value is None or value is False or (isinstance(value, str) and value == DEFAULTS.get(name)):
             continue
-        if name not in recorded or bool(np.any(value != recorded[name])):
+        if name not in recorded_arguments or bool(np.any(value != recorded_arguments[name])):
             raise ValueError(f"{name}: not with a region, which is updated as the store was built; leave it out")
-    return PoolingRule(factor=factor, levels="auto", force=True, **recorded)
+    return PoolingRule(factor=factor, levels="auto", force=True, **recorded_arguments)
 
 
 def _factors_of_levels(volume: Volume, base: Grid) -> list[Extents]:
     """Return the factors from each level to the next, axes in the order in which ties were broken."""
     totals = [factors_between(base, grid) for grid in volume.grids]
-    known = [total for total in totals if total is not None]
-    if len(known) < len(totals) or any(b % a for x, y in itertools.pairwise(known) for a, b in zip(x, y, strict=True)):
+    known_totals = [total for total in totals if total is not None]
+    if len(known_totals) < len(totals) or any(
+        b % a for x, y in itertools.pairwise(known_totals) for a, b in zip(x, y, strict=True)
+    ):
         raise StoreError(f"{volume.location.name}: the levels are not whole multiples of each other; build them again")
-    for number, (path, grid, total) in enumerate(zip(volume.paths, volume.grids, known, strict=True)):
+    for number, (path, grid, total) in enumerate(zip(volume.paths, volume.grids, known_totals, strict=True)):
         shape = base.level(total).shape
         if grid.shape != shape:
             raise StoreError(
@@ -84,7 +86,7 @@ def _factors_of_levels(volume: Volume, base: Grid) -> list[Extents]:
                 f"voxels implies {shape}, so another tool has made it; build the levels anew to update a region"
             )
     order = [base.axes.index(axis) for axis in volume.order]
-    return [tuple(y[a] // x[a] for a in order) for x, y in itertools.pairwise(known)]
+    return [tuple(y[a] // x[a] for a in order) for x, y in itertools.pairwise(known_totals)]
 
 
 def checked_region(region: Any, base: Grid) -> Box:

@@ -57,11 +57,11 @@ def preview(store: str | os.PathLike[str], out: str | os.PathLike[str] | None = 
         section = _section(volume, number, axes, sides, zoom)
         panels.append((f"LEVEL {number}  " + "x".join(map(str, grid.shape)), section))
     if volume.holds_labels:
-        drawn = [(caption, colours(part)) for caption, part in panels]
+        drawings = [(caption, colours(part)) for caption, part in panels]
     else:
         dark, bright = contrast(panels[-1][1])
-        drawn = [(caption, grey(part, dark, bright)) for caption, part in panels]
-    picture = side_by_side([("LABELS" if volume.holds_labels else "IMAGE", drawn)])
+        drawings = [(caption, grey(part, dark, bright)) for caption, part in panels]
+    picture = side_by_side([("LABELS" if volume.holds_labels else "IMAGE", drawings)])
     if out is not None:
         try:
             write_whole(out, png(picture))
@@ -91,7 +91,7 @@ def _section(volume: Volume, number: int, axes: tuple[int, int], sides: list[int
     box = tuple(slice(a, int(along.max()) + 1) for a, along in zip(low, index, strict=True))
     voxels = level_array(volume, number)[box].read().result()
     part = voxels[np.ix_(*(along - a for along, a in zip(index, low, strict=True)))]
-    shown = [axis for axis in axes if axis >= 0]
-    part = np.moveaxis(part, shown, range(-len(shown), 0)).reshape([index[axis].size for axis in shown])
+    shown_axes = [axis for axis in axes if axis >= 0]
+    part = np.moveaxis(part, shown_axes, range(-len(shown_axes), 0)).reshape([index[axis].size for axis in shown_axes])
     section: Array = part if axes[0] >= 0 else np.tile(part, (zoom, 1))
     return section

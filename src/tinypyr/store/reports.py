@@ -73,7 +73,7 @@ class Report:
                 lines.append(
                     f"level {level}: {count} voxels have more than 1,024 labels below; their mode is not proven"
                 )
-        lines += [f"block {number} failed: {why}" for number, why in sorted(self.failed.items())]
+        lines += [f"block {number} failed: {error}" for number, error in sorted(self.failed.items())]
         return "\n".join(lines)
 
     __repr__ = __str__

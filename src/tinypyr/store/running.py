@@ -111,7 +111,7 @@ def build(
     >>> report.blocks_done > 0
     True
     """
-    planned = make_plan(
+    new_plan = make_plan(
         source,
         target,
         factor=factor,
@@ -135,7 +135,7 @@ def build(
         grid=grid,
         force=force,
     )
-    return complete(planned, engine, resume, progress, blocks)
+    return complete(new_plan, engine, resume, progress, blocks)
 
 
 def complete(
@@ -222,7 +222,7 @@ def run(
         # blocks that are listed are processed again, blocks of a part only if they are not done
         _run_blocks(report, runner, resume and blocks is None, show, numbers, None)
     if state_of(plan, saved=True, take_over=not resume) == "finished":  # meanwhile, by another process
-        with contextlib.suppress(StoreError), Ownership(plan.scratch.location):
+        with contextlib.suppress(StoreError), _ownership(plan):
             plan.scratch.clear()
     return report
 
@@ -311,13 +311,17 @@ def _owned(plan: Plan, *, saved: bool = False, take_over: bool = False) -> Itera
         plan.scratch.location.remove_if_empty()
         yield None
         return
-    with Ownership(plan.scratch.location) as owner:
+    with _ownership(plan) as owner:
         # the previous owner may have finished this plan, or begun another one
         if state_of(plan, saved=saved, take_over=take_over) == "finished":
             plan.scratch.clear()  # (files of an interrupted finalize)
             yield None
         else:
             yield owner
+
+
+def _ownership(plan: Plan) -> Ownership:
+    return Ownership(plan.scratch.location, plan.tuning.heartbeat_interval)
 
 
 def _already_complete(report: Report, keep: bool) -> Report:
@@ -396,7 +400,7 @@ def _finalize(report: Report, owner: Ownership) -> None:
         raise
     FORMATS[plan.format].describe(plan.location, metadata)
     plan.scratch.clear()
-    report.bytes_written += merged.written
+    report.bytes_written += merged.bytes_written
     report.seconds += time.perf_counter() - start
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 from .. import _arrays
@@ -13,6 +14,7 @@ from .planning import plan
 from .plans import Plan
 from .scratch import unsealed
 from .target_state import SOURCE_CHANGED, difference
+from .tuning import Tuning, tuned
 
 
 def load_plan(path: str | os.PathLike[str]) -> Plan:
@@ -28,18 +30,20 @@ def plan_from_text(text: str, name: str) -> Plan:
     """Return the plan in the text of a file; errors begin with ``name``."""
     try:
         content = unsealed(json.loads(text), name)
-        arguments, fingerprint = dict(content["arguments"]), content["fingerprint"]
+        fingerprint, tuning = content["fingerprint"], Tuning(**content.get("tuning", {}))
+        arguments = dict(content["arguments"])
         grid = arguments.pop("grid", None)
-        grid = None if grid is None else grid_from(grid)
+        arguments["grid"] = None if grid is None else grid_from(grid)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise StoreError(f"{name} is not a plan that tinypyr has saved: {brief(error)}") from None
-    for parameter in ("source", "mask", "exclude"):
-        if isinstance(arguments.get(parameter), dict):
-            try:
-                arguments[parameter] = _arrays.view_from_recipe(arguments[parameter])
-            except (ValueError, KeyError, TypeError, ImportError, AttributeError) as error:
-                raise StoreError(f"{name} is out of date ({parameter}: {error}); plan again") from None
-    loaded = plan(**arguments, grid=grid)
+    with tuned(**asdict(tuning)):
+        for parameter in ("source", "mask", "exclude"):
+            if isinstance(arguments.get(parameter), dict):
+                try:
+                    arguments[parameter] = _arrays.view_from_recipe(arguments[parameter])
+                except (ValueError, KeyError, TypeError, ImportError, AttributeError) as error:
+                    raise StoreError(f"{name} is out of date ({parameter}: {error}); plan again") from None
+        loaded = plan(**arguments)
     if loaded.fingerprint != fingerprint:
         raise StoreError(f"{name} is out of date ({difference(content, loaded) or SOURCE_CHANGED}); plan again")
     return loaded

@@ -79,10 +79,10 @@ def unsealed(content: dict[str, Any], name: str) -> dict[str, Any]:
     """Return a JSON object without its checksum; raise StoreError if the checksum is wrong."""
     if "checksum" not in content:
         raise StoreError(f"{name} is not a plan that tinypyr has saved")
-    inner = {key: value for key, value in content.items() if key != "checksum"}
-    if content.get("checksum") != _checksum(inner):
+    unsealed_content = {key: value for key, value in content.items() if key != "checksum"}
+    if content.get("checksum") != _checksum(unsealed_content):
         raise StoreError(f"{name} is damaged: its checksum does not match its content; remove it and build again")
-    return inner
+    return unsealed_content
 
 
 def _checksum(content: dict[str, Any]) -> str:

@@ -47,17 +47,17 @@ class Settings:
     lines: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for item in dataclasses.fields(self):
-            value = getattr(self, item.name)
-            numeric = item.name in ("parts", "cpus_per_task", "limit")
-            if item.name == "lines":
+        for setting in dataclasses.fields(self):
+            value = getattr(self, setting.name)
+            numeric = setting.name in ("parts", "cpus_per_task", "limit")
+            if setting.name == "lines":
                 valid = isinstance(value, list) and all(isinstance(line, str) for line in value)
             else:
                 valid = value is None or (isinstance(value, int if numeric else str) and not isinstance(value, bool))
             if not valid or (numeric and value is not None and value < 1):
                 expected = "an integer above 0" if numeric else "text"
-                expected = "a list of texts" if item.name == "lines" else expected
-                raise ValueError(f"{item.name}: {value!r} is not {expected}")
+                expected = "a list of texts" if setting.name == "lines" else expected
+                raise ValueError(f"{setting.name}: {value!r} is not {expected}")
 
 
 def from_toml(path: str) -> dict[str, Any]:
@@ -67,10 +67,10 @@ def from_toml(path: str) -> dict[str, Any]:
             settings = tomllib.load(file)
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"settings: {path} cannot be read: {error}") from None
-    known = [item.name for item in dataclasses.fields(Settings)]
+    names = [setting.name for setting in dataclasses.fields(Settings)]
     for name in settings:
-        if name not in known:
-            raise ValueError(f"settings: {name!r} in {path} is not one of {', '.join(known)}")
+        if name not in names:
+            raise ValueError(f"settings: {name!r} in {path} is not one of {', '.join(names)}")
     return settings
 
 
@@ -93,7 +93,7 @@ def submit(path: Path, settings: Settings, *, dry_run: bool = False) -> list[str
     log = str(path).replace("%", "%%")
     limit = f"%{settings.limit}" if settings.limit else ""
     command = f"exec {shlex.quote(sys.executable)} -m tinypyr"
-    run = f'{command} run {shlex.quote(str(path))} --part "$SLURM_ARRAY_TASK_ID/{parts}" --workers {cpus}'
+    run_command = f'{command} run {shlex.quote(str(path))} --part "$SLURM_ARRAY_TASK_ID/{parts}" --workers {cpus}'
     part_options = [
         "job-name=tinypyr-part",
         f"array=1-{parts}{limit}",
@@ -103,7 +103,7 @@ def submit(path: Path, settings: Settings, *, dry_run: bool = False) -> list[str
     last_options = ["job-name=tinypyr-finalize", "kill-on-invalid-dep=yes", f'output="{log}.finalize.log"']
     part, last = path.with_name(f"{path.name}.part.sh"), path.with_name(f"{path.name}.finalize.sh")
     finalize = f"{command} finalize {shlex.quote(str(path))}"
-    _write_script(part, job_script(settings, part_options, [*settings.lines, run]))
+    _write_script(part, job_script(settings, part_options, [*settings.lines, run_command]))
     _write_script(last, job_script(settings, last_options, [*settings.lines, finalize]))
     if dry_run:
         return [

@@ -160,10 +160,10 @@ def open_volume(location: Location) -> Volume:
 
 def _with_voxel_offsets(volume: Volume) -> Volume:
     """Return a volume with the voxel offsets in its notes; most formats have no other metadata for them."""
-    recorded, base = volume.notes.get("voxel_offset"), volume.grids[0]
-    if recorded is None or volume.format == "precomputed":
+    recorded_offset, base = volume.notes.get("voxel_offset"), volume.grids[0]
+    if recorded_offset is None or volume.format == "precomputed":
         return volume
-    offset = [int(recorded.get(axis, 0)) for axis in base.axes]
+    offset = [int(recorded_offset.get(axis, 0)) for axis in base.axes]
     grids = []
     for grid in volume.grids:
         total = factors_between(base, grid) or (1,) * base.ndim
@@ -183,7 +183,7 @@ def level_array(volume: Volume, number: int) -> Any:
 def _open_level(volume: Volume, number: int) -> Any:
     path = volume.paths[number]
     spec, name = FORMATS[volume.format].open_spec(volume.location, path), f"{volume.location.name}/{path}".rstrip("/")
-    array = open_array(spec, name, read=True, open=True)
+    array = open_array(spec, name, volume.location.context, read=True, open=True)
     chunk = array.chunk_layout.read_chunk.shape
     if math.prod(chunk) * array.dtype.numpy_dtype.itemsize > LARGE_CHUNK and math.prod(chunk) > math.prod(array.shape):
         raise StoreError(

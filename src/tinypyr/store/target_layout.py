@@ -48,6 +48,8 @@ def _target_location(reader: Source, target: Any) -> tuple[Location, bool]:
             raise ValueError(f"target: required, because the source is {reader.name} and not a store; name a new store")
         location = volume.location
     else:
+        if not isinstance(target, (str, os.PathLike)):
+            raise TypeError(f"target: {type(target).__name__} is neither a path nor a URL; name a store")
         if is_nifti(target):
             raise ValueError(f"target: {os.fspath(target)}: NIfTI is read, and not written; name a store")
         location = Location.at(target)

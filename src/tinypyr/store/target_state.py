@@ -34,15 +34,15 @@ def state_of(plan: Plan, *, saved: bool = False, take_over: bool = False) -> Lit
         return "finished"
     if plan.changed_box is not None and saved and volume is not None and volume.notes.get("region") == plan.fingerprint:
         return "finished"
-    begun = plan.scratch.read_plan()
-    if begun is not None and plan.changed_box is not None and begun.get("plan", {}).get("region") is not None:
-        _check_region_covers(plan, begun["plan"]["region"])
+    begun_plan = plan.scratch.read_plan()
+    if begun_plan is not None and plan.changed_box is not None and begun_plan.get("plan", {}).get("region") is not None:
+        _check_region_covers(plan, begun_plan["plan"]["region"])
         return "new"  # no block of an interrupted region is kept
-    same_files = begun is not None and begun.get("source_status") == plan.source_status
-    if begun is not None and same_files and begun.get("fingerprint") == plan.fingerprint:
+    same_files = begun_plan is not None and begun_plan.get("source_status") == plan.source_status
+    if begun_plan is not None and same_files and begun_plan.get("fingerprint") == plan.fingerprint:
         return "begun"
-    if begun is not None:
-        differences = difference(begun, plan)
+    if begun_plan is not None:
+        differences = difference(begun_plan, plan)
         if differences == "" and take_over:
             return "begun"
         advice = (
@@ -61,12 +61,14 @@ def state_of(plan: Plan, *, saved: bool = False, take_over: bool = False) -> Lit
     raise StoreError(f"{location.name}: exists already; remove it or choose another target")
 
 
-def _check_region_covers(plan: Plan, begun: Any) -> None:
+def _check_region_covers(plan: Plan, begun_box: Any) -> None:
     """Raise StoreError if the plan leaves out part of a region whose update was interrupted."""
     box = plan.changed_box or []
-    covers = len(begun) == len(box) and all(a <= c and d <= b for (a, b), (c, d) in zip(box, begun, strict=False))
+    covers = len(begun_box) == len(box) and all(
+        a <= c and d <= b for (a, b), (c, d) in zip(box, begun_box, strict=False)
+    )
     if not covers:
-        text = ", ".join(f"{start}:{stop}" for start, stop in begun)
+        text = ", ".join(f"{start}:{stop}" for start, stop in begun_box)
         raise StoreError(
             f"{plan.location.name}: an update of the region {text} has begun and was not finished, so levels may mix "
             "old and new voxels there; repeat it first, or name a region that contains both"
@@ -88,9 +90,13 @@ def difference(saved: dict[str, Any], plan: Plan) -> str:
     def flattened(described: dict[str, Any]) -> dict[str, Any]:
         return {**described, "view": None, **(described.get("view") or {}), "field": None}
 
-    new, old = flattened(plan.describe()), flattened(saved.get("plan", {}))
-    keys = [key for key in new if old.get(key) != new[key] and key not in ("memory", "workers", "leaf")]
-    return ", ".join(f"{_entry(key, old.get(key))} there, {_entry(None, new[key])} here" for key in keys[:2])
+    entries, saved_entries = flattened(plan.describe()), flattened(saved.get("plan", {}))
+    keys = [
+        key for key in entries if saved_entries.get(key) != entries[key] and key not in ("memory", "workers", "leaf")
+    ]
+    return ", ".join(
+        f"{_entry(key, saved_entries.get(key))} there, {_entry(None, entries[key])} here" for key in keys[:2]
+    )
 
 
 def _entry(key: str | None, value: Any) -> str:

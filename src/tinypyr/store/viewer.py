@@ -150,11 +150,11 @@ def _new_viewer(neuroglancer: Any, volume: Volume, address: str) -> Any:
         base = volume.grids[0]
         spatial = [base.axes.index(axis) for axis in "xyz" if axis in base.axes]
         if spatial:  # (shows x to the right and y downwards, for any order of axes)
-            known = all(base.units[axis] in NANOMETERS for axis in spatial)
-            lengths = [NANOMETERS.get(base.units[axis] or "", 1.0) if known else 1.0 for axis in spatial]
+            known_units = all(base.units[axis] in NANOMETERS for axis in spatial)
+            lengths = [NANOMETERS.get(base.units[axis] or "", 1.0) if known_units else 1.0 for axis in spatial]
             state.dimensions = neuroglancer.CoordinateSpace(
                 names=[base.axes[axis] for axis in spatial],
                 scales=[base.scale[axis] * length for axis, length in zip(spatial, lengths, strict=True)],
-                units="nm" if known else "",
+                units="nm" if known_units else "",
             )
     return new_viewer

@@ -116,27 +116,31 @@ class Volume:
     @property
     def ignore(self) -> Any:
         """Value that the levels ignore, as recorded in the metadata; None if there is no record."""
-        recorded, dtype = self.notes.get("ignore"), np.dtype(self.dtype)
-        if recorded in (None, "None"):
+        recorded_ignore, dtype = self.notes.get("ignore"), np.dtype(self.dtype)
+        if recorded_ignore in (None, "None"):
             return None
         if dtype.kind == "b":
-            return np.bool_(recorded == "True")
+            return np.bool_(recorded_ignore == "True")
         try:
-            return dtype.type(str(recorded))
+            return dtype.type(str(recorded_ignore))
         except (ValueError, OverflowError):
             raise StoreError(
-                f"{self.location.name}: the metadata says that levels ignore {str(recorded)[:40]!r}, which is not a "
-                f"value of {dtype}; correct it, or build the levels again"
+                f"{self.location.name}: the metadata says that levels ignore {str(recorded_ignore)[:40]!r}, which is "
+                f"not a value of {dtype}; correct it, or build the levels again"
             ) from None
 
     @property
     def order(self) -> tuple[str, ...]:
         """Axes in the order in which ties were broken, the first one fastest."""
         axes = self.grids[0].axes
-        recorded = self.notes.get("order")
-        names = dict.fromkeys(name for name in recorded if isinstance(name, str)) if isinstance(recorded, list) else ()
-        first = [axis for axis in names if axis in axes]
-        return (*first, *(axis for axis in axes if axis not in first))
+        recorded_order = self.notes.get("order")
+        names = (
+            dict.fromkeys(name for name in recorded_order if isinstance(name, str))
+            if isinstance(recorded_order, list)
+            else ()
+        )
+        leading = [axis for axis in names if axis in axes]
+        return (*leading, *(axis for axis in axes if axis not in leading))
 
 
 @dataclass(frozen=True)

@@ -42,12 +42,12 @@ def nearly_normal(count: int, stream: int) -> F32:
 def scattered_points(count: int, stream: int) -> F32:
     """Return at most ``count`` points of the square from -1 to 1, at distances of at least 0.26."""
     xy = uniform(8 * count, stream, -1, 1).reshape(-1, 2)
-    chosen: list[int] = []
+    indices: list[int] = []
     for i in range(len(xy)):
-        gap = xy[chosen] - xy[i]
-        if len(chosen) < count and (gap * gap).sum(axis=1).min(initial=9) > 0.0676:
-            chosen.append(i)
-    points: F32 = xy[chosen]
+        gap = xy[indices] - xy[i]
+        if len(indices) < count and (gap * gap).sum(axis=1).min(initial=9) > 0.0676:
+            indices.append(i)
+    points: F32 = xy[indices]
     return points
 
 

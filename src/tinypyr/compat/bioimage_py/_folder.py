@@ -68,13 +68,13 @@ class Folder:
     def refuse_other_job(self, description: dict[str, Any]) -> None:
         """Raise ValueError if the folder belongs to a job with other arguments."""
         for name, value in description.items():
-            earlier = self._description.get(name)
-            if earlier == value:
+            recorded = self._description.get(name)
+            if recorded == value:
                 continue
-            if isinstance(value, dict) and isinstance(earlier, dict):
-                key = next(key for key in value if earlier.get(key) != value[key])
-                name, earlier, value = f"{name}'s {key}", earlier.get(key), value[key]
-            raise ValueError(f"resume_from: {self.path} belongs to a run whose {name} was {earlier}, not {value}")
+            if isinstance(value, dict) and isinstance(recorded, dict):
+                key = next(key for key in value if recorded.get(key) != value[key])
+                name, recorded, value = f"{name}'s {key}", recorded.get(key), value[key]
+            raise ValueError(f"resume_from: {self.path} belongs to a run whose {name} was {recorded}, not {value}")
 
     def claim(self) -> Any:
         """Return a context in which this process owns the folder. A second owner is refused."""
@@ -133,8 +133,8 @@ class Folder:
             contents = {number: self._scratch.location.read(_error_file(number)) for number in pending}
             errors = {number: raw.decode() for number, raw in contents.items() if raw is not None}
             if len(errors) == len(pending) or time.monotonic() >= deadline:
-                ended = f"its process ended before the block was written; see the logs in {self.path}"
-                return dict.fromkeys(pending, ended) | errors
+                message = f"its process ended before the block was written; see the logs in {self.path}"
+                return dict.fromkeys(pending, message) | errors
             time.sleep(0.2)
 
     def remove(self) -> None:

@@ -95,7 +95,9 @@ def checked_settings(job_type: str, config: Any) -> SlurmConfig:
         expected = "SlurmConfig" if job_type == "slurm" else "RunnerConfig"
         raise TypeError(f"job_config: {type(config).__name__} is not a {expected}")
     defaults = SlurmConfig()
-    values = {item.name: getattr(config, item.name, getattr(defaults, item.name)) for item in fields(SlurmConfig)}
+    values = {
+        setting.name: getattr(config, setting.name, getattr(defaults, setting.name)) for setting in fields(SlurmConfig)
+    }
     for name, value in values.items():
         valid, expected = _validity(name, value)
         if not valid or isinstance(value, bool) or (value is None and getattr(defaults, name) is not None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from ...pooling import downsample, pyramid
 Shape = tuple[int, ...]
 
 #: Approximate bytes per piece. Temporaries of this size stay in the cache.
-PIECE = 1 << 21
+PIECE: ContextVar[int] = ContextVar("piece", default=1 << 21)
 
 
 def checked(img: Any, factor: Any, num_mips: Any) -> tuple[Array, Shape, int]:
@@ -123,7 +124,7 @@ def _pieces(base: Array, factor: Shape, levels: Sequence[Array]) -> Iterator[tup
     axis = max(range(base.ndim), key=lambda a: (base.shape[a] > 1, abs(base.strides[a])))
     n = base.shape[axis]
     block = min(factor[axis] ** len(levels), n)
-    step = max(1, PIECE * n // (base.nbytes * block)) * block
+    step = max(1, PIECE.get() * n // (base.nbytes * block)) * block
     for start in range(0, n, step):
         before = (slice(None),) * axis
         targets = []
@@ -150,11 +151,11 @@ def mode(image: Array, factor: Shape, num_mips: int, sparse: bool) -> list[Array
     count_3d = not accelerated and not sparse
     levels = []
     for _ in range(num_mips):
-        rest = factor
-        while any(f > 1 for f in rest):
-            step = tuple(min(f, 2) for f in rest)
+        remaining_factor = factor
+        while any(f > 1 for f in remaining_factor):
+            step = tuple(min(f, 2) for f in remaining_factor)
             image = mode_step(image, step, sparse, count_3d)
-            rest = tuple(max(f // 2, 1) for f in rest)
+            remaining_factor = tuple(max(f // 2, 1) for f in remaining_factor)
         levels.append(image)
     return levels
 
@@ -206,8 +207,8 @@ def _replace(labels: Array, mask: Array, rule: Callable[..., Array], *parts: Arr
     """Apply a rule where the mask is True: to those voxels if they are few, else to all voxels without branches."""
     count = np.count_nonzero(mask)
     if count * 16 < mask.size:
-        few = _indices(mask)
-        labels[few] = rule(*(part[few] for part in parts))
+        indices = _indices(mask)
+        labels[indices] = rule(*(part[indices] for part in parts))
     else:
         labels[...] = _select(mask, rule(*map(np.ascontiguousarray, parts)), labels)
 
@@ -242,10 +243,10 @@ def countless(image: Array, factor: Shape) -> Array:
             occurrences += part == modes
         once = _indices(occurrences == 1)
         voxels = np.stack([part[once] for part in parts])
-        chosen = voxels[-1]
+        labels = voxels[-1]
         for i, j in reversed(list(itertools.combinations(range(len(parts) - 1), 2))):
-            chosen = np.where(voxels[i] == voxels[j], voxels[i], chosen)
-        modes[once] = chosen
+            labels = np.where(voxels[i] == voxels[j], voxels[i], labels)
+        modes[once] = labels
     return _fortran(level)
 
 
@@ -263,10 +264,10 @@ def _aligned(source: Array, target: Array, factor: Shape, axes: Sequence[int]) -
     order = sorted(range(target.ndim), key=lambda axis: -abs(target.strides[axis]))
     views = []
     for offset in itertools.product(*(range(factor[axis]) for axis in reversed(axes))):
-        cut = [slice(None)] * source.ndim
+        index = [slice(None)] * source.ndim
         for axis, o in zip(reversed(axes), offset, strict=True):
             f = factor[axis]
-            cut[axis] = slice(o, source.shape[axis] // f * f, f)
-        views.append(source[tuple(cut)].transpose(order))
+            index[axis] = slice(o, source.shape[axis] // f * f, f)
+        views.append(source[tuple(index)].transpose(order))
     whole = tuple(slice(n // f) for n, f in zip(source.shape, factor, strict=True))
     return views, target[whole].transpose(order)

@@ -126,9 +126,9 @@ def parse(
         raise StoreError(f"{name}: the multiscales metadata cannot be understood: {brief(error)}") from None
 
 
-def _axis(listed: dict[str, Any], kind: str, unit: str | None) -> dict[str, Any]:
+def _axis(metadata: dict[str, Any], kind: str, unit: str | None) -> dict[str, Any]:
     """Return the metadata of an axis, changed only where its type or unit means something else."""
-    axis = dict(listed)
+    axis = dict(metadata)
     if (axis.get("type") or implied_type(axis["name"])) != kind:
         axis["type"] = kind
     if long_name(axis.get("unit")) != unit:
@@ -149,9 +149,9 @@ def multiscales(
     previous = inherited[0] if inherited else {}
     grids, paths = metadata.grids, metadata.paths
     entry = {key: value for key, value in previous.items() if key not in ("datasets", "coordinateTransformations")}
-    listed = {axis["name"]: axis for axis in entry.get("axes", []) if isinstance(axis, dict)}
+    axes_by_name = {axis["name"]: axis for axis in entry.get("axes", []) if isinstance(axis, dict)}
     entry["axes"] = [
-        _axis(listed.get(name, {"name": name, "type": kind}), kind, unit)
+        _axis(axes_by_name.get(name, {"name": name, "type": kind}), kind, unit)
         for name, kind, unit in zip(grids[0].axes, grids[0].types, grids[0].units, strict=True)
     ]
     entry["datasets"] = [

@@ -46,16 +46,16 @@ def axes_order(grid: Grid) -> tuple[str, ...]:
                 f"N5 records no types of axes, so {name!r} would be read as {implied_type(name)}, not {kind}; "
                 "choose another format (or, for an array, a grid that names it c or t)"
             )
-    known = all(axis in "xyzct" for axis in grid.axes)
-    return tuple(sorted(grid.axes, key="xyzct".index)) if known else tuple(reversed(grid.axes))
+    all_known = all(axis in "xyzct" for axis in grid.axes)
+    return tuple(sorted(grid.axes, key="xyzct".index)) if all_known else tuple(reversed(grid.axes))
 
 
 def _own_entry(root: dict[str, Any]) -> dict[str, Any] | None:
     """Return the entry of multiscales that lists level 0; None if there is none."""
     for entry in root.get("multiscales") or []:
         if any(str(dataset.get("path")).strip("/") == "s0" for dataset in entry.get("datasets", [])):
-            own: dict[str, Any] = entry
-            return own
+            own_entry: dict[str, Any] = entry
+            return own_entry
     return None
 
 
@@ -82,8 +82,8 @@ def read(location: Location) -> Volume:
         factors = root.get("downsamplingFactors") or root.get("scales") or []
         for k, meta in enumerate(metas[1:], 1):
             factor = meta.get("downsamplingFactors") or (factors[k] if k < len(factors) else None)
-            derived = first.level(factor) if factor else first
-            grids.append(_with_world_coordinates({}, meta, replace_grid(derived, shape=meta["dimensions"])))
+            level_grid = first.level(factor) if factor else first
+            grids.append(_with_world_coordinates({}, meta, replace_grid(level_grid, shape=meta["dimensions"])))
         entry = _own_entry(root) or {}
         notes = {**(entry.get("metadata") or {}), "method": entry.get("type")}
     except UNREADABLE as error:
@@ -117,7 +117,7 @@ def first_chunk(location: Location, path: str) -> str | None:
 
 
 def chunk_pattern(location: Location, path: str) -> re.Pattern[str]:
-    """Return a pattern of the keys of a level's blocks."""
+    """Return a pattern of the keys of a level's chunks."""
     meta = location.child(path).json(ATTRIBUTES) or {}
     return re.compile("/".join([r"\d+"] * len(meta["dimensions"])))
 

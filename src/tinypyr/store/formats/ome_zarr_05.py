@@ -69,13 +69,15 @@ def _names(names: Any, ndim: int) -> Any:
 
 def layout_of(meta: dict[str, Any]) -> Layout:
     """Return the layout of an array from its zarr.json."""
-    outer, shards, codecs = tuple(meta["chunk_grid"]["configuration"]["chunk_shape"]), None, meta["codecs"]
+    outer_chunks, shards, codecs = tuple(meta["chunk_grid"]["configuration"]["chunk_shape"]), None, meta["codecs"]
     for codec in codecs:
         if codec["name"] == "sharding_indexed":
-            inner, shards = tuple(codec["configuration"]["chunk_shape"]), outer
+            inner_chunks, shards = tuple(codec["configuration"]["chunk_shape"]), outer_chunks
             codecs = codec["configuration"]["codecs"]
     names = [codec["name"] for codec in codecs if codec["name"] in CODECS]
-    return Layout(inner if shards else outer, shards, names[0] if names else "raw", meta["fill_value"], meta)
+    return Layout(
+        inner_chunks if shards else outer_chunks, shards, names[0] if names else "raw", meta["fill_value"], meta
+    )
 
 
 def new_spec(location: Location, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:

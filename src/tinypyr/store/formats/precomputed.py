@@ -27,9 +27,10 @@ DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "floa
 
 def axes_order(grid: Grid) -> tuple[str, ...]:
     """Return x, y, z and channel; raise StoreError for other axes."""
-    others = [axis for axis in grid.axes if axis not in AXES]
-    if others:
-        raise StoreError(f"precomputed has the axes x, y, z and c, not {', '.join(others)}; choose another format")
+    unknown_axes = [axis for axis in grid.axes if axis not in AXES]
+    if unknown_axes:
+        names = ", ".join(unknown_axes)
+        raise StoreError(f"precomputed has the axes x, y, z and c, not {names}; choose another format")
     return AXES
 
 
