@@ -27,7 +27,8 @@ import numpy as np
 
 import timing
 import workloads
-from workloads import Array, Data, Row
+from arrays import Data
+from workloads import Array, Row
 
 INTEGERS = [f"{kind}int{width}" for kind in ("", "u") for width in (8, 16, 32, 64)]
 DTYPES = ("bool", *INTEGERS, "float32", "float64", "float16")

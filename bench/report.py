@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ Results = dict[str, Any]
 OURS = "#0072B2"
 COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#8C6D1F", "#56B4E9", "#999999", "#000000")
 MARKERS = "osD^vPX*"
+#: The goals of the families hold for the widest instruction set; AVX2 may take this much longer.
+AVX2_ALLOWANCE = 1.5
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -71,6 +75,9 @@ def markdown(results: Results) -> str:
     settings, summary = results["settings"], results["summary"]
     peers = list(results["peers"])
     lines = ["# tinypyr beside other packages", ""]
+    besides = list(dict.fromkeys(row["beside"] for row in results["rows"]))
+    copies = besides == ["copy"]
+    base = "`numpy.copyto` of the same input into a warm array" if copies else "the package named under *base*"
     if settings["quick"]:
         lines += [
             "**A quick run on small inputs that fit the caches: it shows that the runner works, not speed.**",
@@ -80,10 +87,10 @@ def markdown(results: Results) -> str:
         lines += ["**The compiled extension is missing: tinypyr's figures are those of plain numpy.**", ""]
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     lines += [
-        "Ratios of time to `numpy.copyto` of the same input into a warm array, in the same process and run; "
-        f"below 1 is faster than copying. One thread, {settings['pinned']}; median of {settings['rounds']} "
-        f"interleaved rounds. Of {settings['arrays']} arrays in different places of memory *tinypyr* is the median and "
-        "*worst* the slowest; peers have the first. tinypyr writes into a ready output (`out=`); "
+        f"Ratios of time to {base}, in the same process and run; below 1 is faster. "
+        f"One thread, {settings['pinned']}; median of {settings['rounds']} interleaved rounds. "
+        f"Of {settings['arrays']} arrays in different places of memory *tinypyr* is the median and *worst* the "
+        "slowest; peers have the first. tinypyr writes into a ready output (`out=`); "
         "*allocating* is the same call without. Every answer was checked before its time was taken.",
         "",
         f"`~`: slower than {settings['peer_cap_s']:g} s per call, so measured on a part of the input and "
@@ -110,7 +117,18 @@ def markdown(results: Results) -> str:
             + (f", not in: {_some(slow, 40)}." if slow else "."),
             "",
         ]
-    header = ["row", "input", "copy, ms", "tinypyr", "worst", "allocating", "AVX2", "goal", "", *peers]
+    header = [
+        "row",
+        "input",
+        "copy, ms" if copies else "base, ms",
+        "tinypyr",
+        "worst",
+        "allocating",
+        "AVX2",
+        "goal",
+        "",
+        *peers,
+    ]
     lines += ["| " + " | ".join(header) + " |", "|---|---|" + "--:|" * 6 + "---|" + "--:|" * len(peers)]
     for row in results["rows"]:
         ours = row["tinypyr"]
@@ -118,12 +136,14 @@ def markdown(results: Results) -> str:
         cells = [
             row["name"],
             f"{' x '.join(map(str, row['shape']))}, {row['megabytes']:.3g} MB",
-            f"{row['copy_ms']:.2f}" if "copy_ms" in row else "-",
-            _ratio(ours),
+            ("" if copies else row["beside"] + " ") + _milliseconds(row["base_ms"]),
+            _ratio(ours) + (f" (net {ours['net']:.2f})" if "net" in ours else ""),
             f"{ours['worst']:.2f}" if timed else "-",
             f"{ours['allocating']:.2f}" if timed else "-",
             f"{ours['avx2']:.2f}" if "avx2" in ours else "-",
-            "" if row["goal"] is None else f"{row['goal']:g}",
+            ""
+            if row["goal"] is None
+            else f"{row['goal']:g}" + (f" (net {row['net_goal']:g})" if row["net_goal"] else ""),
             row["verdict"],
             *(_ratio(row["peers"].get(peer, {})) for peer in peers),
         ]
@@ -148,6 +168,100 @@ def markdown(results: Results) -> str:
             for why, names in whys.items():
                 lines.append(f"- {peer}: {why} ({_some(names, 3)})")
     return "\n".join(lines) + "\n"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
+
+
+# --- goals of the families ---
+@dataclass(frozen=True)
+class Goal:
+    """One figure with its goal; the table shows the worst figure of each line."""
+
+    line: str
+    name: str
+    value: float | None  # None: the answer was wrong
+    goal: float
+    unit: str  # what the figure counts
+    avx2: float | None = None
+
+    @property
+    def excess(self) -> float:
+        return math.inf if self.value is None else self.value / self.goal
+
+    @property
+    def reached(self) -> bool:
+        return self.excess <= 1
+
+
+def _goals(results: Results) -> list[Goal]:
+    """Return every figure of a family that has a goal."""
+    found = []
+    for row in results["rows"]:
+        ours, unit = row["tinypyr"], {"copy": "copies"}.get(row["beside"], row["beside"])
+        if row["goal"] is not None:
+            found.append(Goal(row["line"], row["name"], ours.get("ratio"), row["goal"], unit, ours.get("avx2")))
+        if row["net_goal"] is not None:
+            line = row["line"] + ": time over the cost of a call"
+            found.append(Goal(line, row["name"], ours.get("net"), row["net_goal"], unit))
+    return found
+
+
+def goals(families: Mapping[str, Results]) -> str:
+    """Return the table of goals as Markdown: one line per kind of work, with the worst of its rows."""
+    lines = ["# Goals by family of workloads", ""]
+    if any(results["settings"]["quick"] for results in families.values()):
+        lines += ["**A quick run on small inputs: it shows that the runner works, not speed.**", ""]
+    lines += [
+        "Time of tinypyr relative to a copy of the same input (`numpy.copyto`) or to the package named, one thread, "
+        "into a ready output. *tinypyr* is the worst of the rows that the line covers, and *worst row* names it. "
+        f"*AVX2* is the worst with `TINYPYR_ISA=avx2`; its goal is {AVX2_ALLOWANCE:g} times the other.",
+    ]
+    for family, results in families.items():
+        lines += ["", f"## {family}", "", *_goal_table(family, results)]
+    return "\n".join(lines) + "\n"
+
+
+def _goal_table(family: str, results: Results) -> list[str]:
+    found = _goals(results)
+    settings, versions = results["settings"], results["versions"]
+    lines = [
+        f"{machine_line(results['machine'])}; tinypyr {versions['tinypyr']} with {settings['isa']}; "
+        f"{settings['pinned']}; median of {settings['rounds']} rounds.",
+        "",
+    ]
+    if not found:
+        return [*lines, "No row has a goal: what they are compared with is not installed."]
+    worst = max(found, key=lambda goal: goal.excess)
+    reached = sum(goal.reached for goal in found)
+    lines += [
+        f"**{reached} of {len(found)} figures reach their goal. The worst row is {worst.name}: "
+        f"{_figure(worst)} for {worst.goal:g}.** [All rows]({family}.md)",
+        "",
+        "| work | rows within the goal | goal | tinypyr | | worst row | AVX2 | |",
+        "|---|--:|--:|--:|---|---|--:|---|",
+    ]
+    for line in dict.fromkeys(goal.line for goal in found):
+        members = [goal for goal in found if goal.line == line]
+        last = max(members, key=lambda goal: goal.excess)
+        on_avx2 = [goal.avx2 / goal.goal for goal in members if goal.avx2 is not None]
+        cells = [
+            line,
+            f"{sum(goal.reached for goal in members)} of {len(members)}",
+            f"{last.goal:g} {last.unit}",
+            _figure(last),
+            "hit" if last.reached else "miss",
+            last.name,
+            f"{max(on_avx2) * last.goal:.2f}" if on_avx2 else "-",
+            "" if not on_avx2 else "hit" if max(on_avx2) <= AVX2_ALLOWANCE else "miss",
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _figure(goal: Goal) -> str:
+    return "WRONG" if goal.value is None else f"{goal.value:.2f}"
 
 
 def chart(results: Results) -> bytes | str:
@@ -224,6 +338,8 @@ def _draw_chart(plt: Any, results: Results, rows: list[dict[str, Any]]) -> Any:
         axis.spines[["top", "right"]].set_visible(False)
     lowest = min(row["tinypyr"]["ratio"] for row in rows)
     axes[0].set_xlim(left=min(0.3, lowest * 0.7))
+    besides = dict.fromkeys({"copy": "numpy.copyto"}.get(row["beside"], row["beside"]) for row in rows)
+    base = " or ".join(besides)
     lines2d = importlib.import_module("matplotlib.lines").Line2D
     patch = importlib.import_module("matplotlib.patches").Patch
     legend = [patch(color=OURS, label="tinypyr")]
@@ -233,10 +349,10 @@ def _draw_chart(plt: Any, results: Results, rows: list[dict[str, Any]]) -> Any:
         if peer in shown
     ]
     legend += [
-        lines2d([], [], color="black", linewidth=1, label="numpy.copyto"),
+        lines2d([], [], color="black", linewidth=1, label=base),
         lines2d([], [], color="#E69F00", linestyle="--", linewidth=1.2, label="goal"),
     ]
-    figure.supxlabel("time over numpy.copyto of the same input, one thread (log scale; left is faster)", fontsize=9)
+    figure.supxlabel(f"time over {base} of the same input, one thread (log scale; left is faster)", fontsize=9)
     title = "quick run on small inputs: no measure of speed\n" if results["settings"]["quick"] else ""
     figure.suptitle(title + machine_line(results["machine"]), fontsize=9)
     figure.legend(handles=legend, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=5, fontsize=8, frameon=False)
@@ -246,7 +362,7 @@ def _draw_chart(plt: Any, results: Results, rows: list[dict[str, Any]]) -> Any:
 def _draw_roofline(plt: Any, results: Results, rows: list[dict[str, Any]]) -> Any:
     def speed(row: dict[str, Any]) -> float:
         moved = row["megabytes"] + row["out_megabytes"]
-        return float(moved / (row["tinypyr"]["ratio"] * row["copy_ms"]))  # MB per ms equals GB per s
+        return float(moved / (row["tinypyr"]["ratio"] * row["base_ms"]))  # MB per ms equals GB per s
 
     names = list(dict.fromkeys(row["method"] for row in rows))
     figure, axis = plt.subplots(figsize=(8, 4.5))
@@ -258,7 +374,7 @@ def _draw_roofline(plt: Any, results: Results, rows: list[dict[str, Any]]) -> An
             axis.plot(spread, [speed(row) for row in members], marker, color=OURS, markersize=3.5)
     for label, colour, values in (
         ("numpy.copyto (read and written)", "black", [2 * row["megabytes"] / row["copy_ms"] for row in rows]),
-        ("reading alone", "#E69F00", [row["megabytes"] / (row["read"] * row["copy_ms"]) for row in rows]),
+        ("reading alone", "#E69F00", [row["megabytes"] / (row["read"] * row["base_ms"]) for row in rows]),
     ):
         middle = sorted(values)[len(values) // 2]
         axis.axhline(middle, color=colour, linewidth=1.2, label=f"{label}: {middle:.1f} GB/s")

@@ -11,6 +11,8 @@ import argparse
 import fnmatch
 import functools
 import importlib.util
+import json
+import math
 import mmap
 import os
 import platform
@@ -32,12 +34,15 @@ import expected  # noqa: E402
 import peers as peer_module  # noqa: E402
 import report  # noqa: E402
 import workloads  # noqa: E402
+from arrays import Data  # noqa: E402
 from workloads import Row  # noqa: E402
 
 Array = NDArray[Any]
 
 MIB = 2**20
 CHECKED_VOXELS = 1_000_000  # per end of the volume
+CACHED = 2**25  # bytes: smaller inputs may stay in the caches; their calls are repeated
+SHORTEST = 2e-3  # seconds: the least that is timed of repeated calls
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -50,7 +55,22 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="small inputs, few rounds: shows that it works, not speed")
     parser.add_argument(
-        "--suite", action="append", choices=list(workloads.SUITES), help="which rows (default: all suites)"
+        "--suite",
+        action="append",
+        default=[],
+        choices=list(workloads.SUITES),
+        help="only rows of this suite of the README's table; may be given several times (default: all suites)",
+    )
+    parser.add_argument(
+        "--family",
+        nargs="+",
+        action="extend",
+        default=[],
+        choices=[*workloads.FAMILIES, "all"],
+        help="measure these families of workloads instead, and print the table of their goals",
+    )
+    parser.add_argument(
+        "--isa", metavar="NAME", help="the instruction set of tinypyr, as the environment variable TINYPYR_ISA"
     )
     parser.add_argument("--method", action="append", help="only rows of this method; may be given several times")
     parser.add_argument("--rows", nargs="+", metavar="PATTERN", help="only rows whose name matches, as mean-*-u8-F")
@@ -64,9 +84,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--peer-cap",
         type=float,
-        default=0.2,
+        default=0.05,
         metavar="SECONDS",
-        help="a package that takes longer per call gets a part of the input (default: 0.2)",
+        help="a package that takes longer per call gets a part of the input (default: 0.05)",
     )
     parser.add_argument(
         "--megabytes", type=float, help="size of the inputs (default: 4 last-level caches, at least 134)"
@@ -93,13 +113,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("argument --peer-cap: more than 0 seconds")
     if arguments.megabytes is not None and not 0 < arguments.megabytes <= 65536:
         parser.error("argument --megabytes: between 0 and 65536")
-    arguments.chosen = [
-        row
-        for row in workloads.rows(arguments.suite or list(workloads.SUITES))
-        if (not arguments.method or row.method in arguments.method)
-        and (not arguments.rows or any(fnmatch.fnmatchcase(row.name, p) for p in arguments.rows))
-    ]
-    if not arguments.chosen:
+    if arguments.isa:
+        os.environ["TINYPYR_ISA"] = arguments.isa  # the core reads it; unknown names are an error there
+    arguments.chosen = _chosen(arguments)
+    if not any(arguments.chosen.values()):
         parser.error("no row has such a name (see --list)")
     arguments.contenders = list(peer_module.PEERS)
     if arguments.peers is not None:
@@ -115,6 +132,22 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         spec.loader.exec_module(module)
         arguments.contenders += module.PEERS
     return arguments
+
+
+def _chosen(arguments: argparse.Namespace) -> dict[str, list[Row]]:
+    """Return the rows of each file of results: one of all suites, and one of each family."""
+    families = list(workloads.FAMILIES) if "all" in arguments.family else list(dict.fromkeys(arguments.family))
+    suites = arguments.suite or ([] if families else list(workloads.SUITES))
+    groups = ({"results": suites} if suites else {}) | {family: [family] for family in families}
+    return {
+        file: [
+            row
+            for row in workloads.rows(names)
+            if (not arguments.method or row.method in arguments.method)
+            and (not arguments.rows or any(fnmatch.fnmatchcase(row.name, p) for p in arguments.rows))
+        ]
+        for file, names in groups.items()
+    }
 
 
 # --- checking ---
@@ -197,11 +230,8 @@ def _prepare(peer: peer_module.Peer, array: Array, row: Row, cap: float) -> tupl
     return peer.make(part, row), part.size / array.size
 
 
-def measure(row: Row, arrays: Sequence[Array], copy: Array, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Compute, check and time; peers run on the first of the arrays, which are copies at different addresses."""
-    array = arrays[0]
-    into, allocating = _ours(array, row)
-    result: dict[str, Any] = {
+def _description(row: Row, array: Array) -> dict[str, Any]:
+    return {
         "name": row.name,
         "title": row.title,
         "method": row.method,
@@ -213,60 +243,104 @@ def measure(row: Row, arrays: Sequence[Array], copy: Array, arguments: argparse.
         "ignore": row.ignore,
         "shape": list(array.shape),
         "megabytes": array.nbytes / 1e6,
+        "beside": row.beside,
         "goal": row.goal,
+        "net_goal": row.net_goal,
+        "line": row.line,
         "peers": {},
     }
+
+
+Jobs = dict[str, tuple[float, peer_module.Job]]  # of each peer: the share of the input that it gets, and its call
+
+
+def _peer_jobs(
+    row: Row, array: Array, ours: list[Array] | None, arguments: argparse.Namespace
+) -> tuple[Jobs, dict[str, dict[str, Any]]]:
+    """Return the peers whose answers are right, and the entries of the others; `ours` is None if it is wrong."""
+    jobs: Jobs = {}
+    refused: dict[str, dict[str, Any]] = {}
+    for peer in arguments.contenders:
+        named = row.peers is not None and peer.name in row.peers
+        if peer in peer_module.PEERS and not named and (row.peers is not None or peer.only_where_named):
+            continue
+        try:
+            cap = math.inf if peer.name == row.beside else arguments.peer_cap
+            job, share = _prepare(peer, array, row, cap)
+            answer = job.levels(job.run())
+        except peer_module.Skip as skip:
+            refused[peer.name] = {"skipped": str(skip)}
+            continue
+        except Exception as error:  # any exception of another package is its result
+            text = " ".join(str(error).split())[:120]
+            refused[peer.name] = {"skipped": f"fails with {type(error).__name__}: {text}"}
+            continue
+        seen = array if share == 1 else _part(array, row, share)
+        wrong = check(answer, seen, row, job.rule)
+        # the checks cover both ends of the volume; packages with the same rule are compared everywhere
+        comparable = not wrong and ours is not None and job.rule == "exact" and share == 1
+        if comparable and any(not np.array_equal(a, b) for a, b in zip(ours or [], answer, strict=True)):
+            wrong = "differs from tinypyr's answer inside the volume"
+        if wrong:
+            refused[peer.name] = {"wrong": wrong}
+        else:
+            jobs[peer.name] = share, job
+        del answer
+    return jobs, refused
+
+
+def _smallest(row: Row, array: Array) -> dict[str, Callable[[], object]]:
+    """Return the calls of tinypyr and of the peer it is compared with on 2 x 2 pixels: the cost of a call."""
+    pixels = np.ascontiguousarray(array[:2, :2])
+    peer = next(peer for peer in peer_module.PEERS if peer.name == row.beside)
+    return {"tinypyr, smallest": _ours(pixels, row)[0], "beside, smallest": peer.make(pixels, row).run}
+
+
+def _base(row: Row, array: Array, copy: Array, jobs: Jobs) -> Callable[[], object]:
+    """Return the call that ratios of this row are relative to: a copy of the input, or a peer."""
+    if row.beside not in jobs:
+        return functools.partial(np.copyto, copy, array)
+    peer = next(peer for peer in peer_module.PEERS if peer.name == row.beside)
+    return peer.make(array, row).run
+
+
+def measure(row: Row, arrays: Sequence[Array], copy: Array, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Compute, check and time; peers run on the first of the arrays, which are copies at different addresses."""
+    array = arrays[0]
+    into, allocating = _ours(array, row)
+    result = _description(row, array)
     ours = into()
     why = check(ours, array, row, "exact")
     others = [_ours(other, row)[0] for other in arrays[1:]]
     for call, what in ((allocating, "the call without out="), *((call, "the call on a copy") for call in others)):
         if not why and any(not np.array_equal(a, b) for a, b in zip(ours, call(), strict=True)):
             why = f"{what} gives another answer"
+    jobs, result["peers"] = _peer_jobs(row, array, None if why else ours, arguments)
     flat = array.reshape(-1, order="A").view(np.uint8)
     words = flat[: flat.size // 8 * 8].view(np.uint64)
     calls: dict[str, Callable[[], object]] = {
-        "copy": lambda: np.copyto(copy, array),
+        "copy": functools.partial(np.copyto, copy, array),
         "read": lambda: np.bitwise_or.reduce(words),  # the minimum of work for every byte
     }
     if not why:
         calls |= {"tinypyr": into, "allocating": allocating}
-        if _has_narrower():
-            calls["avx2"] = functools.partial(_on_avx2, into)
+    calls |= {name: job.run for name, (_, job) in jobs.items()}
+    net = row.net_goal is not None and row.beside in jobs and not why
+    if net:
+        calls |= _smallest(row, array)
 
-    shares: dict[str, tuple[float, peer_module.Job]] = {}
-    for peer in arguments.contenders:
-        named = row.peers is not None and peer.name in row.peers
-        if peer in peer_module.PEERS and not named and (row.peers is not None or peer.only_where_named):
-            continue
-        try:
-            job, share = _prepare(peer, array, row, arguments.peer_cap)
-            answer = job.levels(job.run())
-        except peer_module.Skip as skip:
-            result["peers"][peer.name] = {"skipped": str(skip)}
-            continue
-        except Exception as error:  # any exception of another package is its result
-            text = " ".join(str(error).split())[:120]
-            result["peers"][peer.name] = {"skipped": f"fails with {type(error).__name__}: {text}"}
-            continue
-        seen = array if share == 1 else _part(array, row, share)
-        wrong = check(answer, seen, row, job.rule)
-        # the checks cover both ends of the volume; packages with the same rule are compared everywhere
-        comparable = not wrong and not why and job.rule == "exact" and share == 1
-        if comparable and any(not np.array_equal(a, b) for a, b in zip(ours, answer, strict=True)):
-            wrong = "differs from tinypyr's answer inside the volume"
-        if wrong:
-            result["peers"][peer.name] = {"wrong": wrong}
-        else:
-            shares[peer.name] = (share, job)
-            calls[peer.name] = job.run
-        del answer
-
-    times = timing.interleaved(calls, arguments.rounds)
-    base = times["copy"].median
-    result["copy_ms"] = base * 1e3
+    at_least = SHORTEST if array.nbytes < CACHED else 0.0
+    times = timing.interleaved(calls, arguments.rounds, at_least)
+    if row.beside != "copy" and row.beside not in jobs:
+        result |= {"beside": "copy", "goal": None, "net_goal": None}  # nothing to compare with
+    beside = result["beside"]
+    base = times[beside].median
+    result["copy_ms"] = times["copy"].median * 1e3
+    result["base_ms"] = base * 1e3
+    result["copy"] = times["copy"].median / base
     result["read"] = times["read"].median / base
     result["out_megabytes"] = sum(level.nbytes for level in ours) / 1e6
-    for name, (share, job) in shares.items():
+    for name, (share, job) in jobs.items():
         result["peers"][name] = {
             "ratio": times[name].median / share / base,
             "scaled": share < 1,
@@ -279,10 +353,9 @@ def measure(row: Row, arrays: Sequence[Array], copy: Array, arguments: argparse.
         return result
     ratios = [times["tinypyr"].median / base]
     for other, call in zip(arrays[1:], others, strict=True):
-        again = timing.interleaved(
-            {"copy": functools.partial(np.copyto, copy, other), "tinypyr": call}, arguments.rounds
-        )
-        ratios.append(again["tinypyr"].median / again["copy"].median)
+        pair = {"base": _base(row, other, copy, jobs), "tinypyr": call}
+        again = timing.interleaved(pair, arguments.rounds, at_least)
+        ratios.append(again["tinypyr"].median / again["base"].median)
     ratio = statistics.median(ratios)
     result["tinypyr"] = {
         "ratio": ratio,
@@ -290,10 +363,26 @@ def measure(row: Row, arrays: Sequence[Array], copy: Array, arguments: argparse.
         "allocating": times["allocating"].median / base,
         "scaled": False,
     }
-    if "avx2" in times:
-        result["tinypyr"]["avx2"] = times["avx2"].median / base
-    result["verdict"] = "" if row.goal is None else "pass" if ratio <= row.goal else "miss"
+    if _has_narrower():
+        pair = {"base": _base(row, array, copy, jobs), "tinypyr": into}
+        narrow = _on_avx2(lambda: timing.interleaved(pair, arguments.rounds, at_least))
+        result["tinypyr"]["avx2"] = narrow["tinypyr"].median / narrow["base"].median
+    if net:
+        spent = {name: times[name].median for name in ("tinypyr, smallest", "beside, smallest")}
+        beyond = max(base - spent["beside, smallest"], 1e-9)
+        result["tinypyr"]["call_us"] = spent["tinypyr, smallest"] * 1e6
+        result["tinypyr"]["net"] = (ratio * base - spent["tinypyr, smallest"]) / beyond
+    result["verdict"] = _verdict(result)
     return result
+
+
+def _verdict(result: dict[str, Any]) -> str:
+    if result["goal"] is None:
+        return ""
+    reached = result["tinypyr"]["ratio"] <= result["goal"]
+    if result["net_goal"] is not None:
+        reached = reached and result["tinypyr"]["net"] <= result["net_goal"]
+    return "pass" if reached else "miss"
 
 
 def _settings(arguments: argparse.Namespace, instruction_sets: list[str], pinned: str) -> dict[str, Any]:
@@ -328,17 +417,14 @@ def elsewhere(array: Array, offset: int) -> Array:
     return place
 
 
-def campaign(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure every chosen row, in order."""
+def campaign(rows: list[Row], data: Data, pinned: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure the rows in order."""
     import tinypyr
 
-    pinned = timing.pin()
-    megabytes = arguments.megabytes or max(128 * MIB, min(4 * timing.last_level_cache(), 1024 * MIB)) / 1e6
-    data = workloads.Data(int(megabytes * 1e6), arguments.quick)
     results = []
     arrays: list[Array] = []
     copy = np.empty(0)
-    for number, row in enumerate(arguments.chosen, 1):
+    for number, row in enumerate(rows, 1):
         array = data.array(row)
         if not arrays or array is not arrays[0]:
             arrays = []  # free the memory of the last arrays first
@@ -348,63 +434,94 @@ def campaign(arguments: argparse.Namespace) -> dict[str, Any]:
             # the others: at the start of a page, and not aligned to vectors or cache lines
             arrays = [array, *(elsewhere(array, 24 * k) for k in range(arguments.arrays - 1))]
         result = measure(row, arrays, copy, arguments)
-        _say(result, number, len(arguments.chosen))
+        _say(result, number, len(rows))
         results.append(result)
     versions = {"Python": platform.python_version(), "numpy": np.__version__, "tinypyr": tinypyr.__version__}
     for peer in arguments.contenders:
         found = timing.version(peer.distribution)
         if found:
             versions[peer.distribution] = found
-    timed = [row for row in results if row["verdict"] in ("pass", "miss")]
-    named = [peer.name for peer in arguments.contenders if any(peer.name in row["peers"] for row in results)]
-    wrong = [row["name"] for row in results if "wrong" in row["tinypyr"]]
-    wrong += [f"{peer} in {row['name']}" for row in results for peer, e in row["peers"].items() if "wrong" in e]
     return {
         "format": 1,
         "machine": timing.machine(),
         "versions": versions,
         "instruction_sets": tinypyr.instruction_sets(),
         "settings": _settings(arguments, tinypyr.instruction_sets(), pinned),
-        "data": data.sources,
-        "summary": {
-            "rows": len(results),
-            "on_avx2": sum("avx2" in row["tinypyr"] for row in results),
-            "slow_on_avx2": [
-                row["name"]
-                for row in results
-                if "avx2" in row["tinypyr"] and row["tinypyr"]["avx2"] > 1.3 * row["tinypyr"]["ratio"]
-            ],
-            "passed": sum(row["verdict"] == "pass" for row in timed),
-            "missed": [row["name"] for row in timed if row["verdict"] == "miss"],
-            "wrong": wrong,
-        },
-        "peers": named,
+        "data": {kind: source for kind, source in data.sources.items() if any(row.data == kind for row in rows)},
+        "summary": _summary(results),
+        "peers": [peer.name for peer in arguments.contenders if any(peer.name in row["peers"] for row in results)],
         "rows": results,
     }
+
+
+def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
+    timed = [row for row in results if row["verdict"] in ("pass", "miss")]
+    wrong = [row["name"] for row in results if "wrong" in row["tinypyr"]]
+    wrong += [f"{peer} in {row['name']}" for row in results for peer, e in row["peers"].items() if "wrong" in e]
+    return {
+        "rows": len(results),
+        "on_avx2": sum("avx2" in row["tinypyr"] for row in results),
+        "slow_on_avx2": [
+            row["name"]
+            for row in results
+            if "avx2" in row["tinypyr"] and row["tinypyr"]["avx2"] > 1.3 * row["tinypyr"]["ratio"]
+        ],
+        "passed": sum(row["verdict"] == "pass" for row in timed),
+        "missed": [row["name"] for row in timed if row["verdict"] == "miss"],
+        "wrong": wrong,
+    }
+
+
+def _files(name: str, results: dict[str, Any]) -> dict[str, bytes]:
+    """Return the files of one campaign: tables, JSON, and charts if matplotlib is there."""
+    files = {f"{name}.md": report.markdown(results).encode(), f"{name}.json": report.as_json(results).encode()}
+    charts = {f"{name}.png": report.chart}
+    if name == "results":
+        charts["roofline.png"] = report.roofline
+    for file, draw in charts.items():
+        picture = draw(results)
+        if isinstance(picture, bytes):
+            files[file] = picture
+        else:
+            print(picture, file=sys.stderr)
+    return files
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     if arguments.list:
-        print("\n".join(row.name for row in arguments.chosen))
+        print("\n".join(row.name for rows in arguments.chosen.values() for row in rows))
         return 0
     try:
-        results = campaign(arguments)
-        text, table = report.as_json(results), report.markdown(results)
-        files = {"results.md": table.encode(), "results.json": text.encode()}
-        for name, draw in (("results.png", report.chart), ("roofline.png", report.roofline)):
-            picture = draw(results)
-            if isinstance(picture, bytes):
-                files[name] = picture
-            else:
-                print(picture, file=sys.stderr)
+        pinned = timing.pin()
+        megabytes = arguments.megabytes or max(128 * MIB, min(4 * timing.last_level_cache(), 1024 * MIB)) / 1e6
+        data = Data(int(megabytes * 1e6), arguments.quick)
+        campaigns = {name: campaign(rows, data, pinned, arguments) for name, rows in arguments.chosen.items() if rows}
+        files: dict[str, bytes] = {}
+        for name, results in campaigns.items():
+            files |= _files(name, results)
+        families = {name: results for name, results in campaigns.items() if name in workloads.FAMILIES}
+        if families:
+            families = _earlier(arguments.out) | families
+            families = {name: families[name] for name in workloads.FAMILIES if name in families}
+            files["families.md"] = report.goals(families).encode()
         report.write_files(arguments.out, files)
     except KeyboardInterrupt:
         print("interrupted: nothing written", file=sys.stderr)
         return 130
-    print(text if arguments.json else table, end="")
+    if arguments.json:
+        print("".join(files[f"{name}.json"].decode() for name in campaigns), end="")
+    else:
+        tables = ["results.md"] * ("results" in campaigns) + ["families.md"] * bool(families)
+        print("\n".join(files[name].decode() for name in tables), end="")
     print("written: " + ", ".join(str(arguments.out / name) for name in files), file=sys.stderr)
-    return 1 if results["summary"]["wrong"] else 0
+    return 1 if any(results["summary"]["wrong"] for results in campaigns.values()) else 0
+
+
+def _earlier(folder: Path) -> dict[str, Any]:
+    """Return the results of families that earlier runs left in the folder."""
+    present = {name: folder / f"{name}.json" for name in workloads.FAMILIES}
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in present.items() if path.is_file()}
 
 
 if __name__ == "__main__":

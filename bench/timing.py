@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib.metadata
+import math
 import os
 import platform
 import statistics
@@ -59,23 +60,38 @@ class Times:
         return statistics.median(self.seconds)
 
 
-def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
+def _repeats(call: Callable[[], object], at_least: float) -> int:
+    """Return how often to call so that all calls together take this long, from the faster of two calls."""
+    fastest = at_least
+    for _ in range(2 if at_least else 0):
+        start = time.perf_counter()
+        call()
+        fastest = min(fastest, time.perf_counter() - start)
+    return max(1, math.ceil(at_least / fastest)) if at_least else 1
+
+
+def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int, at_least: float = 0.0) -> dict[str, Times]:
     """Call everything once per round, each round starting at another contender, and time every call.
 
-    A temporary slowdown of the machine (another process, a clock change) then affects all of them.
+    A temporary slowdown of the machine (another process, a clock change) then affects all of them. Calls that take
+    less than `at_least` seconds are repeated until they take that long; the time of one call is their mean. They then
+    find in the caches what fits there.
     """
     names = list(calls)
     seconds: dict[str, list[float]] = {name: [] for name in names}
+    repeats = {name: _repeats(calls[name], at_least) for name in names}
     collecting = gc.isenabled()
     gc.disable()
     try:
         for turn in range(rounds):
             for k in range(len(names)):
                 name = names[(turn + k) % len(names)]
-                call = calls[name]
+                call, times = calls[name], repeats[name]
                 start = time.perf_counter()
+                for _ in range(times - 1):
+                    call()
                 answer = call()
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append((time.perf_counter() - start) / times)
                 del answer  # freeing memory is not timed
     finally:
         if collecting:
