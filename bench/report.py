@@ -5,10 +5,8 @@ from __future__ import annotations
 import importlib
 import io
 import json
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,6 @@ Results = dict[str, Any]
 OURS = "#0072B2"
 COLOURS = ("#D55E00", "#009E73", "#CC79A7", "#8C6D1F", "#56B4E9", "#999999", "#000000")
 MARKERS = "osD^vPX*"
-#: The goals of the families hold for the widest instruction set; AVX2 may take this much longer.
-AVX2_ALLOWANCE = 1.5
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -73,7 +69,6 @@ def _some(names: Sequence[str], most: int) -> str:
 def markdown(results: Results) -> str:
     """Return the whole report as Markdown."""
     settings, summary = results["settings"], results["summary"]
-    peers = list(results["peers"])
     lines = ["# tinypyr beside other packages", ""]
     besides = list(dict.fromkeys(row["beside"] for row in results["rows"]))
     copies = besides == ["copy"]
@@ -117,6 +112,13 @@ def markdown(results: Results) -> str:
             + (f", not in: {_some(slow, 40)}." if slow else "."),
             "",
         ]
+    lines += _row_lines(results, copies) if results["rows"] else []
+    return "\n".join(lines + _figure_lines(results)) + "\n"
+
+
+def _row_lines(results: Results, copies: bool) -> list[str]:
+    """Return the table of the rows, and the remarks on it."""
+    peers = list(results["peers"])
     header = [
         "row",
         "input",
@@ -129,7 +131,7 @@ def markdown(results: Results) -> str:
         "",
         *peers,
     ]
-    lines += ["| " + " | ".join(header) + " |", "|---|---|" + "--:|" * 6 + "---|" + "--:|" * len(peers)]
+    lines = ["| " + " | ".join(header) + " |", "|---|---|" + "--:|" * 6 + "---|" + "--:|" * len(peers)]
     for row in results["rows"]:
         ours = row["tinypyr"]
         timed = "ratio" in ours
@@ -167,101 +169,32 @@ def markdown(results: Results) -> str:
         for peer, whys in reasons.items():
             for why, names in whys.items():
                 lines.append(f"- {peer}: {why} ({_some(names, 3)})")
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def _figure_lines(results: Results) -> list[str]:
+    """Return the table of the figures that are no rows, and that of the times per voxel."""
+    figures = results["figures"]
+    if not figures:
+        return []
+    lines = ["| figure | measured | goal | | how |", "|---|--:|--:|---|---|"]
+    for figure in figures:
+        value = "WRONG" if figure["value"] is None else f"{figure['value']:.2f} {figure['unit']}"
+        how = figure.get("wrong") or figure["note"]
+        lines.append(f"| {figure['name']} | {value} | {figure['goal']:g} | {figure['verdict']} | {how} |")
+    curves = [figure for figure in figures if "lengths" in figure]
+    if curves:
+        lengths = curves[0]["lengths"]
+        lines += ["", "Nanoseconds per voxel, by the length of the fastest axis:", ""]
+        lines += ["| | " + " | ".join(map(str, lengths)) + " |", "|---|" + "--:|" * len(lengths)]
+        for curve in curves:
+            cells = (f"{value:.3g}" for value in curve["ns_per_voxel"])
+            lines.append(f"| {curve['name'].removeprefix('growth-')} | " + " | ".join(cells) + " |")
+    return lines
 
 
 def _milliseconds(value: float) -> str:
     return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
-
-
-# --- goals of the families ---
-@dataclass(frozen=True)
-class Goal:
-    """One figure with its goal; the table shows the worst figure of each line."""
-
-    line: str
-    name: str
-    value: float | None  # None: the answer was wrong
-    goal: float
-    unit: str  # what the figure counts
-    avx2: float | None = None
-
-    @property
-    def excess(self) -> float:
-        return math.inf if self.value is None else self.value / self.goal
-
-    @property
-    def reached(self) -> bool:
-        return self.excess <= 1
-
-
-def _goals(results: Results) -> list[Goal]:
-    """Return every figure of a family that has a goal."""
-    found = []
-    for row in results["rows"]:
-        ours, unit = row["tinypyr"], {"copy": "copies"}.get(row["beside"], row["beside"])
-        if row["goal"] is not None:
-            found.append(Goal(row["line"], row["name"], ours.get("ratio"), row["goal"], unit, ours.get("avx2")))
-        if row["net_goal"] is not None:
-            line = row["line"] + ": time over the cost of a call"
-            found.append(Goal(line, row["name"], ours.get("net"), row["net_goal"], unit))
-    return found
-
-
-def goals(families: Mapping[str, Results]) -> str:
-    """Return the table of goals as Markdown: one line per kind of work, with the worst of its rows."""
-    lines = ["# Goals by family of workloads", ""]
-    if any(results["settings"]["quick"] for results in families.values()):
-        lines += ["**A quick run on small inputs: it shows that the runner works, not speed.**", ""]
-    lines += [
-        "Time of tinypyr relative to a copy of the same input (`numpy.copyto`) or to the package named, one thread, "
-        "into a ready output. *tinypyr* is the worst of the rows that the line covers, and *worst row* names it. "
-        f"*AVX2* is the worst with `TINYPYR_ISA=avx2`; its goal is {AVX2_ALLOWANCE:g} times the other.",
-    ]
-    for family, results in families.items():
-        lines += ["", f"## {family}", "", *_goal_table(family, results)]
-    return "\n".join(lines) + "\n"
-
-
-def _goal_table(family: str, results: Results) -> list[str]:
-    found = _goals(results)
-    settings, versions = results["settings"], results["versions"]
-    lines = [
-        f"{machine_line(results['machine'])}; tinypyr {versions['tinypyr']} with {settings['isa']}; "
-        f"{settings['pinned']}; median of {settings['rounds']} rounds.",
-        "",
-    ]
-    if not found:
-        return [*lines, "No row has a goal: what they are compared with is not installed."]
-    worst = max(found, key=lambda goal: goal.excess)
-    reached = sum(goal.reached for goal in found)
-    lines += [
-        f"**{reached} of {len(found)} figures reach their goal. The worst row is {worst.name}: "
-        f"{_figure(worst)} for {worst.goal:g}.** [All rows]({family}.md)",
-        "",
-        "| work | rows within the goal | goal | tinypyr | | worst row | AVX2 | |",
-        "|---|--:|--:|--:|---|---|--:|---|",
-    ]
-    for line in dict.fromkeys(goal.line for goal in found):
-        members = [goal for goal in found if goal.line == line]
-        last = max(members, key=lambda goal: goal.excess)
-        on_avx2 = [goal.avx2 / goal.goal for goal in members if goal.avx2 is not None]
-        cells = [
-            line,
-            f"{sum(goal.reached for goal in members)} of {len(members)}",
-            f"{last.goal:g} {last.unit}",
-            _figure(last),
-            "hit" if last.reached else "miss",
-            last.name,
-            f"{max(on_avx2) * last.goal:.2f}" if on_avx2 else "-",
-            "" if not on_avx2 else "hit" if max(on_avx2) <= AVX2_ALLOWANCE else "miss",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
-    return lines
-
-
-def _figure(goal: Goal) -> str:
-    return "WRONG" if goal.value is None else f"{goal.value:.2f}"
 
 
 def chart(results: Results) -> bytes | str:
@@ -277,6 +210,11 @@ def roofline(results: Results) -> bytes | str:
     return _picture("roofline", results, _draw_roofline)
 
 
+def growth(results: Results) -> bytes | str:
+    """Return a PNG of the time per voxel over the length of the fastest axis, or the reason why there is none."""
+    return _picture("growth", results, _draw_growth)
+
+
 def _picture(what: str, results: Results, draw: Callable[[Any, Results, list[dict[str, Any]]], Any]) -> bytes | str:
     try:
         matplotlib = importlib.import_module("matplotlib")
@@ -285,6 +223,7 @@ def _picture(what: str, results: Results, draw: Callable[[Any, Results, list[dic
     matplotlib.use("Agg")
     plt = importlib.import_module("matplotlib.pyplot")
     rows = [row for row in results["rows"] if "ratio" in row["tinypyr"]]
+    rows += [figure for figure in results["figures"] if "lengths" in figure]
     if not rows:
         return f"no {what}: no row was timed"
     figure = draw(plt, results, rows)
@@ -356,6 +295,32 @@ def _draw_chart(plt: Any, results: Results, rows: list[dict[str, Any]]) -> Any:
     title = "quick run on small inputs: no measure of speed\n" if results["settings"]["quick"] else ""
     figure.suptitle(title + machine_line(results["machine"]), fontsize=9)
     figure.legend(handles=legend, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=5, fontsize=8, frameon=False)
+    return figure
+
+
+def _draw_growth(plt: Any, results: Results, curves: list[dict[str, Any]]) -> Any:
+    panels: dict[str, list[dict[str, Any]]] = {}
+    for curve in curves:
+        _, method, factor, dtype = curve["name"].split("-")
+        panels.setdefault(factor, []).append({**curve, "label": f"{method} {dtype}"})
+    figure, grid = plt.subplots(1, len(panels), figsize=(1 + 5 * len(panels), 5), sharey=True, squeeze=False)
+    for axis, (factor, members) in zip(grid.ravel(), panels.items(), strict=True):
+        for i, curve in enumerate(members):
+            least = min(curve["ns_per_voxel"])
+            relative = [value / least for value in curve["ns_per_voxel"]]
+            style = {"color": ([OURS, *COLOURS])[i % 8], "marker": MARKERS[i % len(MARKERS)]}
+            axis.plot(curve["lengths"], relative, markersize=3.5, linewidth=1, label=curve["label"], **style)
+        axis.axhline(members[0]["goal"], color="#E69F00", linestyle="--", linewidth=1.2, label="goal")
+        axis.set_title(factor, fontsize=10)
+        axis.set_xscale("log", base=2)
+        axis.set_yscale("log")
+        axis.set_xlabel("length of the fastest axis (C order)", fontsize=9)
+        axis.grid(which="major", color="#dddddd")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(fontsize=7, frameon=False)
+    grid[0, 0].set_ylabel("time per voxel over that of the fastest length", fontsize=9)
+    title = "quick run on small inputs: no measure of speed\n" if results["settings"]["quick"] else ""
+    figure.suptitle(title + machine_line(results["machine"]), fontsize=9)
     return figure
 
 

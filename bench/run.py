@@ -19,7 +19,7 @@ import platform
 import statistics
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,14 @@ timing.one_thread()  # before numpy and the peers are imported
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
+import calls  # noqa: E402
 import expected  # noqa: E402
+import goals  # noqa: E402
+import growth  # noqa: E402
+import ours  # noqa: E402
 import peers as peer_module  # noqa: E402
 import report  # noqa: E402
+import tinypyr  # noqa: E402
 import workloads  # noqa: E402
 from arrays import Data  # noqa: E402
 from workloads import Row  # noqa: E402
@@ -40,9 +45,18 @@ from workloads import Row  # noqa: E402
 Array = NDArray[Any]
 
 MIB = 2**20
-CHECKED_VOXELS = 1_000_000  # per end of the volume
 CACHED = 2**25  # bytes: smaller inputs may stay in the caches; their calls are repeated
 SHORTEST = 2e-3  # seconds: the least that is timed of repeated calls
+
+
+#: A row of a table, or one of the figures that have no peers.
+Item = Row | growth.Sweep | calls.Tile
+#: The families of workloads with goals: each has files of its own, and a part of families.md.
+FAMILIES: dict[str, Callable[[], Iterable[Item]]] = {
+    **{name: functools.partial(workloads.rows, [name]) for name in workloads.FAMILIES},
+    "growth": growth.sweeps,
+    "calls": lambda: calls.TILES,
+}
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -66,7 +80,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         nargs="+",
         action="extend",
         default=[],
-        choices=[*workloads.FAMILIES, "all"],
+        choices=[*FAMILIES, "all"],
         help="measure these families of workloads instead, and print the table of their goals",
     )
     parser.add_argument(
@@ -134,84 +148,27 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-def _chosen(arguments: argparse.Namespace) -> dict[str, list[Row]]:
-    """Return the rows of each file of results: one of all suites, and one of each family."""
-    families = list(workloads.FAMILIES) if "all" in arguments.family else list(dict.fromkeys(arguments.family))
+def _chosen(arguments: argparse.Namespace) -> dict[str, list[Item]]:
+    """Return what each file of results holds: one is of all suites, the others of one family each."""
+    families = list(FAMILIES) if "all" in arguments.family else list(dict.fromkeys(arguments.family))
     suites = arguments.suite or ([] if families else list(workloads.SUITES))
-    groups = ({"results": suites} if suites else {}) | {family: [family] for family in families}
+    items: dict[str, Iterable[Item]] = {"results": workloads.rows(suites)} if suites else {}
+    items |= {family: FAMILIES[family]() for family in families}
     return {
         file: [
-            row
-            for row in workloads.rows(names)
-            if (not arguments.method or row.method in arguments.method)
-            and (not arguments.rows or any(fnmatch.fnmatchcase(row.name, p) for p in arguments.rows))
+            item
+            for item in members
+            if (not arguments.method or item.method in arguments.method)
+            and (not arguments.rows or any(fnmatch.fnmatchcase(item.name, p) for p in arguments.rows))
         ]
-        for file, names in groups.items()
+        for file, members in items.items()
     }
 
 
-# --- checking ---
-def _slow_axis(array: Array) -> int:
-    return int(np.argmax([abs(stride) for stride in array.strides]))
-
-
-def check(levels: list[Array], array: Array, row: Row, rule: str) -> str:
-    """Return the reason why these levels are wrong, checked at both ends of the volume; empty if they are right."""
-    if len(levels) != row.num_mips:
-        return f"{len(levels)} levels instead of {row.num_mips}"
-    for number, level in enumerate(levels, 1):
-        factor = tuple(f**number for f in row.factor)
-        shape = tuple(-(-n // f) for n, f in zip(array.shape, factor, strict=True))
-        if level.shape != shape:
-            return f"level {number}: shape {level.shape} instead of {shape}"
-        axis = _slow_axis(array)
-        thick = expected.slab(array.shape, factor, axis, CHECKED_VOXELS)
-        last = max(0, (array.shape[axis] - thick) // factor[axis] * factor[axis])
-        for start, stop in {(0, thick), (last, array.shape[axis])}:
-            inside = tuple(slice(start, stop) if i == axis else slice(None) for i in range(array.ndim))
-            f = factor[axis]
-            answer = tuple(slice(start // f, -(-stop // f)) if i == axis else slice(None) for i in range(array.ndim))
-            why = expected.wrong(level[answer], array[inside], row, rule, number)
-            if why:
-                return f"level {number}: {why}"
-    return ""
-
-
 # --- one row ---
-def _ours(array: Array, row: Row) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """Return two calls of tinypyr: one into existing outputs, one that allocates them."""
-    import tinypyr
-
-    out = tinypyr.pyramid(array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore)
-    if row.num_mips > 1:
-        return (
-            lambda: tinypyr.pyramid(array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore, out=out),
-            lambda: tinypyr.pyramid(array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore),
-        )
-    return (
-        lambda: [tinypyr.downsample(array, row.factor, row.method, ignore=row.ignore, out=out[0])],
-        lambda: [tinypyr.downsample(array, row.factor, row.method, ignore=row.ignore)],
-    )
-
-
-def _has_narrower() -> bool:
-    """Return True if another set than AVX2 is measured and the machine also supports AVX2."""
-    import tinypyr
-
-    return not os.environ.get("TINYPYR_ISA") and "avx2" in tinypyr.instruction_sets()[1:]
-
-
-def _on_avx2(call: Callable[[], Any]) -> Any:
-    os.environ["TINYPYR_ISA"] = "avx2"  # the core reads the variable at each call
-    try:
-        return call()
-    finally:
-        del os.environ["TINYPYR_ISA"]
-
-
 def _part(array: Array, row: Row, fraction: float) -> Array:
     """Return the first layers of the array along its slowest axis, at least one block of the coarsest level."""
-    axis = _slow_axis(array)
+    axis = expected.slow_axis(array)
     factor = tuple(f**row.num_mips for f in row.factor)
     thick = expected.slab(array.shape, factor, axis, max(1, int(array.size * fraction)))
     return array[tuple(slice(0, thick) if i == axis else slice(None) for i in range(array.ndim))]
@@ -255,9 +212,9 @@ Jobs = dict[str, tuple[float, peer_module.Job]]  # of each peer: the share of th
 
 
 def _peer_jobs(
-    row: Row, array: Array, ours: list[Array] | None, arguments: argparse.Namespace
+    row: Row, array: Array, levels: list[Array] | None, arguments: argparse.Namespace
 ) -> tuple[Jobs, dict[str, dict[str, Any]]]:
-    """Return the peers whose answers are right, and the entries of the others; `ours` is None if it is wrong."""
+    """Return the peers whose answers are right, and the entries of the others; `levels` is None if it is wrong."""
     jobs: Jobs = {}
     refused: dict[str, dict[str, Any]] = {}
     for peer in arguments.contenders:
@@ -276,10 +233,10 @@ def _peer_jobs(
             refused[peer.name] = {"skipped": f"fails with {type(error).__name__}: {text}"}
             continue
         seen = array if share == 1 else _part(array, row, share)
-        wrong = check(answer, seen, row, job.rule)
+        wrong = expected.check(answer, seen, row, job.rule)
         # the checks cover both ends of the volume; packages with the same rule are compared everywhere
-        comparable = not wrong and ours is not None and job.rule == "exact" and share == 1
-        if comparable and any(not np.array_equal(a, b) for a, b in zip(ours or [], answer, strict=True)):
+        comparable = not wrong and levels is not None and job.rule == "exact" and share == 1
+        if comparable and any(not np.array_equal(a, b) for a, b in zip(levels or [], answer, strict=True)):
             wrong = "differs from tinypyr's answer inside the volume"
         if wrong:
             refused[peer.name] = {"wrong": wrong}
@@ -293,7 +250,7 @@ def _smallest(row: Row, array: Array) -> dict[str, Callable[[], object]]:
     """Return the calls of tinypyr and of the peer it is compared with on 2 x 2 pixels: the cost of a call."""
     pixels = np.ascontiguousarray(array[:2, :2])
     peer = next(peer for peer in peer_module.PEERS if peer.name == row.beside)
-    return {"tinypyr, smallest": _ours(pixels, row)[0], "beside, smallest": peer.make(pixels, row).run}
+    return {"tinypyr, smallest": ours.calls(pixels, row)[0], "beside, smallest": peer.make(pixels, row).run}
 
 
 def _base(row: Row, array: Array, copy: Array, jobs: Jobs) -> Callable[[], object]:
@@ -307,15 +264,15 @@ def _base(row: Row, array: Array, copy: Array, jobs: Jobs) -> Callable[[], objec
 def measure(row: Row, arrays: Sequence[Array], copy: Array, arguments: argparse.Namespace) -> dict[str, Any]:
     """Compute, check and time; peers run on the first of the arrays, which are copies at different addresses."""
     array = arrays[0]
-    into, allocating = _ours(array, row)
+    into, allocating = ours.calls(array, row)
     result = _description(row, array)
-    ours = into()
-    why = check(ours, array, row, "exact")
-    others = [_ours(other, row)[0] for other in arrays[1:]]
+    levels = into()
+    why = expected.check(levels, array, row, "exact")
+    others = [ours.calls(other, row)[0] for other in arrays[1:]]
     for call, what in ((allocating, "the call without out="), *((call, "the call on a copy") for call in others)):
-        if not why and any(not np.array_equal(a, b) for a, b in zip(ours, call(), strict=True)):
+        if not why and any(not np.array_equal(a, b) for a, b in zip(levels, call(), strict=True)):
             why = f"{what} gives another answer"
-    jobs, result["peers"] = _peer_jobs(row, array, None if why else ours, arguments)
+    jobs, result["peers"] = _peer_jobs(row, array, None if why else levels, arguments)
     flat = array.reshape(-1, order="A").view(np.uint8)
     words = flat[: flat.size // 8 * 8].view(np.uint64)
     calls: dict[str, Callable[[], object]] = {
@@ -339,7 +296,7 @@ def measure(row: Row, arrays: Sequence[Array], copy: Array, arguments: argparse.
     result["base_ms"] = base * 1e3
     result["copy"] = times["copy"].median / base
     result["read"] = times["read"].median / base
-    result["out_megabytes"] = sum(level.nbytes for level in ours) / 1e6
+    result["out_megabytes"] = sum(level.nbytes for level in levels) / 1e6
     for name, (share, job) in jobs.items():
         result["peers"][name] = {
             "ratio": times[name].median / share / base,
@@ -363,9 +320,9 @@ def measure(row: Row, arrays: Sequence[Array], copy: Array, arguments: argparse.
         "allocating": times["allocating"].median / base,
         "scaled": False,
     }
-    if _has_narrower():
+    if ours.has_narrower():
         pair = {"base": _base(row, array, copy, jobs), "tinypyr": into}
-        narrow = _on_avx2(lambda: timing.interleaved(pair, arguments.rounds, at_least))
+        narrow = ours.on_avx2(lambda: timing.interleaved(pair, arguments.rounds, at_least))
         result["tinypyr"]["avx2"] = narrow["tinypyr"].median / narrow["base"].median
     if net:
         spent = {name: times[name].median for name in ("tinypyr, smallest", "beside, smallest")}
@@ -417,10 +374,8 @@ def elsewhere(array: Array, offset: int) -> Array:
     return place
 
 
-def campaign(rows: list[Row], data: Data, pinned: str, arguments: argparse.Namespace) -> dict[str, Any]:
+def _measure_rows(rows: list[Row], data: Data, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Measure the rows in order."""
-    import tinypyr
-
     results = []
     arrays: list[Array] = []
     copy = np.empty(0)
@@ -436,6 +391,33 @@ def campaign(rows: list[Row], data: Data, pinned: str, arguments: argparse.Names
         result = measure(row, arrays, copy, arguments)
         _say(result, number, len(rows))
         results.append(result)
+    return results
+
+
+def _measure_figures(items: list[Item], data: Data, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure what is no row."""
+
+    def say(figure: dict[str, Any]) -> None:
+        text = f"WRONG: {figure['wrong']}" if "wrong" in figure else f"{figure['value']:.2f} {figure['unit']}"
+        print(f"{figure['name']:<40} {text}", file=sys.stderr, flush=True)
+
+    sweeps = [item for item in items if isinstance(item, growth.Sweep)]
+    tiles = [item for item in items if isinstance(item, calls.Tile)]
+    measured = growth.measure(sweeps, data, arguments.rounds, say)
+    for figure in calls.measure(tiles, 3 * arguments.rounds, SHORTEST):
+        say(figure)
+        measured.append(figure)
+    for figure in measured:
+        wrong, reached = figure["value"] is None, (figure["value"] or 0) <= figure["goal"]
+        figure["verdict"] = "WRONG" if wrong else "pass" if reached else "miss"
+    return measured
+
+
+def campaign(items: list[Item], data: Data, pinned: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure the rows and figures of one file of results."""
+    results = _measure_rows([item for item in items if isinstance(item, Row)], data, arguments)
+    figures = _measure_figures(items, data, arguments)
+    kinds = {item.data for item in items if not isinstance(item, calls.Tile)}
     versions = {"Python": platform.python_version(), "numpy": np.__version__, "tinypyr": tinypyr.__version__}
     for peer in arguments.contenders:
         found = timing.version(peer.distribution)
@@ -447,19 +429,22 @@ def campaign(rows: list[Row], data: Data, pinned: str, arguments: argparse.Names
         "versions": versions,
         "instruction_sets": tinypyr.instruction_sets(),
         "settings": _settings(arguments, tinypyr.instruction_sets(), pinned),
-        "data": {kind: source for kind, source in data.sources.items() if any(row.data == kind for row in rows)},
-        "summary": _summary(results),
+        "data": {kind: source for kind, source in data.sources.items() if kind in kinds},
+        "summary": _summary(results, figures),
         "peers": [peer.name for peer in arguments.contenders if any(peer.name in row["peers"] for row in results)],
         "rows": results,
+        "figures": figures,
     }
 
 
-def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary(results: list[dict[str, Any]], figures: list[dict[str, Any]]) -> dict[str, Any]:
     timed = [row for row in results if row["verdict"] in ("pass", "miss")]
+    timed += [figure for figure in figures if figure["verdict"] in ("pass", "miss")]
     wrong = [row["name"] for row in results if "wrong" in row["tinypyr"]]
+    wrong += [figure["name"] for figure in figures if "wrong" in figure]
     wrong += [f"{peer} in {row['name']}" for row in results for peer, e in row["peers"].items() if "wrong" in e]
     return {
-        "rows": len(results),
+        "rows": len(results) + len(figures),
         "on_avx2": sum("avx2" in row["tinypyr"] for row in results),
         "slow_on_avx2": [
             row["name"]
@@ -475,9 +460,11 @@ def _summary(results: list[dict[str, Any]]) -> dict[str, Any]:
 def _files(name: str, results: dict[str, Any]) -> dict[str, bytes]:
     """Return the files of one campaign: tables, JSON, and charts if matplotlib is there."""
     files = {f"{name}.md": report.markdown(results).encode(), f"{name}.json": report.as_json(results).encode()}
-    charts = {f"{name}.png": report.chart}
+    charts = {f"{name}.png": report.chart} if results["rows"] else {}
     if name == "results":
         charts["roofline.png"] = report.roofline
+    if name == "growth":
+        charts["growth.png"] = report.growth
     for file, draw in charts.items():
         picture = draw(results)
         if isinstance(picture, bytes):
@@ -490,21 +477,23 @@ def _files(name: str, results: dict[str, Any]) -> dict[str, bytes]:
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     if arguments.list:
-        print("\n".join(row.name for rows in arguments.chosen.values() for row in rows))
+        print("\n".join(item.name for items in arguments.chosen.values() for item in items))
         return 0
     try:
         pinned = timing.pin()
         megabytes = arguments.megabytes or max(128 * MIB, min(4 * timing.last_level_cache(), 1024 * MIB)) / 1e6
         data = Data(int(megabytes * 1e6), arguments.quick)
-        campaigns = {name: campaign(rows, data, pinned, arguments) for name, rows in arguments.chosen.items() if rows}
+        campaigns = {
+            name: campaign(items, data, pinned, arguments) for name, items in arguments.chosen.items() if items
+        }
         files: dict[str, bytes] = {}
         for name, results in campaigns.items():
             files |= _files(name, results)
-        families = {name: results for name, results in campaigns.items() if name in workloads.FAMILIES}
+        families = {name: results for name, results in campaigns.items() if name in FAMILIES}
         if families:
             families = _earlier(arguments.out) | families
-            families = {name: families[name] for name in workloads.FAMILIES if name in families}
-            files["families.md"] = report.goals(families).encode()
+            families = {name: families[name] for name in FAMILIES if name in families}
+            files["families.md"] = goals.table(families).encode()
         report.write_files(arguments.out, files)
     except KeyboardInterrupt:
         print("interrupted: nothing written", file=sys.stderr)
@@ -520,7 +509,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _earlier(folder: Path) -> dict[str, Any]:
     """Return the results of families that earlier runs left in the folder."""
-    present = {name: folder / f"{name}.json" for name in workloads.FAMILIES}
+    present = {name: folder / f"{name}.json" for name in FAMILIES}
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in present.items() if path.is_file()}
 
 
