@@ -68,33 +68,39 @@ def _family(family: str, results: report.Results) -> list[str]:
         f"{settings['pinned']}; median of {settings['rounds']} rounds.",
         "",
     ]
-    if not found:
-        return [*lines, "No row has a goal: what they are compared with is not installed."]
-    worst = max(found, key=lambda goal: goal.excess)
-    reached = sum(goal.reached for goal in found)
+    missing = {row["line"]: row["missing"] for row in results["rows"] if "missing" in row}
+    if found:
+        worst = max(found, key=lambda goal: goal.excess)
+        lines += [
+            f"**{sum(goal.reached for goal in found)} of {len(found)} figures reach their goal. The worst row is "
+            f"{worst.name}: {_figure(worst)} for {worst.goal:g}.** [All rows]({family}.md)",
+            "",
+        ]
     lines += [
-        f"**{reached} of {len(found)} figures reach their goal. The worst row is {worst.name}: "
-        f"{_figure(worst)} for {worst.goal:g}.** [All rows]({family}.md)",
-        "",
         "| work | rows within the goal | goal | tinypyr | | worst row | AVX2 | |",
         "|---|--:|--:|--:|---|---|--:|---|",
     ]
-    for line in dict.fromkeys(goal.line for goal in found):
-        members = [goal for goal in found if goal.line == line]
-        last = max(members, key=lambda goal: goal.excess)
-        on_avx2 = [goal.avx2 / goal.goal for goal in members if goal.avx2 is not None]
-        cells = [
-            line,
-            f"{sum(goal.reached for goal in members)} of {len(members)}",
-            f"{last.goal:g} {last.unit}",
-            _figure(last),
-            "hit" if last.reached else "miss",
-            last.name,
-            f"{max(on_avx2) * last.goal:.2f}" if on_avx2 else "-",
-            "" if not on_avx2 else "hit" if max(on_avx2) <= AVX2_ALLOWANCE else "miss",
-        ]
-        lines.append("| " + " | ".join(cells) + " |")
+    lines += [
+        _line(line, [goal for goal in found if goal.line == line]) for line in dict.fromkeys(g.line for g in found)
+    ]
+    lines += [f"| {line} | - | - | - | not measured | {peer} is missing | - | |" for line, peer in missing.items()]
     return lines
+
+
+def _line(line: str, members: list[Goal]) -> str:
+    worst = max(members, key=lambda goal: goal.excess)
+    on_avx2 = [goal.avx2 / goal.goal for goal in members if goal.avx2 is not None]
+    cells = [
+        line,
+        f"{sum(goal.reached for goal in members)} of {len(members)}",
+        f"{worst.goal:g} {worst.unit}",
+        _figure(worst),
+        "hit" if worst.reached else "miss",
+        worst.name,
+        f"{max(on_avx2) * worst.goal:.2f}" if on_avx2 else "-",
+        "" if not on_avx2 else "hit" if max(on_avx2) <= AVX2_ALLOWANCE else "miss",
+    ]
+    return "| " + " | ".join(cells) + " |"
 
 
 def _figure(goal: Goal) -> str:

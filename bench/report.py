@@ -71,7 +71,8 @@ def markdown(results: Results) -> str:
     settings, summary = results["settings"], results["summary"]
     lines = ["# tinypyr beside other packages", ""]
     besides = list(dict.fromkeys(row["beside"] for row in results["rows"]))
-    copies = besides == ["copy"]
+    copies = besides in ([], ["copy"])
+    net = any(row["net_goal"] for row in results["rows"])
     base = "`numpy.copyto` of the same input into a warm array" if copies else "the package named under *base*"
     if settings["quick"]:
         lines += [
@@ -91,6 +92,7 @@ def markdown(results: Results) -> str:
         f"`~`: slower than {settings['peer_cap_s']:g} s per call, so measured on a part of the input and "
         "scaled up. `-`: does not apply, see below. `WRONG`: the answer was not what the package promises.",
         "",
+        *(["*net*: the same after the cost of a call on 2 x 2 pixels is taken from both times.", ""] if net else []),
         f"- machine: {machine_line(results['machine'])}",
         f"- software: {versions}",
         f"- instruction sets: {', '.join(results['instruction_sets']) or 'none'}; used: {settings['isa']}",
@@ -302,14 +304,21 @@ def _draw_growth(plt: Any, results: Results, curves: list[dict[str, Any]]) -> An
     panels: dict[str, list[dict[str, Any]]] = {}
     for curve in curves:
         _, method, factor, dtype = curve["name"].split("-")
-        panels.setdefault(factor, []).append({**curve, "label": f"{method} {dtype}"})
+        panels.setdefault(factor, []).append({**curve, "method": method, "dtype": dtype})
+    colours = dict(zip(dict.fromkeys(curve["name"].split("-")[1] for curve in curves), (OURS, *COLOURS), strict=False))
+    markers = dict(zip(dict.fromkeys(curve["name"].split("-")[3] for curve in curves), MARKERS, strict=False))
     figure, grid = plt.subplots(1, len(panels), figsize=(1 + 5 * len(panels), 5), sharey=True, squeeze=False)
     for axis, (factor, members) in zip(grid.ravel(), panels.items(), strict=True):
-        for i, curve in enumerate(members):
+        for curve in members:
             least = min(curve["ns_per_voxel"])
             relative = [value / least for value in curve["ns_per_voxel"]]
-            style = {"color": ([OURS, *COLOURS])[i % 8], "marker": MARKERS[i % len(MARKERS)]}
-            axis.plot(curve["lengths"], relative, markersize=3.5, linewidth=1, label=curve["label"], **style)
+            style = {
+                "color": colours[curve["method"]],
+                "marker": markers[curve["dtype"]],
+                "markersize": 4,
+                "linewidth": 1,
+            }
+            axis.plot(curve["lengths"], relative, label=f"{curve['method']} {curve['dtype']}", **style)
         axis.axhline(members[0]["goal"], color="#E69F00", linestyle="--", linewidth=1.2, label="goal")
         axis.set_title(factor, fontsize=10)
         axis.set_xscale("log", base=2)

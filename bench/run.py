@@ -12,11 +12,9 @@ import fnmatch
 import functools
 import importlib.util
 import json
-import math
 import mmap
 import os
 import platform
-import statistics
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -31,10 +29,9 @@ import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
 import calls  # noqa: E402
-import expected  # noqa: E402
 import goals  # noqa: E402
 import growth  # noqa: E402
-import ours  # noqa: E402
+import measuring  # noqa: E402
 import peers as peer_module  # noqa: E402
 import report  # noqa: E402
 import tinypyr  # noqa: E402
@@ -45,8 +42,7 @@ from workloads import Row  # noqa: E402
 Array = NDArray[Any]
 
 MIB = 2**20
-CACHED = 2**25  # bytes: smaller inputs may stay in the caches; their calls are repeated
-SHORTEST = 2e-3  # seconds: the least that is timed of repeated calls
+FORMAT = 2  # of the JSON
 
 
 #: A row of a table, or one of the figures that have no peers.
@@ -98,9 +94,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--peer-cap",
         type=float,
-        default=0.05,
+        default=0.02,
         metavar="SECONDS",
-        help="a package that takes longer per call gets a part of the input (default: 0.05)",
+        help="a package that takes longer per call gets a part of the input (default: 0.02)",
     )
     parser.add_argument(
         "--megabytes", type=float, help="size of the inputs (default: 4 last-level caches, at least 134)"
@@ -165,183 +161,6 @@ def _chosen(arguments: argparse.Namespace) -> dict[str, list[Item]]:
     }
 
 
-# --- one row ---
-def _part(array: Array, row: Row, fraction: float) -> Array:
-    """Return the first layers of the array along its slowest axis, at least one block of the coarsest level."""
-    axis = expected.slow_axis(array)
-    factor = tuple(f**row.num_mips for f in row.factor)
-    thick = expected.slab(array.shape, factor, axis, max(1, int(array.size * fraction)))
-    return array[tuple(slice(0, thick) if i == axis else slice(None) for i in range(array.ndim))]
-
-
-def _prepare(peer: peer_module.Peer, array: Array, row: Row, cap: float) -> tuple[peer_module.Job, float]:
-    """Return the peer's job and the share of the input that it gets, so that a call takes no longer than the cap."""
-    small = _part(array, row, 1 / 64)
-    trial = peer.make(small, row)
-    trial.run()  # first calls import, compile, start threads
-    seconds = timing.interleaved({"trial": trial.run}, 1)["trial"].median
-    whole = seconds * array.size / small.size
-    if whole <= cap:
-        return peer.make(array, row), 1.0
-    part = _part(array, row, cap / whole)
-    return peer.make(part, row), part.size / array.size
-
-
-def _description(row: Row, array: Array) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "title": row.title,
-        "method": row.method,
-        "factor": list(row.factor),
-        "dtype": row.dtype,
-        "order": row.order,
-        "data": row.data,
-        "num_mips": row.num_mips,
-        "ignore": row.ignore,
-        "shape": list(array.shape),
-        "megabytes": array.nbytes / 1e6,
-        "beside": row.beside,
-        "goal": row.goal,
-        "net_goal": row.net_goal,
-        "line": row.line,
-        "peers": {},
-    }
-
-
-Jobs = dict[str, tuple[float, peer_module.Job]]  # of each peer: the share of the input that it gets, and its call
-
-
-def _peer_jobs(
-    row: Row, array: Array, levels: list[Array] | None, arguments: argparse.Namespace
-) -> tuple[Jobs, dict[str, dict[str, Any]]]:
-    """Return the peers whose answers are right, and the entries of the others; `levels` is None if it is wrong."""
-    jobs: Jobs = {}
-    refused: dict[str, dict[str, Any]] = {}
-    for peer in arguments.contenders:
-        named = row.peers is not None and peer.name in row.peers
-        if peer in peer_module.PEERS and not named and (row.peers is not None or peer.only_where_named):
-            continue
-        try:
-            cap = math.inf if peer.name == row.beside else arguments.peer_cap
-            job, share = _prepare(peer, array, row, cap)
-            answer = job.levels(job.run())
-        except peer_module.Skip as skip:
-            refused[peer.name] = {"skipped": str(skip)}
-            continue
-        except Exception as error:  # any exception of another package is its result
-            text = " ".join(str(error).split())[:120]
-            refused[peer.name] = {"skipped": f"fails with {type(error).__name__}: {text}"}
-            continue
-        seen = array if share == 1 else _part(array, row, share)
-        wrong = expected.check(answer, seen, row, job.rule)
-        # the checks cover both ends of the volume; packages with the same rule are compared everywhere
-        comparable = not wrong and levels is not None and job.rule == "exact" and share == 1
-        if comparable and any(not np.array_equal(a, b) for a, b in zip(levels or [], answer, strict=True)):
-            wrong = "differs from tinypyr's answer inside the volume"
-        if wrong:
-            refused[peer.name] = {"wrong": wrong}
-        else:
-            jobs[peer.name] = share, job
-        del answer
-    return jobs, refused
-
-
-def _smallest(row: Row, array: Array) -> dict[str, Callable[[], object]]:
-    """Return the calls of tinypyr and of the peer it is compared with on 2 x 2 pixels: the cost of a call."""
-    pixels = np.ascontiguousarray(array[:2, :2])
-    peer = next(peer for peer in peer_module.PEERS if peer.name == row.beside)
-    return {"tinypyr, smallest": ours.calls(pixels, row)[0], "beside, smallest": peer.make(pixels, row).run}
-
-
-def _base(row: Row, array: Array, copy: Array, jobs: Jobs) -> Callable[[], object]:
-    """Return the call that ratios of this row are relative to: a copy of the input, or a peer."""
-    if row.beside not in jobs:
-        return functools.partial(np.copyto, copy, array)
-    peer = next(peer for peer in peer_module.PEERS if peer.name == row.beside)
-    return peer.make(array, row).run
-
-
-def measure(row: Row, arrays: Sequence[Array], copy: Array, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Compute, check and time; peers run on the first of the arrays, which are copies at different addresses."""
-    array = arrays[0]
-    into, allocating = ours.calls(array, row)
-    result = _description(row, array)
-    levels = into()
-    why = expected.check(levels, array, row, "exact")
-    others = [ours.calls(other, row)[0] for other in arrays[1:]]
-    for call, what in ((allocating, "the call without out="), *((call, "the call on a copy") for call in others)):
-        if not why and any(not np.array_equal(a, b) for a, b in zip(levels, call(), strict=True)):
-            why = f"{what} gives another answer"
-    jobs, result["peers"] = _peer_jobs(row, array, None if why else levels, arguments)
-    flat = array.reshape(-1, order="A").view(np.uint8)
-    words = flat[: flat.size // 8 * 8].view(np.uint64)
-    calls: dict[str, Callable[[], object]] = {
-        "copy": functools.partial(np.copyto, copy, array),
-        "read": lambda: np.bitwise_or.reduce(words),  # the minimum of work for every byte
-    }
-    if not why:
-        calls |= {"tinypyr": into, "allocating": allocating}
-    calls |= {name: job.run for name, (_, job) in jobs.items()}
-    net = row.net_goal is not None and row.beside in jobs and not why
-    if net:
-        calls |= _smallest(row, array)
-
-    at_least = SHORTEST if array.nbytes < CACHED else 0.0
-    times = timing.interleaved(calls, arguments.rounds, at_least)
-    if row.beside != "copy" and row.beside not in jobs:
-        result |= {"beside": "copy", "goal": None, "net_goal": None}  # nothing to compare with
-    beside = result["beside"]
-    base = times[beside].median
-    result["copy_ms"] = times["copy"].median * 1e3
-    result["base_ms"] = base * 1e3
-    result["copy"] = times["copy"].median / base
-    result["read"] = times["read"].median / base
-    result["out_megabytes"] = sum(level.nbytes for level in levels) / 1e6
-    for name, (share, job) in jobs.items():
-        result["peers"][name] = {
-            "ratio": times[name].median / share / base,
-            "scaled": share < 1,
-            "rule": job.rule,
-            "note": job.note,
-        }
-    if why:
-        result["tinypyr"] = {"wrong": why}
-        result["verdict"] = "WRONG"
-        return result
-    ratios = [times["tinypyr"].median / base]
-    for other, call in zip(arrays[1:], others, strict=True):
-        pair = {"base": _base(row, other, copy, jobs), "tinypyr": call}
-        again = timing.interleaved(pair, arguments.rounds, at_least)
-        ratios.append(again["tinypyr"].median / again["base"].median)
-    ratio = statistics.median(ratios)
-    result["tinypyr"] = {
-        "ratio": ratio,
-        "worst": max(ratios),
-        "allocating": times["allocating"].median / base,
-        "scaled": False,
-    }
-    if ours.has_narrower():
-        pair = {"base": _base(row, array, copy, jobs), "tinypyr": into}
-        narrow = ours.on_avx2(lambda: timing.interleaved(pair, arguments.rounds, at_least))
-        result["tinypyr"]["avx2"] = narrow["tinypyr"].median / narrow["base"].median
-    if net:
-        spent = {name: times[name].median for name in ("tinypyr, smallest", "beside, smallest")}
-        beyond = max(base - spent["beside, smallest"], 1e-9)
-        result["tinypyr"]["call_us"] = spent["tinypyr, smallest"] * 1e6
-        result["tinypyr"]["net"] = (ratio * base - spent["tinypyr, smallest"]) / beyond
-    result["verdict"] = _verdict(result)
-    return result
-
-
-def _verdict(result: dict[str, Any]) -> str:
-    if result["goal"] is None:
-        return ""
-    reached = result["tinypyr"]["ratio"] <= result["goal"]
-    if result["net_goal"] is not None:
-        reached = reached and result["tinypyr"]["net"] <= result["net_goal"]
-    return "pass" if reached else "miss"
-
-
 def _settings(arguments: argparse.Namespace, instruction_sets: list[str], pinned: str) -> dict[str, Any]:
     return {
         "quick": arguments.quick,
@@ -388,7 +207,7 @@ def _measure_rows(rows: list[Row], data: Data, arguments: argparse.Namespace) ->
             copy.fill(1)  # warm: every page has been written
             # the others: at the start of a page, and not aligned to vectors or cache lines
             arrays = [array, *(elsewhere(array, 24 * k) for k in range(arguments.arrays - 1))]
-        result = measure(row, arrays, copy, arguments)
+        result = measuring.measure(row, arrays, copy, arguments.contenders, arguments.rounds, arguments.peer_cap)
         _say(result, number, len(rows))
         results.append(result)
     return results
@@ -404,7 +223,7 @@ def _measure_figures(items: list[Item], data: Data, arguments: argparse.Namespac
     sweeps = [item for item in items if isinstance(item, growth.Sweep)]
     tiles = [item for item in items if isinstance(item, calls.Tile)]
     measured = growth.measure(sweeps, data, arguments.rounds, say)
-    for figure in calls.measure(tiles, 3 * arguments.rounds, SHORTEST):
+    for figure in calls.measure(tiles, 3 * arguments.rounds, timing.SHORTEST):
         say(figure)
         measured.append(figure)
     for figure in measured:
@@ -424,7 +243,7 @@ def campaign(items: list[Item], data: Data, pinned: str, arguments: argparse.Nam
         if found:
             versions[peer.distribution] = found
     return {
-        "format": 1,
+        "format": FORMAT,
         "machine": timing.machine(),
         "versions": versions,
         "instruction_sets": tinypyr.instruction_sets(),
@@ -508,9 +327,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _earlier(folder: Path) -> dict[str, Any]:
-    """Return the results of families that earlier runs left in the folder."""
-    present = {name: folder / f"{name}.json" for name in FAMILIES}
-    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in present.items() if path.is_file()}
+    """Return the results of families that earlier runs, of this format, left in the folder."""
+    files = {name: folder / f"{name}.json" for name in FAMILIES}
+    earlier = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.is_file()}
+    return {name: results for name, results in earlier.items() if results["format"] == FORMAT}
 
 
 if __name__ == "__main__":

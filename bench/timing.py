@@ -23,6 +23,9 @@ ONE_THREAD = (
     "NUMBA_NUM_THREADS",
 )
 
+CACHED = 2**25  # bytes: smaller inputs may stay in the caches, so that calls on them are repeated
+SHORTEST = 2e-3  # seconds: the least that is timed of repeated calls
+
 
 def one_thread() -> None:
     """Limit libraries to one thread through environment variables. Call this before they are imported."""
@@ -58,6 +61,11 @@ class Times:
     @property
     def median(self) -> float:
         return statistics.median(self.seconds)
+
+
+def least(nbytes: int) -> float:
+    """Return the seconds that calls on an input of this size are repeated for."""
+    return SHORTEST if nbytes < CACHED else 0.0
 
 
 def _repeats(call: Callable[[], object], at_least: float) -> int:

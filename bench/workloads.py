@@ -155,7 +155,9 @@ def _thin() -> Iterator[Row]:
     four = "mode u64 2x2x1, 4 levels, fastest axis of 3 voxels"
     yield row("mode", (2, 2, 1), "u64", 4, 3, four, num_mips=4, **labels)
     for factor in ((2, 2, 1), (2, 2, 2)):
-        yield row("mean", factor, "u8", 1.0, 48, "mean u8 with ignore=0, fastest axis of 48 voxels", ignore=0)
+        words = "x".join(map(str, factor))
+        line = f"mean u8 {words} with ignore=0, fastest axis of 48 voxels"
+        yield row("mean", factor, "u8", 1.0, 48, line, ignore=0)
 
 
 def _blocks() -> Iterator[Row]:
