@@ -223,7 +223,7 @@ def _measure_figures(items: list[Item], data: Data, arguments: argparse.Namespac
     sweeps = [item for item in items if isinstance(item, growth.Sweep)]
     tiles = [item for item in items if isinstance(item, calls.Tile)]
     measured = growth.measure(sweeps, data, arguments.rounds, say)
-    for figure in calls.measure(tiles, 3 * arguments.rounds, timing.SHORTEST):
+    for figure in calls.measure(tiles, arguments.rounds, timing.SHORTEST):
         say(figure)
         measured.append(figure)
     for figure in measured:

@@ -25,6 +25,7 @@ ONE_THREAD = (
 
 CACHED = 2**25  # bytes: smaller inputs may stay in the caches, so that calls on them are repeated
 SHORTEST = 2e-3  # seconds: the least that is timed of repeated calls
+SHORT_ROUNDS = 3  # times as many rounds if calls are repeated
 
 
 def one_thread() -> None:
@@ -69,25 +70,28 @@ def least(nbytes: int) -> float:
 
 
 def _repeats(call: Callable[[], object], at_least: float) -> int:
-    """Return how often to call so that all calls together take this long, from the faster of two calls."""
-    fastest = at_least
-    for _ in range(2 if at_least else 0):
+    """Return how often to call so that all calls together take this long, from the fastest of a few calls."""
+    fastest = math.inf
+    for _ in range(3):
         start = time.perf_counter()
         call()
         fastest = min(fastest, time.perf_counter() - start)
-    return max(1, math.ceil(at_least / fastest)) if at_least else 1
+    return max(1, math.ceil(at_least / fastest))
 
 
 def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int, at_least: float = 0.0) -> dict[str, Times]:
     """Call everything once per round, each round starting at another contender, and time every call.
 
-    A temporary slowdown of the machine (another process, a clock change) then affects all of them. Calls that take
-    less than `at_least` seconds are repeated until they take that long; the time of one call is their mean. They then
-    find in the caches what fits there.
+    A temporary slowdown of the machine (another process, a clock change) then affects all of them.
+
+    With `at_least`, calls are measured from warm caches: short ones are repeated until they take that many seconds,
+    after a call that is not timed, and the time of one call is their mean. There are `SHORT_ROUNDS` times as many
+    rounds then, because a median of few milliseconds says nothing on a machine that does other work as well.
     """
     names = list(calls)
     seconds: dict[str, list[float]] = {name: [] for name in names}
-    repeats = {name: _repeats(calls[name], at_least) for name in names}
+    repeats = {name: _repeats(calls[name], at_least) if at_least else 1 for name in names}
+    rounds = SHORT_ROUNDS * rounds if at_least else rounds
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -95,6 +99,8 @@ def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int, at_least
             for k in range(len(names)):
                 name = names[(turn + k) % len(names)]
                 call, times = calls[name], repeats[name]
+                if times > 1:
+                    call()
                 start = time.perf_counter()
                 for _ in range(times - 1):
                     call()
