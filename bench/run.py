@@ -124,7 +124,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     if arguments.megabytes is not None and not 0 < arguments.megabytes <= 65536:
         parser.error("argument --megabytes: between 0 and 65536")
     if arguments.isa:
-        os.environ["TINYPYR_ISA"] = arguments.isa  # the core reads it; unknown names are an error there
+        if arguments.isa not in tinypyr.instruction_sets():
+            parser.error(f"argument --isa: this machine has {', '.join(tinypyr.instruction_sets())}")
+        os.environ["TINYPYR_ISA"] = arguments.isa  # the core reads it
     arguments.chosen = _chosen(arguments)
     if not any(arguments.chosen.values()):
         parser.error("no row has such a name (see --list)")

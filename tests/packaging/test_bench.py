@@ -165,6 +165,7 @@ def test_our_own_wrong_answer_is_not_timed(tmp_path: Path) -> None:
         ("--peers-file", "absent.py"),
         ("--suite", "absent"),
         ("--family", "absent"),
+        ("--isa", "absent"),
         ("--family", "blocks", "--rows", "image-256-rgb-mean-2x2x1-u8-C"),
     ],
 )
