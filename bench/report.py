@@ -131,9 +131,11 @@ def _row_lines(results: Results, copies: bool) -> list[str]:
         "AVX2",
         "goal",
         "",
+        *([] if copies else ["copy"]),
         *peers,
     ]
-    lines = ["| " + " | ".join(header) + " |", "|---|---|" + "--:|" * 6 + "---|" + "--:|" * len(peers)]
+    peer_columns = len(header) - 9
+    lines = ["| " + " | ".join(header) + " |", "|---|---|" + "--:|" * 6 + "---|" + "--:|" * peer_columns]
     for row in results["rows"]:
         ours = row["tinypyr"]
         timed = "ratio" in ours
@@ -149,6 +151,7 @@ def _row_lines(results: Results, copies: bool) -> list[str]:
             if row["goal"] is None
             else f"{row['goal']:g}" + (f" (net {row['net_goal']:g})" if row["net_goal"] else ""),
             row["verdict"],
+            *([] if copies else [f"{row['copy']:.2f}"]),
             *(_ratio(row["peers"].get(peer, {})) for peer in peers),
         ]
         lines.append("| " + " | ".join(cells) + " |")
