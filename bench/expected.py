@@ -27,12 +27,40 @@ from workloads import Row
 
 Array = NDArray[Any]
 
+CHECKED_VOXELS = 1_000_000  # per end of the volume
+
+
+def slow_axis(array: Array) -> int:
+    return int(np.argmax([abs(stride) for stride in array.strides]))
+
 
 def slab(shape: tuple[int, ...], factor: tuple[int, ...], axis: int, voxels: int) -> int:
     """Return the number of layers along `axis`, in whole blocks, that hold about this many voxels."""
     per_layer = max(1, math.prod(shape) // max(1, shape[axis]))
     blocks = max(1, voxels // (per_layer * factor[axis]))
     return min(shape[axis], blocks * factor[axis])
+
+
+def check(levels: list[Array], array: Array, row: Row, rule: str) -> str:
+    """Return the reason why these levels are wrong, checked at both ends of the volume; empty if they are right."""
+    if len(levels) != row.num_mips:
+        return f"{len(levels)} levels instead of {row.num_mips}"
+    for number, level in enumerate(levels, 1):
+        factor = tuple(f**number for f in row.factor)
+        shape = tuple(-(-n // f) for n, f in zip(array.shape, factor, strict=True))
+        if level.shape != shape:
+            return f"level {number}: shape {level.shape} instead of {shape}"
+        axis = slow_axis(array)
+        thick = slab(array.shape, factor, axis, CHECKED_VOXELS)
+        last = max(0, (array.shape[axis] - thick) // factor[axis] * factor[axis])
+        for start, stop in {(0, thick), (last, array.shape[axis])}:
+            inside = tuple(slice(start, stop) if i == axis else slice(None) for i in range(array.ndim))
+            f = factor[axis]
+            answer = tuple(slice(start // f, -(-stop // f)) if i == axis else slice(None) for i in range(array.ndim))
+            why = wrong(level[answer], array[inside], row, rule, number)
+            if why:
+                return f"level {number}: {why}"
+    return ""
 
 
 def wrong(answer: Array, block: Array, row: Row, rule: str, level: int = 1) -> str:

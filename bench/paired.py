@@ -27,7 +27,8 @@ import numpy as np
 
 import timing
 import workloads
-from workloads import Array, Data, Row
+from arrays import Data
+from workloads import Array, Row
 
 INTEGERS = [f"{kind}int{width}" for kind in ("", "u") for width in (8, 16, 32, 64)]
 DTYPES = ("bool", *INTEGERS, "float32", "float64", "float16")
@@ -132,7 +133,9 @@ def compare_times(
             def timed(call: Pyramid, row: Row = row, array: Array = array, out: Any = out) -> Any:
                 return call(array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore, out=out)
 
-            times = timing.interleaved({"old": lambda: timed(old), "new": lambda: timed(new)}, rounds)
+            times = timing.interleaved(
+                {"old": lambda: timed(old), "new": lambda: timed(new)}, rounds, timing.least(array.nbytes)
+            )
             ratios.setdefault(row.name, []).append(times["new"].median / times["old"].median)
     return ratios
 
@@ -145,7 +148,13 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="runs of the table (default: 3)")
     parser.add_argument("--rounds", type=int, default=7, help="calls per row and run (default: 7)")
     parser.add_argument("--megabytes", type=int, default=64, help="size of a volume (default: 64)")
-    parser.add_argument("--suite", action="append", choices=list(workloads.SUITES), help="default: memory")
+    parser.add_argument(
+        "--suite",
+        "--family",
+        action="append",
+        choices=[*workloads.SUITES, *workloads.FAMILIES],
+        help="suite or family; default: memory",
+    )
     parser.add_argument("--only", default="", help="time only rows whose names hold this text")
     arguments = parser.parse_args()
     timing.one_thread()

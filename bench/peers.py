@@ -70,6 +70,9 @@ def make_tinybrain(array: Array, row: Row) -> Job:
         raise Skip("leaves nothing out in this method")
     if row.method == "mode" and (row.num_mips > 1 or any(f > 2 and not f & (f - 1) for f in row.factor)):
         raise Skip("recursive: not the mode of the base")
+    image, factor = array.ndim == 2, row.factor
+    if image:  # the package wants three axes, the first of them fastest
+        array, factor = array.T[:, :, np.newaxis], (*reversed(row.factor), 1)
     fortran = array.flags.f_contiguous
     note = ""
     if row.method == "mean":
@@ -79,44 +82,60 @@ def make_tinybrain(array: Array, row: Row) -> Job:
             note += "; copies to Fortran order"
 
         def run() -> Any:
-            return tinybrain.downsample_with_averaging(array, row.factor, num_mips=row.num_mips, sparse=sparse)
+            return tinybrain.downsample_with_averaging(array, factor, num_mips=row.num_mips, sparse=sparse)
 
     elif row.method == "mode":
         rule, note = "a mode", "ties by position in the block"
         if any(f & (f - 1) for f in row.factor):
             raise Skip("strides instead, silently: factors that are no powers of two")
-        if array.dtype.kind == "f" and row.factor not in ((2, 2, 1), (2, 2, 2)):
+        if array.dtype.kind == "f" and factor not in ((2, 2, 1), (2, 2, 2)):
             raise Skip("strides instead, silently: floats with this factor")
-        if row.factor == (2, 2, 2) and not fortran:
+        if factor == (2, 2, 2) and not fortran:
             raise Skip("wrong labels, silently: takes every 2x2x2 input for Fortran order")
 
         def run() -> Any:
-            return tinybrain.downsample_segmentation(array, row.factor, num_mips=row.num_mips, sparse=sparse)
+            return tinybrain.downsample_segmentation(array, factor, num_mips=row.num_mips, sparse=sparse)
 
     elif row.method in ("min", "max"):
         rule = "exact"
         pool = getattr(module, f"downsample_with_{row.method}_pooling")
 
         def run() -> Any:
-            return pool(array, row.factor, num_mips=row.num_mips)
+            return pool(array, factor, num_mips=row.num_mips)
 
     elif row.method == "stride":
         rule, note = "exact", "returns a view, which is copied here"
 
         def run() -> Any:
-            return [level.copy(order="K") for level in tinybrain.downsample_with_striding(array, row.factor)]
+            return [level.copy(order="K") for level in tinybrain.downsample_with_striding(array, factor)]
 
         _one_level(row)
     else:
         raise Skip(f"has no {row.method}")
-    return Job(run, lambda answer: list(answer), rule, note.lstrip("; "))
+
+    def levels(answer: Any) -> list[Array]:
+        return [level[:, :, 0].T if image else level for level in answer]
+
+    return Job(run, levels, rule, note.lstrip("; "))
 
 
-# --- packages for pictures: one slice at a time ---
+# --- packages for pictures: one slice at a time, or one picture with interleaved channels ---
+MOST_CHANNELS = 64  # OpenCV takes 128; more slices than this are rather a volume
+
+
+def _is_picture(array: Array, row: Row) -> bool:
+    """Return True for two axes, or two axes and a short fastest one that is not pooled."""
+    channels = array.shape[2] if array.ndim == 3 else 1
+    return array.flags.c_contiguous and row.factor in ((2, 2), (2, 2, 1)) and channels <= MOST_CHANNELS
+
+
 def _slices(array: Array, row: Row) -> tuple[list[Array], Array, list[Array], bool]:
     """Return the 2-D slices to halve, an output, its slices, and True if the input's slices are C-contiguous."""
     _one_level(row)
     _no_ignore(row)
+    if _is_picture(array, row) and not any(n % 2 for n in array.shape[:2]):
+        out = np.empty_like(array, shape=(array.shape[0] // 2, array.shape[1] // 2, *array.shape[2:]))
+        return [array], out, [out], True
     if sorted(row.factor) != [1, 2, 2]:
         raise Skip("two dimensions only")
     axis = row.factor.index(1)
@@ -147,13 +166,17 @@ def make_opencv(array: Array, row: Row) -> Job:
     def run() -> Any:
         for source, target in zip(inputs, outputs, strict=True):
             if contiguous:
-                cv2.resize(source, target.shape[::-1], dst=target, interpolation=how)
+                cv2.resize(source, target.shape[1::-1], dst=target, interpolation=how)
             else:
-                target[...] = cv2.resize(np.ascontiguousarray(source), target.shape[::-1], interpolation=how)
+                target[...] = cv2.resize(np.ascontiguousarray(source), target.shape[1::-1], interpolation=how)
         return out
 
     rule = "exact" if row.method == "stride" else "near" if array.dtype.kind == "f" else "half-up"
     note = "slice by slice into a ready output" if contiguous else "slice by slice, each copied: not contiguous"
+    if _is_picture(array, row):
+        note = "whole pictures with interleaved channels, into a ready output"
+        if rule == "half-up" and array.ndim == 3 and array.shape[2] not in (1, 3, 4):
+            rule = "within 1"  # its other loops round otherwise
     return Job(run, lambda answer: [answer], rule, note)
 
 
@@ -165,6 +188,8 @@ def _pillow(array: Array, row: Row, box: bool) -> Job:
         raise Skip(f"has no mode for {array.dtype}")
     if array.dtype.name == "uint32" and int(array.max()) >= 2**31:
         raise Skip("holds 32 bits as signed")
+    if _is_picture(array, row) and array.ndim == 3:
+        return _pillow_channels(Image, array)
     inputs, out, outputs, contiguous = _slices(array, row)
 
     def run() -> Any:
@@ -176,6 +201,22 @@ def _pillow(array: Array, row: Row, box: bool) -> Job:
     rule = "near" if array.dtype.kind == "f" else "within 1" if box else "half-up"
     note = "slice by slice" + ("" if contiguous else ", each copied: not contiguous")
     return Job(run, lambda answer: [answer], rule, note)
+
+
+def _pillow_channels(Image: Any, array: Array) -> Job:
+    """Return the reduction of a picture with interleaved channels that Pillow holds already."""
+    modes = {1: "L", 3: "RGB", 4: "RGBX"}  # RGBX, because RGBA is weighted by the last channel
+    mode = modes.get(array.shape[2]) if array.dtype == np.uint8 else None
+    if mode is None:
+        raise Skip(f"has no mode for {array.shape[2]} channels of {array.dtype}")
+    if any(n % 2 for n in array.shape[:2]):
+        raise Skip("odd extents: blocks of other sizes")
+    image = Image.frombytes(mode, array.shape[1::-1], array.tobytes())
+
+    def levels(answer: Any) -> list[Array]:
+        return [np.frombuffer(answer.tobytes(), np.uint8).reshape(answer.height, answer.width, array.shape[2])]
+
+    return Job(lambda: image.reduce(2), levels, "half-up", "channels interleaved: conversions to and from it not timed")
 
 
 def make_pillow(array: Array, row: Row) -> Job:

@@ -69,8 +69,11 @@ def _some(names: Sequence[str], most: int) -> str:
 def markdown(results: Results) -> str:
     """Return the whole report as Markdown."""
     settings, summary = results["settings"], results["summary"]
-    peers = list(results["peers"])
     lines = ["# tinypyr beside other packages", ""]
+    besides = list(dict.fromkeys(row["beside"] for row in results["rows"]))
+    copies = besides in ([], ["copy"])
+    net = any(row["net_goal"] for row in results["rows"])
+    base = "`numpy.copyto` of the same input into a warm array" if copies else "the package named under *base*"
     if settings["quick"]:
         lines += [
             "**A quick run on small inputs that fit the caches: it shows that the runner works, not speed.**",
@@ -80,15 +83,16 @@ def markdown(results: Results) -> str:
         lines += ["**The compiled extension is missing: tinypyr's figures are those of plain numpy.**", ""]
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     lines += [
-        "Ratios of time to `numpy.copyto` of the same input into a warm array, in the same process and run; "
-        f"below 1 is faster than copying. One thread, {settings['pinned']}; median of {settings['rounds']} "
-        f"interleaved rounds. Of {settings['arrays']} arrays in different places of memory *tinypyr* is the median and "
-        "*worst* the slowest; peers have the first. tinypyr writes into a ready output (`out=`); "
+        f"Ratios of time to {base}, in the same process and run; below 1 is faster. "
+        f"One thread, {settings['pinned']}; median of {settings['rounds']} interleaved rounds. "
+        f"Of {settings['arrays']} arrays in different places of memory *tinypyr* is the median and *worst* the "
+        "slowest; peers have the first. tinypyr writes into a ready output (`out=`); "
         "*allocating* is the same call without. Every answer was checked before its time was taken.",
         "",
         f"`~`: slower than {settings['peer_cap_s']:g} s per call, so measured on a part of the input and "
         "scaled up. `-`: does not apply, see below. `WRONG`: the answer was not what the package promises.",
         "",
+        *(["*net*: the same after the cost of a call on 2 x 2 pixels is taken from both times.", ""] if net else []),
         f"- machine: {machine_line(results['machine'])}",
         f"- software: {versions}",
         f"- instruction sets: {', '.join(results['instruction_sets']) or 'none'}; used: {settings['isa']}",
@@ -110,21 +114,44 @@ def markdown(results: Results) -> str:
             + (f", not in: {_some(slow, 40)}." if slow else "."),
             "",
         ]
-    header = ["row", "input", "copy, ms", "tinypyr", "worst", "allocating", "AVX2", "goal", "", *peers]
-    lines += ["| " + " | ".join(header) + " |", "|---|---|" + "--:|" * 6 + "---|" + "--:|" * len(peers)]
+    lines += _row_lines(results, copies) if results["rows"] else []
+    return "\n".join(lines + _figure_lines(results)) + "\n"
+
+
+def _row_lines(results: Results, copies: bool) -> list[str]:
+    """Return the table of the rows, and the remarks on it."""
+    peers = list(results["peers"])
+    header = [
+        "row",
+        "input",
+        "copy, ms" if copies else "base, ms",
+        "tinypyr",
+        "worst",
+        "allocating",
+        "AVX2",
+        "goal",
+        "",
+        *([] if copies else ["copy"]),
+        *peers,
+    ]
+    peer_columns = len(header) - 9
+    lines = ["| " + " | ".join(header) + " |", "|---|---|" + "--:|" * 6 + "---|" + "--:|" * peer_columns]
     for row in results["rows"]:
         ours = row["tinypyr"]
         timed = "ratio" in ours
         cells = [
             row["name"],
             f"{' x '.join(map(str, row['shape']))}, {row['megabytes']:.3g} MB",
-            f"{row['copy_ms']:.2f}" if "copy_ms" in row else "-",
-            _ratio(ours),
+            ("" if copies else row["beside"] + " ") + _milliseconds(row["base_ms"]),
+            _ratio(ours) + (f" (net {ours['net']:.2f})" if "net" in ours else ""),
             f"{ours['worst']:.2f}" if timed else "-",
             f"{ours['allocating']:.2f}" if timed else "-",
             f"{ours['avx2']:.2f}" if "avx2" in ours else "-",
-            "" if row["goal"] is None else f"{row['goal']:g}",
+            ""
+            if row["goal"] is None
+            else f"{row['goal']:g}" + (f" (net {row['net_goal']:g})" if row["net_goal"] else ""),
             row["verdict"],
+            *([] if copies else [f"{row['copy']:.2f}"]),
             *(_ratio(row["peers"].get(peer, {})) for peer in peers),
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -147,7 +174,32 @@ def markdown(results: Results) -> str:
         for peer, whys in reasons.items():
             for why, names in whys.items():
                 lines.append(f"- {peer}: {why} ({_some(names, 3)})")
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def _figure_lines(results: Results) -> list[str]:
+    """Return the table of the figures that are no rows, and that of the times per voxel."""
+    figures = results["figures"]
+    if not figures:
+        return []
+    lines = ["| figure | measured | goal | | how |", "|---|--:|--:|---|---|"]
+    for figure in figures:
+        value = "WRONG" if figure["value"] is None else f"{figure['value']:.2f} {figure['unit']}"
+        how = figure.get("wrong") or figure["note"]
+        lines.append(f"| {figure['name']} | {value} | {figure['goal']:g} | {figure['verdict']} | {how} |")
+    curves = [figure for figure in figures if "lengths" in figure]
+    if curves:
+        lengths = curves[0]["lengths"]
+        lines += ["", "Nanoseconds per voxel, by the length of the fastest axis:", ""]
+        lines += ["| | " + " | ".join(map(str, lengths)) + " |", "|---|" + "--:|" * len(lengths)]
+        for curve in curves:
+            cells = (f"{value:.3g}" for value in curve["ns_per_voxel"])
+            lines.append(f"| {curve['name'].removeprefix('growth-')} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
 
 
 def chart(results: Results) -> bytes | str:
@@ -163,6 +215,11 @@ def roofline(results: Results) -> bytes | str:
     return _picture("roofline", results, _draw_roofline)
 
 
+def growth(results: Results) -> bytes | str:
+    """Return a PNG of the time per voxel over the length of the fastest axis, or the reason why there is none."""
+    return _picture("growth", results, _draw_growth)
+
+
 def _picture(what: str, results: Results, draw: Callable[[Any, Results, list[dict[str, Any]]], Any]) -> bytes | str:
     try:
         matplotlib = importlib.import_module("matplotlib")
@@ -171,6 +228,7 @@ def _picture(what: str, results: Results, draw: Callable[[Any, Results, list[dic
     matplotlib.use("Agg")
     plt = importlib.import_module("matplotlib.pyplot")
     rows = [row for row in results["rows"] if "ratio" in row["tinypyr"]]
+    rows += [figure for figure in results["figures"] if "lengths" in figure]
     if not rows:
         return f"no {what}: no row was timed"
     figure = draw(plt, results, rows)
@@ -224,6 +282,8 @@ def _draw_chart(plt: Any, results: Results, rows: list[dict[str, Any]]) -> Any:
         axis.spines[["top", "right"]].set_visible(False)
     lowest = min(row["tinypyr"]["ratio"] for row in rows)
     axes[0].set_xlim(left=min(0.3, lowest * 0.7))
+    besides = dict.fromkeys({"copy": "numpy.copyto"}.get(row["beside"], row["beside"]) for row in rows)
+    base = " or ".join(besides)
     lines2d = importlib.import_module("matplotlib.lines").Line2D
     patch = importlib.import_module("matplotlib.patches").Patch
     legend = [patch(color=OURS, label="tinypyr")]
@@ -233,20 +293,53 @@ def _draw_chart(plt: Any, results: Results, rows: list[dict[str, Any]]) -> Any:
         if peer in shown
     ]
     legend += [
-        lines2d([], [], color="black", linewidth=1, label="numpy.copyto"),
+        lines2d([], [], color="black", linewidth=1, label=base),
         lines2d([], [], color="#E69F00", linestyle="--", linewidth=1.2, label="goal"),
     ]
-    figure.supxlabel("time over numpy.copyto of the same input, one thread (log scale; left is faster)", fontsize=9)
+    figure.supxlabel(f"time over {base} of the same input, one thread (log scale; left is faster)", fontsize=9)
     title = "quick run on small inputs: no measure of speed\n" if results["settings"]["quick"] else ""
     figure.suptitle(title + machine_line(results["machine"]), fontsize=9)
     figure.legend(handles=legend, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=5, fontsize=8, frameon=False)
     return figure
 
 
+def _draw_growth(plt: Any, results: Results, curves: list[dict[str, Any]]) -> Any:
+    panels: dict[str, list[dict[str, Any]]] = {}
+    for curve in curves:
+        _, method, factor, dtype = curve["name"].split("-")
+        panels.setdefault(factor, []).append({**curve, "method": method, "dtype": dtype})
+    colours = dict(zip(dict.fromkeys(curve["name"].split("-")[1] for curve in curves), (OURS, *COLOURS), strict=False))
+    markers = dict(zip(dict.fromkeys(curve["name"].split("-")[3] for curve in curves), MARKERS, strict=False))
+    figure, grid = plt.subplots(1, len(panels), figsize=(1 + 5 * len(panels), 5), sharey=True, squeeze=False)
+    for axis, (factor, members) in zip(grid.ravel(), panels.items(), strict=True):
+        for curve in members:
+            least = min(curve["ns_per_voxel"])
+            relative = [value / least for value in curve["ns_per_voxel"]]
+            style = {
+                "color": colours[curve["method"]],
+                "marker": markers[curve["dtype"]],
+                "markersize": 4,
+                "linewidth": 1,
+            }
+            axis.plot(curve["lengths"], relative, label=f"{curve['method']} {curve['dtype']}", **style)
+        axis.axhline(members[0]["goal"], color="#E69F00", linestyle="--", linewidth=1.2, label="goal")
+        axis.set_title(factor, fontsize=10)
+        axis.set_xscale("log", base=2)
+        axis.set_yscale("log")
+        axis.set_xlabel("length of the fastest axis (C order)", fontsize=9)
+        axis.grid(which="major", color="#dddddd")
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.legend(fontsize=7, frameon=False)
+    grid[0, 0].set_ylabel("time per voxel over that of the fastest length", fontsize=9)
+    title = "quick run on small inputs: no measure of speed\n" if results["settings"]["quick"] else ""
+    figure.suptitle(title + machine_line(results["machine"]), fontsize=9)
+    return figure
+
+
 def _draw_roofline(plt: Any, results: Results, rows: list[dict[str, Any]]) -> Any:
     def speed(row: dict[str, Any]) -> float:
         moved = row["megabytes"] + row["out_megabytes"]
-        return float(moved / (row["tinypyr"]["ratio"] * row["copy_ms"]))  # MB per ms equals GB per s
+        return float(moved / (row["tinypyr"]["ratio"] * row["base_ms"]))  # MB per ms equals GB per s
 
     names = list(dict.fromkeys(row["method"] for row in rows))
     figure, axis = plt.subplots(figsize=(8, 4.5))
@@ -258,7 +351,7 @@ def _draw_roofline(plt: Any, results: Results, rows: list[dict[str, Any]]) -> An
             axis.plot(spread, [speed(row) for row in members], marker, color=OURS, markersize=3.5)
     for label, colour, values in (
         ("numpy.copyto (read and written)", "black", [2 * row["megabytes"] / row["copy_ms"] for row in rows]),
-        ("reading alone", "#E69F00", [row["megabytes"] / (row["read"] * row["copy_ms"]) for row in rows]),
+        ("reading alone", "#E69F00", [row["megabytes"] / (row["read"] * row["base_ms"]) for row in rows]),
     ):
         middle = sorted(values)[len(values) // 2]
         axis.axhline(middle, color=colour, linewidth=1.2, label=f"{label}: {middle:.1f} GB/s")

@@ -11,13 +11,13 @@ import argparse
 import fnmatch
 import functools
 import importlib.util
+import json
 import mmap
 import os
 import platform
-import statistics
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,31 @@ timing.one_thread()  # before numpy and the peers are imported
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
 
-import expected  # noqa: E402
+import calls  # noqa: E402
+import goals  # noqa: E402
+import growth  # noqa: E402
+import measuring  # noqa: E402
 import peers as peer_module  # noqa: E402
 import report  # noqa: E402
+import tinypyr  # noqa: E402
 import workloads  # noqa: E402
+from arrays import Data  # noqa: E402
 from workloads import Row  # noqa: E402
 
 Array = NDArray[Any]
 
 MIB = 2**20
-CHECKED_VOXELS = 1_000_000  # per end of the volume
+FORMAT = 2  # of the JSON
+
+
+#: A row of a table, or one of the figures that have no peers.
+Item = Row | growth.Sweep | calls.Tile
+#: The families of workloads with goals: each has files of its own, and a part of families.md.
+FAMILIES: dict[str, Callable[[], Iterable[Item]]] = {
+    **{name: functools.partial(workloads.rows, [name]) for name in workloads.FAMILIES},
+    "growth": growth.sweeps,
+    "calls": lambda: calls.TILES,
+}
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -50,7 +65,22 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="small inputs, few rounds: shows that it works, not speed")
     parser.add_argument(
-        "--suite", action="append", choices=list(workloads.SUITES), help="which rows (default: all suites)"
+        "--suite",
+        action="append",
+        default=[],
+        choices=list(workloads.SUITES),
+        help="only rows of this suite of the README's table; may be given several times (default: all suites)",
+    )
+    parser.add_argument(
+        "--family",
+        nargs="+",
+        action="extend",
+        default=[],
+        choices=[*FAMILIES, "all"],
+        help="measure these families of workloads instead, and print the table of their goals",
+    )
+    parser.add_argument(
+        "--isa", metavar="NAME", help="the instruction set of tinypyr, as the environment variable TINYPYR_ISA"
     )
     parser.add_argument("--method", action="append", help="only rows of this method; may be given several times")
     parser.add_argument("--rows", nargs="+", metavar="PATTERN", help="only rows whose name matches, as mean-*-u8-F")
@@ -64,9 +94,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--peer-cap",
         type=float,
-        default=0.2,
+        default=0.02,
         metavar="SECONDS",
-        help="a package that takes longer per call gets a part of the input (default: 0.2)",
+        help="a package that takes longer per call gets a part of the input (default: 0.02)",
     )
     parser.add_argument(
         "--megabytes", type=float, help="size of the inputs (default: 4 last-level caches, at least 134)"
@@ -93,13 +123,12 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error("argument --peer-cap: more than 0 seconds")
     if arguments.megabytes is not None and not 0 < arguments.megabytes <= 65536:
         parser.error("argument --megabytes: between 0 and 65536")
-    arguments.chosen = [
-        row
-        for row in workloads.rows(arguments.suite or list(workloads.SUITES))
-        if (not arguments.method or row.method in arguments.method)
-        and (not arguments.rows or any(fnmatch.fnmatchcase(row.name, p) for p in arguments.rows))
-    ]
-    if not arguments.chosen:
+    if arguments.isa:
+        if arguments.isa not in tinypyr.instruction_sets():
+            parser.error(f"argument --isa: this machine has {', '.join(tinypyr.instruction_sets())}")
+        os.environ["TINYPYR_ISA"] = arguments.isa  # the core reads it
+    arguments.chosen = _chosen(arguments)
+    if not any(arguments.chosen.values()):
         parser.error("no row has such a name (see --list)")
     arguments.contenders = list(peer_module.PEERS)
     if arguments.peers is not None:
@@ -117,183 +146,21 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     return arguments
 
 
-# --- checking ---
-def _slow_axis(array: Array) -> int:
-    return int(np.argmax([abs(stride) for stride in array.strides]))
-
-
-def check(levels: list[Array], array: Array, row: Row, rule: str) -> str:
-    """Return the reason why these levels are wrong, checked at both ends of the volume; empty if they are right."""
-    if len(levels) != row.num_mips:
-        return f"{len(levels)} levels instead of {row.num_mips}"
-    for number, level in enumerate(levels, 1):
-        factor = tuple(f**number for f in row.factor)
-        shape = tuple(-(-n // f) for n, f in zip(array.shape, factor, strict=True))
-        if level.shape != shape:
-            return f"level {number}: shape {level.shape} instead of {shape}"
-        axis = _slow_axis(array)
-        thick = expected.slab(array.shape, factor, axis, CHECKED_VOXELS)
-        last = max(0, (array.shape[axis] - thick) // factor[axis] * factor[axis])
-        for start, stop in {(0, thick), (last, array.shape[axis])}:
-            inside = tuple(slice(start, stop) if i == axis else slice(None) for i in range(array.ndim))
-            f = factor[axis]
-            answer = tuple(slice(start // f, -(-stop // f)) if i == axis else slice(None) for i in range(array.ndim))
-            why = expected.wrong(level[answer], array[inside], row, rule, number)
-            if why:
-                return f"level {number}: {why}"
-    return ""
-
-
-# --- one row ---
-def _ours(array: Array, row: Row) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """Return two calls of tinypyr: one into existing outputs, one that allocates them."""
-    import tinypyr
-
-    out = tinypyr.pyramid(array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore)
-    if row.num_mips > 1:
-        return (
-            lambda: tinypyr.pyramid(array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore, out=out),
-            lambda: tinypyr.pyramid(array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore),
-        )
-    return (
-        lambda: [tinypyr.downsample(array, row.factor, row.method, ignore=row.ignore, out=out[0])],
-        lambda: [tinypyr.downsample(array, row.factor, row.method, ignore=row.ignore)],
-    )
-
-
-def _has_narrower() -> bool:
-    """Return True if another set than AVX2 is measured and the machine also supports AVX2."""
-    import tinypyr
-
-    return not os.environ.get("TINYPYR_ISA") and "avx2" in tinypyr.instruction_sets()[1:]
-
-
-def _on_avx2(call: Callable[[], Any]) -> Any:
-    os.environ["TINYPYR_ISA"] = "avx2"  # the core reads the variable at each call
-    try:
-        return call()
-    finally:
-        del os.environ["TINYPYR_ISA"]
-
-
-def _part(array: Array, row: Row, fraction: float) -> Array:
-    """Return the first layers of the array along its slowest axis, at least one block of the coarsest level."""
-    axis = _slow_axis(array)
-    factor = tuple(f**row.num_mips for f in row.factor)
-    thick = expected.slab(array.shape, factor, axis, max(1, int(array.size * fraction)))
-    return array[tuple(slice(0, thick) if i == axis else slice(None) for i in range(array.ndim))]
-
-
-def _prepare(peer: peer_module.Peer, array: Array, row: Row, cap: float) -> tuple[peer_module.Job, float]:
-    """Return the peer's job and the share of the input that it gets, so that a call takes no longer than the cap."""
-    small = _part(array, row, 1 / 64)
-    trial = peer.make(small, row)
-    trial.run()  # first calls import, compile, start threads
-    seconds = timing.interleaved({"trial": trial.run}, 1)["trial"].median
-    whole = seconds * array.size / small.size
-    if whole <= cap:
-        return peer.make(array, row), 1.0
-    part = _part(array, row, cap / whole)
-    return peer.make(part, row), part.size / array.size
-
-
-def measure(row: Row, arrays: Sequence[Array], copy: Array, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Compute, check and time; peers run on the first of the arrays, which are copies at different addresses."""
-    array = arrays[0]
-    into, allocating = _ours(array, row)
-    result: dict[str, Any] = {
-        "name": row.name,
-        "title": row.title,
-        "method": row.method,
-        "factor": list(row.factor),
-        "dtype": row.dtype,
-        "order": row.order,
-        "data": row.data,
-        "num_mips": row.num_mips,
-        "ignore": row.ignore,
-        "shape": list(array.shape),
-        "megabytes": array.nbytes / 1e6,
-        "goal": row.goal,
-        "peers": {},
+def _chosen(arguments: argparse.Namespace) -> dict[str, list[Item]]:
+    """Return what each file of results holds: one is of all suites, the others of one family each."""
+    families = list(FAMILIES) if "all" in arguments.family else list(dict.fromkeys(arguments.family))
+    suites = arguments.suite or ([] if families else list(workloads.SUITES))
+    items: dict[str, Iterable[Item]] = {"results": workloads.rows(suites)} if suites else {}
+    items |= {family: FAMILIES[family]() for family in families}
+    return {
+        file: [
+            item
+            for item in members
+            if (not arguments.method or item.method in arguments.method)
+            and (not arguments.rows or any(fnmatch.fnmatchcase(item.name, p) for p in arguments.rows))
+        ]
+        for file, members in items.items()
     }
-    ours = into()
-    why = check(ours, array, row, "exact")
-    others = [_ours(other, row)[0] for other in arrays[1:]]
-    for call, what in ((allocating, "the call without out="), *((call, "the call on a copy") for call in others)):
-        if not why and any(not np.array_equal(a, b) for a, b in zip(ours, call(), strict=True)):
-            why = f"{what} gives another answer"
-    flat = array.reshape(-1, order="A").view(np.uint8)
-    words = flat[: flat.size // 8 * 8].view(np.uint64)
-    calls: dict[str, Callable[[], object]] = {
-        "copy": lambda: np.copyto(copy, array),
-        "read": lambda: np.bitwise_or.reduce(words),  # the minimum of work for every byte
-    }
-    if not why:
-        calls |= {"tinypyr": into, "allocating": allocating}
-        if _has_narrower():
-            calls["avx2"] = functools.partial(_on_avx2, into)
-
-    shares: dict[str, tuple[float, peer_module.Job]] = {}
-    for peer in arguments.contenders:
-        named = row.peers is not None and peer.name in row.peers
-        if peer in peer_module.PEERS and not named and (row.peers is not None or peer.only_where_named):
-            continue
-        try:
-            job, share = _prepare(peer, array, row, arguments.peer_cap)
-            answer = job.levels(job.run())
-        except peer_module.Skip as skip:
-            result["peers"][peer.name] = {"skipped": str(skip)}
-            continue
-        except Exception as error:  # any exception of another package is its result
-            text = " ".join(str(error).split())[:120]
-            result["peers"][peer.name] = {"skipped": f"fails with {type(error).__name__}: {text}"}
-            continue
-        seen = array if share == 1 else _part(array, row, share)
-        wrong = check(answer, seen, row, job.rule)
-        # the checks cover both ends of the volume; packages with the same rule are compared everywhere
-        comparable = not wrong and not why and job.rule == "exact" and share == 1
-        if comparable and any(not np.array_equal(a, b) for a, b in zip(ours, answer, strict=True)):
-            wrong = "differs from tinypyr's answer inside the volume"
-        if wrong:
-            result["peers"][peer.name] = {"wrong": wrong}
-        else:
-            shares[peer.name] = (share, job)
-            calls[peer.name] = job.run
-        del answer
-
-    times = timing.interleaved(calls, arguments.rounds)
-    base = times["copy"].median
-    result["copy_ms"] = base * 1e3
-    result["read"] = times["read"].median / base
-    result["out_megabytes"] = sum(level.nbytes for level in ours) / 1e6
-    for name, (share, job) in shares.items():
-        result["peers"][name] = {
-            "ratio": times[name].median / share / base,
-            "scaled": share < 1,
-            "rule": job.rule,
-            "note": job.note,
-        }
-    if why:
-        result["tinypyr"] = {"wrong": why}
-        result["verdict"] = "WRONG"
-        return result
-    ratios = [times["tinypyr"].median / base]
-    for other, call in zip(arrays[1:], others, strict=True):
-        again = timing.interleaved(
-            {"copy": functools.partial(np.copyto, copy, other), "tinypyr": call}, arguments.rounds
-        )
-        ratios.append(again["tinypyr"].median / again["copy"].median)
-    ratio = statistics.median(ratios)
-    result["tinypyr"] = {
-        "ratio": ratio,
-        "worst": max(ratios),
-        "allocating": times["allocating"].median / base,
-        "scaled": False,
-    }
-    if "avx2" in times:
-        result["tinypyr"]["avx2"] = times["avx2"].median / base
-    result["verdict"] = "" if row.goal is None else "pass" if ratio <= row.goal else "miss"
-    return result
 
 
 def _settings(arguments: argparse.Namespace, instruction_sets: list[str], pinned: str) -> dict[str, Any]:
@@ -328,17 +195,12 @@ def elsewhere(array: Array, offset: int) -> Array:
     return place
 
 
-def campaign(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Measure every chosen row, in order."""
-    import tinypyr
-
-    pinned = timing.pin()
-    megabytes = arguments.megabytes or max(128 * MIB, min(4 * timing.last_level_cache(), 1024 * MIB)) / 1e6
-    data = workloads.Data(int(megabytes * 1e6), arguments.quick)
+def _measure_rows(rows: list[Row], data: Data, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure the rows in order."""
     results = []
     arrays: list[Array] = []
     copy = np.empty(0)
-    for number, row in enumerate(arguments.chosen, 1):
+    for number, row in enumerate(rows, 1):
         array = data.array(row)
         if not arrays or array is not arrays[0]:
             arrays = []  # free the memory of the last arrays first
@@ -347,64 +209,130 @@ def campaign(arguments: argparse.Namespace) -> dict[str, Any]:
             copy.fill(1)  # warm: every page has been written
             # the others: at the start of a page, and not aligned to vectors or cache lines
             arrays = [array, *(elsewhere(array, 24 * k) for k in range(arguments.arrays - 1))]
-        result = measure(row, arrays, copy, arguments)
-        _say(result, number, len(arguments.chosen))
+        result = measuring.measure(row, arrays, copy, arguments.contenders, arguments.rounds, arguments.peer_cap)
+        _say(result, number, len(rows))
         results.append(result)
+    return results
+
+
+def _measure_figures(items: list[Item], data: Data, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure what is no row."""
+
+    def say(figure: dict[str, Any]) -> None:
+        text = f"WRONG: {figure['wrong']}" if "wrong" in figure else f"{figure['value']:.2f} {figure['unit']}"
+        print(f"{figure['name']:<40} {text}", file=sys.stderr, flush=True)
+
+    sweeps = [item for item in items if isinstance(item, growth.Sweep)]
+    tiles = [item for item in items if isinstance(item, calls.Tile)]
+    measured = growth.measure(sweeps, data, arguments.rounds, say)
+    for figure in calls.measure(tiles, arguments.rounds, timing.SHORTEST):
+        say(figure)
+        measured.append(figure)
+    for figure in measured:
+        wrong, reached = figure["value"] is None, (figure["value"] or 0) <= figure["goal"]
+        figure["verdict"] = "WRONG" if wrong else "pass" if reached else "miss"
+    return measured
+
+
+def campaign(items: list[Item], data: Data, pinned: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure the rows and figures of one file of results."""
+    results = _measure_rows([item for item in items if isinstance(item, Row)], data, arguments)
+    figures = _measure_figures(items, data, arguments)
+    kinds = {item.data for item in items if not isinstance(item, calls.Tile)}
     versions = {"Python": platform.python_version(), "numpy": np.__version__, "tinypyr": tinypyr.__version__}
     for peer in arguments.contenders:
         found = timing.version(peer.distribution)
         if found:
             versions[peer.distribution] = found
-    timed = [row for row in results if row["verdict"] in ("pass", "miss")]
-    named = [peer.name for peer in arguments.contenders if any(peer.name in row["peers"] for row in results)]
-    wrong = [row["name"] for row in results if "wrong" in row["tinypyr"]]
-    wrong += [f"{peer} in {row['name']}" for row in results for peer, e in row["peers"].items() if "wrong" in e]
     return {
-        "format": 1,
+        "format": FORMAT,
         "machine": timing.machine(),
         "versions": versions,
         "instruction_sets": tinypyr.instruction_sets(),
         "settings": _settings(arguments, tinypyr.instruction_sets(), pinned),
-        "data": data.sources,
-        "summary": {
-            "rows": len(results),
-            "on_avx2": sum("avx2" in row["tinypyr"] for row in results),
-            "slow_on_avx2": [
-                row["name"]
-                for row in results
-                if "avx2" in row["tinypyr"] and row["tinypyr"]["avx2"] > 1.3 * row["tinypyr"]["ratio"]
-            ],
-            "passed": sum(row["verdict"] == "pass" for row in timed),
-            "missed": [row["name"] for row in timed if row["verdict"] == "miss"],
-            "wrong": wrong,
-        },
-        "peers": named,
+        "data": {kind: source for kind, source in data.sources.items() if kind in kinds},
+        "summary": _summary(results, figures),
+        "peers": [peer.name for peer in arguments.contenders if any(peer.name in row["peers"] for row in results)],
         "rows": results,
+        "figures": figures,
     }
+
+
+def _summary(results: list[dict[str, Any]], figures: list[dict[str, Any]]) -> dict[str, Any]:
+    timed = [row for row in results if row["verdict"] in ("pass", "miss")]
+    timed += [figure for figure in figures if figure["verdict"] in ("pass", "miss")]
+    wrong = [row["name"] for row in results if "wrong" in row["tinypyr"]]
+    wrong += [figure["name"] for figure in figures if "wrong" in figure]
+    wrong += [f"{peer} in {row['name']}" for row in results for peer, e in row["peers"].items() if "wrong" in e]
+    return {
+        "rows": len(results) + len(figures),
+        "on_avx2": sum("avx2" in row["tinypyr"] for row in results),
+        "slow_on_avx2": [
+            row["name"]
+            for row in results
+            if "avx2" in row["tinypyr"] and row["tinypyr"]["avx2"] > 1.3 * row["tinypyr"]["ratio"]
+        ],
+        "passed": sum(row["verdict"] == "pass" for row in timed),
+        "missed": [row["name"] for row in timed if row["verdict"] == "miss"],
+        "wrong": wrong,
+    }
+
+
+def _files(name: str, results: dict[str, Any]) -> dict[str, bytes]:
+    """Return the files of one campaign: tables, JSON, and charts if matplotlib is there."""
+    files = {f"{name}.md": report.markdown(results).encode(), f"{name}.json": report.as_json(results).encode()}
+    charts = {f"{name}.png": report.chart} if results["rows"] else {}
+    if name == "results":
+        charts["roofline.png"] = report.roofline
+    if name == "growth":
+        charts["growth.png"] = report.growth
+    for file, draw in charts.items():
+        picture = draw(results)
+        if isinstance(picture, bytes):
+            files[file] = picture
+        else:
+            print(picture, file=sys.stderr)
+    return files
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     if arguments.list:
-        print("\n".join(row.name for row in arguments.chosen))
+        print("\n".join(item.name for items in arguments.chosen.values() for item in items))
         return 0
     try:
-        results = campaign(arguments)
-        text, table = report.as_json(results), report.markdown(results)
-        files = {"results.md": table.encode(), "results.json": text.encode()}
-        for name, draw in (("results.png", report.chart), ("roofline.png", report.roofline)):
-            picture = draw(results)
-            if isinstance(picture, bytes):
-                files[name] = picture
-            else:
-                print(picture, file=sys.stderr)
+        pinned = timing.pin()
+        megabytes = arguments.megabytes or max(128 * MIB, min(4 * timing.last_level_cache(), 1024 * MIB)) / 1e6
+        data = Data(int(megabytes * 1e6), arguments.quick)
+        campaigns = {
+            name: campaign(items, data, pinned, arguments) for name, items in arguments.chosen.items() if items
+        }
+        files: dict[str, bytes] = {}
+        for name, results in campaigns.items():
+            files |= _files(name, results)
+        families = {name: results for name, results in campaigns.items() if name in FAMILIES}
+        if families:
+            families = _earlier(arguments.out) | families
+            families = {name: families[name] for name in FAMILIES if name in families}
+            files["families.md"] = goals.table(families).encode()
         report.write_files(arguments.out, files)
     except KeyboardInterrupt:
         print("interrupted: nothing written", file=sys.stderr)
         return 130
-    print(text if arguments.json else table, end="")
+    if arguments.json:
+        print("".join(files[f"{name}.json"].decode() for name in campaigns), end="")
+    else:
+        tables = ["results.md"] * ("results" in campaigns) + ["families.md"] * bool(families)
+        print("\n".join(files[name].decode() for name in tables), end="")
     print("written: " + ", ".join(str(arguments.out / name) for name in files), file=sys.stderr)
-    return 1 if results["summary"]["wrong"] else 0
+    return 1 if any(results["summary"]["wrong"] for results in campaigns.values()) else 0
+
+
+def _earlier(folder: Path) -> dict[str, Any]:
+    """Return the results of families that earlier runs, of this format, left in the folder."""
+    files = {name: folder / f"{name}.json" for name in FAMILIES}
+    earlier = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.is_file()}
+    return {name: results for name, results in earlier.items() if results["format"] == FORMAT}
 
 
 if __name__ == "__main__":

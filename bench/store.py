@@ -23,6 +23,7 @@ import tensorstore as ts
 import report
 import timing
 import workloads
+from arrays import Data
 from peers import Skip
 from store_peers import PEERS, Part, Peer, load, spec, verdict
 from tinypyr import Grid, store
@@ -168,7 +169,7 @@ def installed(peers: list[Peer]) -> tuple[list[Peer], list[str]]:
 def tiled(name: str, size: int) -> workloads.Array:
     """Return the real volume, axes z, y, x, repeated along z up to this size."""
     (row,) = (row for row in workloads.rows(["memory"]) if row.name == ROWS[name])
-    piece = workloads.Data(1 << 27, quick=False).array(row).T
+    piece = Data(1 << 27, quick=False).array(row).T
     return np.concatenate([piece] * max(1, round(size / piece.nbytes)))
 
 

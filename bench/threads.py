@@ -13,6 +13,7 @@ timing.one_thread()  # before numpy is imported
 
 import tinypyr  # noqa: E402
 import workloads  # noqa: E402
+from arrays import Data  # noqa: E402
 
 
 def main() -> None:
@@ -24,7 +25,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--megabytes", type=float, default=134)
     arguments = parser.parse_args()
-    data = workloads.Data(int(arguments.megabytes * 1e6), quick=False)
+    data = Data(int(arguments.megabytes * 1e6), quick=False)
     faster = []
     print(f"| row | 1 thread, ms | {arguments.threads} threads, ms | times faster |\n|---|--:|--:|--:|")
     for row in workloads.rows(["memory"]):

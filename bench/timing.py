@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import importlib.metadata
+import math
 import os
 import platform
 import statistics
@@ -21,6 +22,10 @@ ONE_THREAD = (
     "NUMEXPR_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
+
+CACHED = 2**25  # bytes: smaller inputs may stay in the caches, so that calls on them are repeated
+SHORTEST = 2e-3  # seconds: the least that is timed of repeated calls
+SHORT_ROUNDS = 3  # times as many rounds if calls are repeated
 
 
 def one_thread() -> None:
@@ -59,23 +64,48 @@ class Times:
         return statistics.median(self.seconds)
 
 
-def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Times]:
+def least(nbytes: int) -> float:
+    """Return the seconds that calls on an input of this size are repeated for."""
+    return SHORTEST if nbytes < CACHED else 0.0
+
+
+def _repeats(call: Callable[[], object], at_least: float) -> int:
+    """Return how often to call so that all calls together take this long, from the fastest of a few calls."""
+    fastest = math.inf
+    for _ in range(3):
+        start = time.perf_counter()
+        call()
+        fastest = min(fastest, time.perf_counter() - start)
+    return max(1, math.ceil(at_least / fastest))
+
+
+def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int, at_least: float = 0.0) -> dict[str, Times]:
     """Call everything once per round, each round starting at another contender, and time every call.
 
     A temporary slowdown of the machine (another process, a clock change) then affects all of them.
+
+    With `at_least`, calls are measured from warm caches: short ones are repeated until they take that many seconds,
+    after a call that is not timed, and the time of one call is their mean. There are `SHORT_ROUNDS` times as many
+    rounds then, because a median of few milliseconds says nothing on a machine that does other work as well.
     """
     names = list(calls)
     seconds: dict[str, list[float]] = {name: [] for name in names}
+    repeats = {name: _repeats(calls[name], at_least) if at_least else 1 for name in names}
+    rounds = SHORT_ROUNDS * rounds if at_least else rounds
     collecting = gc.isenabled()
     gc.disable()
     try:
         for turn in range(rounds):
             for k in range(len(names)):
                 name = names[(turn + k) % len(names)]
-                call = calls[name]
+                call, times = calls[name], repeats[name]
+                if times > 1:
+                    call()
                 start = time.perf_counter()
+                for _ in range(times - 1):
+                    call()
                 answer = call()
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append((time.perf_counter() - start) / times)
                 del answer  # freeing memory is not timed
     finally:
         if collecting:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import lzma
 import math
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -29,16 +25,19 @@ class Row:
     """One task, which is one line of the table."""
 
     method: Method
-    factor: tuple[int, int, int]
+    factor: tuple[int, ...]
     dtype: str  # a key of DTYPES
     order: str  # "C" or "F"
-    goal: float | None  # upper limit of the ratio to numpy.copyto
+    goal: float | None  # upper limit of the ratio to what the row is compared with
     data: str = "em"  # "em", "labels" or "random" (255 labels, independent voxels)
     num_mips: int = 1
     ignore: int | None = None
-    shape: tuple[int, int, int] | None = None  # None: the size of the run
+    shape: tuple[int, ...] | None = None  # None: the size of the run
     peers: tuple[str, ...] | None = None  # None: every peer that applies
     title: str = ""
+    beside: str = "copy"  # "copy" (numpy.copyto of the same input) or the name of a peer
+    net_goal: float | None = None  # the same limit after the cost of a call on 2 x 2 pixels is taken from both times
+    line: str = ""  # the line of the table of goals that the row belongs to
 
     @property
     def name(self) -> str:
@@ -99,127 +98,101 @@ def _widths() -> Iterator[Row]:
             yield Row(method, factor, "u8", order, goal, **more)  # type: ignore[arg-type]
 
 
+#: Peers of the families; the others have no function for most of these rows.
+PICTURES = ("OpenCV", "Pillow", "scikit-image", "tinybrain")
+
+
+def _image(side: int, kind: str, dtype: str, goal: float, line: str, **more: Any) -> Row:
+    """Return the mean of an image by 2 x 2, compared with OpenCV."""
+    channels = {"gray": (), "rgb": (3,), "rgba": (4,)}[kind]
+    factor = (2, 2, *(1 for _ in channels))
+    more |= {"shape": (side, side, *channels), "title": f"image-{side}-{kind}", "peers": PICTURES}
+    return Row("mean", factor, dtype, "C", goal, beside="OpenCV", line=line, **more)
+
+
+def _images() -> Iterator[Row]:
+    """Return images, whole and with interleaved channels, from 256 x 256 to 8192 x 8192 pixels."""
+    sides = (512, 1024, 2048, 4096, 8192)
+    for kind, dtype, goal in (("rgb", "u8", 0.7), ("rgba", "u8", 0.9), ("rgb", "u16", 0.9)):
+        for side in sides:
+            yield _image(side, kind, dtype, goal, f"{kind.upper()} {dtype}, 512 x 512 to 8192 x 8192")
+    for dtype, side in itertools.product(("u8", "u16"), (512, 1024, 2048)):
+        yield _image(side, "gray", dtype, 0.75, "gray u8 and u16, 512 x 512 to 2048 x 2048 (in cache)")
+    for kind, dtype in (("gray", "u8"), ("gray", "u16"), ("rgb", "u8"), ("rgba", "u8")):
+        yield _image(256, kind, dtype, 1.5, "gray, RGB and RGBA, 256 x 256, whole calls", net_goal=1.0)
+    for side in (512, 1024, 2048):
+        yield _image(side, "gray", "f32", 1.6, "gray f32, 512 x 512 to 2048 x 2048 (OpenCV adds in float)")
+    yield _image(4096, "gray", "f32", 1.0, "gray f32, 4096 x 4096")
+
+
+#: Lengths of the fastest axis in the family of thin volumes.
+THIN = (*range(1, 10), 16, 24, 32, 48, 64)
+
+
+def thin_shape(length: int, nbytes: int, itemsize: int) -> tuple[int, int, int]:
+    """Return a shape of about this many bytes, with even slower axes of about the same length."""
+    voxels = nbytes // itemsize
+    middle = 2 * max(1, round(math.sqrt(voxels / length) / 2))
+    return 2 * max(1, round(voxels / (length * middle) / 2)), middle, length
+
+
+def _thin() -> Iterator[Row]:
+    """Return volumes in C order whose fastest axis is short: a few slices, or interleaved channels."""
+
+    def row(
+        method: Method, factor: tuple[int, ...], dtype: str, goal: float, length: int, line: str, **more: Any
+    ) -> Row:
+        shape = thin_shape(length, 2**26, np.dtype(DTYPES[dtype]).itemsize)
+        more = {"peers": PICTURES, "title": f"thin-{length}", "shape": shape, **more}
+        return Row(method, factor, dtype, "C", goal, line=line, **more)
+
+    for factor, length in itertools.product(((2, 2, 1), (1, 2, 2), (2, 2, 2)), THIN):
+        words = "x".join(map(str, factor))
+        yield row("mean", factor, "u8", 1.5, length, f"mean u8 {words}, fastest axis of 1 to 64 voxels")
+    labels: dict[str, Any] = {"data": "labels", "peers": ("tinybrain",)}
+    yield row("mode", (2, 2, 1), "u64", 1.5, 3, "mode u64 2x2x1, fastest axis of 3 voxels", **labels)
+    yield row("mode", (2, 2, 2), "u64", 1.5, 3, "mode u64 2x2x2, fastest axis of 3 voxels", **labels)
+    four = "mode u64 2x2x1, 4 levels, fastest axis of 3 voxels"
+    yield row("mode", (2, 2, 1), "u64", 4, 3, four, num_mips=4, **labels)
+    for factor in ((2, 2, 1), (2, 2, 2)):
+        words = "x".join(map(str, factor))
+        line = f"mean u8 {words} with ignore=0, fastest axis of 48 voxels"
+        yield row("mean", factor, "u8", 1.0, 48, line, ignore=0)
+
+
+def _blocks() -> Iterator[Row]:
+    """Return blocks of the size of chunks, which stay in the caches."""
+    goals = ((64, 2.0, 4.0, 1.5, 4.0), (128, 1.2, 2.4, 1.0, 2.0))
+    for side, mean, means, mode, modes in goals:
+        more: dict[str, Any] = {"shape": (side,) * 3, "title": f"block-{side}", "peers": PICTURES}
+        where = f"block of {side} x {side} x {side}"
+        yield from _rows("mean", "2x2x1 2x2x2", "u8", mean, line=f"mean u8, {where}", **more)
+        yield from _rows("mean", "2x2x1 2x2x2", "u8", means, num_mips=4, line=f"mean u8, 4 levels, {where}", **more)
+        more["data"] = "labels"
+        yield from _rows("mode", "2x2x1 2x2x2", "u64", mode, line=f"mode u64, {where}", **more)
+        yield from _rows("mode", "2x2x1 2x2x2", "u64", modes, num_mips=4, line=f"mode u64, 4 levels, {where}", **more)
+
+
+def _volumes() -> Iterator[Row]:
+    """Return four levels of volumes that are larger than the caches."""
+    more: dict[str, Any] = {"title": "volume", "num_mips": 4, "peers": PICTURES}
+    line = "mode u32 and u64, 4 levels, larger than the caches"
+    yield from _rows("mode", "2x2x1 2x2x2", "u32 u64", 2.0, data="labels", line=line, **more)
+    line = "mean u8, u16 and f32, 4 levels, larger than the caches"
+    yield from _rows("mean", "2x2x1 2x2x2", "u8 u16 f32", 1.0, line=line, **more)
+
+
 SUITES = {"memory": _memory, "widths": _widths, "original": _original}
+#: Workloads that people have, each with a goal; the results of each family are kept in files of its own.
+FAMILIES = {"images": _images, "thin": _thin, "blocks": _blocks, "volumes": _volumes}
 
 
-def rows(suites: list[str]) -> list[Row]:
-    """Return the rows of the suites, sorted so that rows on the same array are adjacent."""
-    found = [row for suite in suites for row in SUITES[suite]()]
+def rows(names: list[str]) -> list[Row]:
+    """Return the rows of suites and families, sorted so that rows on the same array are adjacent."""
+    found = [row for name in names for row in (SUITES | FAMILIES)[name]()]
     kinds = {key: i for i, key in enumerate(dict.fromkeys(map(array_key, found)))}
     return sorted(found, key=lambda row: kinds[array_key(row)])
 
 
 def array_key(row: Row) -> tuple[Any, ...]:
     return row.data, row.dtype, row.order, row.shape
-
-
-class Data:
-    """Arrays from real data if it is available, otherwise from the generator of ``tinypyr demo``."""
-
-    def __init__(self, nbytes: int, quick: bool) -> None:
-        self.nbytes = nbytes
-        self.quick = quick
-        here = Path(__file__).resolve().parent
-        self.folder = Path(os.environ.get("TINYPYR_DATA") or here.parent.parent / "shared" / "data")
-        self._em: list[NDArray[np.uint8]] | None = None
-        self._labels: Array | None = None
-        self._made: tuple[NDArray[np.uint8], NDArray[np.uint64]] | None = None
-        self._kept: tuple[tuple[Any, ...], Array] | None = None
-        self.sources: dict[str, str] = {}
-
-    def array(self, row: Row) -> Array:
-        """Return the row's input. Only the last array is cached, so rows on the same array should be adjacent."""
-        key = array_key(row)
-        if self._kept is None or self._kept[0] != key:
-            self._kept = None
-            self._kept = key, self._make(row)
-        return self._kept[1]
-
-    def _make(self, row: Row) -> Array:
-        dtype = np.dtype(DTYPES[row.dtype])
-        if row.shape and not self.quick:
-            shape = row.shape
-        elif self.quick:
-            shape = (128, 96, 34)
-        else:
-            # 512 x 512 in plane, like the segmentation, with the required depth
-            shape = (512, 512, 2 * math.ceil(self.nbytes / (512 * 512 * dtype.itemsize * 2)))
-        array = np.empty(shape, dtype, order="F" if row.order == "F" else "C")
-        if row.data == "labels":
-            labels = self._label_volume()
-            for z in range(shape[2]):  # the volume is continued by reflection
-                turn, at = divmod(z, labels.shape[2])
-                source = labels[: shape[0], : shape[1], -1 - at if turn % 2 else at]
-                array[:, :, z] = source.astype(dtype)  # labels modulo 256 for narrow integers
-        elif row.data == "random":
-            generator = np.random.default_rng(0)
-            for z in range(shape[2]):
-                array[:, :, z] = generator.integers(0, 255, shape[:2], dtype)
-            self.sources["random"] = "255 labels, every voxel drawn by itself"
-        else:
-            scale = np.float64(1 / 255) if dtype.kind == "f" else None
-            for z in range(shape[2]):
-                section = self._section(z, shape[:2])
-                array[:, :, z] = section * scale if scale is not None else section
-        return array
-
-    def _section(self, z: int, shape: tuple[int, int]) -> NDArray[np.uint8]:
-        tiles = self._tiles()
-        side = tiles[0].shape[0]
-        per_tile = (side // shape[0]) * (side // shape[1]) if not self.quick else 1
-        turn, at = divmod(z, len(tiles) * max(per_tile, 1))
-        tile = tiles[at % len(tiles)]
-        part = at // len(tiles)
-        if self.quick or per_tile <= 1:
-            piece = tile
-        else:
-            columns = side // shape[1]
-            x, y = part // columns * shape[0], part % columns * shape[1]
-            piece = tile[x : x + shape[0], y : y + shape[1]]
-        # use the eight symmetries of the square before repeating
-        piece = piece[:: -1 if turn & 1 else 1, :: -1 if turn & 2 else 1]
-        if turn & 4 and piece.shape[0] == piece.shape[1]:
-            piece = piece.T
-        return piece[: shape[0], : shape[1]]
-
-    def _tiles(self) -> list[NDArray[np.uint8]]:
-        if self._em is None:
-            files = sorted((self.folder / "em_sections").glob("*.jpg"))
-            try:
-                from PIL import Image
-            except ImportError:
-                Image = None  # type: ignore[assignment]
-            if files and Image is not None and not self.quick:
-                self._em = [np.asarray(Image.open(file).convert("L")).T for file in files]
-                self.sources["em"] = f"real: {len(files)} tiles of fly brain sections (electron microscopy)"
-            else:
-                image = self._generated()[0]
-                self._em = [image[:, :, z] for z in range(image.shape[2])]
-                why = "--quick" if self.quick else "no real data in TINYPYR_DATA, or no Pillow to read it"
-                self.sources["em"] = f"generated by tinypyr's demo ({why})"
-        return self._em
-
-    def _label_volume(self) -> Array:
-        if self._labels is None:
-            file = self.folder / "connectomics_512x512x512_u32.npy.xz"
-            if file.exists() and not self.quick:
-                print("reading the segmentation ...", file=sys.stderr)
-                with lzma.open(file) as stream:
-                    self._labels = np.load(stream)
-                self.sources["labels"] = "real: a segmentation of mouse visual cortex"
-            else:
-                labels = self._generated()[1]
-                # small numbers, so that many of them differ in narrow dtypes
-                self._labels = np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.uint32)
-                why = "--quick" if self.quick else "no real data in TINYPYR_DATA"
-                self.sources["labels"] = f"generated by tinypyr's demo ({why})"
-        return self._labels
-
-    def _generated(self) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
-        if self._made is None:
-            from tinypyr.cli._demo.volumes import volumes
-
-            if not self.quick:
-                print("no real data found: generating ...", file=sys.stderr)
-            self._made = volumes((128, 128, 16) if self.quick else (1024, 1024, 32))
-        return self._made

@@ -122,7 +122,7 @@ def test_wrong_answers_are_not_timed(row: str, where: str, tmp_path: Path) -> No
 def test_wrong_answers_inside_a_volume_are_not_timed(tmp_path: Path) -> None:
     # large volumes are checked at both ends, and completely against tinypyr if the rules are the same
     file = tmp_path / "more.py"
-    ends = "import __main__\n__main__.CHECKED_VOXELS = 1000\n"
+    ends = "import expected\nexpected.CHECKED_VOXELS = 1000\n"
     file.write_text(ends + MORE_PEERS.replace("{where}", "0.505"))
     done = bench("run.py", "--rows", "max-2x2x1-u16-F", "--peers", "--peers-file", str(file), out=tmp_path)
     assert done.returncode == 1
@@ -164,6 +164,9 @@ def test_our_own_wrong_answer_is_not_timed(tmp_path: Path) -> None:
         ("--peers", "nobody"),
         ("--peers-file", "absent.py"),
         ("--suite", "absent"),
+        ("--family", "absent"),
+        ("--isa", "absent"),
+        ("--family", "blocks", "--rows", "image-256-rgb-mean-2x2x1-u8-C"),
     ],
 )
 def test_invalid_arguments_are_refused_and_nothing_is_written(arguments: tuple[str, ...], tmp_path: Path) -> None:
@@ -185,6 +188,78 @@ def test_every_published_row_is_measured(tmp_path: Path) -> None:
     assert {"mode-2x2x2-u64-C-4levels", "mode-4x4x4-u64-F", "mode-2x2x1-u16-C-ignore0-random"} <= names
     assert {"width-1025-mean-2x2x1-u8-F-random", "width-100-mode-1x2x2-u8-C-random"} <= names
     assert {"original-PIL-mean-2x2x1-u8-F", "original-OpenCV-mean-2x2x1-u8-F"} <= names
+
+
+def test_every_family_is_listed(tmp_path: Path) -> None:
+    done = bench("run.py", "--list", "--family", "all", out=tmp_path)
+    names = set(done.stdout.split())
+    for side in (512, 1024, 2048, 4096, 8192):
+        assert {f"image-{side}-rgb-mean-2x2x1-u8-C", f"image-{side}-rgba-mean-2x2x1-u8-C"} <= names
+    for length in (*range(1, 10), 16, 24, 32, 48, 64):
+        assert {f"thin-{length}-mean-{factor}-u8-C" for factor in ("2x2x1", "1x2x2", "2x2x2")} <= names
+    for side, levels in ((64, ""), (128, ""), (64, "-4levels"), (128, "-4levels")):
+        assert {
+            f"block-{side}-{kind}-{order}{levels}" for kind in ("mean-2x2x1-u8", "mode-2x2x2-u64") for order in "CF"
+        } <= names
+    assert {"volume-mode-2x2x1-u32-F-4levels", "volume-mean-2x2x2-f32-C-4levels"} <= names
+    assert {f"growth-{method}-2x2x2-u8" for method in ("mean", "min", "mode", "median", "stride")} <= names
+    assert {"call-64x64-mean-u8-allocating", "call-64x64-mean-u8-out"} <= names
+
+
+FEW = ("image-512-rgb*", "thin-3-*", "block-64-m*-2x2x1-*-C", "volume-mean-2x2x1-u8-C*", "growth-m*-2x2x2-u8", "call-*")
+
+
+def test_families_are_measured_into_files_of_their_own(tmp_path: Path) -> None:
+    done = bench("run.py", "--family", "all", "--rows", *FEW, out=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = (tmp_path / "families.md").read_text(encoding="utf-8")
+    assert table == done.stdout
+    families = ("images", "thin", "blocks", "volumes", "growth", "calls")
+    assert {f"{family}.{ending}" for family in families for ending in ("json", "md")} <= set(os.listdir(tmp_path))
+    assert not (tmp_path / "results.json").exists()
+    for family in families:
+        assert f"\n## {family}\n" in table
+        found = json.loads((tmp_path / f"{family}.json").read_text(encoding="utf-8"))
+        assert found["summary"]["wrong"] == []
+        for entry in found["rows"]:
+            assert entry["tinypyr"]["ratio"] > 0
+            assert f"| {entry['line']} |" in table
+        for entry in found["figures"]:
+            assert entry["verdict"] in ("pass", "miss")
+            assert f"| {entry['line']} |" in table
+    sweep = json.loads((tmp_path / "growth.json").read_text(encoding="utf-8"))["figures"][0]
+    assert sweep["lengths"][:9] == list(range(1, 10))
+    assert sweep["value"] == pytest.approx(max(sweep["ns_per_voxel"]) / min(sweep["ns_per_voxel"]), rel=1e-2)
+
+    # a run of one family keeps the others in the table
+    done = bench("run.py", "--family", "calls", out=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(f"\n## {family}\n" in done.stdout for family in families)
+
+
+def test_goals_beside_a_package_are_not_measured_without_it(tmp_path: Path) -> None:
+    done = bench("run.py", "--family", "images", "--rows", "image-512-*", "--peers", out=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for row in json.loads((tmp_path / "images.json").read_text(encoding="utf-8"))["rows"]:
+        assert row["beside"] == "copy"
+        assert row["goal"] is None
+        assert row["verdict"] == ""
+        assert f"| {row['line']} | - | - | - | not measured | OpenCV is missing |" in done.stdout
+
+
+def test_images_are_measured_beside_opencv(tmp_path: Path) -> None:
+    pytest.importorskip("cv2")
+    rows = ("image-256-*", "image-512-gray-*")
+    done = bench("run.py", "--family", "images", "--rows", *rows, "--isa", "scalar", out=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "images.json").read_text(encoding="utf-8"))
+    assert found["settings"]["isa"] == "scalar"
+    for row in found["rows"]:
+        assert row["beside"] == "OpenCV"
+        assert row["peers"]["OpenCV"]["ratio"] == pytest.approx(1)
+        assert row["verdict"] in ("pass", "miss")
+        assert "avx2" not in row["tinypyr"]
+        assert ("net" in row["tinypyr"]) == row["name"].startswith("image-256-")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for a child process")
