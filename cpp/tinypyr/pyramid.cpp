@@ -24,6 +24,13 @@ const char* requested_set() {
   return name == nullptr || *name == '\0' ? nullptr : name;
 }
 
+// Return the index of a set; -1 if this machine cannot run it.
+int find_set(const char* name) {
+  for (int i = 0; i < usable_sets().count; ++i)
+    if (std::strcmp(name, usable_sets().names[i]) == 0) return i;
+  return -1;
+}
+
 bool is_extreme(Method method) { return method == Method::min || method == Method::max; }
 
 // --- from a problem to its driver ---------------------------------------------------------------------------------
@@ -144,10 +151,7 @@ const char* const* instruction_sets(int* count) noexcept {
 
 int chosen_instruction_set() noexcept {
   const char* name = requested_set();
-  if (name == nullptr) return 0;
-  for (int i = 0; i < usable_sets().count; ++i)
-    if (std::strcmp(name, usable_sets().names[i]) == 0) return i;
-  return -1;
+  return name == nullptr ? 0 : find_set(name);
 }
 
 i64 distinct(const void* voxels, i64 n, int width, u64* values, i64 room) noexcept {
@@ -170,8 +174,9 @@ Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const
   if (unproven == nullptr) unproven = unused_counts;
   std::fill(unproven, unproven + levels, 0);
   const InstructionSets& sets = usable_sets();
-  const bool is_free_choice = options.isa < 0 && requested_set() == nullptr;
-  int isa = options.isa < 0 ? chosen_instruction_set() : options.isa;
+  const char* const requested = options.isa < 0 ? requested_set() : nullptr;
+  const bool is_free_choice = options.isa < 0 && requested == nullptr;
+  int isa = is_free_choice ? 0 : requested != nullptr ? find_set(requested) : options.isa;
   if (isa < 0 || isa >= sets.count) return Status::bad_isa;
 
   Status status = check(in);
@@ -179,9 +184,10 @@ Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const
   if (status == Status::ok && sums != nullptr) status = check_sums(in, levels, *sums, options);
   if (status != Status::ok) return status;
 
-  const std::unique_ptr<Problem> problem = Problem::allocate();
-  if (!problem) return Status::out_of_memory;
-  status = make_problem({in, levels, factors, outs, options.voxel_offset, sums}, *problem);
+  const Request request = {in, levels, factors, outs, options.voxel_offset, sums};
+  std::unique_ptr<Problem> problem;
+  if (!Problem::reserve(problem, request.all_levels())) return Status::out_of_memory;
+  status = make_problem(request, *problem);
   if (status != Status::ok || is_empty(in)) return status;
   if (is_free_choice && !(levels == 1 && has_short_rows(*problem)))
     while (problem->extent[0] * problem->codec.width < sets.shortest_row[isa]) ++isa;

@@ -1,6 +1,6 @@
 from typing import Any
 
-def distinct(array: Any, found: Any) -> int: ...
+def distinct(array: Any, values: Any) -> int: ...
 def instruction_sets() -> list[str]: ...
 def dtype_names() -> list[str]: ...
 def sample(
@@ -24,18 +24,25 @@ def sample(
     full_code: int = 0,
     operation: int = 0,
 ) -> None: ...
-def pyramid(
-    array: Any,
-    outs: list[Any],
-    factors: list[tuple[int, ...]],
-    origin: tuple[int, ...],
-    code: int,
-    swapped: bool,
-    method: int,
-    rounding: int,
-    ties: int,
-    ignore_bits: int | None,
-    threads: int,
-    sums: Any = None,
-    sums_code: int = 0,
-) -> list[int] | None: ...
+
+class PyramidCall:
+    def __init__(
+        self,
+        factors: list[tuple[int, ...]],
+        voxel_offset: tuple[int, ...],
+        shapes: list[tuple[int, ...]],
+        code: int,
+        swapped: bool,
+        method: int,
+        rounding: int,
+        ties: int,
+        ignore_bits: int | None,
+        threads: int,
+    ) -> None: ...
+    def allocate_and_fill(self, array: Any) -> tuple[list[Any], list[int] | None]: ...
+    def fill(self, array: Any, outs: list[Any], sums: Any = None, sums_code: int = 0) -> list[int] | None: ...
+    def fill_if_plain(self, array: Any, outs: Any) -> tuple[list[Any], list[int] | None] | None: ...
+
+class CallCache:
+    def get(self, arguments: tuple[Any, ...]) -> Any: ...
+    def add(self, arguments: tuple[Any, ...], call: Any) -> None: ...

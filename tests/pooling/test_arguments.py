@@ -259,3 +259,76 @@ def test_checked_arguments_are_remembered_only_while_they_cannot_change() -> Non
             tinypyr.downsample(array, (0, 2))
         with pytest.raises(TypeError, match="workers"):
             tinypyr.downsample(array, (2, 2), workers="2")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("valid", "invalid"),
+    [
+        ({"factor": (1, 2)}, {"factor": (True, 2)}),
+        ({"factor": 1}, {"factor": True}),
+        ({"factor": 2, "levels": 1}, {"factor": 2, "levels": True}),
+        ({"factor": 2, "ignore": 0}, {"factor": 2, "ignore": 0j}),
+        ({"factor": 2, "voxel_offset": (0, 1)}, {"factor": 2, "voxel_offset": (False, True)}),
+        ({"factor": 2, "workers": 1}, {"factor": 2, "workers": True}),
+    ],
+)
+def test_equal_arguments_of_another_type_are_checked_again(valid: Any, invalid: Any) -> None:
+    array = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    for _ in range(2):
+        tinypyr.pyramid(array, **valid)
+        with pytest.raises(TypeError, match=r"integer|complex"):
+            tinypyr.pyramid(array, **invalid)
+
+
+@pytest.mark.parametrize("factor", [[2, 0], [[2, 2], [2, 0]]])
+def test_lists_are_reported_as_lists(factor: Any) -> None:
+    """Equal lists and tuples share their checked arguments, but not their errors."""
+    array = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    for _ in range(2):
+        assert tinypyr.downsample(array, [2, 2]).tolist() == tinypyr.downsample(array, (2, 2)).tolist()
+        with pytest.raises(ValueError, match=r"\Afactor: \[2, 0\] must"):
+            tinypyr.pyramid(array, factor)
+        with pytest.raises(ValueError, match=r"\Afactor: \(2, 0\) must"):
+            tinypyr.pyramid(array, (2, 0))
+
+
+def test_many_different_calls_in_turn() -> None:
+    """More calls than checked arguments are remembered."""
+    array = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    for _ in range(2):
+        for offset in range(300):
+            level = tinypyr.downsample(array, (8, 1000), "min", voxel_offset=(0, offset))
+            assert level.tolist() == [[0]]
+            assert tinypyr.downsample(array, (2, 1), "max", voxel_offset=(offset, 0)).shape == (2 + offset % 2, 6)
+
+
+@pytest.mark.parametrize("order", ["C", "F", "transposed", "reversed"])
+def test_levels_have_the_memory_order_of_the_array(order: str) -> None:
+    base = np.arange(6 * 8 * 10, dtype=np.uint8).reshape(6, 8, 10)
+    array = {
+        "C": base,
+        "F": np.asfortranarray(base),
+        "transposed": np.ascontiguousarray(base.transpose(1, 0, 2)).transpose(1, 0, 2),
+        "reversed": base[::-1],
+    }[order]
+    for level in tinypyr.pyramid(array, 2, levels=2):
+        assert level.strides == np.empty_like(array, shape=level.shape).strides
+
+
+def test_out_of_any_layout_is_filled() -> None:
+    """A dense `out` and others, which are checked in different ways, get the same values."""
+    array = np.arange(4 * 6 * 5, dtype=np.uint8).reshape(4, 6, 5)
+    level = tinypyr.downsample(array, 2)
+    room = np.zeros((4, 6, 6), np.uint8)
+    layouts = [
+        np.zeros(SHAPE, np.uint8),
+        np.zeros(SHAPE, np.uint8, order="F"),
+        room[::2, ::2, ::2],
+        room[1:3, 1:4, 1:4],
+        np.zeros(SHAPE, np.uint8)[::-1, :, ::-1],
+        np.zeros(SHAPE, np.uint8).view(np.memmap),
+    ]
+    for out in layouts:
+        assert tinypyr.downsample(array, 2, out=out) is out
+        np.testing.assert_array_equal(out, level)
+        assert tinypyr.pyramid(array, 2, out=(out,))[0] is out

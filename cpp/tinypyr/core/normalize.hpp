@@ -28,11 +28,14 @@ struct Request {
   i64 out_stride(int k, int axis) const { return is_sums(k) ? sums->strides[axis + 1] : outs[k].strides[axis]; }
 };
 
-// Sort axes by stride, fastest first; among equal strides the last axis is the faster one.
+// Sort axes by stride, fastest first; among equal strides the last axis is the faster one. (std::stable_sort would
+// allocate memory.)
 inline void sort_axes(const View& in, int* order) {
-  for (int i = 0; i < in.ndim; ++i) order[i] = in.ndim - 1 - i;
-  std::stable_sort(order, order + in.ndim,
-                   [&](int a, int b) { return std::abs(in.strides[a]) < std::abs(in.strides[b]); });
+  for (int i = 0; i < in.ndim; ++i) order[i] = i;
+  std::sort(order, order + in.ndim, [&](int a, int b) {
+    const i64 of_a = std::abs(in.strides[a]), of_b = std::abs(in.strides[b]);
+    return of_a != of_b ? of_a < of_b : a > b;
+  });
 }
 
 // Fill axis `at` of every level from axis `axis` of the request.

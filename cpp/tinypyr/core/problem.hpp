@@ -40,19 +40,31 @@ struct Problem {
   Codec codec;
   const Kernels* kernels;
   i64 lane_stride;  // between lanes of the sums, the "voxels" of the last level; 0: no sums are requested
-  Level level[max_levels];
+  int room = 0;     // number of levels that `level` can hold
+  Level* level = nullptr;
 
   Problem() = default;
   Problem(const Problem&) = delete;
-  Problem& operator=(const Problem& other) {  // copies only the levels in use
-    std::memcpy(static_cast<void*>(this), &other, offsetof(Problem, level));
+  ~Problem() { delete[] level; }
+  Problem& operator=(const Problem& other) {  // there must be room for the levels of the other problem
+    std::memcpy(static_cast<void*>(this), &other, offsetof(Problem, room));
     std::copy(other.level, other.level + other.levels, level);
     return *this;
   }
 
-  // Allocate a problem on the heap, because it is too large for the stacks of some threads (128 KiB with musl). Return
-  // null if memory runs out.
-  static std::unique_ptr<Problem> allocate() { return std::unique_ptr<Problem>(new (std::nothrow) Problem); }
+  // Provide a problem with room for this many levels. Its contents are lost. Return false if memory runs out.
+  //
+  // Problems are on the heap, because 64 levels (82 KB) are too large for the stacks of some threads (128 KiB with
+  // musl). There is no room for more levels than needed, because large blocks cost system calls and page faults: the
+  // allocator returns them to the system when they are freed.
+  static bool reserve(std::unique_ptr<Problem>& problem, int levels) {
+    if (problem && problem->room >= levels) return true;
+    problem.reset(new (std::nothrow) Problem);
+    if (!problem) return false;
+    problem->level = new (std::nothrow) Level[static_cast<std::size_t>(levels)];
+    problem->room = problem->level == nullptr ? 0 : levels;
+    return problem->room > 0;
+  }
 
   const Level& top() const { return level[levels - 1]; }
   const RowKernels& rows() const { return kernels->of_width(codec.width); }

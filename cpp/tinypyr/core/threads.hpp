@@ -99,7 +99,8 @@ class SharedWork {
 // The ranges that one thread takes: first from its own share, then from the shares of others.
 template <class Work>
 void run_thread(const Problem& whole, const Division& cut, SharedWork& shared, i64 number, Work work) {
-  const std::unique_ptr<Problem> part = Problem::allocate();
+  std::unique_ptr<Problem> part;
+  const bool has_memory = Problem::reserve(part, whole.levels);
   for (i64 finished = 0; finished < cut.threads && shared.is_ok();) {
     i64 first;
     const i64 blocks = shared.take((number + finished) % cut.threads, &first);
@@ -107,11 +108,11 @@ void run_thread(const Problem& whole, const Division& cut, SharedWork& shared, i
       ++finished;
       continue;
     }
-    if (part) {
+    if (has_memory) {
       *part = whole;
       part->restrict_to(cut.axis, first, blocks);
     }
-    shared.finish(blocks, part ? work(*part) : Status::out_of_memory);
+    shared.finish(blocks, has_memory ? work(*part) : Status::out_of_memory);
     if (number == 0) shared.poll();
   }
   if (number == 0) shared.poll();

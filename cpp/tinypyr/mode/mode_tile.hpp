@@ -27,9 +27,8 @@ class ModeTile {
     whole_ = &whole;
     std::copy(size, size + whole.ndim, size_);
     fetcher_.stop();
-    if (!part_) part_ = Problem::allocate();
-    if (!following_) following_ = Problem::allocate();
-    if (!part_ || !following_ || (has_votes && !allocate_votes())) return false;
+    if (!Problem::reserve(part_, whole.levels) || !Problem::reserve(following_, whole.levels)) return false;
+    if (has_votes && !allocate_votes()) return false;
     tiles().start(first_);
     cut(first_, *part_);
     return true;

@@ -62,8 +62,7 @@ class ReductionDriver {
       first_axis = axis;
       shrinks = std::min<i64>(8, factor_of_stage(factor, axis));
     }
-    if (!part_) part_ = Problem::allocate();
-    if (!part_) return false;
+    if (!Problem::reserve(part_, whole.levels)) return false;
     for (i64 longest = longest_accumulators / (rule_.reduction->lanes * rule_.reduction->lane_bytes);; longest /= 2) {
       cut_ = cut_rows(whole, longest, first_axis, shrinks);
       i64 bytes = 0;

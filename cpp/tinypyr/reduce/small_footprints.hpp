@@ -265,22 +265,18 @@ class SmallFootprints {
   // Compute the first level of `whole`. votes: null, or the array of Votes (the number of voxels of each footprint that
   // have the resulting label), whose axes have these strides, in Votes; the first stride is 1.
   Status run(const Problem& whole, char* votes = nullptr, const i64* vote_stride = nullptr) {
-    if (!part_) part_ = Problem::allocate();
-    if (!part_) return Status::out_of_memory;
+    const i64 blocks = whole.level[0].extent[0], chunk = longest_copied_row / whole.codec.width;
+    if (!rows_.plan(whole)) return Status::out_of_memory;
+    if (rows_.current().reads_and_writes_in_place() || blocks <= chunk)
+      return make_rows(whole, votes, vote_stride) ? Status::ok : Status::out_of_memory;
+    if (!Problem::reserve(part_, whole.levels)) return Status::out_of_memory;
     Problem& part = *part_;
-    const i64 blocks = whole.level[0].extent[0];
-    const i64 chunk = std::min(blocks, longest_copied_row / whole.codec.width);
-    for (i64 first = 0; first < blocks;) {
+    for (i64 first = 0; first < blocks; first += chunk) {
       part = whole;
       part.levels = 1;
-      if (!rows_.plan(part)) return Status::out_of_memory;
-      if (!rows_.current().reads_and_writes_in_place() && chunk < blocks) {
-        part.restrict_to(0, first, std::min(chunk, blocks - first));
-        if (!rows_.plan(part)) return Status::out_of_memory;
-      }
+      part.restrict_to(0, first, std::min(chunk, blocks - first));
       char* const part_votes = votes == nullptr ? nullptr : votes + first * votes_width(whole.codec.width);
-      if (!make_rows(part, part_votes, vote_stride)) return Status::out_of_memory;
-      first += part.level[0].extent[0];
+      if (!rows_.plan(part) || !make_rows(part, part_votes, vote_stride)) return Status::out_of_memory;
     }
     return Status::ok;
   }

@@ -71,8 +71,7 @@ class AccumulatorPieces {
 
   // Find the number of levels that the driver can compute.
   bool find_first_level() {
-    part_ = Problem::allocate();
-    if (!part_) return false;
+    if (!Problem::reserve(part_, problem_->levels)) return false;
     first_ = problem_->levels;
     for (bool fits = false; first_ > 0 && !fits;) {
       *part_ = *problem_;

@@ -145,8 +145,8 @@ def checked_ignore(ignore: Any, dtype: np.dtype[Any]) -> Any:
         if beyond:
             raise ValueError(f"ignore: {ignore!r} is beyond the range of {dtype}")
         return value + native(0)  # -0.0 is 0.0
-    wanted = integer("ignore", int(ignore) if isinstance(ignore, (bool, np.bool_)) else ignore)
+    value = integer("ignore", int(ignore) if isinstance(ignore, (bool, np.bool_)) else ignore)
     low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    if not low <= wanted <= high:
+    if not low <= value <= high:
         raise ValueError(f"ignore: {ignore!r} never occurs in an array of {dtype}")
-    return native(wanted)
+    return native(value)

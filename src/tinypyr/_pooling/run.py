@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import math
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,8 @@ from .arguments import (
 )
 from .compiled import CODES, core
 
+#: Checked arguments of earlier calls of the core.
+_calls: Any = core.CallCache() if core else None
 _missing_core_reported = False
 
 
@@ -96,19 +98,20 @@ def _level_shapes(
     return shapes
 
 
+#: Levels, and from the core the number of voxels per level whose mode is not proven; None if all are proven.
+_Filled: TypeAlias = tuple[list[Array], list[int] | None]
+
+
 class Call(NamedTuple):
     """The checked arguments of a call, without its arrays."""
 
     factors: list[tuple[int, ...]]
     voxel_offset: tuple[int, ...]
     shapes: list[tuple[int, ...]]
-    codes: tuple[int, int, int]  # method, rounding, ties
     ignore: Any
-    ignore_bits: int | None
-    threads: int
+    compiled: Any  # the call in the core's form; None for a dtype that the core does not support
 
 
-@functools.lru_cache(maxsize=256, typed=True)
 def checked_call(
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
@@ -121,7 +124,6 @@ def checked_call(
     voxel_offset: Any,
     workers: Any,
 ) -> Call:
-    """Check the arguments. Cached, because checking takes most of the time of a call on a small tile."""
     check_array(shape, dtype)
     factors = schedule(factor, levels, len(shape))
     codes = (
@@ -134,26 +136,50 @@ def checked_call(
     threads = 0 if workers is None else integer("workers", workers)  # 0: one per core
     if workers is not None and threads < 1:
         raise ValueError(f"workers: {workers!r} must be 1 or more, or None for one per core")
-    bits = None if left_out is None else int.from_bytes(left_out.tobytes(), sys.byteorder)
     shapes = _level_shapes(shape, factors, start)
-    return Call(factors, start, shapes, codes, left_out, bits, min(threads, MAX_THREADS))
+    code = CODES.get(dtype)
+    if code is None or core is None:
+        return Call(factors, start, shapes, left_out, None)
+    bits = None if left_out is None else int.from_bytes(left_out.tobytes(), sys.byteorder)
+    compiled = core.PyramidCall(factors, start, shapes, *code, *codes, bits, min(threads, MAX_THREADS))
+    return Call(factors, start, shapes, left_out, compiled)
 
 
-def pool(*arguments: Any) -> list[Array]:
-    """Run :func:`pool_with_unproven`, and warn if a mode is not proven."""
-    levels, unproven = pool_with_unproven(*arguments)
-    if unproven:
-        _report_unproven(unproven)
-    return levels
-
-
-#: Types whose equal values are the same argument; True equals 1 and 2.0 equals 2, but they are checked differently.
-_EXACT = frozenset({int})
+def _checked_and_cached(key: tuple[Any, ...], factor: Any, voxel_offset: Any) -> Call:
+    """Check arguments, given as a key of the cache in which lists are tuples, and as the caller's lists."""
+    shape, dtype, factor_key, levels, method, ignore, rounding, ties, offset_key, workers = key
+    call = checked_call(shape, dtype, factor, levels, method, ignore, rounding, ties, voxel_offset, workers)
+    if call.compiled is not None and _is_constant(factor_key) and (offset_key is None or _is_constant(offset_key)):
+        with contextlib.suppress(TypeError):  # another argument has no hash
+            _calls.add(key, call)
+    return call
 
 
 def _is_constant(value: Any) -> bool:
-    """Return whether a value may be remembered: an int, or a tuple of ints."""
-    return type(value) is int or (type(value) is tuple and _EXACT.issuperset(map(type, value)))
+    """Return whether a value never changes: an int, or a tuple of constants."""
+    return type(value) is int or (type(value) is tuple and all(map(_is_constant, value)))
+
+
+def pool(
+    array: npt.ArrayLike,
+    factor: Any,
+    levels: Any,
+    method: str,
+    ignore: Any,
+    rounding: str,
+    ties: str,
+    voxel_offset: Any,
+    out: Any,
+    workers: Any,
+) -> list[Array]:
+    """Run :func:`pool_with_unproven`, and warn if a mode is not proven."""
+    # (Parameters are listed because passing them on as *arguments takes longer.)
+    outputs, unproven = pool_with_unproven(
+        array, factor, levels, method, ignore, rounding, ties, voxel_offset, out, workers
+    )
+    if unproven:
+        _report_unproven(unproven)
+    return outputs
 
 
 def pool_with_unproven(
@@ -167,72 +193,68 @@ def pool_with_unproven(
     voxel_offset: Any,
     out: Any,
     workers: Any,
-) -> tuple[list[Array], list[int] | None]:
+) -> _Filled:
     """Check the arguments, allocate the levels, and run the core or the reference.
 
-    Returns the levels and, from the core, the number of voxels per level whose mode is not proven.
+    Equal calls with a constant factor and offset share their checked arguments, because checking takes most of the time
+    of a call on a small tile.
     """
-    array = as_array(array_like)
-    arguments = (array.shape, array.dtype, factor, levels, method, ignore, rounding, ties, voxel_offset, workers)
-    constant = _is_constant(factor) and (voxel_offset is None or _is_constant(voxel_offset))
-    try:
-        call = checked_call(*arguments) if constant else checked_call.__wrapped__(*arguments)
-    except TypeError:  # an argument has no hash, or is invalid, which is then reported again
-        call = checked_call.__wrapped__(*arguments)
-    if out is None:
-        outputs = [np.empty_like(array, shape=shape, subok=False) for shape in call.shapes]
-    else:
-        outputs = _checked_out(out, array, call.shapes)
-
-    code = CODES.get(array.dtype)
-    if code is None or core is None:
-        if core is None:
-            _report_missing_core()
-        answers = _reference.pyramid(
-            array,
-            call.factors,
-            method=method,
-            ignore=call.ignore,
-            rounding=rounding,
-            ties=ties,
-            voxel_offset=call.voxel_offset,
-        )
-        for level, answer in zip(outputs, answers, strict=True):
-            level[...] = answer
-        return outputs, None
-
-    unproven = core.pyramid(
-        array, outputs, call.factors, call.voxel_offset, *code, *call.codes, call.ignore_bits, call.threads
+    array = array_like if type(array_like) is np.ndarray else as_array(array_like)
+    factor_key = tuple(factor) if type(factor) is list else factor
+    offset_key = tuple(voxel_offset) if type(voxel_offset) is list else voxel_offset
+    key = (array.shape, array.dtype, factor_key, levels, method, ignore, rounding, ties, offset_key, workers)
+    call = (_calls and _calls.get(key)) or _checked_and_cached(key, factor, voxel_offset)
+    compiled = call.compiled
+    if compiled is None:
+        return _pool_with_reference(array, call, method, rounding, ties, out), None
+    filled: _Filled = (
+        compiled.allocate_and_fill(array)
+        if out is None
+        else compiled.fill_if_plain(array, out) or _check_and_fill(array, call, out)
     )
-    return outputs, unproven
+    return filled
+
+
+def _check_and_fill(array: Array, call: Call, out: Any) -> _Filled:
+    levels = _checked_out(out, array, call.shapes)
+    return levels, call.compiled.fill(array, levels)
+
+
+def _pool_with_reference(array: Array, call: Call, method: str, rounding: str, ties: str, out: Any) -> list[Array]:
+    if out is None:
+        levels = [np.empty_like(array, shape=shape, subok=False) for shape in call.shapes]
+    else:
+        levels = _checked_out(out, array, call.shapes)
+    if core is None:
+        _report_missing_core()
+    results = _reference.pyramid(
+        array,
+        call.factors,
+        method=method,
+        ignore=call.ignore,
+        rounding=rounding,
+        ties=ties,
+        voxel_offset=call.voxel_offset,
+    )
+    for level, result in zip(levels, results, strict=True):
+        level[...] = result
+    return levels
 
 
 def mean_levels(
     array: Array, factors: Sequence[tuple[int, ...]], ignore: Any, rounding: str, voxel_offset: tuple[int, ...]
 ) -> tuple[list[Array], _reference.Reduction]:
     """Compute levels of means, and the accumulator of the last one for levels above it (see :mod:`tinypyr.store`)."""
-    call = checked_call.__wrapped__(
+    call = checked_call(
         array.shape, array.dtype, factors, len(factors), "mean", ignore, rounding, "first", voxel_offset, 1
     )
-    code = CODES.get(array.dtype)
-    if code is None or core is None:
+    if call.compiled is None:
         return _reference.reduce_levels(array, call.factors, "mean", call.ignore, rounding, call.voxel_offset)
     levels = [np.empty_like(array, shape=shape, subok=False) for shape in call.shapes]
     floats, halves = array.dtype.kind == "f", array.dtype.kind in "iu" and array.dtype.itemsize == 8
     sums_type = np.dtype(np.float64 if floats else np.uint64)
     lanes = np.empty((1 + halves + (call.ignore is not None), *call.shapes[-1]), sums_type)
-    core.pyramid(
-        array,
-        levels,
-        call.factors,
-        call.voxel_offset,
-        *code,
-        *call.codes,
-        call.ignore_bits,
-        1,
-        lanes,
-        CODES[sums_type][0],
-    )
+    call.compiled.fill(array, levels, lanes, CODES[sums_type][0])
     # convert the lanes described in tinypyr.hpp to the accumulator of the reference
     total = tuple(map(math.prod, zip(*call.factors, strict=True)))
     counts = _reference.present(array.shape, total, call.voxel_offset)
@@ -271,11 +293,11 @@ def distinct(values: Array) -> Array:
         return np.asarray(np.unique(np.append(flat[ends], flat[-1:])))
     bits = flat.view(f"u{flat.dtype.itemsize}")
     room = 1 << 12
-    while (count := core.distinct(bits, found := np.empty(room, np.uint64))) > room:
+    while (count := core.distinct(bits, distinct_bits := np.empty(room, np.uint64))) > room:
         room *= 8
-    made: Array = found[:count].astype(bits.dtype).view(flat.dtype)
-    made.sort()
-    return made
+    distinct_values: Array = distinct_bits[:count].astype(bits.dtype).view(flat.dtype)
+    distinct_values.sort()
+    return distinct_values
 
 
 def _report_missing_core() -> None:
@@ -286,7 +308,7 @@ def _report_missing_core() -> None:
             "tinypyr's compiled extension is missing, so pooling runs in numpy, many times slower; "
             "install tinypyr where a C++17 compiler is available, or build _core.pyx next to a copied package",
             RuntimeWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
 
