@@ -179,7 +179,7 @@ def pyramid(
     """Return every level of ``array``, each computed from the base voxels of its footprints."""
     array = np.asarray(array)
     if ignore is not None:
-        ignore = array.dtype.type(ignore).item()
+        ignore = (array.dtype.type(ignore) + array.dtype.type(0)).item()  # -0.0 is 0.0
     start = tuple(0 for _ in array.shape) if voxel_offset is None else voxel_offset
     base = {index: array[index].item() for index in itertools.product(*map(range, array.shape))}
     levels = []
@@ -283,7 +283,7 @@ def mean_in_doubles(
     """
     array = np.asarray(array)
     if ignore is not None:
-        ignore = array.dtype.type(ignore).item()
+        ignore = (array.dtype.type(ignore) + array.dtype.type(0)).item()  # -0.0 is 0.0
     start = tuple(0 for _ in array.shape) if voxel_offset is None else voxel_offset
     sums: dict[Index, float] = {}
     counts: dict[Index, int] = {}

@@ -53,14 +53,18 @@ struct Permuter {
 #endif
 
 static void run_shuffle(const Shuffle& shuffle, const char* from, char* to, i64 turns) {
-  if (shuffle.moves == 1) {  // the index stays in a register
+  // (Copies, because the compiler must assume that what is written may be the shuffle.)
+  const i64 from_step = shuffle.from_step, to_step = shuffle.to_step;
+  if (shuffle.moves == 1) {
     const Shuffle::Move& move = shuffle.move[0];
     const Permuter permuter(move.index);
-    for (i64 turn = 0; turn < turns; ++turn, from += shuffle.from_step, to += shuffle.to_step)
-      permuter.permute(from + move.from[0], from + move.from[1], to);
+    const char* second = from + move.from[1];
+    from += move.from[0];
+    for (i64 turn = 0; turn < turns; ++turn, from += from_step, second += from_step, to += to_step)
+      permuter.permute(from, second, to);
     return;
   }
-  for (i64 turn = 0; turn < turns; ++turn, from += shuffle.from_step, to += shuffle.to_step)
+  for (i64 turn = 0; turn < turns; ++turn, from += from_step, to += to_step)
     for (int i = 0; i < shuffle.moves; ++i) {
       const Shuffle::Move& move = shuffle.move[i];
       Permuter(move.index).permute(from + move.from[0], from + move.from[1], to + move.to);
