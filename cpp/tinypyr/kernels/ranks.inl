@@ -3,7 +3,7 @@
 
 // Every loop has a fixed length, so that no remainder is processed voxel by voxel.
 constexpr i64 rank_length = 32;
-static_assert(rank_step % rank_length == 0);
+static_assert(code_step % rank_length == 0);
 
 // Set the code of all voxels of one label. Their codes are 0 or code_none, so a bitwise or suffices.
 template <class U>

@@ -57,7 +57,7 @@ struct BaseFootprint {
 class FootprintCounter {
  public:
   static constexpr i64 max_voxels = 4096;
-  static constexpr i64 room = max_voxels + rank_step;  // required size of the arrays passed to start
+  static constexpr i64 room = max_voxels + code_step;  // required size of the arrays passed to start
 
   struct Counts {
     u64 label;  // the mode, as bits
@@ -77,7 +77,7 @@ class FootprintCounter {
 
   // Rank the labels of the first n gathered voxels. Return the number of ranks, or a number above max_ranks.
   int rank(i64 n, u64* keys) {
-    const i64 entries = ceil_div(n, rank_step) * rank_step;
+    const i64 entries = ceil_div(n, code_step) * code_step;
     std::memset(codes_, 0, static_cast<std::size_t>(n));
     std::memset(codes_ + n, code_none, static_cast<std::size_t>(entries - n));
     return rows().rank_labels(voxels_, entries, codes_, nullptr, max_ranks, keys);

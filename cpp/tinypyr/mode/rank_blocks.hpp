@@ -106,11 +106,11 @@ class RankBlocks {
   bool has_pooled_cells() const { return shape_.has_pooled_cells(); }
 
   bool allocate() {
-    const i64 mixed_room = has_pooled_cells() ? in_steps(shape_.voxels, rank_step) : 0;
-    entries_.cells_room = in_steps(shape_.cells, rank_step);
+    const i64 mixed_room = has_pooled_cells() ? in_steps(shape_.voxels, code_step) : 0;
+    entries_.cells_room = in_steps(shape_.cells, code_step);
     const i64 entries = entries_.cells_room + mixed_room, width = problem_->codec.width;
     words_.room = in_steps(std::max<i64>(1, layout_.output.start[shape_.levels]), 8);
-    const bool has_room = memory_.lay_out([&](auto& take) {
+    const bool has_room = memory_.allocate([&](auto& take) {
       entries_.label = take.template array<char>(entries * width);
       entries_.code = take.template array<u8>(entries);
       entries_.uniform = take.template array<u8>(entries);
@@ -180,7 +180,7 @@ class RankBlocks {
     u8* codes = entries_.code + entries_.cells_room;
     const i64 voxels = mixed_.count * shape_.cell_voxels;
     std::memset(codes, 0, static_cast<std::size_t>(voxels));
-    std::memset(codes + voxels, code_none, static_cast<std::size_t>(in_steps(voxels, rank_step) - voxels));
+    std::memset(codes + voxels, code_none, static_cast<std::size_t>(in_steps(voxels, code_step) - voxels));
     block_.whole ? gather_mixed<U>() : gather_cut_mixed<U>();
   }
 
@@ -293,7 +293,7 @@ class RankBlocks {
   }
 
   // The number of entries, including padding.
-  i64 entry_count() const { return in_steps(entries_.cells_room + mixed_.count * shape_.cell_voxels, rank_step); }
+  i64 entry_count() const { return in_steps(entries_.cells_room + mixed_.count * shape_.cell_voxels, code_step); }
 
   // --- ranks and votes ----------------------------------------------------------------------------------------------
 

@@ -113,7 +113,7 @@ class VoteBounds {
     const i64 row = p.level[1].extent[0] * votes_width_, room = FootprintCounter::room;
     char* voxels = nullptr;
     u8* codes = nullptr;
-    const bool has_room = memory_.lay_out([&](auto& take) {
+    const bool has_room = memory_.allocate([&](auto& take) {
       for (int k = 1; k < p.levels; ++k) {
         i64 count = 1;
         for (int axis = 0; axis < p.ndim; ++axis) {

@@ -38,7 +38,7 @@ class AccumulatorPieces {
   // Start a problem. This and the functions below return false if memory runs out.
   bool start(const Problem& whole) {
     problem_ = &whole;
-    return find_first_level() && lay_out();
+    return find_first_level() && allocate_rows();
   }
 
   // The number of levels that the driver computes, which is also the first level that is combined from pieces.
@@ -85,7 +85,7 @@ class AccumulatorPieces {
 
   // Choose the axis of pieces and allocate memory: rows of a piece's accumulators, one more for each axis that is
   // combined before, each preceded by room for the sum so far; and the voxels of a piece.
-  bool lay_out() {
+  bool allocate_rows() {
     const Problem& p = *problem_;
     i64 most = 0;
     for (int axis = 0; axis < p.ndim; ++axis) {
@@ -97,7 +97,7 @@ class AccumulatorPieces {
     }
     std::sort(order_, order_ + p.ndim, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
     before_ = static_cast<int>(std::find(order_, order_ + p.ndim, along_) - order_);
-    return memory_.lay_out([&](auto& take) {
+    return memory_.allocate([&](auto& take) {
       for (int i = 0; i <= before_; ++i)
         rows_[i] = take.template array<char>(plane() * reduction_.lanes * reduction_.lane_bytes);
       voxels_ = take.template array<char>(piece * p.codec.width);

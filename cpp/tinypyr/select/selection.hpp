@@ -149,7 +149,7 @@ class SelectionDriver {
     const i64 width = problem_->codec.width;
     Row row = row_of(count);
     char *planes = nullptr, *made = nullptr;
-    const bool has_memory = memory_.lay_out([&](auto& take) {
+    const bool has_memory = memory_.allocate([&](auto& take) {
       const i64 bytes = round_up(row.length * width);
       planes = take.template array<char>(count * bytes);
       made = take.template array<char>(bytes);
@@ -171,7 +171,7 @@ class SelectionDriver {
   void make_row(const Row& row, const char* from, char* to, char* plane_rows, char* made) {
     const Problem& p = *problem_;
     const void* planes[max_planes];
-    lay_out_planes(row, from, plane_rows, planes);
+    gather_planes(row, from, plane_rows, planes);
     const bool in_place = p.codec.is_identity() && is_contiguous(row.axes, row.extent, level_->stride, p.codec.width) &&
                           is_aligned(to, p.codec.width);
     char* voxels = in_place ? to : made;
@@ -186,7 +186,7 @@ class SelectionDriver {
   }
 
   // Set planes[v] to the encoded v-th voxels of all footprints of a row, in place or copied to plane_rows.
-  void lay_out_planes(const Row& row, const char* from, char* plane_rows, const void** planes) const {
+  void gather_planes(const Row& row, const char* from, char* plane_rows, const void** planes) const {
     const Problem& p = *problem_;
     const bool direct = p.codec.is_identity() && is_contiguous(row.axes, row.extent, step_, p.codec.width);
     int plane = 0;
