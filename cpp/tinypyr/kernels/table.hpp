@@ -111,7 +111,8 @@ struct BoundsRow {
 enum Undecided { mode_proven = 0, runner_up_left = 1, any_label = 2 };
 using ProveModes = void (*)(const BoundsRow&);
 
-// Code of a voxel: 0 if unknown, 1 + the rank of its label, or code_none for voxels that do not count.
+// Ranks number the labels of an array from 0, in the order in which they first occur. The code of a voxel is 0 if
+// unknown, 1 + the rank of its label, or code_none if the voxel does not count.
 constexpr u8 code_none = 0xff;
 // Arrays of codes are padded to a multiple of this number.
 constexpr i64 code_step = 32;
