@@ -1,5 +1,5 @@
-// Ranks and votes of the labels in a block (see mode/rank_blocks.hpp). Included once per instruction set, inside its
-// namespace.
+// Ranks and votes of the labels in a block (see mode/block_ranks.hpp and mode/block_votes.hpp). Included once per
+// instruction set, inside its namespace.
 
 // Every loop has a fixed length, so that no remainder is processed voxel by voxel.
 constexpr i64 rank_length = 32;
