@@ -8,10 +8,10 @@
 
 namespace tinypyr {
 
-// Round up to a multiple of a cache line, so that arrays have the alignment of the whole block.
+// Round up to a multiple of a cache line, so that arrays have the alignment of the whole allocation.
 constexpr std::int64_t round_up(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-// Memory that is used either as one block (reserve, data) or as a bump allocator (lay_out). It grows when a request
+// Memory that is used either as one array (reserve, data) or as a bump allocator (allocate). It grows when a request
 // exceeds it, is reused by later requests, and is freed with the arena.
 class Arena {
  public:
@@ -34,12 +34,12 @@ class Arena {
   // uninitialised array of n elements; in the first run it returns null, so layout must not dereference it. Return
   // false if memory runs out.
   //
-  //   arena.lay_out([&](auto& take) {
+  //   arena.allocate([&](auto& take) {
   //     codes_ = take.template array<u8>(n);
   //     votes_ = take.template array<u64>(4 * n);
   //   });
   template <class Layout>
-  bool lay_out(Layout layout) {
+  bool allocate(Layout layout) {
     Taker measure{nullptr, 0};
     layout(measure);
     if (!reserve(measure.used)) return false;

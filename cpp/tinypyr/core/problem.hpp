@@ -1,6 +1,6 @@
 // A call in normal form (core/normalize.hpp): axes are sorted by stride, fastest first; axes of one voxel are dropped;
 // contiguous neighbours are merged. Parts of a problem (slabs for threads, chunks whose rows fit the cache) are
-// problems too. They are cut at blocks of the last level, so that no two parts share a footprint.
+// problems too. They are cut between footprints of the last level, so that no two parts share one.
 #pragma once
 
 #include <algorithm>
@@ -24,11 +24,6 @@ struct Level {
   i64 voxel_offset[max_ndim];  // global coordinate of the first voxel
   i64 extent[max_ndim];
   i64 stride[max_ndim];  // bytes
-};
-
-// Consecutive blocks along one axis that have the same number of base voxels.
-struct Segment {
-  i64 first, count, present;
 };
 
 struct Problem {
@@ -72,49 +67,26 @@ struct Problem {
   // Return the base index of a global coordinate; 0 for coordinates before the base.
   i64 base_index(int axis, i64 global) const { return std::max<i64>(global - voxel_offset[axis], 0); }
 
-  // Return the number of base voxels in block j of a level, along one axis.
+  // Return the number of base voxels in the footprint of voxel j of a level, along one axis.
   i64 present(const Level& at, int axis, i64 j) const {
     const i64 first = (at.voxel_offset[axis] + j) * at.total[axis];
     return std::min(voxel_offset[axis] + extent[axis], first + at.total[axis]) - std::max(voxel_offset[axis], first);
   }
 
-  // Return the number of base voxels in the largest blocks of a level, along one axis.
-  i64 most_present(const Level& at, int axis) const {
-    const i64 first = present(at, axis, 0), second = present(at, axis, std::min<i64>(1, at.extent[axis] - 1));
-    return std::max(first, second);
-  }
-
-  // Fill up to three segments: a first block that may be cut, whole blocks, and a last block that may be cut. Return
-  // the number of segments.
-  int segments(const Level& at, int axis, Segment* segment) const {
-    const i64 blocks = at.extent[axis];
-    int count = 0;
-    const i64 cuts[] = {0, 1, std::max<i64>(1, blocks - 1), blocks};
-    for (int i = 0; i < 3; ++i) {
-      if (cuts[i + 1] <= cuts[i]) continue;
-      const i64 voxels = present(at, axis, cuts[i]);
-      if (count > 0 && segment[count - 1].present == voxels)
-        segment[count - 1].count += cuts[i + 1] - cuts[i];
-      else
-        segment[count++] = {cuts[i], cuts[i + 1] - cuts[i], voxels};
-    }
-    return count;
-  }
-
-  // Restrict an axis to `count` blocks of the last level, beginning at block `first`.
+  // Restrict an axis to `count` voxels of the last level, from voxel `first` on.
   void restrict_to(int axis, i64 first, i64 count) {
-    const i64 total = top().total[axis], block = top().voxel_offset[axis] + first;
-    const i64 begin = std::max(voxel_offset[axis], block * total);
-    const i64 end = std::min(voxel_offset[axis] + extent[axis], (block + count) * total);
+    const i64 total = top().total[axis], start = top().voxel_offset[axis] + first;
+    const i64 begin = std::max(voxel_offset[axis], start * total);
+    const i64 end = std::min(voxel_offset[axis] + extent[axis], (start + count) * total);
     in += (begin - voxel_offset[axis]) * stride[axis];
     voxel_offset[axis] = begin;
     extent[axis] = end - begin;
     for (int k = 0; k < levels; ++k) {
       Level& at = level[k];
-      const i64 start = floor_div(begin, at.total[axis]);
-      at.out += (start - at.voxel_offset[axis]) * at.stride[axis];
-      at.voxel_offset[axis] = start;
-      at.extent[axis] = ceil_div(end, at.total[axis]) - start;
+      const i64 offset = floor_div(begin, at.total[axis]);
+      at.out += (offset - at.voxel_offset[axis]) * at.stride[axis];
+      at.voxel_offset[axis] = offset;
+      at.extent[axis] = ceil_div(end, at.total[axis]) - offset;
     }
   }
 

@@ -1,9 +1,9 @@
-// Ranks and votes of the labels in a block (see mode/rank_blocks.hpp). Included once per instruction set, inside its
-// namespace.
+// Ranks and votes of the labels in a block (see mode/block_ranks.hpp and mode/block_votes.hpp). Included once per
+// instruction set, inside its namespace.
 
 // Every loop has a fixed length, so that no remainder is processed voxel by voxel.
 constexpr i64 rank_length = 32;
-static_assert(rank_step % rank_length == 0);
+static_assert(code_step % rank_length == 0);
 
 // Set the code of all voxels of one label. Their codes are 0 or code_none, so a bitwise or suffices.
 template <class U>

@@ -112,10 +112,11 @@ struct BoundsRow {
 enum Undecided { mode_proven = 0, runner_up_left = 1, any_label = 2 };
 using ProveModes = void (*)(const BoundsRow&);
 
-// Code of a voxel: 0 if unknown, 1 + the rank of its label, or code_none for voxels that do not count.
+// Ranks number the labels of an array from 0, in the order in which they first occur. The code of a voxel is 0 if
+// unknown, 1 + the rank of its label, or code_none if the voxel does not count.
 constexpr u8 code_none = 0xff;
 // Arrays of codes are padded to a multiple of this number.
-constexpr i64 rank_step = 32;
+constexpr i64 code_step = 32;
 // Limit of the labels ranked at once. The votes of four ranks share one 64-bit number, 16 bits each.
 constexpr int max_ranks = 32;
 // Flag in the rank with the most votes if another rank has as many.
@@ -128,7 +129,7 @@ struct RowKernels {
   void (*copy)(char* to, i64 to_stride, const char* from, i64 from_stride, i64 n);
   void (*encode)(const void* from, void* row, i64 n, const Codec&);
   void (*decode)(void* row, i64 n, const Codec&);
-  // Fill in the unknown codes of n voxels (a multiple of rank_step), and write the keys of the ranks. Return the number
+  // Fill in the unknown codes of n voxels (a multiple of code_step), and write the keys of the ranks. Return the number
   // of ranks, or a number above `most` if there are more. ignore: a key whose voxels get code_none; may be null.
   int (*rank_labels)(const void* voxels, i64 n, u8* codes, const u64* ignore, int most, u64* keys);
   Shapes mode_votes;             // Votes: the number of voxels of a footprint that have the label in `accumulator`

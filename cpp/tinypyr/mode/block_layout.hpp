@@ -1,9 +1,7 @@
-// The memory layout of the cells, voxels and outputs of a block: tables that RankBlocks computes once per problem.
+// The memory layout of the cells, voxels and outputs of a block: tables that are filled once per problem and are the same
+// for all blocks.
 //
-// A block is a box of several hundred base voxels, together with all voxels of the lower levels that it covers. It
-// consists of cells: voxels of the first level if that level has been pooled already (reduce/small_footprints.hpp),
-// otherwise voxels of the base. A place is the number of a voxel of the block in raster order, with the caller's axis 0
-// fastest. An output is a voxel that the block writes.
+// A place is the number of a voxel of the block in raster order, with the caller's axis 0 fastest.
 #pragma once
 
 #include <algorithm>
@@ -11,79 +9,15 @@
 
 #include "../core/index.hpp"
 #include "../core/problem.hpp"
-#include "mode_tile.hpp"
+#include "block_shape.hpp"
+#include "mode_votes.hpp"
 
 namespace tinypyr {
 
-constexpr i64 max_block = 1024, good_block = 512;  // voxels
-constexpr i64 max_cell = max_small_footprint;      // voxels
-constexpr i64 cache_line = 64, min_run_bytes = 32;
-
-// The extents of blocks and cells.
-struct BlockShape {
-  int first = 0;                  // first level that blocks write: 1 if the first level is pooled before, else 0
-  int levels = 0;                 // number of levels in a block; 0: the footprints of the first are too large
-  i64 group[max_ndim];            // of a block, in voxels of the last of these levels
-  i64 span[max_ndim];             // of a block, in voxels of the base
-  i64 cell[max_ndim];             // of a cell, in voxels of the base
-  i64 cells_per_voxel[max_ndim];  // cells of a voxel of the last of these levels
-  i64 voxels = 1, cells = 1, cell_voxels = 1;
-
-  BlockShape() = default;
-  BlockShape(const Problem& p, bool first_level_is_pooled) : first(first_level_is_pooled ? 1 : 0) {
-    count_levels(p);
-    if (levels == 0) return;
-    std::fill(group, group + p.ndim, i64{1});
-    if (levels == p.levels) grow(p);
-    for (int axis = 0; axis < p.ndim; ++axis) {
-      const i64 total = p.level[levels - 1].total[axis];
-      span[axis] = total * group[axis];
-      cell[axis] = has_pooled_cells() ? p.level[0].total[axis] : 1;
-      cells_per_voxel[axis] = total / cell[axis];
-      cell_voxels *= cell[axis];
-    }
-    cells = voxels / cell_voxels;
-  }
-
-  // True if cells are voxels of the first level.
-  bool has_pooled_cells() const { return first == 1; }
-
- private:
-  // Add levels as long as a footprint fits into a block.
-  void count_levels(const Problem& p) {
-    for (; levels < p.levels; ++levels) {
-      i64 next = voxels;
-      for (int axis = 0; axis < p.ndim; ++axis) {
-        const i64 factor = p.level[levels].factor[axis];
-        next = factor > good_block ? good_block + 1 : next * factor;
-        if (next > good_block) return;
-      }
-      if (levels > 0 && next == voxels) return;  // a factor of 1: the tables hold only levels that shrink
-      voxels = next;
-    }
-  }
-
-  // Enlarge blocks that no level above needs, so that they hold several footprints of the last level.
-  void grow(const Problem& p) {
-    const Level& top = p.top();
-    if (top.total[0] == 1)  // neighbours in memory, so that more than one voxel of a run is read
-      while (2 * voxels <= max_block && group[0] < top.extent[0] && group[0] * p.codec.width < min_run_bytes) {
-        group[0] *= 2;
-        voxels *= 2;
-      }
-    for (bool grows = true; grows;) {
-      grows = false;
-      for (int axis = 0; axis < p.ndim; ++axis) {
-        if (top.total[axis] == 1 || 2 * voxels > good_block || group[axis] >= top.extent[axis]) continue;
-        group[axis] *= 2;
-        voxels *= 2;
-        grows = true;
-      }
-    }
-  }
-};
-
+// Order of calls: build, once per problem; then the tables can be read.
 struct BlockLayout {
+  BlockShape shape;
+
   // Tables by cell, in order of memory. Offsets are in bytes, relative to the first cell or voxel of the block.
   struct Cells {
     u16 coordinate[max_ndim][max_block];  // of its first voxel
@@ -128,20 +62,20 @@ struct BlockLayout {
   BlockLayout(const BlockLayout&) = delete;  // because of the pointers in raster_of
   BlockLayout& operator=(const BlockLayout&) = delete;
 
-  void lay_out(const Problem& p, const BlockShape& shape, const ModeVotes* votes) {
+  // votes: the votes of the tile, used if the first level is pooled.
+  void build(const Problem& p, const BlockShape& block_shape, const ModeVotes& votes) {
+    shape = block_shape;
     i64 cells[max_ndim], weight[max_ndim];
     for (int axis = 0; axis < p.ndim; ++axis) cells[axis] = shape.span[axis] / shape.cell[axis];
     weigh(p, cells, false, weight);
-    lay_out_cells(p, shape, cells);
-    lay_out_outputs(p, shape, weight);
-    lay_out_rasters(p, shape, weight);
-    lay_out_runs(p, shape, votes);
+    fill_cells(p, cells);
+    fill_outputs(p, weight);
+    fill_rasters(p, weight);
+    fill_runs(p, votes);
   }
 
   // Outputs of the first written level; 1 if there is none, for the votes of the whole block.
-  i64 first_outputs(const BlockShape& shape) const {
-    return shape.levels > shape.first ? output.start[shape.first + 1] : 1;
-  }
+  i64 first_outputs() const { return shape.levels > shape.first ? output.start[shape.first + 1] : 1; }
 
  private:
   // Set the weights of a box's axes in the number of a cell: in order of memory, or in raster order of the caller's
@@ -167,7 +101,7 @@ struct BlockLayout {
     return sum;
   }
 
-  void lay_out_cells(const Problem& p, const BlockShape& shape, const i64* cells) {
+  void fill_cells(const Problem& p, const i64* cells) {
     const int n = p.ndim;
     i64 place[max_ndim], in_cell[max_ndim];
     weigh(p, shape.span, true, place);
@@ -194,7 +128,7 @@ struct BlockLayout {
   // Set the order of cells from the last level down: the first cells of its voxels, then those of the voxels of the
   // level below. In this order the votes of a level are the sum of `parts` rows of the level below, for all dimensions
   // and factors.
-  void lay_out_outputs(const Problem& p, const BlockShape& shape, const i64* weight) {
+  void fill_outputs(const Problem& p, const i64* weight) {
     i64 filled = 1;
     cell.order[0] = 0;
     const auto expand = [&](const i64* factor, const i64* size) {
@@ -214,17 +148,17 @@ struct BlockLayout {
     }
     output.start[shape.levels] = end;
     for (int k = shape.levels - 1; k >= shape.first; --k) {
-      lay_out_level(p, shape, k, filled);
+      fill_level(p, k, filled);
       const i64 row = filled;
       expand(p.level[k].factor, k > 0 ? p.level[k - 1].total : nullptr);
       output.parts[k] = filled / row;
     }
-    const i64 outputs = first_outputs(shape);
+    const i64 outputs = first_outputs();
     for (i64 i = 0; i < shape.cells; ++i) cell.output[cell.order[i]] = static_cast<u16>(i % outputs);
   }
 
-  // Lay out one level. The first cells of its `count` outputs are the first entries of cell.order.
-  void lay_out_level(const Problem& p, const BlockShape& shape, int k, i64 count) {
+  // Fill the tables of one level. The first cells of its `count` outputs are the first entries of cell.order.
+  void fill_level(const Problem& p, int k, i64 count) {
     const Level &level = p.level[k], &top = p.level[shape.levels - 1];
     for (i64 i = 0; i < count; ++i) {
       const i64 out = output.start[k] + i;
@@ -241,7 +175,7 @@ struct BlockLayout {
     }
   }
 
-  void lay_out_rasters(const Problem& p, const BlockShape& shape, const i64* weight) {
+  void fill_rasters(const Problem& p, const i64* weight) {
     i64 in_cell[max_ndim];
     weigh(p, shape.cell, true, in_cell);
     u16* next = output.raster;
@@ -260,7 +194,7 @@ struct BlockLayout {
     }
   }
 
-  void lay_out_runs(const Problem& p, const BlockShape& shape, const ModeVotes* votes) {
+  void fill_runs(const Problem& p, const ModeVotes& votes) {
     const bool pooled = shape.has_pooled_cells();
     run.length = (pooled ? p.level[0].stride : p.stride)[0] == p.codec.width ? shape.span[0] / shape.cell[0] : 1;
     run.count = 0;
@@ -268,13 +202,14 @@ struct BlockLayout {
       run.offset[run.count] = cell.offset[i];
       run.votes[run.count] = 0;
       for (int axis = 0; axis < p.ndim && pooled; ++axis)
-        run.votes[run.count] += cell.coordinate[axis][i] / shape.cell[axis] * votes->stride[axis];
+        run.votes[run.count] += cell.coordinate[axis][i] / shape.cell[axis] * votes.stride[axis];
     }
     // Prefetch the next row of blocks, or the continuation of these runs if memory continues beyond the block.
     const bool is_short = std::abs(shape.span[0] * p.stride[0]) < cache_line;
     run.ahead = is_short ? 2 * cache_line : p.ndim > 1 ? shape.span[1] * p.stride[1] : 0;
   }
 
+  // Return the number of voxels in a footprint of a level.
   static i64 footprint(const Problem& p, int k) {
     i64 voxels = 1;
     for (int axis = 0; axis < p.ndim; ++axis) voxels *= p.level[k].total[axis];

@@ -93,18 +93,18 @@ class LabelLists {
       const u64 key = key_at(in);
       return (options_.has_ignore && key == ignore_) || list.append({key, count, position});
     }
-    bool has_room = true;
+    bool has_memory = true;
     each_voxel(in, size, [&](const char* voxel, i64 offset) {
       const u64 key = key_at(voxel);
-      if (!options_.has_ignore || key != ignore_) has_room = list.append({key, 1, position + offset});
+      if (!options_.has_ignore || key != ignore_) has_memory = list.append({key, 1, position + offset});
       if (list.size() == max_appended) {
         list.merge_equal();
         if (list.size() > max_appended / 2) list.truncate();
       }
-      return has_room;
+      return has_memory;
     });
     list.merge_equal();
-    return has_room;
+    return has_memory;
   }
 
   // Return true if all voxels have the same bits, as in most footprints.

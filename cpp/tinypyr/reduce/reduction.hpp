@@ -34,7 +34,7 @@ class ReductionDriver {
     base_.start_pass(whole);
     for (i64 first = 0; first < cut_.blocks; first += cut_.chunk) {
       if (cut_.is_cut() && !plan_part(whole, first)) return Status::out_of_memory;  // otherwise it is already planned
-      if (!lay_out()) return Status::out_of_memory;
+      if (!allocate_rows()) return Status::out_of_memory;
       const IndexRange rows{AxisRange{cut_.axes, part_->ndim}, part_->top().extent};
       rows.each(index_, [&] { complete(plan_.count - 1); });
     }
@@ -83,9 +83,9 @@ class ReductionDriver {
   }
 
   // Allocate memory for the rows of the plan.
-  bool lay_out() {
+  bool allocate_rows() {
     char *base_row = nullptr, *out_row = nullptr;
-    const bool has_memory = memory_.lay_out([&](auto& take) {
+    const bool has_memory = memory_.allocate([&](auto& take) {
       base_row = take.template array<char>(plan_.base_row_bytes());
       out_row = take.template array<char>(plan_.out_row_bytes());
       for (int s = 0; s < plan_.count; ++s)

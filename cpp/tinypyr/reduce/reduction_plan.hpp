@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "../core/problem.hpp"
+#include "../core/segments.hpp"
 #include "small_footprints.hpp"
 
 namespace tinypyr {
@@ -241,8 +242,8 @@ class ReductionPlan {
     shape = {is_direct(level.out, level.extent, level.stride), true, 1};
     Segment segment[3] = {};
     for (int axis = 0; axis < row_axes_; ++axis) {
-      shape.uniform = shape.uniform && p.segments(level, axis, segment) == 1;
-      shape.footprint *= p.most_present(level, axis);
+      shape.uniform = shape.uniform && segments_of(p, level, axis, segment) == 1;
+      shape.footprint *= most_present(p, level, axis);
     }
   }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../core/problem.hpp"
+#include "../core/segments.hpp"
 #include "reduction_plan.hpp"
 
 namespace tinypyr {
@@ -78,13 +79,13 @@ class RowWriter {
   // cut ones remain to be finished here.
   void finish_cut(const Level& level, int axis, const Span& row, i64 from, i64 length, i64 count, bool is_whole) const {
     Segment segments[3];
-    const int segment_count = problem_->segments(level, axis, segments);
-    const i64 step = length / level.extent[axis], most = problem_->most_present(level, axis);
+    const int segment_count = segments_of(*problem_, level, axis, segments);
+    const i64 step = length / level.extent[axis], most = most_present(*problem_, level, axis);
     bool faster_uniform = true;
     i64 faster = 1;  // voxels along the faster axes
     for (int other = 0; other < axis; ++other) {
       Segment lower[3] = {};
-      faster_uniform = faster_uniform && problem_->segments(level, other, lower) == 1;
+      faster_uniform = faster_uniform && segments_of(*problem_, level, other, lower) == 1;
       faster *= lower[0].present;
     }
     for (int i = 0; i < segment_count; ++i) {

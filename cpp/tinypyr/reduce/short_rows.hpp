@@ -13,6 +13,7 @@
 
 #include "../core/fetcher.hpp"
 #include "../core/problem.hpp"
+#include "../core/segments.hpp"
 #include "../core/shuffle.hpp"
 #include "small_footprints.hpp"
 
@@ -75,7 +76,7 @@ class PeriodPlan {
   // Fill up to three runs and return their number. A last block that is cut belongs to the run before it.
   int runs(PeriodRun* run) const {
     Segment segments[3];
-    const int count = problem_->segments(problem_->level[0], run_axis, segments);
+    const int count = segments_of(*problem_, problem_->level[0], run_axis, segments);
     int runs = 0;
     i64 start = 0;
     for (int i = 0; i < count; ++i) {
@@ -234,7 +235,7 @@ class ShortRows {
   bool allocate(const Problem& p) {
     const i64 voxel_bytes = chunk_ * plan_.out_group * p.codec.width;
     plane_bytes_ = round_up(voxel_bytes + Shuffle::longest_period + Shuffle::longest_vector);
-    return memory_.lay_out([&](auto& take) {
+    return memory_.allocate([&](auto& take) {
       planes_ = take.template array<char>(plane_bytes_ * plan_.planes());
       voxels_ = take.template array<char>(writes_in_place_ ? 0 : voxel_bytes);
       encoded_ = take.template array<char>(in_place_ ? 0 : chunk_ * plan_.period);

@@ -10,6 +10,7 @@
 
 #include "../core/fetcher.hpp"
 #include "../core/problem.hpp"
+#include "../core/segments.hpp"
 
 namespace tinypyr {
 
@@ -51,7 +52,7 @@ struct FootprintPlan {
         (p.codec.is_identity() || p.codec.only_flips()) && p.stride[0] == width && is_aligned(p.in, p.codec.width);
     for (int axis = 1; axis < p.ndim; ++axis) reads_in_place = reads_in_place && p.stride[axis] % width == 0;
     flip = p.codec.only_flips() && reads_in_place ? p.codec.top_bit() : 0;
-    segment_count = p.segments(p.level[0], 0, segments);
+    segment_count = segments_of(p, p.level[0], 0, segments);
 
     pooled_count = 0;
     for (int axis = 1; axis < p.ndim; ++axis)

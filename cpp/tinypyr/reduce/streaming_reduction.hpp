@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "../core/problem.hpp"
+#include "piece_reader.hpp"
 #include "reduction.hpp"
 
 namespace tinypyr {
@@ -27,22 +28,26 @@ struct Children {
   i64 first[max_ndim], end[max_ndim], at[max_ndim];
 };
 
-// Computes the accumulators of the levels that a ReductionDriver can compute, a piece at a time, and combines them
-// along some axes. Order of calls: start, then everything else.
+// Combines the accumulators of pieces along some axes. Order of calls: start, once per problem; then everything else.
 class AccumulatorPieces {
  public:
   // parts: a driver with the same rule.
   AccumulatorPieces(ReductionDriver& parts, const ReductionRule& rule)
-      : parts_(parts), rule_(rule), reduction_(*rule.reduction) {}
+      : reduction_(*rule.reduction), reader_(parts, rule) {}
 
-  // Start a problem. This and the functions below return false if memory runs out.
+  // Choose the axis of pieces. This and the functions below return false if memory runs out.
   bool start(const Problem& whole) {
-    problem_ = &whole;
-    return find_first_level() && lay_out();
+    if (!reader_.start(whole)) return false;
+    choose_axes(whole);
+    // A row for each axis that is combined before that of pieces, and one more.
+    return memory_.allocate([&](auto& take) {
+      for (int i = 0; i <= before_; ++i)
+        rows_[i] = take.template array<char>(plane * reduction_.lanes * reduction_.lane_bytes);
+    });
   }
 
-  // The number of levels that the driver computes, which is also the first level that is combined from pieces.
-  int first_level() const { return first_; }
+  // The first level that is combined from pieces, which is also the number of levels that the driver computes.
+  int first_level() const { return reader_.levels(); }
   // The axes in the order of combination, the caller's axis 0 first, and the index of the axis of pieces among them.
   const int* order() const { return order_; }
   int piece_axis() const { return before_; }
@@ -50,10 +55,11 @@ class AccumulatorPieces {
   // Combine the children of a footprint of the first level above the driver's, along the axis of pieces and the axes
   // before it.
   bool sum(Children& children, Accumulator& accumulator) {
-    for (i64 begin = children.first[along_]; begin < children.end[along_]; begin += piece) {
-      const i64 n = std::min(piece, children.end[along_] - begin);
-      const bool continues = begin > children.first[along_];
-      children.at[along_] = begin;
+    const int along = order_[before_];
+    for (i64 begin = children.first[along]; begin < children.end[along]; begin += PieceReader::most_voxels) {
+      const i64 n = std::min(PieceReader::most_voxels, children.end[along] - begin);
+      const bool continues = begin > children.first[along];
+      children.at[along] = begin;
       if (!sum_rows(before_ - 1, children, n)) return false;
       for (int lane = 0; lane < reduction_.lanes; ++lane) {
         char* row = lane_of(rows_[before_], lane);
@@ -67,48 +73,30 @@ class AccumulatorPieces {
   }
 
  private:
-  static constexpr i64 piece = 4096;
+  // The length of a row: the sum of the pieces before, and a piece.
+  static constexpr i64 plane = PieceReader::most_voxels + 1;
 
-  // Find the number of levels that the driver can compute.
-  bool find_first_level() {
-    if (!Problem::reserve(part_, problem_->levels)) return false;
-    first_ = problem_->levels;
-    for (bool fits = false; first_ > 0 && !fits;) {
-      *part_ = *problem_;
-      part_->levels = --first_;
-      if (first_ > 0) ask_for_sums(*part_, nullptr);
-      if (first_ > 0 && !parts_.fits(*part_, &fits)) return false;
-    }
-    return true;
-  }
-
-  // Choose the axis of pieces and allocate memory: rows of a piece's accumulators, one more for each axis that is
-  // combined before, each preceded by room for the sum so far; and the voxels of a piece.
-  bool lay_out() {
-    const Problem& p = *problem_;
+  // Let pieces lie along the axis with the longest footprints.
+  void choose_axes(const Problem& p) {
+    const int k = first_level();
+    int along = 0;
     i64 most = 0;
     for (int axis = 0; axis < p.ndim; ++axis) {
       order_[axis] = axis;
-      const i64 below = first_ == 0 ? p.extent[axis] : p.level[first_ - 1].extent[axis];
-      const i64 voxels = std::min(below, p.level[first_].factor[axis]);
-      if (voxels > most) along_ = axis;
+      const i64 below = k == 0 ? p.extent[axis] : p.level[k - 1].extent[axis];
+      const i64 voxels = std::min(below, p.level[k].factor[axis]);
+      if (voxels > most) along = axis;
       most = std::max(most, voxels);
     }
     std::sort(order_, order_ + p.ndim, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
-    before_ = static_cast<int>(std::find(order_, order_ + p.ndim, along_) - order_);
-    return memory_.lay_out([&](auto& take) {
-      for (int i = 0; i <= before_; ++i)
-        rows_[i] = take.template array<char>(plane() * reduction_.lanes * reduction_.lane_bytes);
-      voxels_ = take.template array<char>(piece * p.codec.width);
-    });
+    before_ = static_cast<int>(std::find(order_, order_ + p.ndim, along) - order_);
   }
 
-  i64 plane() const { return piece + 1; }
-  char* lane_of(char* row, int lane) const { return row + lane * plane() * reduction_.lane_bytes; }
+  char* lane_of(char* row, int lane) const { return row + lane * plane * reduction_.lane_bytes; }
 
   // Combine the accumulators of a piece along the axes before it up to the d-th; the result is in the row after that.
   bool sum_rows(int d, Children& children, i64 n) {
-    if (d < 0) return read(children.at, n, rows_[0]);
+    if (d < 0) return reader_.read(children.at, order_[before_], n, rows_[0] + reduction_.lane_bytes, plane);
     const int axis = order_[d];
     for (i64 j = children.first[axis]; j < children.end[axis]; ++j) {
       children.at[axis] = j;
@@ -121,52 +109,15 @@ class AccumulatorPieces {
     return true;
   }
 
-  // Fill a row with the accumulators of n voxels along the axis of pieces: voxels of the base, or of the last level
-  // that the driver computes.
-  bool read(const i64* at, i64 n, char* row) {
-    const Problem& p = *problem_;
-    char* to = row + reduction_.lane_bytes;
-    if (first_ == 0) {
-      const char* from = p.in;
-      for (int axis = 0; axis < p.ndim; ++axis) from += at[axis] * p.stride[axis];
-      p.rows().copy(voxels_, p.codec.width, from, p.stride[along_], n);
-      p.rows().encode(voxels_, voxels_, n, p.codec);
-      reduction_.first(voxels_, to, plane(), {1, n, 1, 1, 0, 0}, false, rule_.ignore);
-      return true;
-    }
-    Problem& part = *part_;
-    part = p;
-    part.levels = first_;
-    for (int axis = 0; axis < p.ndim; ++axis) part.restrict_to(axis, at[axis], axis == along_ ? n : 1);
-    ask_for_sums(part, to);
-    bool fits = true;
-    return parts_.run(part, &fits) == Status::ok && fits;
-  }
-
-  // Append a level for the accumulators of the last one.
-  void ask_for_sums(Problem& part, char* to) const {
-    Level& sums = part.level[part.levels++];
-    sums = part.level[first_ - 1];
-    sums.out = to;
-    for (int axis = 0; axis < part.ndim; ++axis) {
-      sums.factor[axis] = 1;
-      sums.stride[axis] = reduction_.lane_bytes;
-    }
-    part.lane_stride = plane() * reduction_.lane_bytes;
-  }
-
-  ReductionDriver& parts_;
-  const ReductionRule& rule_;
   const Reduction& reduction_;
-  const Problem* problem_ = nullptr;
-  std::unique_ptr<Problem> part_;
-  int first_ = 0;
-  int along_ = 0, before_ = 0;  // the axis of pieces; the number of axes that are combined before it
+  PieceReader reader_;
+  int before_ = 0;  // the number of axes that are combined before the axis of pieces
   int order_[max_ndim];
-  char *rows_[max_ndim], *voxels_ = nullptr;
+  char* rows_[max_ndim];
   Arena memory_;
 };
 
+// Calls of run are independent of each other.
 class StreamingReduction {
  public:
   // parts: a driver with the same rule, for the pieces of levels that fit.

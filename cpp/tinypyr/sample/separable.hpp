@@ -94,7 +94,7 @@ class SeparableSampler {
   };
 
   bool allocate() {
-    return memory_.lay_out([&](auto& take) {
+    return memory_.allocate([&](auto& take) {
       rows_.offset = take.template array<i64>(strip);
       rows_.fraction = take.template array<double>(strip);
       rows_.values = take.template array<double>(max_rows * strip);

@@ -21,7 +21,7 @@ class StripSampler {
   // Allocate memory. Return false if memory runs out.
   bool allocate() {
     points_.ndim = source_.ndim;
-    return memory_.lay_out([&](auto& take) {
+    return memory_.allocate([&](auto& take) {
       points_.coordinate = take.template array<double>(strip * source_.ndim);
       points_.fraction = take.template array<double>(strip * source_.ndim);
       points_.offset = take.template array<i64>(strip);

@@ -4,12 +4,19 @@
 // blocks, a partial last block). In a box of segments all footprints have the same shape. Small footprints are laid out
 // as planes, one row per position in the footprint, so that kernels process contiguous rows. Large footprints are
 // gathered voxel by voxel.
+//
+// Assumes: nothing about dtypes, factors, strides or labels.
+// Guarantees: exact values of every level. Each level reads the whole base, so several levels of a mode are faster by
+// other strategies (mode/mode_driver.hpp).
+// Ties of modes: Mode in kernels/selections.inl for footprints of up to max_planes voxels, WholeFootprint::mode and
+// RadixSelect::try_winners for larger ones.
 #pragma once
 
 #include <algorithm>
 
 #include "../core/prefetch.hpp"
 #include "../core/problem.hpp"
+#include "../core/segments.hpp"
 #include "../reduce/short_rows.hpp"
 #include "../reduce/small_footprints.hpp"
 #include "../tinypyr.hpp"
@@ -28,6 +35,18 @@ inline const SelectKernels& kernels_of(const Problem& problem, const Options& op
   return kernels.first[problem.codec.kind == Kind::floating];
 }
 
+// Return the parameters of a method's kernels. ignore: the ignored value in the encoding in which kernels compare.
+inline SelectParams params_of(const Options& options, const Codec& codec, u64 ignore) {
+  SelectParams params = {options.has_ignore, false, ignore, 0, nullptr};
+  if (options.method == Method::median && codec.kind == Kind::floating) {
+    // The encoded NaN, after the key of the ignored value has been remapped to the top.
+    params.has_nan = !(options.has_ignore && codec.remapped == codec.nan_key());
+    params.nan = codec.nan_key() - (codec.remap == IgnoreRemap::to_top ? 1 : 0);
+  }
+  return params;
+}
+
+// Calls of run are independent of each other.
 class SelectionDriver {
  public:
   explicit SelectionDriver(const Options& options) : options_(options) {}
@@ -35,7 +54,7 @@ class SelectionDriver {
   // Compute all levels. ignore: the ignored value in the encoding in which kernels compare.
   Status run(const Problem& problem, u64 ignore) {
     problem_ = &problem;
-    params_ = params_of(problem.codec, ignore);
+    params_ = params_of(options_, problem.codec, ignore);
     const bool has_small_kernels = options_.method == Method::mode ||
                                    (options_.method == Method::median && !params_.has_ignore && !params_.has_nan);
     small_ = has_small_kernels ? &kernels_of(problem, options_).small : nullptr;
@@ -55,22 +74,12 @@ class SelectionDriver {
   }
 
  private:
-  SelectParams params_of(const Codec& codec, u64 ignore) const {
-    SelectParams params = {options_.has_ignore, false, ignore, 0, nullptr};
-    if (options_.method == Method::median && codec.kind == Kind::floating) {
-      // The encoded NaN, after the key of the ignored value has been remapped to the top.
-      params.has_nan = !(options_.has_ignore && codec.remapped == codec.nan_key());
-      params.nan = codec.nan_key() - (codec.remap == IgnoreRemap::to_top ? 1 : 0);
-    }
-    return params;
-  }
-
   // Compute the boxes of segments along this axis and the faster ones.
   Status make_boxes(int axis, const char* in, char* out) {
     const Problem& p = *problem_;
     if (axis < 0) return make_box(in, out);
     Segment segments[3];
-    const int count = p.segments(*level_, axis, segments);
+    const int count = segments_of(p, *level_, axis, segments);
     for (int i = 0; i < count; ++i) {
       const Segment& segment = segments[i];
       const i64 start = (level_->voxel_offset[axis] + segment.first) * level_->total[axis];
@@ -154,7 +163,7 @@ class SelectionDriver {
     const i64 width = problem_->codec.width;
     Row row = row_of(count);
     char *planes = nullptr, *made = nullptr;
-    const bool has_memory = memory_.lay_out([&](auto& take) {
+    const bool has_memory = memory_.allocate([&](auto& take) {
       const i64 bytes = round_up(row.length * width);
       planes = take.template array<char>(count * bytes);
       made = take.template array<char>(bytes);
@@ -176,7 +185,7 @@ class SelectionDriver {
   void make_row(const Row& row, const char* from, char* to, char* plane_rows, char* made) {
     const Problem& p = *problem_;
     const void* planes[max_planes];
-    lay_out_planes(row, from, plane_rows, planes);
+    gather_planes(row, from, plane_rows, planes);
     const bool in_place = p.codec.is_identity() && is_contiguous(row.axes, row.extent, level_->stride, p.codec.width) &&
                           is_aligned(to, p.codec.width);
     char* voxels = in_place ? to : made;
@@ -191,7 +200,7 @@ class SelectionDriver {
   }
 
   // Set planes[v] to the encoded v-th voxels of all footprints of a row, in place or copied to plane_rows.
-  void lay_out_planes(const Row& row, const char* from, char* plane_rows, const void** planes) const {
+  void gather_planes(const Row& row, const char* from, char* plane_rows, const void** planes) const {
     const Problem& p = *problem_;
     const bool direct = p.codec.is_identity() && is_contiguous(row.axes, row.extent, step_, p.codec.width);
     int plane = 0;
