@@ -13,6 +13,7 @@
 #include "../tinypyr.hpp"
 #include "arena.hpp"
 #include "index.hpp"
+#include "progress.hpp"
 #include "rows.hpp"
 
 namespace tinypyr {
@@ -39,7 +40,8 @@ struct Problem {
   i64 weight[max_ndim];   // of a coordinate in raster order, the caller's axis 0 fastest
   Codec codec;
   const Kernels* kernels;
-  i64 lane_stride;  // between lanes of the sums, the "voxels" of the last level; 0: no sums are requested
+  i64 lane_stride;     // between lanes of the sums, the "voxels" of the last level; 0: no sums are requested
+  Progress* progress;  // of the thread that runs the problem; null if the call is short
   Level level[max_levels];
 
   Problem() = default;
@@ -53,6 +55,11 @@ struct Problem {
   // Allocate a problem on the heap, because it is too large for the stacks of some threads (128 KiB with musl). Return
   // null if memory runs out.
   static std::unique_ptr<Problem> allocate() { return std::unique_ptr<Problem>(new (std::nothrow) Problem); }
+
+  // Report bytes of the input that are processed next (core/progress.hpp).
+  TINYPYR_INLINE void report(i64 bytes) const {
+    if (progress != nullptr) progress->add(bytes);
+  }
 
   const Level& top() const { return level[levels - 1]; }
   const RowKernels& rows() const { return kernels->of_width(codec.width); }

@@ -188,7 +188,10 @@ class ModeDriver {
     return selection_.run(tile_.part(), ignore_) == Status::ok ? Outcome::done : Outcome::out_of_memory;
   }
 
-  void fetch_block() { tile_.fetch(shape_.voxels * problem_->codec.width); }
+  void fetch_block() {
+    problem_->report(shape_.voxels * problem_->codec.width);
+    tile_.fetch(shape_.voxels * problem_->codec.width);
+  }
 
   const i64* top_end() {
     for (int axis = 0; axis < problem_->ndim; ++axis) top_end_[axis] = tile_.end(axis);

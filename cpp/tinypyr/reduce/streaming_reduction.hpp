@@ -128,6 +128,7 @@ class AccumulatorPieces {
     const Problem& p = *problem_;
     char* to = row + reduction_.lane_bytes;
     if (first_ == 0) {
+      p.report(n * p.codec.width);
       const char* from = p.in;
       for (int axis = 0; axis < p.ndim; ++axis) from += at[axis] * p.stride[axis];
       p.rows().copy(voxels_, p.codec.width, from, p.stride[along_], n);
