@@ -45,7 +45,8 @@ u64 choose_encoding(Codec& codec, const Options& options) {
                    : needs_order                                          ? Encoding::key
                                                                           : Encoding::canonical;
   Codec of_ignored = codec;
-  if (method == Method::stride) of_ignored.encoding = Encoding::canonical;  // voxels are compared without conversion
+  // (The voxels themselves are not converted, but a footprint of ignored voxels alone yields the canonical value.)
+  if (method == Method::stride || floats) of_ignored.encoding = Encoding::canonical;
   const u64 ignore = options.has_ignore ? of_ignored.key(options.ignore & codec.mask()) : 0;
   if (options.has_ignore && ((is_extreme(method) && !floats) || method == Method::median)) {
     codec.remap = method == Method::max ? IgnoreRemap::to_bottom : IgnoreRemap::to_top;

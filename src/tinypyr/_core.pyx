@@ -228,7 +228,7 @@ cdef AddressRange _address_range(const Py_buffer* buffer) noexcept:
 
 
 cdef cbool _keep_going(void* errors) noexcept with gil:
-    """Check for Ctrl-C between two slabs of a long call; return False after it."""
+    """Check for Ctrl-C during a long call; return False after it."""
     try:
         PyErr_CheckSignals()
     except BaseException as error:

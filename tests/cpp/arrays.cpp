@@ -100,7 +100,7 @@ bool holds(const PlacedArray& output, const Volume& expected) {
   bool right = true;
   for (std::size_t i = 0; i < output.offsets.size(); ++i) {
     const u64 bits = get_bits(output.voxel(i), width, output.view.swapped);
-    const bool same = is_same(expected.dtype, bits, expected.voxels[i]);
+    const bool same = bits == expected.voxels[i];
     if (!same && right && failures_are_printed())
       std::printf("voxel %zu is %#llx instead of %#llx\n", i, static_cast<unsigned long long>(bits),
                   static_cast<unsigned long long>(expected.voxels[i]));

@@ -52,7 +52,7 @@ u64 pooled_voxel(Dtype dtype, const std::vector<u64>& footprint, const Pooling& 
   std::vector<u64> kept;
   for (u64 voxel : footprint)
     if (!is_ignored(dtype, voxel, pooling)) kept.push_back(voxel);
-  if (kept.empty()) return pooling.ignore;
+  if (kept.empty()) return canonical(dtype, pooling.ignore);
   if (pooling.method == Method::stride) {
     const bool unchanged = !pooling.has_ignore || !is_boolean(dtype);
     return unchanged ? kept[0] : canonical(dtype, kept[0]);
@@ -114,7 +114,7 @@ std::vector<Volume> float_means(const Volume& input, const Pooling& pooling) {
       find_footprint(fine, coarse, wide_factor, position, &first, &end);
       const Sum sum = sum_of_box(sums, fine.shape, factor.size(), &scratch, first, end);
       coarse_sums.push_back(sum);
-      level.voxels.push_back(sum.count == 0 ? pooling.ignore
+      level.voxels.push_back(sum.count == 0 ? canonical(input.dtype, pooling.ignore)
                                             : bits_of_float(input.dtype, sum.total / static_cast<double>(sum.count)));
     });
     levels.push_back(level);

@@ -43,7 +43,7 @@ bool is_combined(const Combination& combination, const PlacedArray& values, cons
   for (std::size_t i = 0; i < voxels.size(); ++i) {
     const double value = float_of(Dtype::float64, get_bits(values.voxel(i), 8));
     const u64 expected = combined(combination.operation, combination.volume.dtype, voxels[i], value, dtype);
-    if (!is_same(dtype, get_bits(output.voxel(i), width_of(dtype)), expected)) return false;
+    if (get_bits(output.voxel(i), width_of(dtype)) != expected) return false;
   }
   return true;
 }

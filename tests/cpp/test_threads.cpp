@@ -137,4 +137,56 @@ TEST(threads, keep_going_interrupts_a_call) {
   }
 }
 
+// Drivers report their work, so the shape of an array does not limit how soon a call ends: neither rows or footprints of
+// all voxels nor few blocks of the last level.
+TEST(threads, keep_going_is_polled_for_every_shape) {
+  constexpr i64 voxels = 20'000'000;  // 160 MB
+  struct Case {
+    const char* name;
+    Shape shape;
+    std::vector<Shape> factors;
+    bool has_ignore;
+    bool stride_reads_all;
+  };
+  const Case cases[] = {
+      {"two long rows", {2, voxels / 2}, {{2, 2}, {2, 2}, {2, 2}, {2, 2}}, false, false},
+      {"two long rows, not pooled along them", {2, voxels / 2}, {{2, 1}}, true, true},
+      {"two long rows, by 3", {2, voxels / 2}, {{1, 3}}, true, true},
+      {"one footprint", {voxels}, {{voxels}}, true, false},
+      {"one footprint of two axes", {4000, voxels / 4000}, {{4000, voxels / 4000}}, false, false},
+      {"one footprint on the last level", {4000, voxels / 4000}, {{2, 2}, {2, 2}, {1000, 2000}}, false, false},
+  };
+  for (const Case& one : cases) {
+    for (Layout layout : {Layout::c, Layout::fortran}) {
+      HeapArray input = heap_array(Dtype::uint64, one.shape, layout);
+      std::fill(input.bytes.begin(), input.bytes.end(), char{3});
+      for (Method method : methods) {
+        if (method == Method::stride && !one.stride_reads_all) continue;
+        const LevelBox box{Shape(one.shape.size(), 0), one.shape};
+        Options options;
+        options.method = method;
+        options.has_ignore = one.has_ignore;
+        PollCounter counter{0, 1000};
+        options.keep_going = continue_until_most;
+        options.context = &counter;
+        set_context("polls: %s, %s, %s", name_of(method), one.name, name_of(layout));
+        const std::vector<HeapArray> outputs = heap_levels(Dtype::uint64, box, one.factors, layout);
+        CHECK(call_pyramid(input.view, one.factors, outputs, options) == Status::ok);
+        const bool is_one_loop = method == Method::mean && one.shape.size() == 1;  // a row that is read in place
+        CHECK(counter.polls >= (is_one_loop ? 1 : 2));                             // after 64 and 128 MiB
+        for (int threads : {1, 2}) {
+          set_context("interruption: %s, %s, %s, %d threads", name_of(method), one.name, name_of(layout), threads);
+          counter = {0, 0};
+          options.threads = threads;
+          const std::vector<HeapArray> partial = heap_levels(Dtype::uint64, box, one.factors, layout);
+          CHECK(call_pyramid(input.view, one.factors, partial, options) == Status::interrupted);
+          CHECK(counter.polls == 1);
+          // The last voxel is not reached.
+          if (threads == 1) CHECK(!are_equal(partial, outputs));
+        }
+      }
+    }
+  }
+}
+
 }  // namespace tinypyr_tests

@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <cstring>
-#include <limits>
 
 namespace tinypyr_tests {
 
@@ -19,6 +18,7 @@ double float_of(Dtype dtype, u64 bits) {
 }
 
 u64 bits_of_float(Dtype dtype, double value) {
+  if (std::isnan(value)) return dtype == Dtype::float64 ? u64{0x7ff8000000000000} : u64{0x7fc00000};
   if (dtype == Dtype::float64) {
     u64 bits;
     std::memcpy(&bits, &value, sizeof bits);
@@ -51,16 +51,12 @@ bool is_less(Dtype dtype, u64 left, u64 right) {
   return float_of(dtype, left) < float_of(dtype, right);
 }
 
-bool is_same(Dtype dtype, u64 left, u64 right) {
-  return left == right || (is_nan(dtype, left) && is_nan(dtype, right));
-}
-
 u64 largest_bits(Dtype dtype) { return ~u64{0} >> (64 - 8 * width_of(dtype)); }
 
 u64 canonical(Dtype dtype, u64 bits) {
   if (is_boolean(dtype)) return bits != 0;
   if (!is_float(dtype)) return bits;
-  if (is_nan(dtype, bits)) return bits_of_float(dtype, std::numeric_limits<double>::quiet_NaN());
+  if (is_nan(dtype, bits)) return bits_of_float(dtype, float_of(dtype, bits));
   return float_of(dtype, bits) == 0 ? 0 : bits;
 }
 

@@ -12,7 +12,6 @@ u64 bits_of_integer(Dtype dtype, i128 value);    // modulo 2**(bits of the dtype
 double double_of(Dtype dtype, u64 bits);         // of any dtype, rounded
 bool is_nan(Dtype dtype, u64 bits);              // false for every integer
 bool is_less(Dtype dtype, u64 left, u64 right);  // NaN is above all other values
-bool is_same(Dtype dtype, u64 left, u64 right);  // equal bits, or two NaNs
 u64 largest_bits(Dtype dtype);                   // all bits of the dtype are set
 
 // Return one pattern per value: 1 for every true, +0.0 for -0.0, one NaN. Methods that compare voxels return such

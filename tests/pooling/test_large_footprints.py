@@ -72,3 +72,20 @@ def test_adjacent_large_footprints_and_a_level_above_are_exact() -> None:
     first, second = tinypyr.pyramid(array, [(100, 150, 80), (2, 1, 1)], "mode")
     assert first.ravel().tolist() == [expected(half, "mode", None, "first") for half in halves]
     assert second.item() == expected(array.ravel("F"), "mode", None, "first")
+
+
+@pytest.mark.parametrize("ties", ["first", "lowest"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_mode_of_millions_of_labels(order: Any, ties: Any) -> None:
+    """The labels are tried in several groups; the mode, or the first of tied labels, is in any of them."""
+    rng = np.random.default_rng(3)
+    for most in (1, 2):
+        voxels = np.array(rng.permutation(5 * 10**6).reshape(5, 1000, 1000) * 2**40 + 7, np.uint64, order=order)
+        for seed in range(2 if most == 2 else 0):  # two labels occur twice
+            flat = voxels.reshape(-1, order="A")
+            flat[-1 - seed] = flat[100_000 + 7 * seed]
+        expected_mode = expected(voxels.ravel(order="F"), "mode", None, ties)
+        assert tinypyr.downsample(voxels, voxels.shape, "mode", ties=ties)[0, 0, 0] == expected_mode
+        ignored = int(voxels.ravel(order="F")[0])
+        expected_mode = expected(voxels.ravel(order="F"), "mode", ignored, ties)
+        assert tinypyr.downsample(voxels, voxels.shape, "mode", ties=ties, ignore=ignored)[0, 0, 0] == expected_mode

@@ -229,3 +229,38 @@ print(peak() - before)
 def test_unusual_calls_take_little_memory(call: Any) -> None:
     run = subprocess.run([sys.executable, "-c", PEAK + CALL, repr(call)], capture_output=True, text=True, check=True)
     assert int(run.stdout) < 8_000_000
+
+
+EXHAUSTED = """
+import resource, sys
+import numpy as np
+import tinypyr
+
+method, dtype, workers, ignore = eval(sys.argv[1])
+array = np.arange(2_000_000).reshape(200, 100, 100).astype(dtype)
+calls = [(2, 3), ((200, 100, 100), 1), ((7, 5, 9), 2)]
+outs = [tinypyr.pyramid(array, factor, method, levels=levels, ignore=ignore) for factor, levels in calls]
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+raised = 0
+for room in (0, 1 << 14, 1 << 17, 1 << 19, 1 << 20, 1 << 21, 1 << 22, 1 << 23, 10 << 20, 20 << 20, 70 << 20, 200 << 20):
+    resource.setrlimit(resource.RLIMIT_AS, (used + room, resource.RLIM_INFINITY))
+    for (factor, levels), out in zip(calls, outs):
+        try:
+            tinypyr.pyramid(array, factor, method, levels=levels, out=out, ignore=ignore, workers=workers)
+        except MemoryError:
+            raised += 1
+print("raised", raised)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space as Linux does")
+@pytest.mark.skipif(not tinypyr.instruction_sets(), reason="numpy allocates in the calling thread alone")
+@pytest.mark.parametrize("workers", [1, 2, 8])
+@pytest.mark.parametrize("method", METHODS)
+def test_exhausted_memory_raises_memory_error(method: str, workers: int) -> None:
+    """Whatever is left of the address space, a call succeeds or raises MemoryError, also if it starts threads."""
+    for dtype, ignore in (("u8", None), ("f4", 3)):
+        what = repr((method, dtype, workers, ignore))
+        run = subprocess.run([sys.executable, "-W", "ignore", "-c", EXHAUSTED, what], capture_output=True, text=True)
+        assert run.returncode == 0, (dtype, run.stderr[-2000:])
+        assert run.stdout.startswith("raised")

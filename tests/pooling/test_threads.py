@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import concurrent.futures
 import os
 import subprocess
@@ -91,6 +92,31 @@ def test_the_gil_is_released(method: Any) -> None:
             if ran.is_set():
                 break
         assert ran.is_set()
+    finally:
+        sys.setswitchinterval(interval)
+        thread.join()
+
+
+@pytest.mark.skipif(not tinypyr.instruction_sets(), reason="numpy is interrupted between its functions")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_ends_a_call_on_two_long_rows(workers: int) -> None:
+    """The other thread runs, and sends the interrupt, only when the call has released the GIL."""
+    array = np.zeros((2, 10_000_000), np.uint64)
+    begin = threading.Lock()
+    begin.acquire()
+
+    def other() -> None:
+        begin.acquire()
+        _thread.interrupt_main()
+
+    thread = threading.Thread(target=other)
+    interval = sys.getswitchinterval()
+    try:
+        thread.start()
+        sys.setswitchinterval(1e6)
+        begin.release()
+        with pytest.raises(KeyboardInterrupt):
+            tinypyr.pyramid(array, (2, 2), "mode", levels=4, workers=workers)
     finally:
         sys.setswitchinterval(interval)
         thread.join()

@@ -117,7 +117,7 @@ def lay_out(array: np.ndarray, layout: str) -> Any:
 
 
 def assert_same_bits(got: np.ndarray, want: np.ndarray, where: Any = "") -> None:
-    """Assert equal dtype, shape and bits, including the sign of zero; NaN equals NaN with any payload."""
+    """Assert equal dtype, shape and bits, including the sign of zero and the bits of NaN."""
     assert got.dtype == want.dtype, f"{where}: dtype {got.dtype} instead of {want.dtype}"
     assert got.shape == want.shape, f"{where}: shape {got.shape} instead of {want.shape}"
     if got.tobytes() == want.tobytes():
@@ -125,14 +125,11 @@ def assert_same_bits(got: np.ndarray, want: np.ndarray, where: Any = "") -> None
     native = got.dtype.newbyteorder("=")
     got, want = np.array(got, native, order="C", ndmin=1), np.array(want, native, order="C", ndmin=1)
     unequal = got.view(f"u{native.itemsize}") != want.view(f"u{native.itemsize}")
-    if native.kind == "f":
-        unequal &= ~(np.isnan(got) & np.isnan(want))
-    if unequal.any():
-        first = tuple(int(i) for i in np.argwhere(unequal)[0])
-        raise AssertionError(
-            f"{where}: {int(unequal.sum())} of {unequal.size} voxels differ, the first at {first}: "
-            f"{got[first]!r} instead of {want[first]!r}"
-        )
+    first = tuple(int(i) for i in np.argwhere(unequal)[0])
+    raise AssertionError(
+        f"{where}: {int(unequal.sum())} of {unequal.size} voxels differ, the first at {first}: {got[first]!r} "
+        f"({got[first].tobytes().hex()}) instead of {want[first]!r} ({want[first].tobytes().hex()})"
+    )
 
 
 def each_isa() -> Iterator[str]:

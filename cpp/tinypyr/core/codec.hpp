@@ -16,6 +16,8 @@
 // only then yields the ignored value.
 #pragma once
 
+#include <cstring>
+
 #include "dtypes.hpp"
 #include "integers.hpp"
 
@@ -110,6 +112,15 @@ TINYPYR_INLINE U undo_remap(U key, IgnoreRemap remap, U ignored) {
   if (remap == IgnoreRemap::to_top)
     return key == static_cast<U>(~U{0}) ? ignored : static_cast<U>(key + (key >= ignored));
   return key == 0 ? ignored : static_cast<U>(key - (key <= ignored));
+}
+
+// Replace NaN among sums of floats by the canonical one, as kernels do for voxels.
+inline void make_nan_canonical(char* sums, i64 n) {
+  for (i64 i = 0; i < n; ++i) {
+    double sum;
+    std::memcpy(&sum, sums + 8 * i, 8);
+    if (sum != sum) std::memcpy(sums + 8 * i, &nan_of<u64>, 8);
+  }
 }
 
 inline u64 Codec::key(u64 bits) const {

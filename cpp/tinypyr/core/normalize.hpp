@@ -139,6 +139,7 @@ inline Status make_problem(const Request& request, Problem& problem) {
     if (request.offset(axis) > max_extent || request.offset(axis) < -max_extent) return Status::bad_voxel_offset;
   problem.in = in.data;
   problem.levels = request.all_levels();
+  problem.progress = nullptr;
   problem.lane_stride = request.sums == nullptr ? 0 : request.sums->strides[0];
   problem.codec.width = row(in.dtype).width;
   problem.codec.kind = row(in.dtype).kind;

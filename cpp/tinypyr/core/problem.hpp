@@ -13,6 +13,7 @@
 #include "../tinypyr.hpp"
 #include "arena.hpp"
 #include "index.hpp"
+#include "progress.hpp"
 #include "rows.hpp"
 
 namespace tinypyr {
@@ -34,8 +35,9 @@ struct Problem {
   i64 weight[max_ndim];   // of a coordinate in raster order, the caller's axis 0 fastest
   Codec codec;
   const Kernels* kernels;
-  i64 lane_stride;  // between lanes of the sums, the "voxels" of the last level; 0: no sums are requested
-  int room = 0;     // number of levels that `level` can hold
+  i64 lane_stride;     // between lanes of the sums, the "voxels" of the last level; 0: no sums are requested
+  Progress* progress;  // of the thread that runs the problem; null if the call is short
+  int room = 0;        // number of levels that `level` can hold
   Level* level = nullptr;
 
   Problem() = default;
@@ -59,6 +61,11 @@ struct Problem {
     problem->level = new (std::nothrow) Level[static_cast<std::size_t>(levels)];
     problem->room = problem->level == nullptr ? 0 : levels;
     return problem->room > 0;
+  }
+
+  // Report bytes of the input that are processed next (core/progress.hpp).
+  TINYPYR_INLINE void report(i64 bytes) const {
+    if (progress != nullptr) progress->add(bytes);
   }
 
   const Level& top() const { return level[levels - 1]; }

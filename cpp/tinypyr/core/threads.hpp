@@ -6,7 +6,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <system_error>
 #include <thread>
@@ -14,11 +17,13 @@
 
 #include "../tinypyr.hpp"
 #include "problem.hpp"
+#include "progress.hpp"
 
 namespace tinypyr {
 
 constexpr i64 bytes_worth_a_thread = i64{1} << 18;
 constexpr i64 bytes_of_a_slab = i64{1} << 26;
+constexpr i64 bytes_of_a_short_call = i64{1} << 20;  // that is not interrupted
 constexpr i64 ranges_of_a_thread = 8;
 
 // The division of a problem into ranges.
@@ -47,19 +52,15 @@ inline Division divide(const Problem& whole, i64 threads) {
   return cut;
 }
 
-// State shared by the threads of one call: ranges that are not taken yet, the first failure, and the progress.
+// Ranges that are not taken yet, and the threads that are still running.
 class SharedWork {
  public:
-  SharedWork(const Division& cut, const Options& options)
-      : cut_(cut),
-        options_(options),
-        next_(new (std::nothrow) std::atomic<i64>[static_cast<std::size_t>(cut.threads)]) {
+  explicit SharedWork(const Division& cut)
+      : cut_(cut), next_(new (std::nothrow) std::atomic<i64>[static_cast<std::size_t>(cut.threads)]) {
     for (i64 thread = 0; next_ && thread < cut.threads; ++thread) next_[index(thread)] = share(thread);
   }
 
   bool has_memory() const { return next_ != nullptr; }
-  Status status() const { return static_cast<Status>(result_.load()); }
-  bool is_ok() const { return result_.load(std::memory_order_relaxed) == static_cast<int>(Status::ok); }
 
   // Take a range of a thread's share: set *first, and return the number of blocks, 0 if none is left.
   i64 take(i64 thread, i64* first) {
@@ -67,80 +68,99 @@ class SharedWork {
     return std::max<i64>(0, std::min(cut_.range, share(thread + 1) - *first));
   }
 
-  // Record that a range of this many blocks has finished with this status.
-  void finish(i64 blocks, Status status) {
-    settle(status);
-    done_ += blocks * cut_.bytes_of_a_block;
+  // Record that one more thread has finished.
+  void leave() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ++finished_;
+    all_finished_.notify_one();
   }
 
-  // Call keep_going if enough work has been done since the last call. Only the calling thread may call this.
-  void poll() {
-    if (options_.keep_going == nullptr || done_ - polled_at_ < bytes_of_a_slab || !is_ok()) return;
-    polled_at_ = done_;
-    if (!options_.keep_going(options_.context)) settle(Status::interrupted);
+  // Poll keep_going until this many threads have finished.
+  void poll_until_finished(i64 threads, CallState& call) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    while (finished_ < threads) {
+      all_finished_.wait_for(lock, std::chrono::milliseconds(100));
+      lock.unlock();
+      call.poll();
+      lock.lock();
+    }
   }
 
  private:
   i64 share(i64 thread) const { return cut_.blocks * thread / cut_.threads; }
   static std::size_t index(i64 thread) { return static_cast<std::size_t>(thread); }
-  void settle(Status status) {
-    int ok = static_cast<int>(Status::ok);
-    if (status != Status::ok) result_.compare_exchange_strong(ok, static_cast<int>(status));
-  }
 
   const Division& cut_;
-  const Options& options_;
   const std::unique_ptr<std::atomic<i64>[]> next_;  // next block of each share
-  std::atomic<int> result_{static_cast<int>(Status::ok)};
-  std::atomic<i64> done_{0};  // bytes that all threads have processed
-  i64 polled_at_ = 0;
+  std::mutex mutex_;
+  std::condition_variable all_finished_;
+  i64 finished_ = 0;
 };
+
+// Run a part of a problem. Return its status, also after an exception.
+template <class Work>
+Status run_part(Work& work, const Problem& part) {
+  try {
+    return work(part);
+  } catch (const Interrupted&) {
+    return Status::interrupted;  // the reason is recorded already
+  } catch (const std::bad_alloc&) {
+    return Status::out_of_memory;
+  }
+}
 
 // The ranges that one thread takes: first from its own share, then from the shares of others.
 template <class Work>
-void run_thread(const Problem& whole, const Division& cut, SharedWork& shared, i64 number, Work work) {
+void run_thread(const Problem& whole, const Division& cut, SharedWork& shared, CallState& call, i64 number, Work work) {
   std::unique_ptr<Problem> part;
-  const bool has_memory = Problem::reserve(part, whole.levels);
-  for (i64 finished = 0; finished < cut.threads && shared.is_ok();) {
+  if (!Problem::reserve(part, whole.levels)) return call.settle(Status::out_of_memory);
+  Progress progress(call, number == 0);
+  for (i64 finished = 0; finished < cut.threads && call.is_ok();) {
     i64 first;
     const i64 blocks = shared.take((number + finished) % cut.threads, &first);
     if (blocks == 0) {
       ++finished;
       continue;
     }
-    if (has_memory) {
-      *part = whole;
-      part->restrict_to(cut.axis, first, blocks);
-    }
-    shared.finish(blocks, has_memory ? work(*part) : Status::out_of_memory);
-    if (number == 0) shared.poll();
+    *part = whole;
+    part->restrict_to(cut.axis, first, blocks);
+    part->progress = &progress;
+    progress.start_range();
+    call.settle(run_part(work, *part));
+    progress.finish_range(blocks * cut.bytes_of_a_block);
   }
-  if (number == 0) shared.poll();
 }
 
 // Run a problem on several threads. Every thread calls begin() once, and calls the returned function for each of its
-// parts in turn, so that this function can reuse memory. The calling thread polls keep_going between its parts.
+// parts in turn, so that this function can reuse memory. The calling thread polls keep_going.
 template <class Begin>
 Status in_parallel(const Problem& whole, const Options& options, Begin begin) {
   i64 threads = options.threads > 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
   threads = std::min(threads, std::max<i64>(1, whole.bytes() / bytes_worth_a_thread));
-  const bool one_part = threads == 1 && (options.keep_going == nullptr || whole.bytes() <= bytes_of_a_slab);
-  if (one_part) return begin()(whole);
-
+  if (threads == 1 && (options.keep_going == nullptr || whole.bytes() <= bytes_of_a_short_call)) {
+    auto work = begin();
+    return run_part(work, whole);
+  }
   const Division cut = divide(whole, threads);
-  SharedWork shared(cut, options);
+  SharedWork shared(cut);
+  CallState call(options);
   if (!shared.has_memory()) return Status::out_of_memory;
-  const auto run = [&](i64 number) { run_thread(whole, cut, shared, number, begin()); };
+  const auto run = [&](i64 number) { run_thread(whole, cut, shared, call, number, begin()); };
   std::vector<std::thread> others;
   try {
     others.reserve(static_cast<std::size_t>(cut.threads - 1));
-    for (i64 started = 1; started < cut.threads; ++started) others.emplace_back(run, started);
+    for (i64 started = 1; started < cut.threads; ++started)
+      others.emplace_back([&run, &shared, started] {
+        run(started);
+        shared.leave();
+      });
   } catch (const std::bad_alloc&) {  // with fewer threads than requested, the calling thread does the remaining work
   } catch (const std::system_error&) {
   }
   run(0);
+  if (call.can_be_interrupted()) shared.poll_until_finished(static_cast<i64>(others.size()), call);
   for (std::thread& other : others) other.join();
-  return shared.status();
+  return call.status();
 }
 
 }  // namespace tinypyr

@@ -10,6 +10,13 @@ TINYPYR_INLINE void unrolled(Visit visit) {
   }
 }
 
+// Replace every NaN by the canonical quiet NaN. Which NaN an operation returns, and with which sign, differs between
+// processors, and between the orders of the operands that a compiler may choose.
+template <class T>
+TINYPYR_INLINE T canonical_nan(T x) {
+  return x == x ? x : std::numeric_limits<T>::quiet_NaN();
+}
+
 template <class U>
 static inline U load_at(const char* at) {
   U x;

@@ -273,7 +273,7 @@ struct FloatMean {
   static TINYPYR_INLINE double combine(double a, double b) { return a + b; }
   template <int count>
   static T finish_small(const double* lane, T, bool) {
-    return static_cast<T>(lane[0] / count);
+    return canonical_nan(static_cast<T>(lane[0] / count));
   }
   static void finish(const double* sums, i64 plane, T* out, i64 n, const Finish& params) {
     if constexpr (has_ignore) {
@@ -281,13 +281,13 @@ struct FloatMean {
       const T ignore = from_bits<T>(params.ignore);
       TINYPYR_INDEPENDENT
       for (i64 i = 0; i < n; ++i) {
-        const T mean = static_cast<T>(sums[i] / (counts[i] == 0 ? 1.0 : counts[i]));
+        const T mean = canonical_nan(static_cast<T>(sums[i] / (counts[i] == 0 ? 1.0 : counts[i])));
         out[i] = counts[i] == 0 ? ignore : mean;
       }
     } else {
       const double count = static_cast<double>(params.count);
       TINYPYR_INDEPENDENT
-      for (i64 i = 0; i < n; ++i) out[i] = static_cast<T>(sums[i] / count);
+      for (i64 i = 0; i < n; ++i) out[i] = canonical_nan(static_cast<T>(sums[i] / count));
     }
   }
 };
@@ -344,7 +344,7 @@ struct FloatExtreme {
   }
   template <int>
   static T finish_small(const T* lane, T ignore, bool) {
-    const T extreme = lane[0] == lane[0] ? lane[0] : std::numeric_limits<T>::quiet_NaN();
+    const T extreme = canonical_nan(lane[0]);
     if constexpr (has_ignore) return lane[1] == (largest ? T{0} : T{1}) ? ignore : extreme;
     return extreme;
   }

@@ -224,7 +224,7 @@ static void linear(const char* from, const i64* offset, const double* fraction, 
       const double z = fraction[i];
       value[0] = value[0] * (1 - z) + value[1] * z;
     }
-    to[i] = value[0];
+    to[i] = canonical_nan(value[0]);
   }
 }
 
@@ -240,9 +240,9 @@ static void blend(const double* const* rows, const double* fraction, i64 n, doub
   for (i64 i = 0; i < n; ++i) {
     const double first = a[i] * (1 - y) + b[i] * y;
     if constexpr (fractions == 1)
-      to[i] = first;
+      to[i] = canonical_nan(first);
     else
-      to[i] = first * (1 - z) + (c[i] * (1 - y) + d[i] * y) * z;
+      to[i] = canonical_nan(first * (1 - z) + (c[i] * (1 - y) + d[i] * y) * z);
   }
 }
 
@@ -293,7 +293,7 @@ static void spline(const char* from, const i64* offset, const double* fraction, 
     }
     double value = sum[0] * weight[ndim - 1][0][i];
     unrolled<taps - 1>([&](auto t) TINYPYR_INLINE_LAMBDA { value += sum[t + 1] * weight[ndim - 1][t + 1][i]; });
-    to[i] = value;
+    to[i] = canonical_nan(value);
   }
 }
 
@@ -310,7 +310,7 @@ TINYPYR_INLINE double half_even(double x) {
 template <class T, bool even>
 TINYPYR_INLINE auto rounded(double x) {
   if constexpr (!is_integer<T>) {
-    return static_cast<T>(x);
+    return canonical_nan(static_cast<T>(x));
   } else if constexpr (even && sizeof(T) <= 4) {  // the low bits of the sum are the integer
     constexpr double low = has_sign<T> ? -1.0 * (u64{1} << (8 * sizeof(T) - 1)) : 0.0;
     constexpr double high = static_cast<double>((u64{1} << (8 * sizeof(T) - has_sign<T>)) - 1);

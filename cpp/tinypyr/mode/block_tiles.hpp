@@ -81,7 +81,10 @@ class BlockTiles {
   void start_fetching(ModeTile& tile) const {
     if (shape_.has_pooled_cells()) tile.start_fetching();
   }
-  void fetch(ModeTile& tile) const { tile.fetch(shape_.voxels * problem_->codec.width); }
+  void fetch(ModeTile& tile) const {
+    problem_->report(shape_.voxels * problem_->codec.width);
+    tile.fetch(shape_.voxels * problem_->codec.width);
+  }
 
   const Problem* problem_ = nullptr;
   BlockShape shape_;

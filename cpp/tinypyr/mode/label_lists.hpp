@@ -89,6 +89,7 @@ class LabelLists {
       position += start * p.weight[axis];
       count *= size[axis];
     }
+    p.report(count * p.codec.width);
     if (is_uniform(in, size)) {
       const u64 key = key_at(in);
       return (options_.has_ignore && key == ignore_) || list.append({key, count, position});
@@ -98,6 +99,7 @@ class LabelLists {
       const u64 key = key_at(voxel);
       if (!options_.has_ignore || key != ignore_) has_memory = list.append({key, 1, position + offset});
       if (list.size() == max_appended) {
+        p.report(max_appended * p.codec.width);
         list.merge_equal();
         if (list.size() > max_appended / 2) list.truncate();
       }

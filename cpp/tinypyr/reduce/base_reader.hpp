@@ -26,6 +26,7 @@ class BaseReader {
   // Return the row, and set run.ahead, the distance at which the pooling loop prefetches memory.
   const char* read(Run& run) {
     const Problem& p = *problem_;
+    p.report(plan_->base_length() * p.codec.width);
     const char* from = p.in;
     for (int axis = plan_->row_axes(); axis < p.ndim; ++axis) from += index_[axis] * p.stride[axis];
     if (plan_->base_direct) {

@@ -40,6 +40,7 @@ class PieceReader {
   bool read(const i64* at, int along, i64 n, char* to, i64 plane) {
     const Problem& p = *problem_;
     if (levels_ == 0) {
+      p.report(n * p.codec.width);
       char* const voxels = voxels_.data();
       const char* from = p.in;
       for (int axis = 0; axis < p.ndim; ++axis) from += at[axis] * p.stride[axis];

@@ -25,7 +25,7 @@ class RowWriter {
   char* voxels_of(int k) const { return plan_->shapes[k].direct ? row_in(problem_->level[k]) : out_row_; }
 
   // Write the row of a level. Its voxels are computed from accumulators, unless they were computed together with them.
-  void write(int k, const char* accumulators, i64 length) const {
+  void write(int k, char* accumulators, i64 length) const {
     const Problem& p = *problem_;
     const Level& level = p.level[k];
     const RowShape& shape = plan_->shapes[k];
@@ -60,8 +60,9 @@ class RowWriter {
     return out;
   }
 
-  void write_sums(const Level& level, const char* accumulators, i64 length) const {
+  void write_sums(const Level& level, char* accumulators, i64 length) const {
     const int width = reduction_.lane_bytes;
+    if (problem_->codec.kind == Kind::floating) make_nan_canonical(accumulators, reduction_.lanes * length);
     const RowKernels& kernels = problem_->kernels->of_width(width);
     for (int lane = 0; lane < reduction_.lanes; ++lane)
       row_to_box(kernels, width, accumulators + lane * length * width, row_in(level) + lane * problem_->lane_stride,

@@ -274,6 +274,7 @@ class ShortRows {
         const i64 count = std::min(chunk_, run.count - done);
         const bool is_short = run.is_short && done + count == run.count;
         const Chunk chunk = {run.start + done * run.present, count, run.present, is_short ? plan_.group : 0};
+        p.report(count * plan_.period * plan_.rows());
         fetcher.some<1>(count * plan_.period * plan_.rows());
         const void* planes[most_planes];
         int plane_count = 0;

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdlib>
+#include <utility>
 
 #include "../core/fetcher.hpp"
 #include "../core/problem.hpp"
@@ -200,8 +201,9 @@ class FootprintRows {
     const PoolFootprints pool = kernels_.shapes.of(inputs.rows, pair);
     const PoolFootprints count_votes =
         target.votes == nullptr ? nullptr : plan_.problem->rows().mode_votes.of(inputs.rows, pair);
-    const i64 most = fetches ? std::max<i64>(64, piece / footprint) : count * segment.count;
+    const i64 most = std::max<i64>(64, (fetches ? piece : longest_piece) / footprint);
     const i64 length = std::min(segment.count, most), turns = std::max<i64>(1, most / segment.count);
+    i64 unreported = 0;  // bytes; a counter in a register, because pieces are short
     for (i64 turn = 0; turn < count; turn += turns) {
       const i64 repeat = std::min(turns, count - turn);
       for (i64 begin = 0; begin < segment.count; begin += length) {
@@ -210,6 +212,8 @@ class FootprintRows {
         const void* from[max_small_footprint];
         for (int r = 0; r < inputs.rows; ++r)
           from[r] = inputs.row[r] + (first + begin * segment.present + turn * inputs.step) * width;
+        unreported += n * repeat * footprint;
+        if (unreported >= longest_piece) plan_.problem->report(std::exchange(unreported, 0));
         fetcher.some<1>(n * repeat * footprint);
         pool({from, n, repeat, inputs.step, target.voxel_step, target.voxels + to * width,
               target.accumulators == nullptr ? nullptr : target.accumulators + to * kernels_.lane_bytes, target.plane,
@@ -220,6 +224,7 @@ class FootprintRows {
         count_rows(count_votes, inputs, from, n, repeat, to, votes, target);
       }
     }
+    plan_.problem->report(unreported);
   }
 
   void count_rows(PoolFootprints count_votes, const Inputs& inputs, const void** from, i64 n, i64 repeat, i64 to,
@@ -232,7 +237,7 @@ class FootprintRows {
     }
   }
 
-  static constexpr i64 piece = 1024;  // bytes
+  static constexpr i64 piece = 1024, longest_piece = i64{1} << 20;  // bytes
 
   const SmallKernels kernels_;
   FootprintPlan plan_;

@@ -185,8 +185,11 @@ class StreamingReduction {
     }
     const std::size_t lane_bytes = static_cast<std::size_t>(reduction_.lane_bytes);
     if (p.lane_stride != 0 && k == p.levels - 1) {
-      for (int lane = 0; lane < reduction_.lanes; ++lane)
-        std::memcpy(out + lane * p.lane_stride, &accumulator.lane[lane], lane_bytes);
+      for (int lane = 0; lane < reduction_.lanes; ++lane) {
+        char* const sum = out + lane * p.lane_stride;
+        std::memcpy(sum, &accumulator.lane[lane], lane_bytes);
+        if (p.codec.kind == Kind::floating) make_nan_canonical(sum, 1);
+      }
       return;
     }
     u64 lanes[Accumulator::most_lanes], voxel = 0;  // lanes side by side

@@ -20,13 +20,13 @@ inline void each_label(const U* sorted, const U* end, Visit visit) {
   }
 }
 
-// Selects from keys. each(visit) calls visit(key) for all voxels in raster order. median and mode are independent of
-// each other.
-template <class U, class Each>
+// Selects from keys. each(visit) calls visit(key) for all voxels, in any order. in_order(visit) does so in raster order
+// until visit returns false. median and mode are independent of each other.
+template <class U, class Each, class InOrder>
 class RadixSelect {
  public:
-  RadixSelect(Each each, const SelectParams& params)
-      : each_(each), params_(params), left_out_(static_cast<U>(params.ignore)) {}
+  RadixSelect(Each each, InOrder in_order, const SelectParams& params)
+      : each_(each), in_order_(in_order), params_(params), left_out_(static_cast<U>(params.ignore)) {}
 
   // Return the lower median of the voxels that count (the key of the ignored value must have been remapped to the top);
   // NaN if any voxel is NaN.
@@ -52,7 +52,8 @@ class RadixSelect {
     return prefix;
   }
 
-  // memory: room for this many keys. Larger memory reduces the number of passes.
+  // memory: room for this many keys, and one more. Labels are tried in groups that fit it, each in one pass over the
+  // voxels, so their number grows with the voxels unless the memory does.
   U mode(Ties ties, U* memory, i64 room) {
     ties_ = ties;
     memory_ = memory;
@@ -105,17 +106,20 @@ class RadixSelect {
   // Try the labels from low to high, whose voxels fit the memory.
   void try_some(U low, U high) {
     U* end = memory_;
-    each_([&](U key) {
-      if (low <= key && key <= high && is_kept(key)) *end++ = key;
+    each_([&](U key) {  // without a branch, which could not be predicted
+      *end = key;
+      end += low <= key && key <= high && is_kept(key);
     });
     std::sort(memory_, end);
-    i64 most = 0;
+    i64 most = 0, winners = 0;
     U lowest = 0;
     each_label(memory_, end, [&](U label, i64 votes) {
+      winners = votes > most ? 1 : winners + (votes == most);
       if (votes > most) lowest = label;
       most = std::max(most, votes);
     });
-    try_winners(lowest, high, most, [&](U key) {
+    try_winners(lowest, winners == 1 ? lowest : high, most, [&](U key) {
+      if (winners == 1) return true;
       const auto run = std::equal_range(memory_, end, key);
       return run.second - run.first == most;
     });
@@ -125,23 +129,24 @@ class RadixSelect {
   // selects these labels; `lowest` is one of them.
   template <class IsWinner>
   void try_winners(U lowest, U high, i64 votes, IsWinner is_winner) {
-    if (votes < best_.votes || (votes == best_.votes && ties_ == Ties::lowest)) return;
-    Best winner = {lowest, votes, 0};
-    if (ties_ == Ties::first) {
-      i64 position = 0;
-      bool searching = true;
-      each_([&](U key) {
-        if (searching && lowest <= key && key <= high && is_kept(key) && is_winner(key)) {
-          winner = {key, votes, position};
-          searching = false;
-        }
-        ++position;
-      });
+    const bool is_tie = votes == best_.votes;
+    if (votes < best_.votes || (is_tie && ties_ == Ties::lowest)) return;
+    if (ties_ == Ties::lowest) {
+      best_ = {lowest, votes, 0};
+      return;
     }
-    if (votes > best_.votes || winner.position < best_.position) best_ = winner;
+    i64 position = 0;
+    in_order_([&](U key) {
+      if (is_tie && position == best_.position) return false;  // the best label so far occurs first
+      const bool wins = lowest <= key && key <= high && is_kept(key) && is_winner(key);
+      if (wins) best_ = {key, votes, position};
+      ++position;
+      return !wins;
+    });
   }
 
   Each each_;
+  InOrder in_order_;
   const SelectParams& params_;
   U left_out_;
   Ties ties_ = Ties::first;

@@ -130,9 +130,11 @@ class SelectionDriver {
     // access pattern from hardware prefetchers, and memory is read faster in sequence (by a third here) than in every
     // other row.
     const i64 step = p.ndim > 1 ? step_[1] : 0, bytes = p.stride[0] == p.codec.width ? blocks_[0] * step_[0] : 0;
+    const i64 bytes_of_row = blocks_[0] * p.codec.width;  // that are copied
     const i64 ahead = step == 0 ? 0 : step * ceil_div(fetch_distance, std::abs(step));
     const i64 fetched = step > bytes && step <= 2 * bytes ? step : bytes;
     each_row(1, 1, in, out, [=, &p](const char* from, char* to, const i64*) {
+      p.report(bytes_of_row);
       if (bytes <= longest_fetched_row) prefetch(from + ahead, fetched);
       p.rows().copy(to, level_->stride[0], from, step_[0], blocks_[0]);
     });
@@ -177,6 +179,7 @@ class SelectionDriver {
         row.extent[axis] = is_last ? std::min(row.chunk, blocks_[axis] - index[axis]) : blocks_[axis];
         row.n *= row.extent[axis];
       }
+      problem_->report(count * row.n * width);
       make_row(row, from, to, planes, made);
     });
     return Status::ok;

@@ -1,5 +1,5 @@
 // mode, median and stride of one footprint at a time, for footprints with too many voxels to be laid out as rows.
-// Footprints of up to 4 MiB are copied; larger ones are read several times (select/radix_select.hpp).
+// Footprints of up to 2 MiB are copied; larger ones are read several times (select/radix_select.hpp).
 #pragma once
 
 #include <algorithm>
@@ -44,8 +44,14 @@ class WholeFootprint {
   bool allocate(Arena& memory) {
     const i64 width = sizeof(U), most = most_held / width;
     is_held_ = options_.method != Method::stride && 2 * count_ <= most;
-    room_ = is_held_ ? 2 * count_ : most;
-    if (!memory.reserve(room_ * width)) return false;
+    // (A part of the footprint bounds the number of passes that find a mode among many labels.)
+    const bool has_many_labels = options_.method == Method::mode && width > 2;
+    room_ = is_held_ ? 2 * count_ : has_many_labels ? std::max(most, count_ / 8) : most;
+    if (!memory.reserve((room_ + 1) * width)) {
+      if (room_ <= most) return false;
+      room_ = most;
+      if (!memory.reserve((room_ + 1) * width)) return false;
+    }
     keys_ = reinterpret_cast<U*>(memory.data());
     return true;
   }
@@ -61,6 +67,7 @@ class WholeFootprint {
   static constexpr i64 most_held = i64{4} << 20;  // bytes of the keys of a footprint, which are stored twice
 
   U select_held(const char* from) {
+    problem_.report(count_ * static_cast<i64>(sizeof(U)));
     i64 filled = 0;
     each_voxel(problem_, from, size_, [&](const char* voxel) { std::memcpy(keys_ + filled++, voxel, sizeof(U)); });
     problem_.rows().encode(keys_, keys_, count_, problem_.codec);
@@ -108,38 +115,96 @@ class WholeFootprint {
 
   // Select from a footprint that is too large to be copied, or return its first voxel, for which no copy is needed.
   U select_read_again(const char* from) {
-    const auto each_key = [&](auto visit) {
-      constexpr i64 some = 512;
+    const auto each = [&](auto visit) { each_key(from, visit); };
+    const auto in_order = [&](auto visit) { each_key_in_order(from, visit); };
+    if (options_.method == Method::stride) return first_kept(in_order);
+    RadixSelect<U, decltype(each), decltype(in_order)> radix_select(each, in_order, params_);
+    if (options_.method == Method::median) return radix_select.median();
+    return radix_select.mode(options_.ties, keys_, room_);
+  }
+
+  static constexpr i64 some = 512;  // keys that are encoded at a time
+
+  // Call visit(key) for all voxels, in order of memory.
+  template <class Visit>
+  void each_key(const char* from, Visit visit) const {
+    bool in_place = problem_.codec.is_identity() && problem_.stride[0] == static_cast<i64>(sizeof(U)) &&
+                    is_aligned(from, sizeof(U));
+    for (int axis = 1; axis < problem_.ndim; ++axis)
+      in_place = in_place && problem_.stride[axis] % static_cast<i64>(sizeof(U)) == 0;
+    in_place ? each_key_in_place(from, visit) : each_key_encoded(from, visit);
+  }
+
+  template <class Visit>
+  void each_key_in_place(const char* from, Visit visit) const {
+    constexpr i64 piece = i64{1} << 15;
+    // (each_run takes a mutable pointer, but the footprint is only read.)
+    each_run(const_cast<char*>(from), problem_.ndim, size_, problem_.stride, [&](const char* run) {
+      const U* const keys = reinterpret_cast<const U*>(run);
+      for (i64 first = 0; first < size_[0]; first += piece) {
+        const i64 end = std::min(first + piece, size_[0]);
+        problem_.report((end - first) * static_cast<i64>(sizeof(U)));
+        for (i64 i = first; i < end; ++i) visit(keys[i]);
+      }
+    });
+  }
+
+  template <class Visit>
+  void each_key_encoded(const char* from, Visit visit) const {
+    constexpr i64 width = sizeof(U);
+    U keys[some];
+    i64 filled = 0;
+    const auto visit_all = [&] {
+      problem_.report(filled * width);
+      problem_.rows().encode(keys, keys, filled, problem_.codec);
+      for (i64 i = 0; i < filled; ++i) visit(keys[i]);
+      filled = 0;
+    };
+    each_run(const_cast<char*>(from), problem_.ndim, size_, problem_.stride, [&](const char* run) {
+      for (i64 first = 0; first < size_[0];) {
+        const i64 n = std::min(some - filled, size_[0] - first);
+        problem_.rows().copy(reinterpret_cast<char*>(keys + filled), width, run + first * problem_.stride[0],
+                             problem_.stride[0], n);
+        first += n;
+        filled += n;
+        if (filled == some) visit_all();
+      }
+    });
+    visit_all();
+  }
+
+  // Call visit(key) for the voxels in raster order, until it returns false.
+  template <class Visit>
+  void each_key_in_order(const char* from, Visit visit) const {
+    constexpr i64 width = sizeof(U);
+    int order[max_ndim];
+    raster_order(problem_, order);
+    const IndexRange voxels{AxisList{order, problem_.ndim}, size_};
+    i64 index[max_ndim];
+    voxels.start(index);
+    const auto move = [&](int axis, i64 n) { from += n * problem_.stride[axis]; };
+    for (bool has_more = true; has_more;) {
       U keys[some];
       i64 filled = 0;
-      const auto visit_all = [&] {
-        problem_.rows().encode(keys, keys, filled, problem_.codec);
-        std::for_each(keys, keys + filled, visit);
-        filled = 0;
-      };
-      each_voxel(problem_, from, size_, [&](const char* voxel) {
-        std::memcpy(keys + filled, voxel, sizeof(U));
-        if (++filled == some) visit_all();
-      });
-      visit_all();
-    };
-    RadixSelect<U, decltype(each_key)> radix_select(each_key, params_);
-    if (options_.method == Method::median) return radix_select.median();
-    if (options_.method == Method::mode) return radix_select.mode(options_.ties, keys_, room_);
-    return first_kept(each_key);
+      for (; filled < some && has_more; has_more = voxels.next(index, move))
+        std::memcpy(keys + filled++, from, sizeof(U));
+      problem_.report(filled * width);
+      problem_.rows().encode(keys, keys, filled, problem_.codec);
+      for (i64 i = 0; i < filled; ++i)
+        if (!visit(keys[i])) return;
+    }
   }
 
   // Return the first voxel that is not ignored. Voxels are not converted, and are compared in canonical encoding.
-  template <class Each>
-  U first_kept(Each each_key) const {
+  template <class InOrder>
+  U first_kept(InOrder in_order) const {
     Codec equality = problem_.codec;
     equality.encoding = Encoding::canonical;
     U first = ignore_;
-    bool searching = true;
-    each_key([&](U voxel) {
-      if (!searching || static_cast<U>(equality.key(voxel)) == ignore_) return;
-      first = voxel;
-      searching = false;
+    in_order([&](U voxel) {
+      const bool is_kept = static_cast<U>(equality.key(voxel)) != ignore_;
+      if (is_kept) first = voxel;
+      return !is_kept;
     });
     return first;
   }

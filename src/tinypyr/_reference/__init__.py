@@ -22,7 +22,7 @@ import numpy as np
 from .accumulators import Mean, Reduction, reduce_levels
 from .footprints import Array, Factor, edges, extent, present
 from .planes import SELECT, footprint_planes
-from .values import canonical_zero, prepared, same
+from .values import canonical, prepared, same
 
 __all__ = ["Mean", "Reduction", "edges", "extent", "present", "pyramid", "reduce_levels"]
 
@@ -72,8 +72,8 @@ def pyramid(
         cumulative = (1,) * array.ndim
         for factor in factors:
             cumulative = tuple(min(c * f, 2**62) for c, f in zip(cumulative, factor, strict=True))
-            # "stride" copies a voxel; the others compare values, of which -0.0 and 0.0 are one
-            voxels = array if method == "stride" else canonical_zero(array)
+            # "stride" copies a voxel; the others compare values, of which -0.0 and 0.0 are one, and so are all NaN
+            voxels = array if method == "stride" else canonical(array)
             planes, valid = footprint_planes(voxels, cumulative, voxel_offset)
             if ignore is not None:
                 valid = valid & ~same(planes, ignore)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .footprints import Array, Factor, effective_factor, extent
-from .values import canonical_zero, prepared, same
+from .values import canonical, make_nan_canonical, prepared, same
 
 _LOW_HALF = np.uint64(0xFFFFFFFF)
 
@@ -109,7 +109,7 @@ class Extreme:
     def __init__(self, array: Array, counted: Array, method: str) -> None:
         self.combine: Callable[..., Array] = np.minimum if method == "min" else np.maximum  # NaN propagates
         self.dtype = array.dtype
-        self.parts = [np.where(counted, canonical_zero(array), _worst(array.dtype, method)).astype(array.dtype)]
+        self.parts = [np.where(counted, canonical(array), _worst(array.dtype, method)).astype(array.dtype)]
 
     def finish(self, counts: Array) -> Array:
         """Return the voxels of the level."""
@@ -153,7 +153,9 @@ class Mean:
         """Return the voxels of the level."""
         counts = np.maximum(counts, 1)
         if self.dtype.kind in "fc":
-            return np.asarray(self.parts[0] / counts).astype(self.dtype)
+            level = np.asarray(self.parts[0] / counts).astype(self.dtype)
+            make_nan_canonical(level)
+            return level
         if len(self.parts) == 1:
             return self._divide(self.parts[0], counts).astype(self.dtype)
         high, low = (part.astype(object) for part in self.parts)  # Python integers, which do not overflow

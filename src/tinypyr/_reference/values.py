@@ -15,7 +15,7 @@ def prepared(array: Array, method: str, ignore: Any) -> tuple[Array, Any]:
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype.kind == "b" and (method != "stride" or ignore is not None):
         array = array.view(np.uint8) != 0  # any byte but 0 is True, though numpy itself only writes 1
-    return array, None if ignore is None else canonical_zero(np.asarray(ignore))[()]
+    return array, None if ignore is None else canonical(np.asarray(ignore))[()]
 
 
 def same(a: Array, b: Any) -> Array:
@@ -26,6 +26,16 @@ def same(a: Array, b: Any) -> Array:
     return equal
 
 
-def canonical_zero(array: Array) -> Array:
-    """Return the array with -0.0 replaced by 0.0, because they are one value wherever values are compared."""
-    return np.asarray(array + array.dtype.type(0)) if array.dtype.kind in "fc" else array
+def canonical(array: Array) -> Array:
+    """Return the array with 0.0 for -0.0 and the quiet NaN for every NaN: one value wherever values are compared."""
+    if array.dtype.kind not in "fc":
+        return array
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        positive = np.asarray(array + array.dtype.type(0))
+    return np.where(positive != positive, array.dtype.type(np.nan), positive)
+
+
+def make_nan_canonical(array: Array) -> None:
+    """Replace every NaN by the quiet NaN, in place, also in real and imaginary parts."""
+    for part in (array.real, array.imag) if array.dtype.kind == "c" else (array,):
+        part[np.isnan(part)] = np.nan
