@@ -131,6 +131,16 @@ inline Status check_footprint(const Problem& problem) {
   return Status::ok;
 }
 
+// Arrays of up to this size are taken to be in a cache, as the chunks are that pipelines have just decompressed.
+constexpr i64 longest_cached = i64{1} << 23;  // bytes
+
+inline i64 bytes_of(const View& in) {
+  i64 bytes = row(in.dtype).width;
+  for (int axis = 0; axis < in.ndim; ++axis)
+    if (multiply_overflows(bytes, in.shape[axis], &bytes)) return longest_cached + 1;
+  return bytes;
+}
+
 // Check the whole request and fill the problem, except for its kernels. Empty arrays are checked too, but the resulting
 // problem must not be run.
 inline Status make_problem(const Request& request, Problem& problem) {
@@ -140,6 +150,7 @@ inline Status make_problem(const Request& request, Problem& problem) {
   problem.in = in.data;
   problem.levels = request.all_levels();
   problem.progress = nullptr;
+  problem.is_cached = bytes_of(in) <= longest_cached;
   problem.lane_stride = request.sums == nullptr ? 0 : request.sums->strides[0];
   problem.codec.width = row(in.dtype).width;
   problem.codec.kind = row(in.dtype).kind;

@@ -121,7 +121,7 @@ class PeriodPlan {
   void fetch_next(Fetcher& fetcher, const char* first_row, int missing) const {
     const Problem& p = *problem_;
     const int next = run_axis + 1;
-    if (next >= p.ndim) return;
+    if (next >= p.ndim || p.is_cached) return;
     fetcher.start(first_row + p.level[0].total[next] * p.stride[next], p.extent[run_axis] * group);
     for (int i = 0; i < pooled_count; ++i)
       if ((row_bits & ~missing & 1 << i) != 0) fetcher.repeat(2, p.stride[pooled_[i]]);

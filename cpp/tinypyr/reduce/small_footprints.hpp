@@ -83,7 +83,7 @@ struct FootprintPlan {
   // Return the prefetch distance in bytes of input for consecutive rows along an axis.
   i64 ahead_along(int axis) const {
     const Problem& p = *problem;
-    if (axis >= p.ndim || p.extent[0] * p.codec.width > longest_fetched_row) return 0;
+    if (p.is_cached || axis >= p.ndim || p.extent[0] * p.codec.width > longest_fetched_row) return 0;
     const i64 step = p.level[0].total[axis] * p.stride[axis];
     return step * ceil_div(fetch_distance, std::max<i64>(1, std::abs(step)));
   }
@@ -97,7 +97,8 @@ struct FootprintPlan {
     i64 rows = level.extent[1] - at[1];
     if (rows > 1 && p.present(level, 1, level.extent[1] - 1) != level.total[1]) --rows;
     if (p.present(level, 1, at[1]) != level.total[1]) rows = 1;
-    return std::min(rows, std::max<i64>(1, most_at_once / (p.extent[0] * p.codec.width << pooled_count)));
+    const i64 most = p.is_cached ? most_cached_at_once : most_at_once;
+    return std::min(rows, std::max<i64>(1, most / (p.extent[0] * p.codec.width << pooled_count)));
   }
 
   const Problem* problem = nullptr;
@@ -111,7 +112,7 @@ struct FootprintPlan {
   i64 row_bytes = 0;  // of a copied input row
 
  private:
-  static constexpr i64 most_at_once = 4096;  // bytes
+  static constexpr i64 most_at_once = 8192, most_cached_at_once = 32768;  // bytes
 };
 
 // Computes the rows of a plan. Order of calls: plan, once for every problem; then make.
@@ -237,7 +238,7 @@ class FootprintRows {
     }
   }
 
-  static constexpr i64 piece = 1024, longest_piece = i64{1} << 20;  // bytes
+  static constexpr i64 piece = 2048, longest_piece = i64{1} << 20;  // bytes
 
   const SmallKernels kernels_;
   FootprintPlan plan_;
