@@ -50,7 +50,7 @@ class ModeDriver {
   // Compute all levels. The numbers of voxels whose modes are not proven are added to unproven, by level.
   Status run(const Problem& problem, i64* unproven) {
     const SelectKernels& kernels = problem.rows().mode[options_.ties == Ties::lowest][options_.has_ignore];
-    first_level_.emplace(kernels.small, true, ignore_);
+    first_level_.emplace(SmallKernels{kernels.small, true, ignore_, false, 0, true, false});
     plan_.make(problem, options_, first_level_->fits(problem));
     lists_.start(problem, unproven);
     i64 size[max_ndim];

@@ -20,12 +20,13 @@
 namespace tinypyr {
 
 // Return true if the rows of a problem's first level are better gathered here than read one by one: short ones, unless
-// they fill whole vectors of the output.
+// all footprints along them are alike and fill whole vectors of the output.
 inline bool has_short_rows(const Problem& p) {
   constexpr i64 longest_row = 128, long_result = 64, vector = 32;  // bytes
-  const i64 row = p.extent[0] * p.codec.width, result = p.level[0].extent[0] * p.codec.width;
-  return p.ndim > 1 && p.stride[0] == p.codec.width && row < longest_row && result < long_result &&
-         result % vector != 0;
+  const Level& level = p.level[0];
+  const i64 row = p.extent[0] * p.codec.width, result = level.extent[0] * p.codec.width;
+  const bool fills_vectors = result % vector == 0 && p.extent[0] == level.extent[0] * level.total[0];
+  return p.ndim > 1 && p.stride[0] == p.codec.width && row < longest_row && result < long_result && !fills_vectors;
 }
 
 // Consecutive blocks of the run axis that are computed in the same way.
@@ -61,8 +62,13 @@ class PeriodPlan {
       if (pooled_[i] == run_axis) run_bit = 1 << i;
     }
     period = level.total[run_axis] * group;
-    return row_bits != planes() - 1 && kernels.shapes.across[pooled_count] != nullptr &&
-           period <= Shuffle::longest_period && (kernels.may_repeat || !is_cut);
+    const bool pools_period = row_bits != planes() - 1;
+    if (kernels.selects_first) {
+      pooled_count = row_bits = run_bit = 0;  // there is one plane
+      return pools_period && period <= Shuffle::longest_period;
+    }
+    return pools_period && kernels.shapes.across[pooled_count] != nullptr && period <= Shuffle::longest_period &&
+           (kernels.may_repeat || !is_cut);
   }
 
   int planes() const { return 1 << pooled_count; }
@@ -317,8 +323,12 @@ class ShortRows {
     const i64 n = count * plan_.out_group, width = p.codec.width;
     const u64 flip = p.codec.only_flips() ? p.codec.top_bit() : 0;
     char* voxels = writes_in_place_ ? to : voxels_;
-    kernels_.shapes.of(plane_count,
-                       -1)({planes, n, 1, 0, 0, voxels, nullptr, 0, kernels_.ignore, flip, flip, kernels_.half_even});
+    if (kernels_.selects_first) {
+      std::memcpy(voxels, planes[0], static_cast<std::size_t>(n * width));
+    } else {
+      const PoolFootprints loop = kernels_.shapes.of(plane_count, -1);
+      loop({planes, n, 1, 0, 0, voxels, nullptr, 0, kernels_.ignore, flip, flip, kernels_.half_even});
+    }
     if (writes_in_place_) return;
     if (!in_place_) p.rows().decode(voxels, n, p.codec);
     i64 index[max_ndim];

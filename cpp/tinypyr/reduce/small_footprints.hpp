@@ -20,9 +20,10 @@ struct SmallKernels {
   const Shapes& shapes;
   bool ordered;  // the order of voxels in a footprint matters
   u64 ignore;
-  bool half_even;   // rounding of integer means
-  i64 lane_bytes;   // of accumulators; 0 if the method has none
-  bool may_repeat;  // the result does not change if every voxel of a footprint counts twice
+  bool half_even;      // rounding of integer means
+  i64 lane_bytes;      // of accumulators; 0 if the method has none
+  bool may_repeat;     // the result does not change if every voxel of a footprint counts twice
+  bool selects_first;  // the result is the first voxel, for which no loops are needed
 };
 
 // The destination of rows. Null pointers: not requested.
@@ -249,8 +250,6 @@ class FootprintRows {
 class SmallFootprints {
  public:
   explicit SmallFootprints(const SmallKernels& kernels) : kernels_(kernels), rows_(kernels) {}
-  SmallFootprints(const Shapes& shapes, bool ordered, u64 ignore)
-      : SmallFootprints(SmallKernels{shapes, ordered, ignore, false, 0, true}) {}
 
   // Return true if there are loops for the first level of this problem, and its rows are long enough for them.
   bool fits(const Problem& p) const {

@@ -58,13 +58,14 @@ class SelectionDriver {
     const bool has_small_kernels = options_.method == Method::mode ||
                                    (options_.method == Method::median && !params_.has_ignore && !params_.has_nan);
     small_ = has_small_kernels ? &kernels_of(problem, options_).small : nullptr;
-    const SmallKernels kernels = {kernels_of(problem, options_).small, true, ignore, false, 0, true};
+    const bool selects_first = options_.method == Method::stride && !options_.has_ignore;
+    const SmallKernels kernels = {kernels_of(problem, options_).small, true, ignore, false, 0, true, selects_first};
     ShortRows short_rows(kernels);
     SmallFootprints small_footprints(kernels);
     for (int k = 0; k < problem.levels; ++k) {
       level_ = &problem.level[k];
-      const bool is_small = k == 0 && has_small_kernels;
-      const Status status = is_small && short_rows.fits(problem) ? short_rows.run(problem)
+      const bool is_small = k == 0 && has_small_kernels, is_first = k == 0 && selects_first;
+      const Status status = (is_small || is_first) && short_rows.fits(problem) ? short_rows.run(problem)
                             : is_small && small_footprints.fits(problem)
                                 ? small_footprints.run(problem)
                                 : make_boxes(problem.ndim - 1, problem.in, level_->out);
