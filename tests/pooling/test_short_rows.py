@@ -11,7 +11,7 @@ import tinypyr
 from support.strategies import DTYPES, LAYOUTS, METHODS, assert_same_bits, lay_out, voxels
 from tinypyr import _reference
 
-LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 24, 31, 48, 65, 100)
+LENGTHS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 24, 31, 48, 65, 100, 255, 400)
 FACTORS = ((2, 2, 1), (1, 2, 2), (2, 2, 2), (1, 1, 2))
 RULES: tuple[dict[str, Any], ...] = (
     {},

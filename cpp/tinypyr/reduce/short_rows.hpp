@@ -19,14 +19,14 @@
 
 namespace tinypyr {
 
-// Return true if the rows of a problem's first level are better gathered here than read one by one: short ones, unless
-// all footprints along them are alike and fill whole vectors of the output.
-inline bool has_short_rows(const Problem& p) {
-  constexpr i64 longest_row = 128, long_result = 64, vector = 32;  // bytes
-  const Level& level = p.level[0];
-  const i64 row = p.extent[0] * p.codec.width, result = level.extent[0] * p.codec.width;
-  const bool fills_vectors = result % vector == 0 && p.extent[0] == level.extent[0] * level.total[0];
-  return p.ndim > 1 && p.stride[0] == p.codec.width && row < longest_row && result < long_result && !fills_vectors;
+// Return true if the rows of a problem's first level are better gathered here, in vectors of so many bytes, than read one
+// by one: short ones, unless all footprints along them are alike and fill whole vectors of the output.
+inline bool has_short_rows(const Problem& p, i64 shuffle_vector) {
+  constexpr i64 vector = 32, long_result = 64;  // bytes
+  const i64 width = p.codec.width, longest_row = 8 * shuffle_vector, result = p.level[0].extent[0] * width;
+  const bool fills_vectors = result % vector == 0 && p.extent[0] == p.level[0].extent[0] * p.level[0].total[0];
+  const bool is_short = result < long_result || p.level[0].total[0] > 1;  // (pairs of neighbours cost more)
+  return p.ndim > 1 && p.stride[0] == width && p.extent[0] * width < longest_row && is_short && !fills_vectors;
 }
 
 // Consecutive blocks of the run axis that are computed in the same way.
@@ -44,7 +44,7 @@ class PeriodPlan {
   bool plan(const Problem& p, const SmallKernels& kernels) {
     problem_ = &p;
     const Level& level = p.level[0];
-    if (!has_short_rows(p) || !choose_run_axis()) return false;
+    if (!has_short_rows(p, p.kernels->shuffle.vector) || !choose_run_axis()) return false;
     pooled_count = 0;
     out_group = 1;
     bool is_cut = false;
@@ -62,12 +62,13 @@ class PeriodPlan {
       if (pooled_[i] == run_axis) run_bit = 1 << i;
     }
     period = level.total[run_axis] * group;
+    const i64 longest_period = ShuffleBuilder::longest_period(p.kernels->shuffle.vector);
     const bool pools_period = row_bits != planes() - 1;
     if (kernels.selects_first) {
       pooled_count = row_bits = run_bit = 0;  // there is one plane
-      return pools_period && period <= Shuffle::longest_period;
+      return pools_period && period <= longest_period;
     }
-    return pools_period && kernels.shapes.across[pooled_count] != nullptr && period <= Shuffle::longest_period &&
+    return pools_period && kernels.shapes.across[pooled_count] != nullptr && period <= longest_period &&
            (kernels.may_repeat || !is_cut);
   }
 
