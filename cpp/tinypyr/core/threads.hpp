@@ -160,6 +160,7 @@ Status in_parallel(const Problem& whole, const Options& options, Begin begin) {
   run(0);
   if (call.can_be_interrupted()) shared.poll_until_finished(static_cast<i64>(others.size()), call);
   for (std::thread& other : others) other.join();
+  call.poll();  // if the other threads were faster than the calling thread, it may not have polled yet
   return call.status();
 }
 

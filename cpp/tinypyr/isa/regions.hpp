@@ -44,15 +44,23 @@
 // branches, which are not vectorised. no-tree-slp-vectorize avoids a bug of GCC 12: it vectorises the remainder of a
 // vectorised loop, and counts comparisons as -1 if they are summed in 16 bits.
 #if defined(TINYPYR_SANITIZED)  // sanitizers check the source as written, and compile vectors for minutes
-#define TINYPYR_OPTIMIZE TINYPYR_PRAGMA(GCC optimize("O1", "fp-contract=off", "no-trapping-math"))
+#define TINYPYR_OPTIMIZE(level) TINYPYR_PRAGMA(GCC optimize("O1", "fp-contract=off", "no-trapping-math"))
 #else
-#define TINYPYR_OPTIMIZE                                                                                        \
-  TINYPYR_PRAGMA(GCC optimize("O3", "fp-contract=off", "no-trapping-math", "no-thread-jumps", "no-split-paths", \
-                              "no-tree-slp-vectorize"))
+#define TINYPYR_OPTIMIZE(level)                                                                                  \
+  TINYPYR_PRAGMA(GCC optimize(level, "tree-vectorize", "fp-contract=off", "no-trapping-math", "no-thread-jumps", \
+                              "no-split-paths", "no-tree-slp-vectorize"))
 #endif
-#define TINYPYR_BASE_REGION TINYPYR_PRAGMA(GCC push_options) TINYPYR_OPTIMIZE
+#define TINYPYR_VECTOR_REGION TINYPYR_PRAGMA(GCC push_options) TINYPYR_OPTIMIZE("O3")
+#if TINYPYR_X86  // the baseline is for processors without AVX2: a fifth smaller, without loops for unaligned ends
+#define TINYPYR_BASE_REGION                             \
+  TINYPYR_PRAGMA(GCC push_options)                      \
+  TINYPYR_PRAGMA(GCC optimize("vect-cost-model=cheap")) \
+  TINYPYR_OPTIMIZE("O2")
+#else
+#define TINYPYR_BASE_REGION TINYPYR_VECTOR_REGION
+#endif
 #define TINYPYR_BASE_REGION_END TINYPYR_PRAGMA(GCC pop_options)
-#define TINYPYR_REGION(target_name) TINYPYR_BASE_REGION TINYPYR_PRAGMA(GCC target(target_name))
+#define TINYPYR_REGION(target_name) TINYPYR_VECTOR_REGION TINYPYR_PRAGMA(GCC target(target_name))
 #define TINYPYR_REGION_END TINYPYR_PRAGMA(GCC pop_options)
 #else
 #define TINYPYR_BASE_REGION
