@@ -12,7 +12,7 @@ namespace tinypyr {
 
 TINYPYR_BEGIN_avx2
 #include "kernels/shuffle.inl"
-// (The order matters.)
+// (This line keeps clang-format from sorting: kernels.inl needs Permuter.)
 #include "kernels/kernels.inl"
 const Kernels table = all_kernels;
 TINYPYR_END_avx2

@@ -52,8 +52,8 @@ struct Options {
 // proven because their footprints hold more than 1,024 labels (0 for every other method).
 //
 // If sums is not null, it receives the accumulators of the last level, from which further levels can be computed. This
-// is possible for means of fewer than max_levels levels. Its first axis has sum_lanes(...) lanes, and the other axes
-// are those of in:
+// is possible for means of fewer than max_levels levels. Its first axis has sum_lanes(...) lanes, and the others have
+// the extents of the last level:
 //
 //   floats (float64)                    the sum; with ignore, the number of voxels in it
 //   integers of up to 32 bits (uint64)  the sum of all voxels; with ignore, the number of ignored voxels
@@ -73,7 +73,7 @@ std::int64_t distinct(const void* voxels, std::int64_t n, int width, std::uint64
 
 // --- interpolation ------------------------------------------------------------------------------------------------
 
-// The extension of an array beyond its border, with the names of scipy.ndimage (sample/boundary.hpp). `border` is like
+// What lies beyond the border of an array, with the names of scipy.ndimage (sample/boundary.hpp). `border` is like
 // `constant`, but the array ends half a voxel beyond the centres of its border voxels.
 enum class BoundaryMode : std::uint8_t { constant, grid_constant, nearest, mirror, reflect, wrap, grid_wrap, border };
 

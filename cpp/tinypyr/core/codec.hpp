@@ -9,7 +9,10 @@
 //   floating   all bits flipped for negative numbers, else the sign bit; -0.0 has the key of 0.0, and every NaN has the
 //              same key, which is above all others
 //
-// Where only equality matters (Encoding::canonical), sign bits are not flipped.
+// Where only equality matters (Encoding::canonical), sign bits are not flipped, but -0.0 becomes 0.0 and every NaN nan_of.
+//
+// NaN is made canonical in four places: to_key and from_key (mode and median), canonical_nan in kernels/basics.inl (means,
+// extremes, interpolation), and make_nan_canonical below (sums that are returned). Stride copies voxels bit by bit.
 //
 // The extremes and the median of keys need no branch for an ignored value. Its key is remapped to the end of the range
 // that never wins, and the keys between are shifted by one to keep the mapping bijective. A footprint of ignored voxels

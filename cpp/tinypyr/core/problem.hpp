@@ -36,7 +36,7 @@ struct Problem {
   Codec codec;
   const Kernels* kernels;
   i64 lane_stride;     // between lanes of the sums, the "voxels" of the last level; 0: no sums are requested
-  bool is_cached;      // the whole array is small enough to be in a cache, so that nothing is prefetched
+  bool is_cached;      // the whole array may be in a cache: small footprints and short rows are not prefetched
   Progress* progress;  // of the thread that runs the problem; null if the call is short
   int room = 0;        // number of levels that `level` can hold
   Level* level = nullptr;

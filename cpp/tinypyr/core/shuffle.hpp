@@ -17,7 +17,7 @@ namespace tinypyr {
 // moves and turns overwrite the others, so the output needs room for `written` bytes after its last turn.
 struct Shuffle {
   static constexpr int most_moves = 16, longest_vector = 64;
-  static constexpr i64 longest_period = 1024;  // bytes, with any vector
+  static constexpr i64 period_bound = 1024;  // bytes; see ShuffleBuilder::longest_period
 
   struct Move {
     i64 from[2];               // offsets of two vectors from the start of the turn's input
@@ -45,8 +45,9 @@ class ShuffleBuilder {
   ShuffleBuilder(const i64* offsets, i64 count, i64 period, int vector)
       : offsets_(offsets), count_(count), period_(period), vector_(vector) {}
 
-  // Return the longest period for which every shuffle can be built, if its offsets are in order and select at most two
-  // thirds of it: a move fills a vector or covers two vectors of the input.
+  // Return the longest period P for which every shuffle can be built, if its offsets are in order and select at most two
+  // thirds of the period. With vectors of V bytes it then has at most 2/3 P / V moves that fill a vector, P / (2 V) moves
+  // that cover two vectors of the input, and one more: 7/6 P / V + 1 <= most_moves.
   static constexpr i64 longest_period(int vector) { return (Shuffle::most_moves - 1) * vector * 6 / 7; }
 
   // Return false if a turn needs too many moves.
@@ -118,8 +119,8 @@ class ShuffleBuilder {
 // run ends there and its last period is cut, the last `repeated` bytes are taken once more in place of those that are
 // missing. The output must have room for one more turn.
 //
-// (A turn reads less than a period and a vector, or than three vectors. So fewer than 1088 bytes remain for the copy, and
-// fewer than 3 * 1088 are read from it.)
+// (A turn reads fewer bytes than a period and a vector, or than three vectors: at most 1088. The copy holds fewer, and is
+// read up to three times as far.)
 inline void shuffle_run(const ShuffleKernel& kernel, const Shuffle& shuffle, const char* from, i64 bytes, i64 periods,
                         i64 repeated, char* to) {
   const i64 turns = ceil_div(periods, shuffle.periods);
@@ -127,7 +128,7 @@ inline void shuffle_run(const ShuffleKernel& kernel, const Shuffle& shuffle, con
   const i64 safe = bytes < shuffle.read ? 0 : (bytes - shuffle.read) / shuffle.from_step + 1;
   kernel.run(shuffle, from, to, safe);
   // Continue in a copy of the last bytes, beyond which vectors may read.
-  char tail[4 * Shuffle::longest_period];
+  char tail[4 * Shuffle::period_bound];
   from += safe * shuffle.from_step;
   const i64 rest = std::min(bytes - safe * shuffle.from_step, (turns - safe) * shuffle.from_step);
   std::memcpy(tail, from, static_cast<std::size_t>(rest));

@@ -1,5 +1,5 @@
-// Execution of one call on several threads. The slowest axis is divided into ranges of whole blocks of the last level,
-// so that no two threads share a footprint or an output voxel. Each thread has a share of the blocks; after its own
+// Execution of one call on several threads. One axis, the slowest with enough footprints of the last level for the
+// threads (else the one with the most), is divided into ranges of whole footprints, so that no two threads share a footprint or an output voxel. Each thread has a share of the blocks; after its own
 // share it takes ranges of other shares, because cores differ in speed and load. Threads are started and joined within
 // each call, so a later fork is safe.
 #pragma once

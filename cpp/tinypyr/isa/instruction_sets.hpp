@@ -16,6 +16,10 @@ struct InstructionSets {
   i64 shortest_row[most];  // bytes; shorter rows are faster with the next set
 
   InstructionSets() {
+#define TINYPYR_COUNT_SET(id, name, is_supported, shortest) +1
+    static_assert(0 TINYPYR_INSTRUCTION_SETS(TINYPYR_COUNT_SET) <= most,
+                  "`most` is less than the rows of isa/list.hpp");
+#undef TINYPYR_COUNT_SET
 #if TINYPYR_X86
     __builtin_cpu_init();
 #endif
@@ -45,7 +49,7 @@ struct InstructionSets {
 
   // Share loops that are limited by memory: they are as fast with narrower vectors, or faster, because fewer vectors of
   // half a cache line straddle two lines (bench/NOTES.md). A set leaves such entries null and borrows those of the next
-  // set.
+  // set. The shuffle is borrowed where the processor lacks VBMI.
   static void borrow_kernels(const Kernels& next, Kernels& kernels) {
     if (kernels.minima.is_empty()) kernels.minima = next.minima;
     if (kernels.maxima.is_empty()) kernels.maxima = next.maxima;

@@ -9,10 +9,10 @@
 #include "basics.inl"
 #include "reductions.inl"
 #include "selections.inl"
-// (The order matters.)
+// (footprints.inl needs the structs above.)
 #include "footprints.inl"
 #include "pooling.inl"
-// (The order matters.)
+// (The files below need those above.)
 #include "encoding.inl"
 #include "ranks.inl"
 #include "vote_bounds.inl"

@@ -1,13 +1,14 @@
-// The multi-level mode, tile by tile: the choice of the strategy for each tile.
+// The mode of several levels, or of footprints of more than max_small_footprint voxels, tile by tile: the choice of the
+// strategy for each tile.
 //
 // How ties are broken. With ties="lowest", labels are compared as keys in the order of their values; with ties="first",
 // by the first voxel of the footprint that has one of the tied labels, in raster order with the caller's axis 0
 // fastest. (If ties="lowest", choose_encoding in pyramid.cpp makes keys follow the order of values.)
 //
 //   strategy         where ties are broken         "lowest"                       "first"
-//   SmallFootprints  Mode in selections.inl        minimum among the voxels with  rows are listed in raster order, and
-//                                                  the most votes, in registers   the first voxel with the most votes
-//                                                                                 wins
+//   SmallFootprints, Mode in selections.inl        minimum among the voxels with  rows are listed in raster order, and
+//    ShortRows (one                                the most votes, in registers   the first voxel with the most votes
+//    level)                                                                       wins
 //   VoteBounds       FootprintCounter::count       minimum of the tied keys       gathered voxels, visited in raster
 //                    (proven modes have no ties)                                  order
 //   RankBlocks       BlockWinners::break_tie       minimum of the tied keys       codes, by the table Outputs::raster
@@ -50,7 +51,7 @@ class ModeDriver {
   // Compute all levels. The numbers of voxels whose modes are not proven are added to unproven, by level.
   Status run(const Problem& problem, i64* unproven) {
     const SelectKernels& kernels = problem.rows().mode[options_.ties == Ties::lowest][options_.has_ignore];
-    first_level_.emplace(SmallKernels{kernels.small, true, ignore_, false, 0, true, false});
+    first_level_.emplace(selection_kernels(kernels.small, ignore_, false));
     plan_.make(problem, options_, first_level_->fits(problem));
     lists_.start(problem, unproven);
     i64 size[max_ndim];
@@ -65,8 +66,8 @@ class ModeDriver {
 
  private:
   // Compute a tile by the first strategy that applies and succeeds. If the footprints of the first level are small,
-  // that level is pooled first: this fast path also writes the ModeVotes that the strategies above use, while the tile
-  // stays in the cache.
+  // that level is pooled first: this fast path also writes the ModeVotes that the strategies for higher levels use,
+  // while the tile stays in the cache.
   Outcome make_tile() {
     struct Strategy {
       bool (ModePlan::*applies)() const;
@@ -75,7 +76,8 @@ class ModeDriver {
     static constexpr Strategy strategies[] = {
         // Declines noise and tiles with too many labels.
         {&ModePlan::may_use_bounds, &ModeDriver::use_bounds},
-        // Declines blocks with too many labels if there is one level; otherwise computes them by lists.
+        // Declines a tile if a block has too many labels and there is one level. With several levels, lists compute the
+        // block.
         {&ModePlan::has_blocks_of_all_levels, &ModeDriver::use_blocks},
         // These never decline.
         {&ModePlan::has_one_level, &ModeDriver::use_selection},

@@ -1,9 +1,10 @@
-// Small footprints of arrays whose fastest axes are short, such as the channels of an image or a volume of a few slices.
+// Small footprints of arrays whose fastest axis is short (the channels of an image, a few slices) or leaves a remainder in
+// vectors.
 //
-// Rows along the fastest axis alone would be too short for vectors. Here a row covers the fastest axes and one longer
-// axis, the run axis. It consists of periods: the voxels between two blocks of the run axis. In every period, each
-// position in the footprint selects the same bytes, so a shuffle (core/shuffle.hpp) gathers all voxels at this position
-// into a plane. The loops for footprints of one voxel per row then pool the planes.
+// Here a row covers the fastest axes and one longer axis, the run axis. It consists of periods: the voxels of one footprint
+// along the run axis, with all voxels along the faster axes. In every period, each position in the footprint selects the
+// same bytes, so a shuffle (core/shuffle.hpp) gathers all voxels at this position into a plane. The loops for footprints
+// of one voxel per row then pool the planes.
 //
 // Footprints that are cut at the border take the voxels they lack from those they have, every voxel twice. This does
 // not change a result: twice the voxels have the same mean, mode, extremes, and lower median.
@@ -19,8 +20,9 @@
 
 namespace tinypyr {
 
-// Return true if the rows of a problem's first level are better gathered here, in vectors of so many bytes, than read one
-// by one: short ones, unless all footprints along them are alike and fill whole vectors of the output.
+// Return true if rows of the first level are better gathered, in shuffles of so many bytes, than read one by one: the row
+// is shorter than 8 such vectors; its axis is pooled, or the row of the output is shorter than 64 bytes; and the row of the
+// output does not consist of whole footprints in whole vectors of 32 bytes.
 inline bool has_short_rows(const Problem& p, i64 shuffle_vector) {
   constexpr i64 vector = 32, long_result = 64;  // bytes
   const i64 width = p.codec.width, longest_row = 8 * shuffle_vector, result = p.level[0].extent[0] * width;
@@ -29,11 +31,11 @@ inline bool has_short_rows(const Problem& p, i64 shuffle_vector) {
   return p.ndim > 1 && p.stride[0] == width && p.extent[0] * width < longest_row && is_short && !fills_vectors;
 }
 
-// Consecutive blocks of the run axis that are computed in the same way.
+// Consecutive footprints along the run axis that are computed in the same way.
 struct PeriodRun {
   i64 first, count, present;  // as in Segment
   i64 start;                  // of the input, in voxels along the run axis
-  bool is_short;              // the last block lacks its second voxel
+  bool is_cut;                // the last footprint lacks its second voxel
 };
 
 // The arrangement of a problem's first level in periods. A plane is numbered by bits: bit i is set if it has the second
@@ -46,10 +48,10 @@ class PeriodPlan {
     const Level& level = p.level[0];
     if (!has_short_rows(p, p.kernels->shuffle.vector) || !choose_run_axis()) return false;
     pooled_count = 0;
-    out_group = 1;
+    result_voxels = 1;
     bool is_cut = false;
     for (int axis = 0; axis < p.ndim; ++axis) {
-      if (axis < run_axis) out_group *= level.extent[axis];
+      if (axis < run_axis) result_voxels *= level.extent[axis];
       if (level.total[axis] == 1) continue;
       if (level.total[axis] > 2 || pooled_count == most_pooled) return false;
       pooled_[pooled_count++] = axis;
@@ -80,7 +82,7 @@ class PeriodPlan {
     return count;
   }
 
-  // Fill up to three runs and return their number. A last block that is cut belongs to the run before it.
+  // Fill up to three runs and return their number. A last footprint that is cut belongs to the run before it.
   int runs(PeriodRun* run) const {
     Segment segments[3];
     const int count = segments_of(*problem_, problem_->level[0], run_axis, segments);
@@ -90,7 +92,7 @@ class PeriodPlan {
       const Segment& segment = segments[i];
       if (i > 0 && segment.present == 1 && segments[i - 1].present == 2) {
         run[runs - 1].count += 1;
-        run[runs - 1].is_short = true;
+        run[runs - 1].is_cut = true;
       } else {
         run[runs++] = {segment.first, segment.count, segment.present, start, false};
       }
@@ -99,7 +101,7 @@ class PeriodPlan {
     return runs;
   }
 
-  // Write the offsets, in a period, of the bytes of a plane, and return their number. present: voxels of a block along
+  // Write the offsets, in a period, of the bytes of a plane, and return their number. present: voxels of a footprint along
   // the run axis.
   i64 offsets(int plane, i64 present, i64* bytes) const {
     const Problem& p = *problem_;
@@ -164,9 +166,9 @@ class PeriodPlan {
   }
 
   int run_axis = 1;
-  i64 group = 0;      // bytes of the input from voxel to voxel along the run axis
-  i64 period = 0;     // bytes of the input from block to block
-  i64 out_group = 0;  // voxels of the output
+  i64 group = 0;          // bytes of the input from voxel to voxel along the run axis
+  i64 period = 0;         // bytes of the input from footprint to footprint
+  i64 result_voxels = 0;  // voxels of the output
   int pooled_count = 0;
   int row_bits = 0, run_bit = 0;  // of axes slower than the run axis, and of the run axis
 
@@ -195,7 +197,7 @@ class PeriodPlan {
       if (pooled_[i] == axis) return (plane >> i & 1) != 0;
     return false;
   }
-  // Return the voxel that a plane selects for block j of an axis faster than the run axis.
+  // Return the voxel that a plane selects for footprint j of an axis faster than the run axis.
   i64 voxel_of(int plane, int axis, i64 j) const {
     const Problem& p = *problem_;
     const Level& level = p.level[0];
@@ -240,8 +242,8 @@ class ShortRows {
   static constexpr int most_planes = 8;
 
   bool allocate(const Problem& p) {
-    const i64 voxel_bytes = chunk_ * plan_.out_group * p.codec.width;
-    plane_bytes_ = round_up(voxel_bytes + Shuffle::longest_period + Shuffle::longest_vector);
+    const i64 voxel_bytes = chunk_ * plan_.result_voxels * p.codec.width;
+    plane_bytes_ = round_up(voxel_bytes + Shuffle::period_bound + Shuffle::longest_vector);
     return memory_.allocate([&](auto& take) {
       planes_ = take.template array<char>(plane_bytes_ * plan_.planes());
       voxels_ = take.template array<char>(writes_in_place_ ? 0 : voxel_bytes);
@@ -250,13 +252,13 @@ class ShortRows {
     });
   }
 
-  // The shuffle of a plane, for blocks of one or two voxels along the run axis.
+  // The shuffle of a plane, for footprints of one or two voxels along the run axis.
   Shuffle& shuffle_of(int plane, i64 present) {
     return shuffles_[(plane & ~plan_.row_bits) + (present - 1) * most_planes];
   }
 
   void build_shuffles(const Problem& p) {
-    i64 bytes[Shuffle::longest_period];
+    i64 bytes[Shuffle::period_bound];
     for (int plane = 0; plane < plan_.planes(); ++plane) {
       if ((plane & plan_.row_bits) != 0) continue;
       for (i64 present = 1; present <= p.level[0].total[plan_.run_axis]; ++present) {
@@ -279,8 +281,8 @@ class ShortRows {
       const int missing = missing_rows | (run.present == 1 ? plan_.run_bit : 0);
       for (i64 done = 0; done < run.count; done += chunk_) {
         const i64 count = std::min(chunk_, run.count - done);
-        const bool is_short = run.is_short && done + count == run.count;
-        const Chunk chunk = {run.start + done * run.present, count, run.present, is_short ? plan_.group : 0};
+        const bool is_last_cut = run.is_cut && done + count == run.count;
+        const Chunk chunk = {run.start + done * run.present, count, run.present, is_last_cut ? plan_.group : 0};
         p.report(count * plan_.period * plan_.rows());
         fetcher.some<1>(count * plan_.period * plan_.rows());
         const void* planes[most_planes];
@@ -321,7 +323,7 @@ class ShortRows {
 
   void pool(const Problem& p, const void** planes, int plane_count, i64 count, char* to) {
     const Level& level = p.level[0];
-    const i64 n = count * plan_.out_group, width = p.codec.width;
+    const i64 n = count * plan_.result_voxels, width = p.codec.width;
     const u64 flip = p.codec.only_flips() ? p.codec.top_bit() : 0;
     char* voxels = writes_in_place_ ? to : voxels_;
     if (kernels_.selects_first) {
@@ -336,7 +338,7 @@ class ShortRows {
     const IndexRange group{AxisRange{0, plan_.run_axis}, level.extent};
     group.start(index);
     do {
-      p.rows().copy(to, level.stride[plan_.run_axis], voxels, plan_.out_group * width, count);
+      p.rows().copy(to, level.stride[plan_.run_axis], voxels, plan_.result_voxels * width, count);
       voxels += width;
     } while (group.next(index, [&](int axis, i64 step) { to += step * level.stride[axis]; }));
   }

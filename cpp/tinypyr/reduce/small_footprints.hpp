@@ -3,7 +3,8 @@
 //
 // The input rows that a row of the output needs are read side by side, a pattern that hardware prefetchers follow
 // badly. Therefore memory is prefetched explicitly, a little at a time and in order of addresses, whatever the order of
-// reading. It then arrives twice as fast as side by side or one whole row at a time.
+// reading. It then arrives twice as fast as side by side or one whole row at a time. Arrays that may be in a cache
+// (Problem::is_cached) and rows of more than longest_fetched_row are not prefetched.
 #pragma once
 
 #include <cstdlib>
@@ -15,7 +16,8 @@
 
 namespace tinypyr {
 
-// The loops of a method for small footprints, and their parameters.
+// The loops of a method for small footprints, and their parameters. (selection_kernels: for methods without
+// accumulators.)
 struct SmallKernels {
   const Shapes& shapes;
   bool ordered;  // the order of voxels in a footprint matters
@@ -25,6 +27,10 @@ struct SmallKernels {
   bool may_repeat;     // the result does not change if every voxel of a footprint counts twice
   bool selects_first;  // the result is the first voxel, for which no loops are needed
 };
+
+inline SmallKernels selection_kernels(const Shapes& shapes, u64 ignore, bool selects_first) {
+  return {shapes, true, ignore, false, 0, true, selects_first};
+}
 
 // The destination of rows. Null pointers: not requested.
 struct RowTarget {
@@ -293,7 +299,7 @@ class SmallFootprints {
     const Level& level = p.level[0];
     const i64 width = p.codec.width, length = level.extent[0], vote_bytes = votes_width(p.codec.width);
     const bool direct = rows_.current().writes_in_place();
-    if (!direct && !made_.reserve(length * width)) return false;
+    if (!direct && !voxel_row_.reserve(length * width)) return false;
     RowTarget target = {};
     target.voxel_step = p.ndim > 1 ? level.stride[1] / width : 0;
     target.vote_step = votes != nullptr && p.ndim > 1 ? vote_stride[1] : 0;
@@ -303,7 +309,7 @@ class SmallFootprints {
     const IndexRange all{AxisRange{1, p.ndim}, level.extent};
     i64 at[max_ndim] = {}, count;
     do {
-      target.voxels = direct ? out : made_.data();
+      target.voxels = direct ? out : voxel_row_.data();
       count = direct ? rows_.current().alike(at) : 1;
       rows_.make(at, count, ahead, target);
       if (direct) continue;
@@ -323,7 +329,7 @@ class SmallFootprints {
 
   const SmallKernels kernels_;
   FootprintRows rows_;
-  Arena made_;
+  Arena voxel_row_;
   std::unique_ptr<Problem> part_;
 };
 

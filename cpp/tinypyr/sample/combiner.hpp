@@ -47,14 +47,14 @@ class Combiner {
     tile.data = memory_.data();
     tile.ndim = n;
     tile.dtype = Dtype::float64;
-    Status made = Status::ok;
+    Status tile_status = Status::ok;
     const IndexRange tiles{AxisList{axes_, n}, out_.shape, nullptr, edge};
     tiles.each(first, [&] {
       place_tile(edge, first, tile);
-      made = make_tile(start, first, tile, sample);
-      return made == Status::ok;
+      tile_status = make_tile(start, first, tile, sample);
+      return tile_status == Status::ok;
     });
-    return made;
+    return tile_status;
   }
 
  private:

@@ -59,7 +59,7 @@ class SelectionDriver {
                                    (options_.method == Method::median && !params_.has_ignore && !params_.has_nan);
     small_ = has_small_kernels ? &kernels_of(problem, options_).small : nullptr;
     const bool selects_first = options_.method == Method::stride && !options_.has_ignore;
-    const SmallKernels kernels = {kernels_of(problem, options_).small, true, ignore, false, 0, true, selects_first};
+    const SmallKernels kernels = selection_kernels(kernels_of(problem, options_).small, ignore, selects_first);
     ShortRows short_rows(kernels);
     SmallFootprints small_footprints(kernels);
     for (int k = 0; k < problem.levels; ++k) {
@@ -165,11 +165,11 @@ class SelectionDriver {
   Status make_rows(const char* in, char* out, int count) {
     const i64 width = problem_->codec.width;
     Row row = row_of(count);
-    char *planes = nullptr, *made = nullptr;
+    char *planes = nullptr, *voxel_row = nullptr;
     const bool has_memory = memory_.allocate([&](auto& take) {
       const i64 bytes = round_up(row.length * width);
       planes = take.template array<char>(count * bytes);
-      made = take.template array<char>(bytes);
+      voxel_row = take.template array<char>(bytes);
       params_.scratch = take.template array<char>((count + 2) * bytes);
     });
     if (!has_memory) return Status::out_of_memory;
@@ -181,18 +181,18 @@ class SelectionDriver {
         row.n *= row.extent[axis];
       }
       problem_->report(count * row.n * width);
-      make_row(row, from, to, planes, made);
+      make_row(row, from, to, planes, voxel_row);
     });
     return Status::ok;
   }
 
-  void make_row(const Row& row, const char* from, char* to, char* plane_rows, char* made) {
+  void make_row(const Row& row, const char* from, char* to, char* plane_rows, char* voxel_row) {
     const Problem& p = *problem_;
     const void* planes[max_planes];
     gather_planes(row, from, plane_rows, planes);
     const bool in_place = p.codec.is_identity() && is_contiguous(row.axes, row.extent, level_->stride, p.codec.width) &&
                           is_aligned(to, p.codec.width);
-    char* voxels = in_place ? to : made;
+    char* voxels = in_place ? to : voxel_row;
     const PoolFootprints pool = small_ == nullptr ? nullptr : small_->of(row.count, -1);
     if (pool != nullptr)
       pool({planes, row.n, 1, 0, 0, voxels, nullptr, 0, params_.ignore, 0, 0, false});
