@@ -113,8 +113,11 @@ Status run_driver(Problem& problem, const Options& options, i64* unproven) {
   const u64 ignore = choose_encoding(problem.codec, options);
   if (options.method == Method::mean || is_extreme(options.method)) return reduce(problem, options, ignore);
   if (options.method == Method::mode &&
-      (problem.levels > 1 || largest_footprint(problem, problem.level[0]) > max_small_footprint))
+      (problem.levels > 1 || largest_footprint(problem, problem.level[0]) > max_small_footprint)) {
+    // The strategies for modes need long rows so much that rows along the next axis are worth a copy.
+    if (has_short_unpooled_axis(problem)) swap_fastest_axes(problem);
     return find_modes(problem, options, ignore, unproven);
+  }
   return in_parallel(problem, options, [&] {
     return
         [ignore, driver = SelectionDriver(options)](const Problem& part) mutable { return driver.run(part, ignore); };

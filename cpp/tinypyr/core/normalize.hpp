@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "../tinypyr.hpp"
 #include "problem.hpp"
@@ -89,6 +90,26 @@ inline void add_axis_of_one(Problem& problem) {
     level.factor[0] = level.total[0] = level.extent[0] = 1;
     level.voxel_offset[0] = 0;
     level.stride[0] = problem.codec.width;
+  }
+}
+
+// Return true if the fastest axis is short and not pooled, such as the channels of an image.
+inline bool has_short_unpooled_axis(const Problem& problem) {
+  constexpr i64 shortest_row = 64;  // bytes
+  if (problem.ndim < 2 || problem.extent[1] <= problem.extent[0]) return false;
+  return problem.top().total[0] == 1 && problem.extent[0] * problem.codec.width < shortest_row;
+}
+
+inline void swap_fastest_axes(Problem& problem) {
+  std::swap(problem.extent[0], problem.extent[1]);
+  std::swap(problem.stride[0], problem.stride[1]);
+  std::swap(problem.voxel_offset[0], problem.voxel_offset[1]);
+  std::swap(problem.logical[0], problem.logical[1]);
+  std::swap(problem.weight[0], problem.weight[1]);
+  for (int k = 0; k < problem.levels; ++k) {
+    Level& level = problem.level[k];
+    for (i64* numbers : {level.factor, level.total, level.voxel_offset, level.extent, level.stride})
+      std::swap(numbers[0], numbers[1]);
   }
 }
 
