@@ -44,7 +44,7 @@ class Data:
         self.folder = Path(os.environ.get("TINYPYR_DATA") or here.parent.parent / "shared" / "data")
         self._em: list[NDArray[np.uint8]] | None = None
         self._labels: Array | None = None
-        self._made: tuple[NDArray[np.uint8], NDArray[np.uint64]] | None = None
+        self._volumes: tuple[NDArray[np.uint8], NDArray[np.uint64]] | None = None
         self._kept: tuple[tuple[Any, ...], Array] | None = None
         self.sources: dict[str, str] = {}
 
@@ -140,10 +140,10 @@ class Data:
         return self._labels
 
     def _generated(self) -> tuple[NDArray[np.uint8], NDArray[np.uint64]]:
-        if self._made is None:
+        if self._volumes is None:
             from tinypyr.cli._demo.volumes import volumes
 
             if not self.quick:
                 print("no real data found: generating ...", file=sys.stderr)
-            self._made = volumes((128, 128, 16) if self.quick else (1024, 1024, 32))
-        return self._made
+            self._volumes = volumes((128, 128, 16) if self.quick else (1024, 1024, 32))
+        return self._volumes

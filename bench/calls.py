@@ -13,6 +13,8 @@ import timing
 import tinypyr
 
 SIDE = 64
+ALLOCATING_GOAL_US = 2.5
+OUT_GOAL_US = 3.5
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,10 @@ class Tile:
     method: str = "mean"
 
 
-TILES = (Tile("call-64x64-mean-u8-allocating", False, 2.5), Tile("call-64x64-mean-u8-out", True, 3.5))
+TILES = (
+    Tile("call-64x64-mean-u8-allocating", False, ALLOCATING_GOAL_US),
+    Tile("call-64x64-mean-u8-out", True, OUT_GOAL_US),
+)
 
 
 def _empty(array: object, factor: object, *, out: object = None) -> object:

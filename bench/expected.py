@@ -43,8 +43,8 @@ def slab(shape: tuple[int, ...], factor: tuple[int, ...], axis: int, voxels: int
 
 def check(levels: list[Array], array: Array, row: Row, rule: str) -> str:
     """Return the reason why these levels are wrong, checked at both ends of the volume; empty if they are right."""
-    if len(levels) != row.num_mips:
-        return f"{len(levels)} levels instead of {row.num_mips}"
+    if len(levels) != row.levels:
+        return f"{len(levels)} levels instead of {row.levels}"
     for number, level in enumerate(levels, 1):
         factor = tuple(f**number for f in row.factor)
         shape = tuple(-(-n // f) for n, f in zip(array.shape, factor, strict=True))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import report
 
-#: The goals of the families hold for the widest instruction set; AVX2 may take this much longer.
+#: The goals of the families hold for the widest instruction set. AVX2 may take this many times the goal.
 AVX2_ALLOWANCE = 1.5
 
 
@@ -34,15 +34,17 @@ class Goal:
 
 def goals(results: report.Results) -> list[Goal]:
     """Return every figure of a family that has a goal."""
-    found = [Goal(*(figure[key] for key in ("line", "name", "value", "goal", "unit"))) for figure in results["figures"]]
+    figures = [
+        Goal(*(figure[key] for key in ("line", "name", "value", "goal", "unit"))) for figure in results["figures"]
+    ]
     for row in results["rows"]:
         ours, unit = row["tinypyr"], {"copy": "copies"}.get(row["beside"], row["beside"])
         if row["goal"] is not None:
-            found.append(Goal(row["line"], row["name"], ours.get("ratio"), row["goal"], unit, ours.get("avx2")))
+            figures.append(Goal(row["line"], row["name"], ours.get("ratio"), row["goal"], unit, ours.get("avx2")))
         if row["net_goal"] is not None:
             line = row["line"] + ": time over the cost of a call"
-            found.append(Goal(line, row["name"], ours.get("net"), row["net_goal"], unit))
-    return found
+            figures.append(Goal(line, row["name"], ours.get("net"), row["net_goal"], unit))
+    return figures
 
 
 def table(families: Mapping[str, report.Results]) -> str:
@@ -53,7 +55,8 @@ def table(families: Mapping[str, report.Results]) -> str:
     lines += [
         "Time of tinypyr relative to a copy of the same input (`numpy.copyto`) or to the package named, one thread, "
         "into a ready output. *tinypyr* is the worst of the rows that the line covers, and *worst row* names it. "
-        f"*AVX2* is the worst with `TINYPYR_ISA=avx2`; its goal is {AVX2_ALLOWANCE:g} times the other.",
+        f"*AVX2* is the worst with `TINYPYR_ISA=avx2`; it may take {AVX2_ALLOWANCE:g} "
+        "times the goal in the column *goal*.",
     ]
     for family, results in families.items():
         lines += ["", f"## {family}", "", *_family(family, results)]
@@ -61,7 +64,7 @@ def table(families: Mapping[str, report.Results]) -> str:
 
 
 def _family(family: str, results: report.Results) -> list[str]:
-    found = goals(results)
+    figures = goals(results)
     settings, versions = results["settings"], results["versions"]
     lines = [
         f"{report.machine_line(results['machine'])}; tinypyr {versions['tinypyr']} with {settings['isa']}; "
@@ -69,10 +72,10 @@ def _family(family: str, results: report.Results) -> list[str]:
         "",
     ]
     missing = {row["line"]: row["missing"] for row in results["rows"] if "missing" in row}
-    if found:
-        worst = max(found, key=lambda goal: goal.excess)
+    if figures:
+        worst = max(figures, key=lambda goal: goal.excess)
         lines += [
-            f"**{sum(goal.reached for goal in found)} of {len(found)} figures reach their goal. The worst row is "
+            f"**{sum(goal.reached for goal in figures)} of {len(figures)} figures reach their goal. The worst row is "
             f"{worst.name}: {_figure(worst)} for {worst.goal:g}.** [All rows]({family}.md)",
             "",
         ]
@@ -81,7 +84,7 @@ def _family(family: str, results: report.Results) -> list[str]:
         "|---|--:|--:|--:|---|---|--:|---|",
     ]
     lines += [
-        _line(line, [goal for goal in found if goal.line == line]) for line in dict.fromkeys(g.line for g in found)
+        _line(line, [goal for goal in figures if goal.line == line]) for line in dict.fromkeys(g.line for g in figures)
     ]
     lines += [f"| {line} | - | - | - | not measured | {peer} is missing | - | |" for line, peer in missing.items()]
     return lines

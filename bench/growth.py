@@ -1,4 +1,4 @@
-"""Time per voxel over the length of the fastest axis: it should hardly depend on it.
+"""Time per voxel for fastest axes of 1 to 4096 voxels, which should hardly differ.
 
 A sweep is one method, dtype and factor, on arrays in C order of the same number of voxels whose fastest axes are
 between 1 and 4096 voxels long. All lengths are timed in the same interleaved rounds. The figure of a sweep is the
@@ -65,7 +65,8 @@ def measure(
     chosen: Sequence[Sweep], data: Data, rounds: int, say: Callable[[dict[str, Any]], None]
 ) -> list[dict[str, Any]]:
     """Compute, check and time every sweep."""
-    lengths = [length for length in LENGTHS if length <= 64 or not data.quick]  # quick arrays are no longer
+    # arrays of a quick run are at most 64 voxels long
+    lengths = [length for length in LENGTHS if length <= 64 or not data.quick]
     measured: list[dict[str, Any]] = []
     arrays: dict[int, Array] = {}
     held: tuple[str, str] | None = None

@@ -53,12 +53,12 @@ def mosaics() -> list[Array]:
     tiles = {tuple(map(int, file.stem.split("_"))): np.asarray(Image.open(file)) for file in folder.glob("*.jpg")}
     if not tiles:
         raise SystemExit(f"TINYPYR_DATA: no micrographs in {folder}")
-    made = []
+    sections = []
     for z in sorted({z for z, _, _ in tiles}):
         rows = sorted({y for at, y, _ in tiles if at == z})
         columns = sorted({x for at, _, x in tiles if at == z})
-        made.append(np.block([[tiles[z, y, x] for x in columns] for y in rows]))
-    return made
+        sections.append(np.block([[tiles[z, y, x] for x in columns] for y in rows]))
+    return sections
 
 
 def known_field(shape: tuple[int, ...]) -> Array:
@@ -80,15 +80,15 @@ def a_known_field(sections: list[Array]) -> list[str]:
         ("N4, knots 128 voxels apart at last, factor 8", N4BiasFieldCorrection, N4, 8, "0.5 %"),
     ]
     for name, plugin, params, factor, goal in cases:
-        found = []
+        deviations = []
         for section in sections:
             image = section.astype(np.float64)
             field = known_field(image.shape)
             alone = apply_scaled_processing(image, plugin, factor, params=params)
             left = apply_scaled_processing(image * field, plugin, factor, params=params)[alone > 0] / alone[alone > 0]
             off = np.abs(left / left.mean() - 1)
-            found.append((np.sqrt((off**2).mean()), np.percentile(off, 99), off.max()))
-        worst = np.max(found, axis=0) * 100
+            deviations.append((np.sqrt((off**2).mean()), np.percentile(off, 99), off.max()))
+        worst = np.max(deviations, axis=0) * 100
         lines.append(f"| {name} | {worst[0]:.2f} % | {worst[1]:.2f} % | {worst[2]:.2f} % | {goal} |")
     return lines
 
@@ -116,9 +116,9 @@ def n4_at_full_resolution(section: Array) -> list[str]:
     for factor in (2, 4, 8):
         start = time.perf_counter()
         plugin = N4BiasFieldCorrection(spline_spacing=512, convergence={"iters": [50, 50], "tol": 1e-6})
-        made = Applied(image, plugin, factor)
-        ours = made.upsampled[0][...]
-        made[...]
+        applied = Applied(image, plugin, factor)
+        ours = applied.upsampled[0][...]
+        applied[...]
         seconds = time.perf_counter() - start
         off = np.abs(np.exp(ours - ours.mean() - theirs) - 1) * 100
         lines.append(f"| {factor} | {seconds:.1f} | {np.sqrt((off**2).mean()):.2f} % | {off.max():.2f} % |")
@@ -216,7 +216,7 @@ watcher = threading.Thread(target=watch)
 watcher.start()
 start = time.perf_counter()
 apply_scaled_processing(
-    folder + "/large", globals()[plugin], factor, target=folder + "/made", memory=memory, progress=False, params=params
+    folder + "/large", globals()[plugin], factor, target=folder + "/out", memory=memory, progress=False, params=params
 )
 seconds = time.perf_counter() - start
 ended = True
@@ -270,9 +270,9 @@ def main() -> None:
         memory,
     ]
     for part in parts:
-        made = part()
-        print("\n".join(made), flush=True)
-        lines += made
+        part_lines = part()
+        print("\n".join(part_lines), flush=True)
+        lines += part_lines
     report.write_files(RESULTS, {"multires.md": ("\n".join(lines) + "\n").encode()})
 
 

@@ -83,8 +83,8 @@ def with_dask_image(image: Array, matrix: Array, offset: Array, order: int) -> C
     except ImportError:
         return None
     held = da.from_array(image, chunks=64)
-    made = theirs.affine_transform(held, matrix, offset, order=order, output_chunks=(64,) * image.ndim)
-    return made.compute if order < 2 else None  # higher orders need a filtered image
+    transformed = theirs.affine_transform(held, matrix, offset, order=order, output_chunks=(64,) * image.ndim)
+    return transformed.compute if order < 2 else None  # higher orders need a filtered image
 
 
 def affine_row(image: Array, matrix: Array, offset: Array, order: int) -> tuple[Calls, float]:
@@ -132,8 +132,8 @@ def graph_row() -> str:
     source = da.zeros((1024,) * 3, chunks=64, dtype=np.uint8)
     matrix, offset = turned(3, 1024)
     start = time.perf_counter()
-    made = ndinterp.affine_transform(source, matrix, offset)
-    tasks = len(made.__dask_graph__())
+    transformed = ndinterp.affine_transform(source, matrix, offset)
+    tasks = len(transformed.__dask_graph__())
     seconds = time.perf_counter() - start
     inside = f"the {source.npartitions:,} of the input among them"
     return f"The graph of 1024**3 voxels in chunks of 64**3: {seconds:.2f} s, {tasks:,} tasks, {inside}."

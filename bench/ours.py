@@ -12,11 +12,11 @@ from workloads import Array, Row
 
 def calls(array: Array, row: Row) -> tuple[Callable[[], Any], Callable[[], Any]]:
     """Return two calls of tinypyr: one into existing outputs, one that allocates them."""
-    out = tinypyr.pyramid(array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore)
-    if row.num_mips > 1:
+    out = tinypyr.pyramid(array, row.factor, row.method, levels=row.levels, ignore=row.ignore)
+    if row.levels > 1:
         return (
-            lambda: tinypyr.pyramid(array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore, out=out),
-            lambda: tinypyr.pyramid(array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore),
+            lambda: tinypyr.pyramid(array, row.factor, row.method, levels=row.levels, ignore=row.ignore, out=out),
+            lambda: tinypyr.pyramid(array, row.factor, row.method, levels=row.levels, ignore=row.ignore),
         )
     return (
         lambda: [tinypyr.downsample(array, row.factor, row.method, ignore=row.ignore, out=out[0])],

@@ -125,13 +125,13 @@ def compare_times(
     for _ in range(runs):
         for row in rows:
             array = data.array(row)
-            arguments: dict[str, Any] = {"levels": row.num_mips, "ignore": row.ignore}
+            arguments: dict[str, Any] = {"levels": row.levels, "ignore": row.ignore}
             out = new(array, row.factor, row.method, **arguments)
             for before, after in zip(old(array, row.factor, row.method, **arguments), out, strict=True):
                 np.testing.assert_array_equal(before, after)
 
             def timed(call: Pyramid, row: Row = row, array: Array = array, out: Any = out) -> Any:
-                return call(array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore, out=out)
+                return call(array, row.factor, row.method, levels=row.levels, ignore=row.ignore, out=out)
 
             times = timing.interleaved(
                 {"old": lambda: timed(old), "new": lambda: timed(new)}, rounds, timing.least(array.nbytes)

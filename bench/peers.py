@@ -50,7 +50,7 @@ def _load(module: str) -> Any:
 
 
 def _one_level(row: Row) -> None:
-    if row.num_mips > 1:
+    if row.levels > 1:
         raise Skip("one level at a time")
 
 
@@ -68,7 +68,7 @@ def make_tinybrain(array: Array, row: Row) -> Job:
     sparse = row.ignore == 0
     if sparse and row.method not in ("mean", "mode"):
         raise Skip("leaves nothing out in this method")
-    if row.method == "mode" and (row.num_mips > 1 or any(f > 2 and not f & (f - 1) for f in row.factor)):
+    if row.method == "mode" and (row.levels > 1 or any(f > 2 and not f & (f - 1) for f in row.factor)):
         raise Skip("recursive: not the mode of the base")
     image, factor = array.ndim == 2, row.factor
     if image:  # the package wants three axes, the first of them fastest
@@ -82,7 +82,7 @@ def make_tinybrain(array: Array, row: Row) -> Job:
             note += "; copies to Fortran order"
 
         def run() -> Any:
-            return tinybrain.downsample_with_averaging(array, factor, num_mips=row.num_mips, sparse=sparse)
+            return tinybrain.downsample_with_averaging(array, factor, num_mips=row.levels, sparse=sparse)
 
     elif row.method == "mode":
         rule, note = "a mode", "ties by position in the block"
@@ -94,14 +94,14 @@ def make_tinybrain(array: Array, row: Row) -> Job:
             raise Skip("wrong labels, silently: takes every 2x2x2 input for Fortran order")
 
         def run() -> Any:
-            return tinybrain.downsample_segmentation(array, factor, num_mips=row.num_mips, sparse=sparse)
+            return tinybrain.downsample_segmentation(array, factor, num_mips=row.levels, sparse=sparse)
 
     elif row.method in ("min", "max"):
         rule = "exact"
         pool = getattr(module, f"downsample_with_{row.method}_pooling")
 
         def run() -> Any:
-            return pool(array, factor, num_mips=row.num_mips)
+            return pool(array, factor, num_mips=row.levels)
 
     elif row.method == "stride":
         rule, note = "exact", "returns a view, which is copied here"

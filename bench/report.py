@@ -100,8 +100,8 @@ def markdown(results: Results) -> str:
     lines += [f"- data, {kind}: {source}" for kind, source in results["data"].items()]
     lines += [
         "",
-        f"**{summary['passed']} of {summary['rows']} rows reach their goal"
-        + (f"; misses: {_some(summary['missed'], 12)}" if summary["missed"] else "")
+        f"**{summary['hits']} of {summary['rows']} rows reach their goal"
+        + (f"; misses: {_some(summary['misses'], 12)}" if summary["misses"] else "")
         + (f"; wrong: {_some(summary['wrong'], 12)}" if summary["wrong"] else "")
         + ".**",
         "",
@@ -178,7 +178,7 @@ def _row_lines(results: Results, copies: bool) -> list[str]:
 
 
 def _figure_lines(results: Results) -> list[str]:
-    """Return the table of the figures that are no rows, and that of the times per voxel."""
+    """Return the table of the figures that are not rows, and that of the times per voxel."""
     figures = results["figures"]
     if not figures:
         return []
@@ -345,8 +345,8 @@ def _draw_roofline(plt: Any, results: Results, rows: list[dict[str, Any]]) -> An
     figure, axis = plt.subplots(figsize=(8, 4.5))
     for i, name in enumerate(names):
         of_name = [row for row in rows if row["method"] == name]
-        for levels, marker in ((False, "o"), (True, "^")):
-            members = [row for row in of_name if (row["num_mips"] > 1) == levels]
+        for several, marker in ((False, "o"), (True, "^")):
+            members = [row for row in of_name if (row["levels"] > 1) == several]
             spread = [i + 0.6 * ((k + 0.5) / max(1, len(members)) - 0.5) for k in range(len(members))]
             axis.plot(spread, [speed(row) for row in members], marker, color=OURS, markersize=3.5)
     for label, colour, values in (

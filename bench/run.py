@@ -3,6 +3,8 @@
 Per row: create the input, compute and check the results of all packages, and only then time them, in interleaved
 rounds with numpy.copyto of the same input. Writes results.md, results.json, results.png and roofline.png (bytes moved
 per second, compared with copying and reading). All rows take about half an hour.
+
+With --family: NAME.md and NAME.json of each family, charts, and families.md, the table of goals.
 """
 
 from __future__ import annotations
@@ -89,7 +91,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--peers-file", type=Path, metavar="FILE", help="Python file whose PEERS are measured as well")
     parser.add_argument("--rounds", type=int, help="interleaved rounds (default: 7; 3 with --quick)")
     parser.add_argument(
-        "--arrays", type=int, help="copies of every input, each in another place of memory (default: 3; 2 with --quick)"
+        "--arrays", type=int, help="places in memory in which every input is measured (default: 3; 2 with --quick)"
     )
     parser.add_argument(
         "--peer-cap",
@@ -99,7 +101,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="a package that takes longer per call gets a part of the input (default: 0.02)",
     )
     parser.add_argument(
-        "--megabytes", type=float, help="size of the inputs (default: 4 last-level caches, at least 134)"
+        "--megabytes", type=float, help="size of the inputs (default: 4 last-level caches, from 134 to 1074 MB)"
     )
     results = Path(__file__).resolve().parent / "results"
     parser.add_argument(
@@ -147,7 +149,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _chosen(arguments: argparse.Namespace) -> dict[str, list[Item]]:
-    """Return what each file of results holds: one is of all suites, the others of one family each."""
+    """Return the items of each file of results: `results` has the chosen suites, and each family has a file."""
     families = list(FAMILIES) if "all" in arguments.family else list(dict.fromkeys(arguments.family))
     suites = arguments.suite or ([] if families else list(workloads.SUITES))
     items: dict[str, Iterable[Item]] = {"results": workloads.rows(suites)} if suites else {}
@@ -216,7 +218,7 @@ def _measure_rows(rows: list[Row], data: Data, arguments: argparse.Namespace) ->
 
 
 def _measure_figures(items: list[Item], data: Data, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Measure what is no row."""
+    """Measure the sweeps and tiles, which are not rows of a table."""
 
     def say(figure: dict[str, Any]) -> None:
         text = f"WRONG: {figure['wrong']}" if "wrong" in figure else f"{figure['value']:.2f} {figure['unit']}"
@@ -230,20 +232,20 @@ def _measure_figures(items: list[Item], data: Data, arguments: argparse.Namespac
         measured.append(figure)
     for figure in measured:
         wrong, reached = figure["value"] is None, (figure["value"] or 0) <= figure["goal"]
-        figure["verdict"] = "WRONG" if wrong else "pass" if reached else "miss"
+        figure["verdict"] = "WRONG" if wrong else "hit" if reached else "miss"
     return measured
 
 
-def campaign(items: list[Item], data: Data, pinned: str, arguments: argparse.Namespace) -> dict[str, Any]:
+def measure_file(items: list[Item], data: Data, pinned: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure the rows and figures of one file of results."""
     results = _measure_rows([item for item in items if isinstance(item, Row)], data, arguments)
     figures = _measure_figures(items, data, arguments)
     kinds = {item.data for item in items if not isinstance(item, calls.Tile)}
     versions = {"Python": platform.python_version(), "numpy": np.__version__, "tinypyr": tinypyr.__version__}
     for peer in arguments.contenders:
-        found = timing.version(peer.distribution)
-        if found:
-            versions[peer.distribution] = found
+        version = timing.version(peer.distribution)
+        if version:
+            versions[peer.distribution] = version
     return {
         "format": FORMAT,
         "machine": timing.machine(),
@@ -259,8 +261,8 @@ def campaign(items: list[Item], data: Data, pinned: str, arguments: argparse.Nam
 
 
 def _summary(results: list[dict[str, Any]], figures: list[dict[str, Any]]) -> dict[str, Any]:
-    timed = [row for row in results if row["verdict"] in ("pass", "miss")]
-    timed += [figure for figure in figures if figure["verdict"] in ("pass", "miss")]
+    timed = [row for row in results if row["verdict"] in ("hit", "miss")]
+    timed += [figure for figure in figures if figure["verdict"] in ("hit", "miss")]
     wrong = [row["name"] for row in results if "wrong" in row["tinypyr"]]
     wrong += [figure["name"] for figure in figures if "wrong" in figure]
     wrong += [f"{peer} in {row['name']}" for row in results for peer, e in row["peers"].items() if "wrong" in e]
@@ -272,14 +274,14 @@ def _summary(results: list[dict[str, Any]], figures: list[dict[str, Any]]) -> di
             for row in results
             if "avx2" in row["tinypyr"] and row["tinypyr"]["avx2"] > 1.3 * row["tinypyr"]["ratio"]
         ],
-        "passed": sum(row["verdict"] == "pass" for row in timed),
-        "missed": [row["name"] for row in timed if row["verdict"] == "miss"],
+        "hits": sum(row["verdict"] == "hit" for row in timed),
+        "misses": [row["name"] for row in timed if row["verdict"] == "miss"],
         "wrong": wrong,
     }
 
 
 def _files(name: str, results: dict[str, Any]) -> dict[str, bytes]:
-    """Return the files of one campaign: tables, JSON, and charts if matplotlib is there."""
+    """Return the files of one set of results: tables, JSON, and charts if matplotlib is there."""
     files = {f"{name}.md": report.markdown(results).encode(), f"{name}.json": report.as_json(results).encode()}
     charts = {f"{name}.png": report.chart} if results["rows"] else {}
     if name == "results":
@@ -304,13 +306,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         pinned = timing.pin()
         megabytes = arguments.megabytes or max(128 * MIB, min(4 * timing.last_level_cache(), 1024 * MIB)) / 1e6
         data = Data(int(megabytes * 1e6), arguments.quick)
-        campaigns = {
-            name: campaign(items, data, pinned, arguments) for name, items in arguments.chosen.items() if items
+        file_results = {
+            name: measure_file(items, data, pinned, arguments) for name, items in arguments.chosen.items() if items
         }
         files: dict[str, bytes] = {}
-        for name, results in campaigns.items():
+        for name, results in file_results.items():
             files |= _files(name, results)
-        families = {name: results for name, results in campaigns.items() if name in FAMILIES}
+        families = {name: results for name, results in file_results.items() if name in FAMILIES}
         if families:
             families = _earlier(arguments.out) | families
             families = {name: families[name] for name in FAMILIES if name in families}
@@ -320,12 +322,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted: nothing written", file=sys.stderr)
         return 130
     if arguments.json:
-        print("".join(files[f"{name}.json"].decode() for name in campaigns), end="")
+        print("".join(files[f"{name}.json"].decode() for name in file_results), end="")
     else:
-        tables = ["results.md"] * ("results" in campaigns) + ["families.md"] * bool(families)
+        tables = ["results.md"] * ("results" in file_results) + ["families.md"] * bool(families)
         print("\n".join(files[name].decode() for name in tables), end="")
     print("written: " + ", ".join(str(arguments.out / name) for name in files), file=sys.stderr)
-    return 1 if any(results["summary"]["wrong"] for results in campaigns.values()) else 0
+    return 1 if any(results["summary"]["wrong"] for results in file_results.values()) else 0
 
 
 def _earlier(folder: Path) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def _summary(results: dict[str, Any]) -> list[str]:
     slowest = max(ratios, key=lambda name: ratios[name])
     return [
         f"{below} of {summary['rows']} rows take less time than the copy, "
-        f"and {summary['passed']} meet the project's target",
+        f"and {summary['hits']} meet the project's target",
         f"(0.6 to 3 copies, by method). The slowest row is {_words(slowest)}: {ratios[slowest]:.2f} copies.",
         "",
         "`~`: measured on a part of the input and scaled up. `-`: not measured, because the package has no such",

@@ -70,8 +70,8 @@ def store_alone(folder: Path, levels: list[workloads.Array]) -> None:
         shutil.rmtree(folder / f"alone{number}", ignore_errors=True)
         schema = base.schema.to_json()
         schema.pop("domain")
-        made = {**level(folder, f"alone{number}"), "schema": schema}
-        targets.append(ts.open(made, create=True, shape=values.shape).result())
+        spec = {**level(folder, f"alone{number}"), "schema": schema}
+        targets.append(ts.open(spec, create=True, shape=values.shape).result())
     depth, rows, _ = CHUNKS
     corners = [(z, y) for z in range(0, base.shape[0], depth) for y in range(0, base.shape[1], rows)]
 
@@ -155,15 +155,15 @@ def named(text: str) -> list[Peer]:
 
 def installed(peers: list[Peer]) -> tuple[list[Peer], list[str]]:
     """Return the packages that can be imported, and the reasons why the others cannot."""
-    found, left_out = [], []
+    usable_peers, left_out = [], []
     for peer in peers:
         try:
             for module in peer.modules:
                 load(module)
-            found.append(peer)
+            usable_peers.append(peer)
         except Skip as reason:
             left_out.append(f"{peer.name}: {reason}")
-    return found, left_out
+    return usable_peers, left_out
 
 
 def tiled(name: str, size: int) -> workloads.Array:
@@ -195,8 +195,8 @@ def measure(folder: Path, name: str, method: workloads.Method, arguments: argpar
     calls[ALONE]()
     answers = [""]
     for prefix in ("", "chain", "alone"):
-        found = [ts.open(level(folder, f"{prefix}{n}"), open=True).result() for n in range(1, LEVELS + 1)]
-        answers.append(verdict(base, found, FACTOR, method))
+        levels = [ts.open(level(folder, f"{prefix}{n}"), open=True).result() for n in range(1, LEVELS + 1)]
+        answers.append(verdict(base, levels, FACTOR, method))
     seconds = medians(calls, arguments.rounds)
     for (what, taken), answer in zip(seconds.items(), answers, strict=True):
         print_row(name, method, what, taken, f"{taken / seconds[COPY]:.2f}", answer)

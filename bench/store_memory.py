@@ -31,11 +31,11 @@ class Volume:
     shape, dtype, chunks = (size * 64, 4096, 4096), np.dtype("uint8"), (64, 128, 128)
     def __getitem__(self, box):
         z, y, x = (np.arange(s.start, s.stop).astype(np.uint8) for s in box)
-        made = z[:, None, None] + y[:, None] + x
+        voxels = z[:, None, None] + y[:, None] + x
         if what == "sparse":
-            made[:, (y // 16) % 16 != 0] = 0
-            made[z % 64 > 8] = 0
-        return made
+            voxels[:, (y // 16) % 16 != 0] = 0
+            voxels[z % 64 > 8] = 0
+        return voxels
 
 def peak():
     with open("/proc/self/status") as lines:
@@ -43,10 +43,10 @@ def peak():
 
 store.build(np.zeros((8, 8, 8), np.uint8), folder + "/small", levels=1, factor=2)
 before, start = peak(), time.perf_counter()
-made = store.build(Volume(), folder + "/large", factor="auto", memory=memory, workers=2, progress=False)
+result = store.build(Volume(), folder + "/large", factor="auto", memory=memory, workers=2, progress=False)
 seconds = time.perf_counter() - start
 assert store.check(folder + "/large", sample=0.01).ok
-print(len(made.plan.factors), made.plan.leaf_levels, (peak() - before) >> 20, f"{seconds:.0f}")
+print(len(result.plan.factors), result.plan.leaf_levels, (peak() - before) >> 20, f"{seconds:.0f}")
 """
 
 

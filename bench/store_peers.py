@@ -228,16 +228,16 @@ def make_igneous(part: Part) -> Job:
         queue.insert(plan())
         queue.execute(progress=False)
 
-    def made() -> int:
+    def level_count() -> int:
         return len(CloudVolume(layer, progress=False).available_mips) - 1
 
     def levels() -> list[Array]:
-        found = (CloudVolume(layer, mip=number, progress=False)[:] for number in range(1, made() + 1))
-        return [np.asarray(level)[..., 0].T for level in found]
+        volumes = (CloudVolume(layer, mip=number, progress=False)[:] for number in range(1, level_count() + 1))
+        return [np.asarray(level)[..., 0].T for level in volumes]
 
     plan()
-    what = f"igneous, {made()} levels{', recursive' if part.method == 'mode' else ''}, precomputed with zstd"
-    if made() < part.levels:
+    what = f"igneous, {level_count()} levels{', recursive' if part.method == 'mode' else ''}, precomputed with zstd"
+    if level_count() < part.levels:
         what += "; stops where a plane is one chunk"
     return Job(what, run, levels, part.factor)
 
@@ -252,23 +252,23 @@ def make_pyramid_sampler(part: Part) -> Job:
     count = 8  # the last level is one chunk
     if any(n % count for n in like.shape):
         raise Skip(f"an extent of {like.shape} is no multiple of {count}")
-    made, chunks = count.bit_length() - 1, tuple(n // count for n in like.shape)
+    level_count, chunks = count.bit_length() - 1, tuple(n // count for n in like.shape)
     folder = part.folder / "pyramid-sampler"
     group = zarr.create_group(folder).create_group("image")
     base = group.create_array("0", shape=like.shape, chunks=chunks, dtype=like.dtype, compressors=like.compressors)
     base[...] = like[...]
 
     def run() -> None:
-        for number in range(1, made + 1):
+        for number in range(1, level_count + 1):
             shutil.rmtree(folder / "image" / str(number), ignore_errors=True)
         with _threads(part):
-            sampler.Downsampler(str(folder), (2, 2, 2), like.shape, chunks).downsample(made + 1, "image")
+            sampler.Downsampler(str(folder), (2, 2, 2), like.shape, chunks).downsample(level_count + 1, "image")
 
     def levels() -> list[Array]:
-        return [read(folder / "image" / str(number)) for number in range(1, made + 1)]
+        return [read(folder / "image" / str(number)) for number in range(1, level_count + 1)]
 
     size = " x ".join(map(str, chunks))
-    what = f"pyramid-sampler, {made} levels of 2x2x2 in chunks of {size}, recursive, truncates"
+    what = f"pyramid-sampler, {level_count} levels of 2x2x2 in chunks of {size}, recursive, truncates"
     return Job(what, run, levels, (2, 2, 2))
 
 

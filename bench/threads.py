@@ -32,10 +32,10 @@ def main() -> None:
         if not any(fnmatch.fnmatchcase(row.name, pattern) for pattern in arguments.rows):
             continue
         array = data.array(row)
-        out = tinypyr.pyramid(array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore)
+        out = tinypyr.pyramid(array, row.factor, row.method, levels=row.levels, ignore=row.ignore)
 
         call = functools.partial(
-            tinypyr.pyramid, array, row.factor, row.method, levels=row.num_mips, ignore=row.ignore, out=out
+            tinypyr.pyramid, array, row.factor, row.method, levels=row.levels, ignore=row.ignore, out=out
         )
         calls = {"1": functools.partial(call, workers=1), "n": functools.partial(call, workers=arguments.threads)}
         times = timing.interleaved(calls, arguments.rounds)

@@ -1,4 +1,7 @@
-"""Rows of the benchmark, and the arrays that they run on. To add a row, add a line to `SUITES`."""
+"""Rows of the benchmark, and the arrays that they run on.
+
+To add a row, add a line to a function of `SUITES` or `FAMILIES`.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ class Row:
     order: str  # "C" or "F"
     goal: float | None  # upper limit of the ratio to what the row is compared with
     data: str = "em"  # "em", "labels" or "random" (255 labels, independent voxels)
-    num_mips: int = 1
+    levels: int = 1
     ignore: int | None = None
     shape: tuple[int, ...] | None = None  # None: the size of the run
     peers: tuple[str, ...] | None = None  # None: every peer that applies
@@ -43,7 +46,7 @@ class Row:
     def name(self) -> str:
         parts = [self.title] if self.title else []
         parts += [self.method, "x".join(map(str, self.factor)), self.dtype, self.order]
-        parts += [f"{self.num_mips}levels"] * (self.num_mips > 1)
+        parts += [f"{self.levels}levels"] * (self.levels > 1)
         parts += [f"ignore{self.ignore}"] * (self.ignore is not None)
         parts += ["random"] * (self.data == "random")
         return "-".join(parts)
@@ -74,8 +77,8 @@ def _memory() -> Iterator[Row]:
     yield from _rows("mode", "1x2x2", "u8 u16 u32 u64 f32", 2.0, data="labels")
     yield from _rows("mode", both, "f32", 2.0, data="labels")
     yield from _rows("mean", both, "u8 u16", 1.0, ignore=0)
-    yield from _rows("mean", both, "u8 u16 f32", 1.0, num_mips=4)
-    yield from _rows("mode", both, "u32 u64", 2.0, data="labels", num_mips=4)
+    yield from _rows("mean", both, "u8 u16 f32", 1.0, levels=4)
+    yield from _rows("mode", both, "u32 u64", 2.0, data="labels", levels=4)
     yield from _rows("mean", "3x3x1 4x4x1 3x2x2 5x5x5", "u8", 1.2)
     yield from _rows("mode", "3x3x1 4x4x4", "u64", 3.0, data="labels")
 
@@ -153,7 +156,7 @@ def _thin() -> Iterator[Row]:
     yield row("mode", (2, 2, 1), "u64", 1.5, 3, "mode u64 2x2x1, fastest axis of 3 voxels", **labels)
     yield row("mode", (2, 2, 2), "u64", 1.5, 3, "mode u64 2x2x2, fastest axis of 3 voxels", **labels)
     four = "mode u64 2x2x1, 4 levels, fastest axis of 3 voxels"
-    yield row("mode", (2, 2, 1), "u64", 4, 3, four, num_mips=4, **labels)
+    yield row("mode", (2, 2, 1), "u64", 4, 3, four, levels=4, **labels)
     for factor in ((2, 2, 1), (2, 2, 2)):
         words = "x".join(map(str, factor))
         line = f"mean u8 {words} with ignore=0, fastest axis of 48 voxels"
@@ -167,15 +170,15 @@ def _blocks() -> Iterator[Row]:
         more: dict[str, Any] = {"shape": (side,) * 3, "title": f"block-{side}", "peers": PICTURES}
         where = f"block of {side} x {side} x {side}"
         yield from _rows("mean", "2x2x1 2x2x2", "u8", mean, line=f"mean u8, {where}", **more)
-        yield from _rows("mean", "2x2x1 2x2x2", "u8", means, num_mips=4, line=f"mean u8, 4 levels, {where}", **more)
+        yield from _rows("mean", "2x2x1 2x2x2", "u8", means, levels=4, line=f"mean u8, 4 levels, {where}", **more)
         more["data"] = "labels"
         yield from _rows("mode", "2x2x1 2x2x2", "u64", mode, line=f"mode u64, {where}", **more)
-        yield from _rows("mode", "2x2x1 2x2x2", "u64", modes, num_mips=4, line=f"mode u64, 4 levels, {where}", **more)
+        yield from _rows("mode", "2x2x1 2x2x2", "u64", modes, levels=4, line=f"mode u64, 4 levels, {where}", **more)
 
 
 def _volumes() -> Iterator[Row]:
     """Return four levels of volumes that are larger than the caches."""
-    more: dict[str, Any] = {"title": "volume", "num_mips": 4, "peers": PICTURES}
+    more: dict[str, Any] = {"title": "volume", "levels": 4, "peers": PICTURES}
     line = "mode u32 and u64, 4 levels, larger than the caches"
     yield from _rows("mode", "2x2x1 2x2x2", "u32 u64", 2.0, data="labels", line=line, **more)
     line = "mean u8, u16 and f32, 4 levels, larger than the caches"
@@ -189,9 +192,9 @@ FAMILIES = {"images": _images, "thin": _thin, "blocks": _blocks, "volumes": _vol
 
 def rows(names: list[str]) -> list[Row]:
     """Return the rows of suites and families, sorted so that rows on the same array are adjacent."""
-    found = [row for name in names for row in (SUITES | FAMILIES)[name]()]
-    kinds = {key: i for i, key in enumerate(dict.fromkeys(map(array_key, found)))}
-    return sorted(found, key=lambda row: kinds[array_key(row)])
+    selection = [row for name in names for row in (SUITES | FAMILIES)[name]()]
+    kinds = {key: i for i, key in enumerate(dict.fromkeys(map(array_key, selection)))}
+    return sorted(selection, key=lambda row: kinds[array_key(row)])
 
 
 def array_key(row: Row) -> tuple[Any, ...]:

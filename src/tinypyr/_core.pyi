@@ -9,7 +9,7 @@ def sample(
     out: Any,
     out_code: int,
     order: int,
-    extend: int,
+    boundary_mode: int,
     fill: float,
     fill_bits: int,
     extent: Any,

@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, binding=False, freethreading_compatible=True
 """The binding to C++: converts buffers to views, calls C++ without the GIL, and converts statuses to exceptions.
 
-It knows neither dtypes nor methods: both are numbers from the C++ tables. Arguments are checked in pooling.py.
+It knows neither dtypes nor methods: both are numbers from the C++ tables. Arguments are checked in
+_pooling/run.py and resampling/sampler.py.
 """
 
 from cpython.buffer cimport (
@@ -244,8 +245,8 @@ cdef object _unusable_isa():
     )
 
 
-def sample(array, int code, out, int out_code, int order, int extend, double fill, uint64_t fill_bits,
-           int64_t[::1] extent, int64_t[::1] first, double pad, matrix=None, offset=None, start=None,
+def sample(array, int code, out, int out_code, int order, int boundary_mode, double fill,
+           uint64_t fill_bits, int64_t[::1] extent, int64_t[::1] first, double pad, matrix=None, offset=None, start=None,
            coordinates=None, int float64_code=0, full=None, int full_code=0, int operation=0):
     """Fill out with interpolated values of a part of an array, for an affine map or at coordinates.
 
@@ -263,7 +264,7 @@ def sample(array, int code, out, int out_code, int order, int extend, double fil
     views.add(array, <Dtype>code, False, PyBUF_STRIDED_RO)
     views.add(out, <Dtype>out_code, False, PyBUF_STRIDED)
     how.order = order
-    how.boundary_mode = <BoundaryMode>extend
+    how.boundary_mode = <BoundaryMode>boundary_mode
     how.fill = fill
     how.fill_bits = fill_bits
     how.extent = &extent[0]

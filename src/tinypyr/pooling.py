@@ -15,8 +15,8 @@ from ._pooling.run import pool
 def instruction_sets() -> list[str]:
     """Return the instruction sets that the compiled core can use on this machine, best first.
 
-    The first one is used unless the environment variable ``TINYPYR_ISA`` names another. The variable is read at every
-    call. All instruction sets give bit-identical results.
+    Without the environment variable ``TINYPYR_ISA``, the first one is used, or the next one for short rows. The
+    variable is read at every call. All instruction sets give bit-identical results.
 
     Returns
     -------
@@ -44,24 +44,24 @@ def downsample(
     out: Array | None = None,
     workers: int | None = 1,
 ) -> Array:
-    """Reduce each block of voxels to one voxel.
+    """Reduce each footprint, a box of ``factor`` voxels, to one voxel.
 
     Along each axis, voxel ``j`` of the result covers the voxels ``[j * factor, (j + 1) * factor)`` of the array, as far
-    as they exist. Extents are rounded up, and blocks at the edges are reduced from the voxels present.
+    as they exist. Extents are rounded up, and footprints at the edges are reduced from the voxels present.
 
     Parameters
     ----------
     array : array_like of bool, integers, floats or complex numbers, 0 to 32 dimensions
         Neither copied nor changed, whatever its strides, byte order or alignment.
     factor : int or sequence of int
-        Voxels per block: one integer for all axes, or one per axis (omitted trailing axes get 1). Floats with integral
-        values are accepted.
+        Voxels per footprint: one integer for all axes, or one per axis (omitted trailing axes get 1). Floats with
+        integral values are accepted.
     method : {"mean", "mode", "median", "min", "max", "stride"}
         ``mean``: exact sum divided once; floats are accumulated in double precision. ``mode``: most frequent value.
-        ``median``: lower middle value. ``min``, ``max``: extremes. ``stride``: first voxel of the block. NaN propagates
-        through ``mean``, ``median``, ``min`` and ``max``; for ``mode``, all NaN are one value.
+        ``median``: lower middle value. ``min``, ``max``: extremes. ``stride``: first voxel of the footprint. NaN
+        propagates through ``mean``, ``median``, ``min`` and ``max``; for ``mode``, all NaN are one value.
     ignore : scalar, optional
-        Value that is excluded, with every method. A block that holds nothing else gives the value itself.
+        Value that is excluded, with every method. A footprint that holds nothing else gives the value itself.
         ``ignore=nan`` excludes NaN from float arrays.
     rounding : {"half-even", "floor"}
         Rounding of the mean of integers. Means of floats are rounded once to the dtype in either case.
@@ -70,8 +70,8 @@ def downsample(
         lowest.
     voxel_offset : sequence of int, optional
         Global coordinates of the array's first voxel; by default 0 along every axis (omitted trailing axes get 0).
-        Blocks are anchored at global coordinate 0: the result starts at block ``floor(voxel_offset / factor)``, and
-        its first and last block may be partial.
+        Footprints are anchored at global coordinate 0: the result starts at footprint
+        ``floor(voxel_offset / factor)``, and its first and last footprint may be partial.
     out : ndarray, optional
         Array to write to: of the result's shape and the array's dtype, writable, sharing no memory with ``array``.
     workers : int or None

@@ -79,7 +79,7 @@ def test_a_run_writes_every_row_as_json_and_as_a_table(tmp_path: Path) -> None:
     for row in timed.values():
         assert row["tinypyr"]["ratio"] > 0
         assert row["tinypyr"]["worst"] >= row["tinypyr"]["ratio"]
-        assert row["verdict"] in ("pass", "miss")
+        assert row["verdict"] in ("hit", "miss")
         for peer, entry in row["peers"].items():
             assert "skipped" in entry or entry["ratio"] > 0, (peer, entry)
     assert set(timed["original-OpenCV-mean-2x2x1-u8-F"]["peers"]) == {"OpenCV"}
@@ -225,7 +225,7 @@ def test_families_are_measured_into_files_of_their_own(tmp_path: Path) -> None:
             assert entry["tinypyr"]["ratio"] > 0
             assert f"| {entry['line']} |" in table
         for entry in found["figures"]:
-            assert entry["verdict"] in ("pass", "miss")
+            assert entry["verdict"] in ("hit", "miss")
             assert f"| {entry['line']} |" in table
     sweep = json.loads((tmp_path / "growth.json").read_text(encoding="utf-8"))["figures"][0]
     assert sweep["lengths"][:9] == list(range(1, 10))
@@ -257,7 +257,7 @@ def test_images_are_measured_beside_opencv(tmp_path: Path) -> None:
     for row in found["rows"]:
         assert row["beside"] == "OpenCV"
         assert row["peers"]["OpenCV"]["ratio"] == pytest.approx(1)
-        assert row["verdict"] in ("pass", "miss")
+        assert row["verdict"] in ("hit", "miss")
         assert "avx2" not in row["tinypyr"]
         assert ("net" in row["tinypyr"]) == row["name"].startswith("image-256-")
 

@@ -2,7 +2,8 @@
 
 One case is one call of the compiled core: an extent of the contiguous axis (around every vector and tail length), outer
 axes around it, the position of the long axis, a factor, a method, a dtype, an instruction set and a memory layout.
-`GRID_CASES` is the number of cases with three instruction sets, as x86-64 has them: ``python tests/test_grid.py``.
+`GRID_CASES` is the number of cases with three instruction sets, as x86-64 has them;
+``PYTHONPATH=tests python tests/pooling/test_case_grid.py`` prints it.
 """
 
 from __future__ import annotations

@@ -51,15 +51,15 @@ PYTHON_ONLY = {
 }
 #: Options without a parameter.
 COMMAND_LINE_ONLY = {
-    "like": "a store whose grid is the argument grid of tinypyr.Resampled",
-    "target_voxel_size": "makes the argument grid of tinypyr.Resampled",
+    "like": "its grid becomes `Resampled(grid=)`",
+    "target_voxel_size": "makes the grid that becomes `Resampled(grid=)`",
     "scheduler": "makes the dask client that is the argument engine",
-    "json": "a format of the output",
+    "json": "sets the format of the output",
     "plan_file": "calls Plan.save",
-    "param": "an item of the parameter params",
-    "picture": "a picture of the result, beside it",
+    "param": "adds an item to the parameter params",
+    "picture": "draws the result",
     "plan": "prints the plan instead of running it",
-    "blocks": "process blocks of a plan again with tinypyr.store.run",
+    "blocks": "processes blocks of a plan again, as tinypyr.store.run does",
 }
 #: Options whose default differs.
 DEFAULTS = {

@@ -1,4 +1,4 @@
-"""The way of a call from checked arguments to the compiled core, or to the numpy reference."""
+"""The path of a call: check the arguments, or find them in the cache, then run the compiled core or the reference."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ _missing_core_reported = False
 
 
 def as_array(array: npt.ArrayLike) -> Array:
+    """Return the array-like as an array, without a copy if it is one; masked arrays are refused."""
     if type(array) is np.ndarray:
         return array
     if isinstance(array, np.ma.MaskedArray):
@@ -124,6 +125,7 @@ def checked_call(
     voxel_offset: Any,
     workers: Any,
 ) -> Call:
+    """Check all arguments of a call but its arrays, and prepare the call of the core if it supports the dtype."""
     check_array(shape, dtype)
     factors = schedule(factor, levels, len(shape))
     codes = (
@@ -132,21 +134,21 @@ def checked_call(
         choice("ties", ties, TIES),
     )
     start = checked_voxel_offset(voxel_offset, shape)
-    left_out = checked_ignore(ignore, dtype)
+    ignored_value = checked_ignore(ignore, dtype)
     threads = 0 if workers is None else integer("workers", workers)  # 0: one per core
     if workers is not None and threads < 1:
         raise ValueError(f"workers: {workers!r} must be 1 or more, or None for one per core")
     shapes = _level_shapes(shape, factors, start)
     code = CODES.get(dtype)
     if code is None or core is None:
-        return Call(factors, start, shapes, left_out, None)
-    bits = None if left_out is None else int.from_bytes(left_out.tobytes(), sys.byteorder)
+        return Call(factors, start, shapes, ignored_value, None)
+    bits = None if ignored_value is None else int.from_bytes(ignored_value.tobytes(), sys.byteorder)
     compiled = core.PyramidCall(factors, start, shapes, *code, *codes, bits, min(threads, MAX_THREADS))
-    return Call(factors, start, shapes, left_out, compiled)
+    return Call(factors, start, shapes, ignored_value, compiled)
 
 
 def _checked_and_cached(key: tuple[Any, ...], factor: Any, voxel_offset: Any) -> Call:
-    """Check arguments, given as a key of the cache in which lists are tuples, and as the caller's lists."""
+    """Check the caller's arguments and cache the call. `key` holds the same arguments, with lists as tuples."""
     shape, dtype, factor_key, levels, method, ignore, rounding, ties, offset_key, workers = key
     call = checked_call(shape, dtype, factor, levels, method, ignore, rounding, ties, voxel_offset, workers)
     if call.compiled is not None and _is_constant(factor_key) and (offset_key is None or _is_constant(offset_key)):
@@ -270,9 +272,9 @@ def mean_levels(
         sums = lanes[0].astype(np.int64)
         flip = 1 << (bits - 1) if array.dtype.kind == "i" else 0
         if call.ignore is not None:
-            left_out = lanes[1].astype(np.int64)
-            counts = counts - left_out
-            sums -= left_out * (int(call.ignore) + flip)
+            ignored_count = lanes[1].astype(np.int64)
+            counts = counts - ignored_count
+            sums -= ignored_count * (int(call.ignore) + flip)
         accumulator = [sums - counts * flip]
     voxel_offset_above = tuple(o // f for o, f in zip(call.voxel_offset, total, strict=True))
     mean = _reference.Mean(accumulator, array.dtype, rounding)

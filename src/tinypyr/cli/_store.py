@@ -419,7 +419,7 @@ COMMANDS = [
             value(
                 "workers",
                 "N",
-                "blocks to process at the same time, if fewer than in the plan",
+                "blocks to process at the same time, at most as many as in the plan",
                 omitted="as in the plan",
                 type=int,
             ),

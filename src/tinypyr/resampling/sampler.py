@@ -109,7 +109,7 @@ class Sampling:
 
     @property
     def filters(self) -> bool:
-        """True if the spline coefficients are computed from the voxels first."""
+        """Return whether the spline coefficients are computed from the voxels first."""
         return self.prefilter and self.order > 1
 
     @property

@@ -46,7 +46,7 @@ class BlockQueue:
 
     @property
     def is_empty(self) -> bool:
-        """True if no block is being processed."""
+        """Return whether no block is being processed."""
         return not self._running
 
     def wait(self) -> Iterator[tuple[int, Any]]:

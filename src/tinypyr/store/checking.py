@@ -51,7 +51,7 @@ class CheckResult:
 
     @property
     def ok(self) -> bool:
-        """True if no problem was detected."""
+        """Return whether no problem was detected."""
         return not self.problems
 
     def __str__(self) -> str:
@@ -82,7 +82,7 @@ def check(
     store : path or URL
         The store.
     method : str, optional
-        How the levels were made. By default as recorded in the metadata.
+        Method with which the levels were built; by default the recorded one.
     ignore : scalar, optional
         As for :func:`tinypyr.downsample`. By default as recorded in the metadata.
     mask, exclude : path, URL, or array, optional

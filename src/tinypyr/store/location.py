@@ -94,17 +94,17 @@ class Location:
 
     @property
     def is_file(self) -> bool:
-        """True for a folder in a file system."""
+        """Return whether this is a folder in a file system."""
         return bool(self.spec["driver"] == "file")
 
     @property
     def is_single_file(self) -> bool:
-        """True for a file instead of a folder."""
+        """Return whether this is a file instead of a folder."""
         return self.is_file and os.path.isfile(self.spec["path"].rstrip("/"))
 
     @property
     def is_local(self) -> bool:
-        """True if keys can be listed without requests to a server."""
+        """Return whether keys can be listed without requests to a server."""
         return bool(self.spec["driver"] in ("file", "memory"))
 
     def check_inside(self, path: str) -> None:

@@ -1,4 +1,4 @@
-"""Numbers that decide how a build proceeds and never what it writes, and a context in which they differ."""
+"""Settings that change how a build proceeds, never what it writes, and a context in which they differ."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Tuning:
-    """Numbers of a plan that are no arguments, because their defaults suit every volume.
+    """Settings of a build that are not arguments, because the defaults suit every volume.
 
-    A plan keeps those of the context in which it was made, so that threads and other processes use them too.
+    They change how it proceeds, never what it writes. A plan keeps the settings of the context in which it was made,
+    so that threads and other processes use them too.
 
     Attributes
     ----------
     small_block : int
-        Lower limit for the default size of a block, in bytes of the base.
+        Lower limit for the default size of a block, in bytes of level 0.
     max_footprint : int
-        Largest footprint that leaves complete, in voxels. The default is the largest that the core can count.
+        Largest footprint, in voxels, that is computed within one leaf; larger ones come from accumulators. The default
+        is the limit of the core.
     heartbeat_interval : float
         Seconds between two heartbeats of the owner of a store.
     sync_files : bool
@@ -33,9 +35,9 @@ class Tuning:
     sync_files: bool = True
 
     def changes(self) -> dict[str, Any]:
-        """Return the numbers that differ from the defaults, as JSON."""
+        """Return the settings that differ from the defaults, as JSON."""
         defaults = asdict(DEFAULT)
-        return {name: number for name, number in asdict(self).items() if number != defaults[name]}
+        return {name: value for name, value in asdict(self).items() if value != defaults[name]}
 
 
 DEFAULT = Tuning()
@@ -50,7 +52,7 @@ def current_tuning() -> Tuning:
 
 @contextlib.contextmanager
 def tuned(**changes: Any) -> Iterator[Tuning]:
-    """Change numbers of the tuning during the context, in this thread."""
+    """Change settings of the tuning during the context, in this thread."""
     token = _CURRENT.set(replace(_CURRENT.get(), **changes))
     try:
         yield _CURRENT.get()

@@ -110,7 +110,7 @@ class Volume:
 
     @property
     def holds_labels(self) -> bool:
-        """True if the voxels are labels, according to the metadata or because levels were pooled by mode."""
+        """Return whether the voxels are labels, according to the metadata or because levels were pooled by mode."""
         return self.kind == "labels" or self.notes.get("method") == "mode"
 
     @property
