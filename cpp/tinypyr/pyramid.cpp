@@ -193,8 +193,9 @@ Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const
   if (!Problem::reserve(problem, request.all_levels())) return Status::out_of_memory;
   status = make_problem(request, *problem);
   if (status != Status::ok || is_empty(in)) return status;
+  const bool compares_voxels = options.method == Method::mode || options.method == Method::median;
   // Short rows are faster with a narrower set, unless they may be gathered into long ones (reduce/short_rows.hpp).
-  if (is_free_choice && !(levels == 1 && has_short_rows(*problem, sets.kernels[isa].shuffle.vector)))
+  if (is_free_choice && !(levels == 1 && has_short_rows(*problem, sets.kernels[isa].shuffle.vector, compares_voxels)))
     while (problem->extent[0] * problem->codec.width < sets.shortest_row[isa]) ++isa;
   problem->kernels = &sets.kernels[isa];
   return run_driver(*problem, options, unproven);

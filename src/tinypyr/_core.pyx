@@ -9,11 +9,13 @@ from cpython.buffer cimport (
     PyBUF_STRIDED, PyBUF_STRIDED_RO, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.pythread cimport PyThread_get_thread_ident
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libcpp cimport bool as cbool
 
 import os
+import threading
 
 import numpy
 
@@ -238,6 +240,19 @@ cdef cbool _keep_going(void* errors) noexcept with gil:
     return True
 
 
+cdef unsigned long _main_thread = threading.main_thread().ident
+
+
+def _find_main_thread():
+    """Note the main thread, which is another one after a fork."""
+    global _main_thread
+    _main_thread = PyThread_get_thread_ident()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_find_main_thread)
+
+
 cdef object _unusable_isa():
     return ValueError(
         f"TINYPYR_ISA: {os.environ.get('TINYPYR_ISA')!r} is not one of the instruction sets usable here: "
@@ -393,6 +408,10 @@ cdef class PyramidCall:
         cdef list errors = []
         cdef int k
         options.context = <void*>errors
+        # Python handles signals in its main thread only. Other threads must not ask for the GIL during a call: when the
+        # interpreter ends, CPython before 3.14 ends a thread that does, which C++ functions do not survive.
+        if PyThread_get_thread_ident() != _main_thread:
+            options.keep_going = NULL
         with nogil:
             status = c_pyramid(views.views[0], self.levels, self.factors, views.views + 1, options, unproven, sums)
         if status != Status.ok:

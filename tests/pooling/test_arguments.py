@@ -332,3 +332,17 @@ def test_out_of_any_layout_is_filled() -> None:
         assert tinypyr.downsample(array, 2, out=out) is out
         np.testing.assert_array_equal(out, level)
         assert tinypyr.pyramid(array, 2, out=(out,))[0] is out
+
+
+def test_a_number_that_changes_is_read_at_every_call() -> None:
+    class Number:
+        value = 1
+
+        def __index__(self) -> int:
+            return self.value
+
+    levels: Any = Number()
+    array = np.zeros((64, 64), np.uint8)
+    assert len(tinypyr.pyramid(array, 2, levels=levels)) == 1
+    levels.value = 3
+    assert len(tinypyr.pyramid(array, 2, levels=levels)) == 3

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -75,3 +77,26 @@ def test_gray_and_interleaved_channels_have_the_same_values() -> None:
     for channel in range(3):
         gray = np.ascontiguousarray(image[..., channel])
         assert (tinypyr.downsample(gray, (2, 2)) == level[..., channel]).all()
+
+
+UNMAPPED_GAPS = """
+import ctypes, mmap, sys
+import numpy as np
+import tinypyr
+
+mprotect = ctypes.CDLL(None).mprotect
+mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+page, rows, channels = mmap.PAGESIZE, 16, int(sys.argv[1])
+memory = np.frombuffer(mmap.mmap(-1, 2 * page * rows), np.uint8)
+array = np.lib.stride_tricks.as_strided(memory, (rows, page // channels, channels), (2 * page, channels, 1))
+for row in range(rows):
+    assert mprotect(memory.ctypes.data + (2 * row + 1) * page, page, 0) == 0
+for method in ("mean", "mode", "stride"):
+    assert (tinypyr.downsample(array, (2, 2, 1), method) == 0).all()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mprotect of Linux's C library")
+@pytest.mark.parametrize("channels", [2, 4])
+def test_unmapped_pages_between_rows_are_not_read(channels: int) -> None:
+    subprocess.run([sys.executable, "-c", UNMAPPED_GAPS, str(channels)], check=True)

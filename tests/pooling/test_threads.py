@@ -138,3 +138,25 @@ print("child", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300)
     assert run.stdout.split()[-2:] == ["child", "0"], run.stderr
+
+
+DAEMON = """
+import threading, time
+import numpy as np
+import tinypyr
+
+labels = np.random.default_rng(0).integers(0, 2**60, (200, 200, 200), dtype=np.uint64)
+
+def pool() -> None:
+    while True:
+        tinypyr.downsample(labels, 200, "mode", workers=WORKERS)
+
+threading.Thread(target=pool, daemon=True).start()
+time.sleep(0.3)
+"""
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_the_interpreter_can_end_during_a_call_of_a_daemon_thread(workers: int) -> None:
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", DAEMON.replace("WORKERS", str(workers))], check=True)

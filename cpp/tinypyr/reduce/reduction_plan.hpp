@@ -24,7 +24,7 @@ struct ReductionRule {
   bool may_repeat;  // twice the voxels have the same result (a sum of doubles might overflow)
 
   SmallKernels small_kernels() const {
-    return {small->small, !any_order, ignore, half_even, small->lane_bytes, may_repeat, false};
+    return {small->small, !any_order, ignore, half_even, small->lane_bytes, may_repeat, false, false};
   }
 };
 

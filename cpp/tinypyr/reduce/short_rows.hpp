@@ -20,15 +20,20 @@
 
 namespace tinypyr {
 
-// Return true if rows of the first level are better gathered, in shuffles of so many bytes, than read one by one: the row
-// is shorter than 8 such vectors; its axis is pooled, or the row of the output is shorter than 64 bytes; and the row of the
-// output does not consist of whole footprints in whole vectors of 32 bytes.
-inline bool has_short_rows(const Problem& p, i64 shuffle_vector) {
-  constexpr i64 vector = 32, long_result = 64;  // bytes
-  const i64 width = p.codec.width, longest_row = 8 * shuffle_vector, result = p.level[0].extent[0] * width;
-  const bool fills_vectors = result % vector == 0 && p.extent[0] == p.level[0].extent[0] * p.level[0].total[0];
-  const bool is_short = result < long_result || p.level[0].total[0] > 1;  // (pairs of neighbours cost more)
-  return p.ndim > 1 && p.stride[0] == width && p.extent[0] * width < longest_row && is_short && !fills_vectors;
+// Return true if rows of the first level are better gathered than read one by one: the row is shorter than 128 bytes, and
+// its result is shorter than 64 bytes and does not consist of whole footprints in whole vectors of 32 bytes. The mode and
+// median of 8 voxels of up to two bytes take so long that rows of up to 8 shuffle vectors are gathered.
+inline bool has_short_rows(const Problem& p, i64 shuffle_vector, bool compares_voxels) {
+  constexpr i64 vector = 32, long_result = 64, longest_row = 128;  // bytes
+  const Level& level = p.level[0];
+  const i64 width = p.codec.width, row = p.extent[0] * width, result = level.extent[0] * width;
+  const bool fills_vectors = result % vector == 0 && p.extent[0] == level.extent[0] * level.total[0];
+  i64 footprint = 1;
+  for (int axis = 0; axis < p.ndim; ++axis)
+    footprint = std::min<i64>(footprint * std::min<i64>(level.total[axis], 16), 16);
+  const bool is_slow = compares_voxels && width <= 2 && level.total[0] > 1 && footprint == 8;
+  const bool is_short = row < longest_row && result < long_result;
+  return p.ndim > 1 && p.stride[0] == width && !fills_vectors && (is_short || (is_slow && row < 8 * shuffle_vector));
 }
 
 // Consecutive footprints along the run axis that are computed in the same way.
@@ -46,7 +51,7 @@ class PeriodPlan {
   bool plan(const Problem& p, const SmallKernels& kernels) {
     problem_ = &p;
     const Level& level = p.level[0];
-    if (!has_short_rows(p, p.kernels->shuffle.vector) || !choose_run_axis()) return false;
+    if (!has_short_rows(p, p.kernels->shuffle.vector, kernels.compares_voxels) || !choose_run_axis()) return false;
     pooled_count = 0;
     result_voxels = 1;
     bool is_cut = false;
@@ -150,7 +155,7 @@ class PeriodPlan {
     constexpr i64 page = 4096;
     i64 bytes = p.extent[run_axis] * group;
     for (int axis = run_axis + 1; axis < p.ndim; ++axis) {
-      if (p.stride[axis] < bytes || p.stride[axis] > bytes + page) return nullptr;
+      if (p.stride[axis] < bytes || p.stride[axis] >= bytes + page) return nullptr;
       bytes += (p.extent[axis] - 1) * p.stride[axis];
     }
     return p.in + bytes;

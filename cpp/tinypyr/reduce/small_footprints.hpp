@@ -22,14 +22,15 @@ struct SmallKernels {
   const Shapes& shapes;
   bool ordered;  // the order of voxels in a footprint matters
   u64 ignore;
-  bool half_even;      // rounding of integer means
-  i64 lane_bytes;      // of accumulators; 0 if the method has none
-  bool may_repeat;     // the result does not change if every voxel of a footprint counts twice
-  bool selects_first;  // the result is the first voxel, for which no loops are needed
+  bool half_even;        // rounding of integer means
+  i64 lane_bytes;        // of accumulators; 0 if the method has none
+  bool may_repeat;       // the result does not change if every voxel of a footprint counts twice
+  bool selects_first;    // the result is the first voxel, for which no loops are needed
+  bool compares_voxels;  // mode, median: with each other
 };
 
 inline SmallKernels selection_kernels(const Shapes& shapes, u64 ignore, bool selects_first) {
-  return {shapes, true, ignore, false, 0, true, selects_first};
+  return {shapes, true, ignore, false, 0, true, selects_first, !selects_first};
 }
 
 // The destination of rows. Null pointers: not requested.

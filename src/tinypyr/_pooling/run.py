@@ -16,6 +16,7 @@ from .. import _reference
 from .arguments import (
     MAX_THREADS,
     METHODS,
+    ONE_LEVEL,
     ROUNDINGS,
     TIES,
     Array,
@@ -151,7 +152,8 @@ def _checked_and_cached(key: tuple[Any, ...], factor: Any, voxel_offset: Any) ->
     """Check the caller's arguments and cache the call. `key` holds the same arguments, with lists as tuples."""
     shape, dtype, factor_key, levels, method, ignore, rounding, ties, offset_key, workers = key
     call = checked_call(shape, dtype, factor, levels, method, ignore, rounding, ties, voxel_offset, workers)
-    if call.compiled is not None and _is_constant(factor_key) and (offset_key is None or _is_constant(offset_key)):
+    numbers = [factor_key, offset_key, workers, *([] if levels is ONE_LEVEL else [levels])]
+    if call.compiled is not None and all(number is None or _is_constant(number) for number in numbers):
         with contextlib.suppress(TypeError):  # another argument has no hash
             _calls.add(key, call)
     return call

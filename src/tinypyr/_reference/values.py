@@ -20,9 +20,10 @@ def prepared(array: Array, method: str, ignore: Any) -> tuple[Array, Any]:
 
 def same(a: Array, b: Any) -> Array:
     """Return elementwise equality in which NaN equals NaN."""
-    equal: Array = np.asarray(a == b)
-    if np.asarray(a).dtype.kind in "fc":
-        equal = equal | ((a != a) & (b != b))
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        equal: Array = np.asarray(a == b)
+        if np.asarray(a).dtype.kind in "fc":
+            equal = equal | ((a != a) & (b != b))
     return equal
 
 
