@@ -1,4 +1,4 @@
-"""Print the tables of README.md and docs/speed.md from bench/results/results.json.
+"""Print the tables of README.md and docs/speed.md from the results in bench/results.
 
 ``python bench/short.py`` prints the block of README.md between the comments ``bench/short.py`` and ``end``;
 ``python bench/short.py --long`` prints the block of docs/speed.md. tests/packaging/test_docs.py compares both.
@@ -12,13 +12,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import goals
 import report
 
-RESULTS = Path(__file__).resolve().parent / "results" / "results.json"
+FOLDER = Path(__file__).resolve().parent / "results"
 SHORT = (
-    "mean-2x2x1-u8-F", "mean-2x2x1-u8-C", "mean-2x2x2-u16-C", "mean-2x2x1-u8-F-4levels", "median-2x2x2-u8-F",
-    "mode-2x2x1-u8-F", "mode-2x2x2-u64-F", "mode-2x2x1-u64-F-4levels", "mode-3x3x1-u64-F",
+    "mean-2x2x1-u8-F", "mean-2x2x1-u8-C", "mean-2x2x1-u8-F-4levels", "mode-2x2x2-u64-F", "mode-2x2x1-u64-F-4levels",
+    "mode-3x3x1-u64-F",
 )  # fmt: skip
+FAMILIES = {
+    "images": "images, gray, RGB and RGBA, 256 x 256 to 8192 x 8192",
+    "thin": "volumes with a fastest axis of 1 to 64 voxels",
+    "blocks": "blocks of 64 x 64 x 64 and 128 x 128 x 128 in cache",
+    "volumes": "4 levels of large volumes",
+    "growth": "growth of the time per voxel with the fastest axis",
+    "calls": "calls on a tile of 64 x 64",
+}
 LONG = (
     "mean-2x2x1-u8-F", "mean-2x2x1-u8-C", "mean-2x2x2-u16-C", "mean-2x2x1-f32-C", "mean-2x2x2-u64-F",
     "mean-3x3x1-u8-C", "mean-2x2x1-u8-F-4levels", "max-2x2x2-u8-C", "stride-2x2x1-u8-F", "median-2x2x2-u8-F",
@@ -76,5 +85,24 @@ def _summary(results: dict[str, Any]) -> list[str]:
     ]
 
 
+def families_table() -> str:
+    """Return a table of the families of workloads: how many figures reach their goal, and the worst one."""
+    lines = ["| work | figures within their goal | worst | goal |", "|---|--:|---|--:|"]
+    for family, work in FAMILIES.items():
+        figures = goals.goals(json.loads((FOLDER / f"{family}.json").read_text(encoding="utf-8")))
+        worst = max(figures, key=lambda goal: goal.excess)
+        hits = f"{sum(goal.reached for goal in figures)} of {len(figures)}"
+        lines.append(f"| {work} | {hits} | {worst.value:.2f} {worst.unit}: {worst.name} | {worst.goal:g} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    results = json.loads((FOLDER / "results.json").read_text(encoding="utf-8"))
+    if "--long" in sys.argv[1:]:
+        print(tables(results, LONG))
+    else:
+        print(tables(results, SHORT), families_table(), sep="\n\n")
+
+
 if __name__ == "__main__":
-    print(tables(json.loads(RESULTS.read_text(encoding="utf-8")), LONG if "--long" in sys.argv[1:] else SHORT))
+    main()

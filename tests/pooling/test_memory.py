@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import mmap
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -254,6 +255,7 @@ print("raised", raised)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits the address space as Linux does")
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="the address sanitizer reserves terabytes")
 @pytest.mark.skipif(not tinypyr.instruction_sets(), reason="numpy allocates in the calling thread alone")
 @pytest.mark.parametrize("workers", [1, 2, 8])
 @pytest.mark.parametrize("method", METHODS)
@@ -262,5 +264,7 @@ def test_exhausted_memory_raises_memory_error(method: str, workers: int) -> None
     for dtype, ignore in (("u8", None), ("f4", 3)):
         what = repr((method, dtype, workers, ignore))
         run = subprocess.run([sys.executable, "-W", "ignore", "-c", EXHAUSTED, what], capture_output=True, text=True)
+        if workers > 1 and "cannot allocate memory for thread-local data" in run.stderr:
+            continue  # glibc ends the process if a new thread gets a stack and nothing else (docs/arrays.md)
         assert run.returncode == 0, (dtype, run.stderr[-2000:])
         assert run.stdout.startswith("raised")
