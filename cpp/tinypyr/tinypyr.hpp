@@ -73,7 +73,7 @@ std::int64_t distinct(const void* voxels, std::int64_t n, int width, std::uint64
 
 // --- interpolation ------------------------------------------------------------------------------------------------
 
-// What lies beyond the border of an array, with the names of scipy.ndimage (sample/boundary.hpp). `border` is like
+// The values beyond the border of an array, with the names of scipy.ndimage (sample/boundary.hpp). `border` is like
 // `constant`, but the array ends half a voxel beyond the centres of its border voxels.
 enum class BoundaryMode : std::uint8_t { constant, grid_constant, nearest, mirror, reflect, wrap, grid_wrap, border };
 

@@ -260,7 +260,7 @@ print("raised", raised)
 @pytest.mark.parametrize("workers", [1, 2, 8])
 @pytest.mark.parametrize("method", METHODS)
 def test_exhausted_memory_raises_memory_error(method: str, workers: int) -> None:
-    """Whatever is left of the address space, a call succeeds or raises MemoryError, also if it starts threads."""
+    """A call succeeds or raises MemoryError with any room left in the address space, also if it starts threads."""
     for dtype, ignore in (("u8", None), ("f4", 3)):
         what = repr((method, dtype, workers, ignore))
         run = subprocess.run([sys.executable, "-W", "ignore", "-c", EXHAUSTED, what], capture_output=True, text=True)

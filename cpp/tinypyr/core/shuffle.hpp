@@ -52,7 +52,7 @@ class ShuffleBuilder {
 
   // Return false if a turn needs too many moves.
   bool build(Shuffle& shuffle) const {
-    // As many periods as one move can copy; a long period takes several moves.
+    // One move copies the bytes of as many periods as fit; a long period takes several moves.
     for (i64 periods = std::max<i64>(1, vector_ / count_); periods >= 1; --periods) {
       const int most = periods > 1 ? 1 : Shuffle::most_moves;
       if (add_moves(shuffle, periods, most)) return true;
