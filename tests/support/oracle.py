@@ -308,9 +308,8 @@ def mean_in_doubles(
         ranges = [level_range(n, o, d) for n, o, d in zip(array.shape, start, done, strict=True)]
         out = np.empty([len(r) for r in ranges], array.dtype)
         for index, voxel in zip(np.ndindex(out.shape), itertools.product(*ranges), strict=True):
-            if counts[voxel] == 0:
-                out[index] = ignore
-            else:
-                out[index] = to_dtype(sums[voxel] / counts[voxel], array.dtype.itemsize)
+            mean = sums[voxel] / counts[voxel] if counts[voxel] else ignore
+            # (The sign of a NaN that the processor makes differs between processors.)
+            out[index] = math.nan if mean != mean else to_dtype(mean, array.dtype.itemsize)
         levels.append(out)
     return levels
