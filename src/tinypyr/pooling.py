@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ._pooling.arguments import ONE_LEVEL, Array, Factor, Method, Rounding, Ties
 from ._pooling.compiled import core
-from ._pooling.run import pool
+from ._pooling.run import pool_with_unproven, report_unproven
 
 
 def instruction_sets() -> list[str]:
@@ -103,7 +103,12 @@ def downsample(
     array([6, 0], dtype=uint8)
     """
     outs = None if out is None else [out]
-    return pool(array, factor, ONE_LEVEL, method, ignore, rounding, ties, voxel_offset, outs, workers)[0]
+    levels, unproven = pool_with_unproven(
+        array, factor, ONE_LEVEL, method, ignore, rounding, ties, voxel_offset, outs, workers
+    )
+    if unproven:
+        report_unproven(unproven)
+    return levels[0]
 
 
 def pyramid(
@@ -162,7 +167,12 @@ def pyramid(
     >>> [level.shape for level in tinypyr.pyramid(np.zeros((64, 64, 9)), [(2, 2, 1), (2, 2, 2)])]
     [(32, 32, 9), (16, 16, 5)]
     """
-    return pool(array, factor, levels, method, ignore, rounding, ties, voxel_offset, out, workers)
+    pooled, unproven = pool_with_unproven(
+        array, factor, levels, method, ignore, rounding, ties, voxel_offset, out, workers
+    )
+    if unproven:
+        report_unproven(unproven)
+    return pooled
 
 
 def downsample_with_averaging(

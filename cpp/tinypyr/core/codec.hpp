@@ -52,6 +52,9 @@ struct Codec {
   bool only_flips() const {
     return kind == Kind::signed_integer && !keys_are_bits() && !swapped && remap == IgnoreRemap::none;
   }
+  // Loops for small footprints read and write voxels of this encoding where they are.
+  bool is_identity_or_flip() const { return is_identity() || only_flips(); }
+  u64 flipped_bit() const { return only_flips() ? top_bit() : 0; }
   u64 nan_key() const { return mask(); }
 
   // Return the key, before any remapping, of a value in the form of bits in native byte order.

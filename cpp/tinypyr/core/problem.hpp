@@ -106,4 +106,12 @@ struct Problem {
   }
 };
 
+// Return the address of the first base voxel in the footprint of a level's voxel, along the axes from first_axis on.
+inline const char* first_base_voxel(const Problem& p, const Level& level, const i64* at, int first_axis) {
+  const char* voxel = p.in;
+  for (int axis = first_axis; axis < p.ndim; ++axis)
+    voxel += p.base_index(axis, (level.voxel_offset[axis] + at[axis]) * level.total[axis]) * p.stride[axis];
+  return voxel;
+}
+
 }  // namespace tinypyr

@@ -22,6 +22,15 @@ inline bool is_contiguous(int axes, const i64* extent, const i64* stride, i64 wi
   return true;
 }
 
+// Return true if kernels can access rows along the first `row_axes` axes of an array where they are: each row is
+// contiguous, and all are aligned.
+inline bool rows_are_direct(const void* start, int row_axes, int ndim, const i64* extent, const i64* stride,
+                            int width) {
+  bool direct = is_contiguous(row_axes, extent, stride, width) && is_aligned(start, width);
+  for (int axis = row_axes; axis < ndim; ++axis) direct = direct && stride[axis] % width == 0;
+  return direct;
+}
+
 // Call visit(run) for the runs along axis 0 of a box of voxels in strided memory, in order.
 template <class Visit>
 inline void each_run(char* box, int axes, const i64* extent, const i64* stride, Visit visit) {

@@ -14,7 +14,7 @@ namespace tinypyr {
 
 // A selection in the form that a kernel executes: in every turn, some moves, each of which permutes the bytes of two
 // vectors of the input into one vector of the output. Only the first bytes of a vector that is written matter; later
-// moves and turns overwrite the others, so the output needs room for `written` bytes after its last turn.
+// moves and turns overwrite the others, so the output needs room for one more vector after its last turn.
 struct Shuffle {
   static constexpr int most_moves = 16, longest_vector = 64;
   static constexpr i64 period_bound = 1024;  // bytes; see ShuffleBuilder::longest_period
@@ -27,7 +27,7 @@ struct Shuffle {
 
   i64 periods;             // of the run, in one turn
   i64 from_step, to_step;  // bytes from turn to turn
-  i64 read, written;       // bytes that a turn reads and writes, including those that do not matter
+  i64 read;                // bytes that a turn reads, including those that do not matter
   int moves;
   Move move[most_moves];
 };
@@ -67,7 +67,7 @@ class ShuffleBuilder {
     shuffle.periods = periods;
     shuffle.from_step = periods * period_;
     shuffle.to_step = bytes;
-    shuffle.read = shuffle.written = shuffle.moves = 0;
+    shuffle.read = shuffle.moves = 0;
     Position next = {0, 0, 0};
     while (next.byte < bytes) {
       if (shuffle.moves == most) return false;
@@ -75,7 +75,6 @@ class ShuffleBuilder {
       move.to = next.byte;
       fill(move, next, bytes);
       shuffle.read = std::max(shuffle.read, std::max(move.from[0], move.from[1]) + vector_);
-      shuffle.written = std::max(shuffle.written, move.to + vector_);
     }
     return true;
   }

@@ -116,12 +116,7 @@ class PeriodPlan {
 
   // Return the address of the first row of the input that a row of footprints covers.
   const char* first_row(const i64* at) const {
-    const Problem& p = *problem_;
-    const Level& level = p.level[0];
-    const char* start = p.in;
-    for (int axis = run_axis + 1; axis < p.ndim; ++axis)
-      start += p.base_index(axis, (level.voxel_offset[axis] + at[axis]) * level.total[axis]) * p.stride[axis];
-    return start;
+    return first_base_voxel(*problem_, problem_->level[0], at, run_axis + 1);
   }
   // Begin to prefetch the rows of the input after those that begin at `first_row`.
   void fetch_next(Fetcher& fetcher, const char* first_row, int missing) const {

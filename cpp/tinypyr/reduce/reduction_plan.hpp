@@ -229,10 +229,7 @@ class ReductionPlan {
   // Return true if rows at this address have the form that kernels read and write.
   bool is_direct(const void* start, const i64* extent, const i64* stride) const {
     const Problem& p = *problem_;
-    bool direct = p.codec.is_identity() && is_contiguous(row_axes_, extent, stride, p.codec.width) &&
-                  is_aligned(start, p.codec.width);
-    for (int axis = row_axes_; axis < p.ndim; ++axis) direct = direct && stride[axis] % p.codec.width == 0;
-    return direct;
+    return p.codec.is_identity() && rows_are_direct(start, row_axes_, p.ndim, extent, stride, p.codec.width);
   }
 
   void describe_level(int k) {

@@ -30,11 +30,9 @@ class ShortRows {
 
   Status run(const Problem& p) {
     const Level& level = p.level[0];
-    in_place_ = p.codec.is_identity() || p.codec.only_flips();
-    writes_in_place_ = in_place_ && is_aligned(level.out, p.codec.width) &&
-                       is_contiguous(plan_.run_axis + 1, level.extent, level.stride, p.codec.width);
-    for (int axis = plan_.run_axis + 1; axis < p.ndim; ++axis)
-      writes_in_place_ = writes_in_place_ && level.stride[axis] % p.codec.width == 0;
+    in_place_ = p.codec.is_identity_or_flip();
+    writes_in_place_ =
+        in_place_ && rows_are_direct(level.out, plan_.run_axis + 1, p.ndim, level.extent, level.stride, p.codec.width);
     chunk_ = std::min(level.extent[plan_.run_axis], std::max<i64>(1, chunk_bytes / (plan_.period * plan_.rows())));
     if (!allocate(p)) return Status::out_of_memory;
     build_shuffles(p);
@@ -74,6 +72,7 @@ class ShortRows {
       if ((plane & plan_.row_bits) != 0) continue;
       for (i64 present = 1; present <= p.level[0].total[plan_.run_axis]; ++present) {
         const i64 count = plan_.offsets(plane, present, bytes);
+        // (PeriodPlan has limited the period, so that this succeeds.)
         ShuffleBuilder(bytes, count, present * plan_.group, p.kernels->shuffle.vector)
             .build(shuffle_of(plane, present));
       }
@@ -135,7 +134,7 @@ class ShortRows {
   void pool(const Problem& p, const void** planes, int plane_count, i64 count, char* to) {
     const Level& level = p.level[0];
     const i64 n = count * plan_.result_voxels, width = p.codec.width;
-    const u64 flip = p.codec.only_flips() ? p.codec.top_bit() : 0;
+    const u64 flip = p.codec.flipped_bit();
     char* voxels = writes_in_place_ ? to : voxels_;
     if (kernels_.selects_first) {
       std::memcpy(voxels, planes[0], static_cast<std::size_t>(n * width));

@@ -57,10 +57,9 @@ struct FootprintPlan {
   void prepare(const Problem& p, bool ordered) {
     problem = &p;
     const i64 width = p.codec.width;
-    reads_in_place =
-        (p.codec.is_identity() || p.codec.only_flips()) && p.stride[0] == width && is_aligned(p.in, p.codec.width);
+    reads_in_place = p.codec.is_identity_or_flip() && p.stride[0] == width && is_aligned(p.in, p.codec.width);
     for (int axis = 1; axis < p.ndim; ++axis) reads_in_place = reads_in_place && p.stride[axis] % width == 0;
-    flip = p.codec.only_flips() && reads_in_place ? p.codec.top_bit() : 0;
+    flip = reads_in_place ? p.codec.flipped_bit() : 0;
     segment_count = segments_of(p, p.level[0], 0, segments);
 
     pooled_count = 0;
@@ -81,10 +80,8 @@ struct FootprintPlan {
   // True if kernels can write to the level's output directly.
   bool writes_in_place() const {
     const Level& level = problem->level[0];
-    const int width = problem->codec.width;
-    bool direct = makes_voxels() && (level.extent[0] == 1 || level.stride[0] == width) && is_aligned(level.out, width);
-    for (int axis = 1; axis < problem->ndim; ++axis) direct = direct && level.stride[axis] % width == 0;
-    return direct;
+    return makes_voxels() &&
+           rows_are_direct(level.out, 1, problem->ndim, level.extent, level.stride, problem->codec.width);
   }
   bool reads_and_writes_in_place() const { return reads_in_place && writes_in_place(); }
 
@@ -163,10 +160,7 @@ class FootprintRows {
   void locate(const i64* at, Inputs& inputs) {
     const Problem& p = *plan_.problem;
     const Level& level = p.level[0];
-    const char* start = p.in;
-    for (int axis = 1; axis < p.ndim; ++axis)
-      start += p.base_index(axis, (level.voxel_offset[axis] + at[axis]) * level.total[axis]) * p.stride[axis];
-    inputs.row[0] = start;
+    inputs.row[0] = first_base_voxel(p, level, at, 1);
     inputs.rows = 1;
     inputs.pair = 0;
     for (int i = 0; i < plan_.pooled_count; ++i) {

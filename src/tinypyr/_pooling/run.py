@@ -164,28 +164,6 @@ def _is_constant(value: Any) -> bool:
     return type(value) is int or (type(value) is tuple and all(map(_is_constant, value)))
 
 
-def pool(
-    array: npt.ArrayLike,
-    factor: Any,
-    levels: Any,
-    method: str,
-    ignore: Any,
-    rounding: str,
-    ties: str,
-    voxel_offset: Any,
-    out: Any,
-    workers: Any,
-) -> list[Array]:
-    """Run :func:`pool_with_unproven`, and warn if a mode is not proven."""
-    # (Parameters are listed because passing them on as *arguments takes longer.)
-    outputs, unproven = pool_with_unproven(
-        array, factor, levels, method, ignore, rounding, ties, voxel_offset, out, workers
-    )
-    if unproven:
-        _report_unproven(unproven)
-    return outputs
-
-
 def pool_with_unproven(
     array_like: npt.ArrayLike,
     factor: Any,
@@ -312,15 +290,15 @@ def _report_missing_core() -> None:
             "tinypyr's compiled extension is missing, so pooling runs in numpy, many times slower; "
             "install tinypyr where a C++17 compiler is available, or build _core.pyx next to a copied package",
             RuntimeWarning,
-            stacklevel=6,
+            stacklevel=5,
         )
 
 
-def _report_unproven(unproven: Sequence[int]) -> None:
+def report_unproven(unproven: Sequence[int]) -> None:
     levels = ", ".join(f"{count} at level {level}" for level, count in enumerate(unproven, 1) if count)
     warnings.warn(
         f"more than 1,024 labels occur in the footprint of some voxels, so their mode is not proven: {levels}; "
         "downsample() by the cumulative factor counts all labels",
         RuntimeWarning,
-        stacklevel=4,
+        stacklevel=3,
     )
