@@ -12,6 +12,9 @@ from .._util.sizes import size_text
 if TYPE_CHECKING:
     from .plans import Plan
 
+#: Entries of a described plan that change neither the levels nor the numbers of blocks.
+WITHOUT_EFFECT = ("leaf", "left_behind", "memory", "workers")
+
 
 def described(plan: Plan) -> dict[str, Any]:
     """Return a plan as JSON; see :meth:`Plan.describe`."""
@@ -53,6 +56,7 @@ def described(plan: Plan) -> dict[str, Any]:
         "objects": objects,
         "memory": plan.memory,
         "workers": plan.workers,
+        "left_behind": plan.left_behind,
     }
 
 
@@ -92,6 +96,13 @@ def summary(plan: Plan) -> str:
         f"(before compression) in at most {content['objects']} objects; {content['blocks']} blocks, "
         f"{content['workers']} workers, memory {size_text(content['memory'])}"
     )
+
+
+def notices(plan: Plan) -> list[str]:
+    """Return what the reader of a plan or a report should know, one line each."""
+    if not plan.left_behind:
+        return []
+    return [f"{plan.format} has no place for this metadata of the source: {', '.join(plan.left_behind)}"]
 
 
 def table(plan: Plan) -> str:

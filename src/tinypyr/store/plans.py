@@ -267,6 +267,14 @@ class Plan:
         spec: dict[str, Any] = format.new_spec(self.location, path, stored_grid, dtype, layout, self.kind)
         return spec, source_axes
 
+    @property
+    def left_behind(self) -> list[str]:
+        """Names of entries of the source's metadata that a new store of this format does not keep."""
+        volume, format = self.source.volume, FORMATS[self.format]
+        if volume is None or not (self.copies_base or self.links_base):
+            return []
+        return volume.metadata.left_behind(format.FAMILY, format.KEEPS)
+
     @functools.cached_property
     def scratch(self) -> Scratch:
         """Temporary files of the build."""
@@ -277,8 +285,7 @@ class Plan:
     @functools.cached_property
     def fingerprint(self) -> str:
         """Hash of everything that the levels or the numbers of blocks depend on; of the source, its stamp."""
-        without_effect = ("leaf", "memory", "workers")
-        content = {key: value for key, value in self.describe().items() if key not in without_effect}
+        content = {key: value for key, value in self.describe().items() if key not in plan_text.WITHOUT_EFFECT}
         digest = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode())
         for stamp in self.stamps:
             digest.update(stamp)
@@ -406,6 +413,6 @@ class Plan:
         return plan_text.summary(self)
 
     def __str__(self) -> str:
-        return "\n".join([self.heading, plan_text.table(self), self.summary])
+        return "\n".join([self.heading, plan_text.table(self), self.summary, *plan_text.notices(self)])
 
     __repr__ = __str__

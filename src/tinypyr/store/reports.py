@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from .._pooling.arguments import Array
 from .._util.sizes import size_text
 from ..errors import StoreError
+from .plan_text import notices
 from .plans import Plan
 
 ProgressOption = bool | Callable[["Progress"], None]
@@ -73,6 +74,7 @@ class Report:
                 lines.append(
                     f"level {level}: {count} voxels have more than 1,024 labels below; their mode is not proven"
                 )
+        lines += notices(self.plan)
         lines += [f"block {number} failed: {error}" for number, error in sorted(self.failed.items())]
         return "\n".join(lines)
 

@@ -21,6 +21,7 @@ from .block_queue import BlockQueue
 from .blocks import merge
 from .engines import Engine, engine_for
 from .formats import FORMATS
+from .metadata import Metadata
 from .ownership import Ownership
 from .planning import plan as make_plan
 from .plans import Plan
@@ -424,4 +425,5 @@ def _level_metadata(plan: Plan) -> LevelMetadata:
     inherited = dict(volume.attributes) if volume is not None and plan.format == volume.format else {}
     inherited.pop("array", None)
     grids = [reordered(grid, plan.stored_axes) for grid in plan.grids]
-    return LevelMetadata(grids, plan.paths, plan.kind, plan.method, notes, inherited)
+    metadata = Metadata() if volume is None else volume.metadata
+    return LevelMetadata(grids, plan.paths, plan.kind, plan.method, notes, inherited, metadata)

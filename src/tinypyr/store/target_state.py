@@ -7,6 +7,7 @@ from typing import Any, Literal
 from ..errors import StoreError
 from .formats import FORMATS
 from .location import Location
+from .plan_text import WITHOUT_EFFECT
 from .plans import Plan
 from .scratch import FOLDER
 from .source import open_volume
@@ -91,9 +92,7 @@ def difference(saved: dict[str, Any], plan: Plan) -> str:
         return {**described, "view": None, **(described.get("view") or {}), "field": None}
 
     entries, saved_entries = flattened(plan.describe()), flattened(saved.get("plan", {}))
-    keys = [
-        key for key in entries if saved_entries.get(key) != entries[key] and key not in ("memory", "workers", "leaf")
-    ]
+    keys = [key for key in entries if saved_entries.get(key) != entries[key] and key not in WITHOUT_EFFECT]
     return ", ".join(
         f"{_entry(key, saved_entries.get(key))} there, {_entry(None, entries[key])} here" for key in keys[:2]
     )

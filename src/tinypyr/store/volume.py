@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import StoreError
 from ..grid import Grid
 from .location import Location
+from .metadata import Metadata
 
 #: Names of codecs. A format supports some of them.
 CODECS = ("zstd", "gzip", "blosc", "raw")
@@ -96,6 +97,8 @@ class Volume:
         Further metadata of the store.
     notes : dict
         Record of how the levels were made.
+    metadata : Metadata
+        What the metadata says beyond the levels, in terms that formats share.
     """
 
     format: str
@@ -107,6 +110,7 @@ class Volume:
     kind: Literal["image", "labels"] | None = None
     attributes: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    metadata: Metadata = field(default_factory=Metadata)
 
     @property
     def holds_labels(self) -> bool:
@@ -160,7 +164,9 @@ class LevelMetadata:
     notes : dict
         Record of the other arguments.
     attributes : dict
-        Metadata to copy from the source.
+        Metadata to copy from a source of the same format.
+    metadata : Metadata
+        Metadata of the source, of any format, to keep as far as the format can.
     """
 
     grids: list[Grid]
@@ -169,3 +175,4 @@ class LevelMetadata:
     method: str
     notes: dict[str, Any]
     attributes: dict[str, Any]
+    metadata: Metadata = field(default_factory=Metadata)

@@ -14,6 +14,10 @@ from . import n5, ome_zarr_04, ome_zarr_05, precomputed
 class Format(Protocol):
     """Functions and constants of a format's module."""
 
+    #: Name of the formats that keep each other's metadata verbatim.
+    FAMILY: str
+    #: Names of attributes of :class:`Metadata` for which the format has a place.
+    KEEPS: frozenset[str]
     #: Axes along which all levels must have the same number of voxels.
     FIXED_AXES: tuple[str, ...]
     #: Whether :meth:`describe` writes metadata into the folders of levels, that of the base included.

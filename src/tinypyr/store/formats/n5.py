@@ -19,6 +19,8 @@ from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, sa
 at_level = same_layout
 DRIVER = "n5"
 open_spec = array_per_folder(DRIVER)
+FAMILY = "n5"
+KEEPS = frozenset[str]()
 FIXED_AXES: tuple[str, ...] = ()
 DESCRIBES_IN_LEVELS = True
 ATTRIBUTES = "attributes.json"

@@ -19,6 +19,8 @@ from ..location import Location
 from ..volume import Layout, LevelMetadata, Volume, checked_path
 
 DRIVER = "neuroglancer_precomputed"
+FAMILY = "precomputed"
+KEEPS = frozenset[str]()
 FIXED_AXES: tuple[str, ...] = ("c",)
 DESCRIBES_IN_LEVELS = False
 AXES = ("x", "y", "z", "c")
