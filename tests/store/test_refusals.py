@@ -168,7 +168,7 @@ def test_some_missing_chunks_give_no_warning(format: str, tmp_path: Path) -> Non
     volume[8:, 8:, 8:] = 1
     store.build(volume, tmp_path / "t", format=format, chunks=(8, 8, 8), levels=0, progress=False)
     with warnings.catch_warnings(record=True) as caught:
-        store.build(tmp_path / "t", levels=1, factor=2, progress=False)
+        store.build(tmp_path / "t", levels=1, factor=2, method="mean", progress=False)
     assert caught == []
 
 

@@ -235,7 +235,7 @@ def test_tensorstore_reads_and_writes_each_chunk_once(footprint: int, tmp_path: 
     store.build(array, tmp_path / "t", levels=0, chunks=(16, 32, 32))
     read, written = metrics("read"), metrics("write")
     with tuned(max_footprint=footprint):
-        report = store.build(tmp_path / "t", factor=2, levels=3)
+        report = store.build(tmp_path / "t", factor=2, levels=3, method="mean")
     base_chunks, blocks = 4 * 4 * 4, len(report.plan.numbers)
     seen = metrics("read") - read
     assert base_chunks <= seen < 2 * base_chunks + blocks, "each chunk once, metadata, and that of level 0 per block"
@@ -803,7 +803,7 @@ def test_precomputed_offsets_agree_with_tensorstore(tmp_path: Path) -> None:
 def test_chunks_of_the_fill_value_are_not_written(tmp_path: Path) -> None:
     array = np.zeros((64, 256, 256), np.uint8)
     array[:8, :8, :8] = 1
-    store.build(array, tmp_path, factor=2, levels=2, chunks=(16, 16, 16))
+    store.build(array, tmp_path, factor=2, levels=2, chunks=(16, 16, 16), method="mean")
     assert sum(path.is_file() for path in tmp_path.rglob("*")) == 3 + 3 + 1  # one chunk and zarr.json each; the group's
 
 

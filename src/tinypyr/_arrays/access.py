@@ -69,7 +69,11 @@ def share_memory(a: Any, b: Any) -> bool:
         return True
 
 
-def corners(array: Any, shape: tuple[int, ...]) -> bytes:
-    """Return the voxels of the array's first and last corner, as a cheap check for changes."""
-    ends = [slice(0, min(n, 64)) for n in shape], [slice(max(0, n - 64), n) for n in shape]
+def corners(array: Any, shape: tuple[int, ...], chunks: tuple[int, ...] | None = None) -> bytes:
+    """Return the voxels of the array's first and last corner, within a chunk, as a cheap check for changes."""
+    edges = [min(64, c) for c in chunks or (64,) * len(shape)]
+    starts = [max(0, n - (n % c or c)) for n, c in zip(shape, chunks or edges, strict=True)]  # (of the last chunk)
+    first = [slice(0, min(n, e)) for n, e in zip(shape, edges, strict=True)]
+    last = [slice(max(start, n - e), n) for n, e, start in zip(shape, edges, starts, strict=True)]
+    ends = first, last
     return b"".join(np.ascontiguousarray(read(array, tuple(box))).tobytes() for box in ends)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import math
@@ -23,7 +24,8 @@ from .formats import FORMATS
 from .label_sets import LabelSet, label_arrays
 from .location import open_array
 from .plans import Plan
-from .source import at_zero, read_voxels
+from .source import at_zero, read_ahead
+from .staging import staged_block
 
 Span = tuple[int, int]
 Box = Sequence[Span]
@@ -194,15 +196,9 @@ def run_block(plan: Plan, number: int, arrays: LevelArrays | None = None) -> int
     Repeated or simultaneous calls write the same bytes. Return the number of bytes written.
     """
     block_work = _BlockWork(plan, number, LevelArrays(plan) if arrays is None else arrays)
-    name = plan.source.volume.location.name if plan.source.volume else "source"
-    previous: tuple[Any, Box] | None = None
-    for leaf in plan.leaves(block_work.box):  # (read while the previous leaf is pooled)
-        reading = plan.source.read(tuple(slice(start, stop) for start, stop in leaf))
-        if previous is not None:
-            block_work.add_leaf(read_voxels(previous[0], name, previous[1]), previous[1])
-        previous = reading, leaf
-    if previous is not None:
-        block_work.add_leaf(read_voxels(previous[0], name, previous[1]), previous[1])
+    with staged_block(plan, block_work.box) if plan.stages else contextlib.nullcontext(plan.source) as source:
+        for leaf, values in read_ahead(source, plan.leaves(block_work.box)):
+            block_work.add_leaf(values, leaf)
     result = block_work.finish()
     plan.source.check_exists()
     if plan.mask is not None:

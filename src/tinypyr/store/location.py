@@ -294,6 +294,11 @@ def open_array(spec: dict[str, Any], name: str, context: Any = None, **options: 
         raise StoreError(f"{name} cannot be opened: {_first_line(error)}") from None
 
 
+def check_can_create(spec: dict[str, Any], name: str) -> None:
+    """Raise StoreError if TensorStore cannot create an array like this one; it is created in memory."""
+    open_array({**spec, "kvstore": {"driver": "memory"}}, name, ts.Context(), open=True, create=True)
+
+
 class _SingleFile:
     """A file that is a location by itself, with the part of os.DirEntry's interface that is used here."""
 

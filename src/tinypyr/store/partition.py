@@ -40,12 +40,15 @@ class Partition:
         Blocks write whole chunks of levels 1 to this one. Chunks of coarser levels span blocks and are merged.
     leaf_levels : int
         Leaves complete levels 1 to this one. Coarser levels are pooled from its accumulators.
+    stages : bool
+        Whether blocks are copied to temporary files, because leaves of whole chunks of the source do not fit in memory.
     """
 
     leaf_shape: Extents
     block_shape: Extents
     whole_levels: int
     leaf_levels: int
+    stages: bool
 
 
 def choose_blocks(
@@ -90,7 +93,7 @@ def choose_blocks(
     whole_levels = chooser.whole_levels(leaf_shape, block_bytes)
     block_shape = chooser.grown_block(chooser.smallest_block(leaf_shape, whole_levels), block_bytes)
     leaf_shape = chooser.grown_leaf(leaf_shape, block_shape)
-    return Partition(tuple(leaf_shape), tuple(block_shape), whole_levels, chooser.leaf_levels)
+    return Partition(tuple(leaf_shape), tuple(block_shape), whole_levels, chooser.leaf_levels, chooser.stages)
 
 
 class _Chooser:
@@ -107,27 +110,32 @@ class _Chooser:
         accumulates: bool,
         max_footprint: int,
     ) -> None:
-        self._layouts, self._totals, self._copies_base, self._budget = layouts, totals, copies_base, budget
+        self._totals, self._copies_base, self._budget = totals, copies_base, budget
         self._chunks = source.chunks
+        self._shapes = [base.level(total).shape for total in totals]
+        #: extents of a chunk or shard of every level, without the voxels that do not exist
+        self._units = [
+            [min(u, n) for u, n in zip(layout.unit, shape, strict=True)]
+            for layout, shape in zip(layouts, self._shapes, strict=True)
+        ]
         self._itemsize = source.dtype.itemsize
         self._share = LEAF_SHARE if source.recipe is None else VIEW_SHARE
-        #: memory for chunks and shards of which some voxels are missing
-        self._partial_units = sum(math.prod(layout.unit) for layout in layouts) * self._itemsize
+        self.stages = False
         self.leaf_levels = len(totals) - 1
         while True:
             self._top = totals[self.leaf_levels]
             #: extents of the base, from the first footprint of the last level that leaves complete
             self._reach = [n + o % f for n, o, f in zip(base.shape, base.voxel_offset, self._top, strict=True)]
             footprint = self._voxels(self._top)
-            needed_bytes = footprint * self._itemsize * self._share + self._partial_units
+            needed_bytes = self._memory_of_leaf(self._top)
             fits = needed_bytes <= budget and footprint <= max_footprint
             if fits or self.leaf_levels <= 1 or not accumulates:
                 break
             self.leaf_levels -= 1
         if needed_bytes > budget:
             raise StoreError(
-                f"memory: these levels need {size_text(needed_bytes)} per worker, but {size_text(budget)} are allowed; "
-                "allow more memory, or fewer workers, or build fewer levels"
+                f"memory: these levels need {size_text(needed_bytes)} per worker, but {size_text(budget)} are allowed, "
+                "the memory divided by the workers; allow more memory, or fewer workers, or build fewer levels"
             )
         self._aligned = [o % f == 0 for o, f in zip(base.voxel_offset, self._top, strict=True)]
 
@@ -137,24 +145,42 @@ class _Chooser:
     def _bytes(self, extents: Sequence[int]) -> int:
         return self._voxels(extents) * self._itemsize
 
+    def _memory_of_leaf(self, leaf_shape: Sequence[int]) -> int:
+        """Return the memory for a leaf, and for the chunks and shards that it and its neighbours complete together."""
+        voxels = self._voxels(leaf_shape) * self._share
+        for total, unit, shape in zip(self._totals, self._units, self._shapes, strict=True):
+            part = [min(-(-e // f), n) for e, f, n in zip(leaf_shape, total, shape, strict=True)]
+            whole = all(p % u == 0 or p == n for p, u, n in zip(part, unit, shape, strict=True))
+            touched = [u if whole else min(-(-p // u) * u, n) for p, u, n in zip(part, unit, shape, strict=True)]
+            voxels += math.prod(touched)
+        return voxels * self._itemsize
+
     def _leaf_fits(self, leaf_shape: Sequence[int]) -> bool:
-        return self._bytes(leaf_shape) * self._share + self._partial_units <= self._budget
+        return self._memory_of_leaf(leaf_shape) <= self._budget
 
     def smallest_leaf(self) -> list[int]:
-        """Return the extents of a leaf of whole chunks and footprints; of whole footprints only, if memory is short."""
+        """Return the extents of a leaf of whole chunks and footprints; of whole footprints only, if memory is short.
+
+        Leaves of parts of chunks would decode every chunk several times, so blocks are then staged.
+        """
         leaf_shape = [
             math.lcm(f, c) if c < r else -(-r // f) * f
             for f, c, r in zip(self._top, self._chunks or self._top, self._reach, strict=True)
         ]
-        return leaf_shape if self._leaf_fits(leaf_shape) else list(self._top)  # (chunks are then read several times)
+        if self._leaf_fits(leaf_shape):
+            return leaf_shape
+        self.stages = self._chunks is not None
+        return list(self._top)
 
     def smallest_block(self, leaf_shape: list[int], whole_levels: int) -> list[int]:
         """Return the extents of the smallest block of whole leaves, and of whole chunks or shards of these levels."""
         block_shape = []
         for axis, (reach, top) in enumerate(zip(self._reach, self._top, strict=True)):
             edge = math.lcm(leaf_shape[axis], top)
+            if self.stages and self._chunks is not None:
+                edge = math.lcm(edge, self._chunks[axis]) if self._chunks[axis] < reach else max(edge, reach)
             for k in range(0 if self._copies_base else 1, whole_levels + 1):
-                unit, total = self._layouts[k].unit[axis], self._totals[k][axis]
+                unit, total = self._units[k][axis], self._totals[k][axis]
                 edge = math.lcm(edge, unit * total) if unit < -(-reach // total) else max(edge, reach)
             block_shape.append(edge if self._aligned[axis] and edge < reach else -(-reach // top) * top)
         return block_shape
@@ -185,6 +211,7 @@ class _Chooser:
             for axis in range(len(leaf_shape) - 1, -1, -1):
                 wider = [2 * e if a == axis else e for a, e in enumerate(leaf_shape)]
                 fits = self._leaf_fits(wider) and self._bytes(wider) <= GOOD_LEAF
-                if fits and wider[axis] <= block_shape[axis] and block_shape[axis] % wider[axis] == 0:
+                divides = block_shape[axis] % wider[axis] == 0 or block_shape[axis] >= self._reach[axis]
+                if fits and wider[axis] <= block_shape[axis] and divides:
                     leaf_shape, grown = wider, True
         return leaf_shape

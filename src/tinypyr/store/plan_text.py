@@ -84,7 +84,7 @@ def heading(plan: Plan) -> str:
     levels = f"{len(plan.factors)} levels" if len(plan.factors) != 1 else "1 level"
     return (
         f"{_source_name(plan)} -> {plan.location.real}\n"
-        f"{plan.format}, {plan.source.dtype.name}, {plan.method}, {levels}"
+        f"{plan.format}, {plan.source.dtype.name}, {levels}, {plan.method}, {plan.method_reason}"
     )
 
 
@@ -100,9 +100,16 @@ def summary(plan: Plan) -> str:
 
 def notices(plan: Plan) -> list[str]:
     """Return what the reader of a plan or a report should know, one line each."""
-    if not plan.left_behind:
-        return []
-    return [f"{plan.format} has no place for this metadata of the source: {', '.join(plan.left_behind)}"]
+    lines = []
+    if plan.left_behind:
+        lines.append(f"{plan.format} has no place for this metadata of the source: {', '.join(plan.left_behind)}")
+    if plan.stages:
+        size = size_text(plan.workers * max(map(plan.bytes_in_block, (plan.numbers[0], plan.numbers[-1]))))
+        lines.append(
+            f"chunks of the source are too large to be read once within the memory, so blocks are copied to temporary "
+            f"files first, up to {size} at a time"
+        )
+    return lines
 
 
 def table(plan: Plan) -> str:

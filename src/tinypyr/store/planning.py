@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from .. import _arrays
-from .._pooling.arguments import METHODS, ROUNDINGS, TIES, check_array, checked_ignore, choice
+from .._pooling.arguments import ROUNDINGS, TIES, check_array, checked_ignore, choice
 from .._util.sizes import bytes_of, workers_of
 from ..errors import StoreError
 from ..grid import Grid, as_arguments, cumulative
 from .chunk_names import holds_chunks
 from .formats import FORMATS
+from .location import check_can_create
+from .method_choice import choose_method
 from .partition import choose_blocks
 from .plans import Extents, Plan
 from .pooling_rule import PoolingRule, checked_region, rule_of_levels
 from .scratch import FOLDER
-from .source import Mask, Source, open_source
+from .source import Mask, Source, are_planes, default_chunks, open_source
 from .target_layout import Target, base_layout, check_link, choose_target, existing_layouts, level_layouts, level_paths
 from .target_state import state_of
 from .tuning import current_tuning
@@ -131,16 +133,16 @@ def plan(
         fixed = {"factor": factor, "levels": levels, "method": method, "format": format, "ignore": ignore, "grid": grid}
         fixed |= {"rounding": rounding, "ties": ties, "chunks": chunks, "shards": shards, "codec": codec, "mask": mask}
         fixed |= {"exclude": exclude, "recursive": recursive, "link": link}
-        rule = rule_of_levels(reader.volume, target, fixed)
+        rule = rule_of_levels(reader.volume, target, fixed, force=force)
         reader, region = _in_tie_order(reader, region)
     _check_voxels(reader)
     base, tuning = reader.grid, current_tuning()
     ignored = checked_ignore(rule.ignore, reader.dtype)
     destination = choose_target(reader, target, format, grid)
-    method = _method(rule, reader)
+    method, reason = choose_method(rule, reader)
     masked = Mask.of(mask, exclude, base)
     changed_box = None if region is None else checked_region(region, base)
-    layout = base_layout(reader, destination, chunks, shards, codec)
+    layout = base_layout(reader, destination, chunks, shards, codec, fills=masked is not None and ignored is None)
     factors = _factors(base, rule, layout, destination.format)
     totals = [(1,) * base.ndim, *cumulative(factors, base.ndim)]
     grids = [base, *base.levels(totals[1:], method)]
@@ -163,6 +165,7 @@ def plan(
         paths=paths,
         layouts=layouts,
         method=method,
+        method_reason=reason,
         ignore=ignored,
         rounding=rule.rounding,
         ties=rule.ties,
@@ -219,24 +222,10 @@ def _in_tie_order(source: Source, region: Any) -> tuple[Source, Any]:
     return source.reordered(volume.order), [box[base.axes.index(axis)] for axis in volume.order]
 
 
-def _method(rule: PoolingRule, source: Source) -> str:
-    method, kind = rule.method, source.kind
-    if method == "auto":
-        method = "mode" if _arrays.looks_like_labels(kind, source.dtype.name) else "mean"
-    choice("method", method, METHODS)
-    if method == "mean" and kind == "labels" and not rule.force:
-        raise ValueError(
-            "method: averaging label IDs produces IDs of unrelated objects; pass method='mode', or force=True for the "
-            "mean of labels"
-        )
-    if rule.recursive and method != "median":
-        raise ValueError(f"recursive: allowed for medians only; levels of {method} are exact without it")
-    return method
-
-
 def _factors(base: Grid, rule: PoolingRule, layout: Layout, format: str) -> list[Extents]:
     """Return the factors from each level to the next; raise ValueError for those that make no sense."""
-    chunk = [min(c, n) for c, n in zip(layout.chunks, base.shape, strict=True)]
+    chunk = default_chunks(base) if are_planes(layout.chunks, base) else layout.chunks
+    chunk = tuple(min(c, n) for c, n in zip(chunk, base.shape, strict=True))
     factors = base.schedule(rule.factor, rule.levels, fits=chunk)
     for k, step in enumerate(factors):
         if all(f == 1 for f in step):
@@ -248,10 +237,30 @@ def _factors(base: Grid, rule: PoolingRule, layout: Layout, format: str) -> list
                 raise ValueError(
                     f"factor: cumulative factor {f} along {name} is more than twice the {n} voxels; build fewer levels"
                 )
+    if len(factors) > 1 and isinstance(rule.factor, (list, tuple)):
+        _warn_of_cumulative(base, factors, totals[-1])
     for name, f in zip(base.axes, totals[-1], strict=True):
         if f > 1 and name in FORMATS[format].FIXED_AXES:
             raise ValueError(f"factor: {f} along {name}, but {format} stores all of {name} at every level; use 1 there")
     return factors
+
+
+def _warn_of_cumulative(base: Grid, factors: list[Extents], total: Extents) -> None:
+    """Warn of factors that grow like cumulative ones and leave a single voxel of the last level."""
+    grows = all(
+        b % a == 0 and (b > a or b == 1) for x, y in itertools.pairwise(factors) for a, b in zip(x, y, strict=True)
+    )
+    last = base.level(total).shape
+    if grows and all(n == 1 for n, f in zip(last, total, strict=True) if f > 1):
+        relative = [
+            factors[0],
+            *(tuple(b // a for a, b in zip(x, y, strict=True)) for x, y in itertools.pairwise(factors)),
+        ]
+        warnings.warn(
+            f"factor: {factors} are the factors from each level to the next, so that the last level has the shape "
+            f"{last}; if they were meant from the base, pass {relative}",
+            stacklevel=4,
+        )
 
 
 def _stored_levels(
@@ -279,7 +288,9 @@ def _check_levels(plan: Plan) -> None:
     first = 0 if plan.copies_base else 1
     if plan.changed_box is None:
         for number in range(first, len(plan.grids)):
-            plan.level_spec(number)
+            spec, _ = plan.level_spec(number)
+            if number in (first, len(plan.grids) - 1):
+                check_can_create(spec, f"{plan.location.name}/{plan.paths[number]}")
     for path in [*plan.paths[first:], FOLDER]:
         plan.location.check_inside(path)
 

@@ -63,6 +63,8 @@ class Plan:
         Factors from each level to the next.
     method, ignore, rounding, ties, recursive
         As for :func:`plan`, with "auto" resolved.
+    method_reason : str
+        Why the method was chosen.
     mask : Mask or None
         Voxels to exclude.
     changed_box : sequence of (int, int), optional
@@ -83,6 +85,8 @@ class Plan:
         Blocks write whole chunks of levels 1 to this one; coarser levels are merged.
     leaf_levels : int
         Leaves complete levels 1 to this one; coarser levels are pooled from its accumulators.
+    stages : bool
+        Whether blocks are copied to temporary files first (staging.py).
     arguments : dict, optional
         Arguments by which other processes make the same plan; None if they cannot read the source.
     tuning : Tuning
@@ -97,6 +101,7 @@ class Plan:
     paths: list[str]
     layouts: list[Layout]
     method: str
+    method_reason: str
     ignore: Any
     rounding: str
     ties: str
@@ -112,6 +117,7 @@ class Plan:
     block_shape: Extents
     whole_levels: int
     leaf_levels: int
+    stages: bool
     arguments: dict[str, Any] | None
     tuning: Tuning
 

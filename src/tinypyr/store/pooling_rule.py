@@ -35,10 +35,11 @@ class PoolingRule:
     force: bool
 
 
-def rule_of_levels(volume: Volume | None, target: Any, arguments: dict[str, Any]) -> PoolingRule:
+def rule_of_levels(volume: Volume | None, target: Any, arguments: dict[str, Any], *, force: bool) -> PoolingRule:
     """Return the rule by which the levels of a store were built, to update a region of them.
 
-    ``arguments`` are those of :func:`plan` besides the region. Raise ValueError for one that contradicts the store,
+    ``arguments`` are those of :func:`plan` besides the region and ``force``. Means of labels need ``force`` unless
+    tinypyr has built the levels, which needed it then. Raise ValueError for one that contradicts the store,
     StoreError for levels that cannot be updated.
     """
     if volume is None or target is not None or len(volume.paths) < 2:
@@ -67,7 +68,7 @@ def rule_of_levels(volume: Volume | None, target: Any, arguments: dict[str, Any]
             continue
         if name not in recorded_arguments or bool(np.any(value != recorded_arguments[name])):
             raise ValueError(f"{name}: not with a region, which is updated as the store was built; leave it out")
-    return PoolingRule(factor=factor, levels="auto", force=True, **recorded_arguments)
+    return PoolingRule(factor=factor, levels="auto", force=force or "plan" in notes, **recorded_arguments)
 
 
 def _factors_of_levels(volume: Volume, base: Grid) -> list[Extents]:

@@ -58,10 +58,12 @@ class Report:
             return "already complete; nothing to do"
         rate = self.bytes_read / self.seconds if self.seconds else 0.0
         count = len(self.plan.factors)
+        kept = f", {self.blocks_kept} kept from an earlier run" if self.blocks_kept else ""
         lines = [
             f"{count} level{'' if count == 1 else 's'} in {self.seconds:.1f} s: {size_text(self.bytes_read)} read "
             f"({size_text(rate)}/s), {size_text(self.bytes_written)} written, {self.blocks_done} blocks processed"
-            + (f", {self.blocks_kept} kept from an earlier run" if self.blocks_kept else "")
+            + kept,
+            f"method: {self.plan.method}, {self.plan.method_reason}",
         ]
         for level, (count, vanished) in enumerate(zip(self.labels, self.vanished, strict=True)):
             text = f"level {level}: {count} labels"

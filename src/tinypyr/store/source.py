@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,7 +96,7 @@ class Source:
             return bytes(self._array.stamp())
         if self.location is not None:
             return self.location.stamp()
-        return _arrays.corners(self._array, self.grid.shape)
+        return _arrays.corners(self._array, self.grid.shape, self.chunks)
 
     def status(self) -> bytes:
         """Return bytes that differ after files of the source were changed, moved or restored; empty for arrays."""
@@ -203,6 +203,27 @@ def read_voxels(reading: Any, name: str, box: Sequence[tuple[int, int]]) -> Any:
         raise StoreError(f"{name}: voxels [{region}] cannot be read: {str(error).splitlines()[0]}") from None
 
 
+class Readable(Protocol):
+    """An array of which parts are read in the background."""
+
+    name: str
+
+    def read(self, box: Box, /) -> Any:
+        """Start to read the voxels of a box; return an object whose ``result()`` is the array."""
+
+
+def read_ahead(source: Readable, boxes: Iterable[Sequence[tuple[int, int]]]) -> Iterator[tuple[Any, NDArray[Any]]]:
+    """Yield boxes and their voxels, each read while the caller uses the one before."""
+    previous: tuple[Any, Any] | None = None
+    for box in boxes:
+        reading = source.read(tuple(slice(start, stop) for start, stop in box))
+        if previous is not None:
+            yield previous[1], read_voxels(previous[0], source.name, previous[1])
+        previous = reading, box
+    if previous is not None:
+        yield previous[1], read_voxels(previous[0], source.name, previous[1])
+
+
 def at_zero(handle: Any) -> Any:
     """Return a TensorStore handle with its first voxel at 0."""
     return handle.translate_to[(0,) * handle.rank]
@@ -300,6 +321,11 @@ class Mask:
         excluded: NDArray[np.bool_] = voxels == 0 if self.parameter == "mask" else voxels != 0
         order = sorted(range(len(self._axes)), key=lambda i: self._axes[i])
         return excluded.transpose(order).reshape([b - a for a, b in box])
+
+
+def are_planes(chunks: Sequence[int], grid: Grid) -> bool:
+    """Return whether chunks are one voxel thick along a spatial axis of more than one voxel, like images of a stack."""
+    return len(grid.spatial) > 2 and any(chunks[axis] == 1 < grid.shape[axis] for axis in grid.spatial)
 
 
 def default_chunks(grid: Grid) -> tuple[int, ...]:

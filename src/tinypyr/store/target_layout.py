@@ -12,7 +12,7 @@ from ..errors import StoreError
 from ..grid import Grid
 from .formats import FORMATS
 from .location import Location
-from .source import Source, level_array
+from .source import Source, are_planes, default_chunks, level_array
 from .volume import Layout, Volume
 
 Extents = tuple[int, ...]
@@ -63,13 +63,19 @@ def _target_location(reader: Source, target: Any) -> tuple[Location, bool]:
     return location, False
 
 
-def base_layout(reader: Source, target: Target, chunks: Any, shards: Any, codec: str | None) -> Layout:
-    """Return how level 0 is stored in the target: as in the source, as far as the format and the arguments allow."""
+def base_layout(reader: Source, target: Target, chunks: Any, shards: Any, codec: str | None, *, fills: bool) -> Layout:
+    """Return how level 0 is stored in the target: as in the source, as far as the format and the arguments allow.
+
+    ``fills`` is true if voxels of levels get the fill value, which the format must then be able to record.
+    """
     base, volume, format = reader.grid, reader.volume, target.format
     in_source = reader.layout
     if volume is not None and volume.format == format and chunks is None and shards is None and codec is None:
         return in_source
-    chunk = extents("chunks", chunks, base) if chunks is not None else in_source.chunks
+    if chunks is not None:
+        chunk = extents("chunks", chunks, base)
+    else:
+        chunk = default_chunks(base) if are_planes(in_source.chunks, base) else in_source.chunks
     if shards is not None:
         shard: Extents | None = extents("shards", shards, base)
     else:  # (other formats have no shards, or their own)
@@ -78,7 +84,8 @@ def base_layout(reader: Source, target: Target, chunks: Any, shards: Any, codec:
         raise ValueError(f"shards: {format} does not support shards; leave them out")
     if shard is not None and any(s % c for s, c in zip(shard, chunk, strict=True)):
         raise ValueError(f"shards: {shard} is not a multiple of the chunks {chunk} along every axis")
-    fill = in_source.fill if volume is not None else 0
+    keeps_fill = fills or FORMATS[format].HAS_FILL_VALUE  # (without, missing chunks are written as voxels)
+    fill = in_source.fill if volume is not None and keeps_fill else 0
     return Layout(chunk, shard, codec, bool(fill) if reader.dtype.kind == "b" else fill)
 
 

@@ -18,6 +18,8 @@ class Format(Protocol):
     FAMILY: str
     #: Names of attributes of :class:`Metadata` for which the format has a place.
     KEEPS: frozenset[str]
+    #: Whether arrays have a fill value of their own; it is 0 otherwise.
+    HAS_FILL_VALUE: bool
     #: Axes along which all levels must have the same number of voxels.
     FIXED_AXES: tuple[str, ...]
     #: Whether :meth:`describe` writes metadata into the folders of levels, that of the base included.

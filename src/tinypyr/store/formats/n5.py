@@ -21,6 +21,7 @@ DRIVER = "n5"
 open_spec = array_per_folder(DRIVER)
 FAMILY = "n5"
 KEEPS = frozenset[str]()
+HAS_FILL_VALUE = False
 FIXED_AXES: tuple[str, ...] = ()
 DESCRIBES_IN_LEVELS = True
 ATTRIBUTES = "attributes.json"

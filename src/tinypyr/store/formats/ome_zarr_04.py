@@ -20,6 +20,7 @@ DRIVER = "zarr"
 open_spec = array_per_folder(DRIVER)
 FAMILY = "ome-zarr"
 KEEPS = frozenset[str]()
+HAS_FILL_VALUE = True
 FIXED_AXES: tuple[str, ...] = ()
 DESCRIBES_IN_LEVELS = False
 STORAGE_KEYS = ("shape", "chunks", "dtype", "order", "compressor", "filters", "fill_value", "dimension_separator")
@@ -94,7 +95,7 @@ def new_spec(location: Location, path: str, grid: Grid, dtype: str, layout: Layo
             "chunks": list(layout.chunks),
             "dtype": np.dtype(dtype).newbyteorder("<").str,
             "compressor": _compressor(layout.codec or "zstd"),
-            "fill_value": layout.fill,
+            "fill_value": None if np.dtype(dtype).kind == "c" else layout.fill,
             "order": "C",
             "filters": None,
             "dimension_separator": "/",

@@ -20,6 +20,7 @@ DRIVER = "zarr3"
 open_spec = array_per_folder(DRIVER)
 FAMILY = "ome-zarr"
 KEEPS = frozenset[str]()
+HAS_FILL_VALUE = True
 FIXED_AXES: tuple[str, ...] = ()
 DESCRIBES_IN_LEVELS = False
 STORAGE_KEYS = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "codecs", "fill_value")
@@ -78,8 +79,13 @@ def layout_of(meta: dict[str, Any]) -> Layout:
             codecs = codec["configuration"]["codecs"]
     names = [codec["name"] for codec in codecs if codec["name"] in CODECS]
     return Layout(
-        inner_chunks if shards else outer_chunks, shards, names[0] if names else "raw", meta["fill_value"], meta
+        inner_chunks if shards else outer_chunks, shards, names[0] if names else "raw", _fill(meta["fill_value"]), meta
     )
+
+
+def _fill(value: Any) -> Any:
+    """Return a fill value from its JSON; a complex number is a pair there."""
+    return complex(float(value[0]), float(value[1])) if isinstance(value, list) and len(value) == 2 else value
 
 
 def new_spec(location: Location, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
@@ -104,7 +110,7 @@ def new_spec(location: Location, path: str, grid: Grid, dtype: str, layout: Layo
             "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(layout.unit)}},
             "chunk_key_encoding": {"name": "default"},
             "codecs": inner,
-            "fill_value": layout.fill,
+            "fill_value": [0.0, 0.0] if np.dtype(dtype).kind == "c" else layout.fill,
         }
     meta["dimension_names"] = list(grid.axes)
     unsupported = ("zarr_format", "node_type", "storage_transformers", "consolidated_metadata")  # by TensorStore

@@ -21,6 +21,7 @@ from ..volume import Layout, LevelMetadata, Volume, checked_path
 DRIVER = "neuroglancer_precomputed"
 FAMILY = "precomputed"
 KEEPS = frozenset[str]()
+HAS_FILL_VALUE = False
 FIXED_AXES: tuple[str, ...] = ("c",)
 DESCRIBES_IN_LEVELS = False
 AXES = ("x", "y", "z", "c")
