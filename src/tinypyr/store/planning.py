@@ -20,7 +20,7 @@ from .plans import Extents, Plan
 from .pooling_rule import PoolingRule, checked_region, rule_of_levels
 from .scratch import FOLDER
 from .source import Mask, Source, open_source
-from .target_layout import Target, base_layout, check_link, choose_target, existing_layouts, level_layouts, level_paths
+from .target_layout import Target, base_layout, check_link, choose_target, existing_layouts, level_layouts
 from .target_state import state_of
 from .tuning import current_tuning
 from .volume import CODECS, Layout
@@ -262,7 +262,8 @@ def _stored_levels(
     FORMATS[target.format].axes_order(grids[0])  # refuses axes that the format does not have
     if updates_region and volume is not None:
         return volume.paths, existing_layouts(volume, layout, grids[0])
-    paths = level_paths(volume if target.in_place else None, target.format, grids)
+    first = volume.paths[0] if target.in_place and volume is not None else None
+    paths = FORMATS[target.format].level_paths(grids, first)
     return paths, level_layouts(target.format, layout, grids)
 
 

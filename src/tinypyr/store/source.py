@@ -154,14 +154,14 @@ def open_volume(location: Location) -> Volume:
         raise StoreError(
             f"{location.name}: has an unfinished build; run its command again to resume, or finalize its plan"
         )
-    keys = "zarr.json, .zattrs, .zarray, attributes.json or info"
-    raise StoreError(f"{location.name}: nothing here that can be read (no {keys}); check the path")
+    *keys, last = (key for format in FORMATS.values() for key in format.METADATA_KEYS)
+    raise StoreError(f"{location.name}: nothing here that can be read (no {', '.join(keys)} or {last}); check the path")
 
 
 def _with_voxel_offsets(volume: Volume) -> Volume:
     """Return a volume with the voxel offsets in its notes; most formats have no other metadata for them."""
     recorded_offset, base = volume.notes.get("voxel_offset"), volume.grids[0]
-    if recorded_offset is None or volume.format == "precomputed":
+    if recorded_offset is None or FORMATS[volume.format].RECORDS_VOXEL_OFFSET:
         return volume
     offset = [int(recorded_offset.get(axis, 0)) for axis in base.axes]
     grids = []

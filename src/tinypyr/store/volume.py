@@ -73,6 +73,19 @@ def array_per_folder(driver: str) -> Callable[[Location, str], dict[str, Any]]:
     return open_spec
 
 
+def numbered_paths(stem: str) -> Callable[[list[Grid], str | None], list[str]]:
+    """Return the function ``level_paths`` of formats in which the paths of levels are numbers after a stem."""
+
+    def level_paths(grids: list[Grid], first: str | None) -> list[str]:
+        if first is None:
+            return [f"{stem}{k}" for k in range(len(grids))]
+        own_stem = first.rstrip("0123456789")
+        start = int(first[len(own_stem) :]) if first[len(own_stem) :] else 0
+        return [first, *(f"{own_stem}{start + k}" for k in range(1, len(grids)))]
+
+    return level_paths
+
+
 @dataclass(frozen=True)
 class Volume:
     """A store, with its levels from the finest to the coarsest.

@@ -22,6 +22,24 @@ class Format(Protocol):
     FIXED_AXES: tuple[str, ...]
     #: Whether :meth:`describe` writes metadata into the folders of levels, that of the base included.
     DESCRIBES_IN_LEVELS: bool
+    #: Keys of which a store has at least one, for messages.
+    METADATA_KEYS: tuple[str, ...]
+    #: Whether chunks can be packed into shards.
+    HAS_SHARDS: bool
+    #: Whether new stores have the shards of their source unless the arguments say otherwise.
+    TAKES_SHARDS: bool
+    #: Whether level 0 of a new store can be a link to that of another store.
+    CAN_LINK: bool
+    #: Whether a level's position in the metadata is that of its corner, which does not depend on the method.
+    POSITIONS_ARE_CORNERS: bool
+    #: Whether :meth:`read` returns grids with voxel offsets; otherwise they are in the notes.
+    RECORDS_VOXEL_OFFSET: bool
+    #: Whether other tools store chunks under their names with the suffix of a compression.
+    CHUNKS_MAY_HAVE_SUFFIX: bool
+    #: Key of the metadata of all levels if the grid of a store cannot be replaced while levels are added to it.
+    GRID_KEY: str | None
+    #: Neuroglancer's name of the format.
+    VIEWER_SCHEME: str
 
     def detect(self, location: Location, /) -> bool:
         """Return whether there is a store of this format."""
@@ -31,6 +49,9 @@ class Format(Protocol):
 
     def axes_order(self, grid: Grid, /) -> tuple[str, ...]:
         """Return the axes in the order of the format's arrays; raise StoreError for axes that it cannot store."""
+
+    def level_paths(self, grids: list[Grid], first: str | None, /) -> list[str]:
+        """Return the paths of all levels, axes as in the source; ``first`` is that of an existing level 0, if any."""
 
     def at_level(self, layout: Layout, grid: Grid, /) -> Layout:
         """Return the layout of a level, given that of the base."""
@@ -53,10 +74,12 @@ class Format(Protocol):
         """Write the metadata by which readers find the levels and their world coordinates."""
 
 
-#: Formats by name.
+#: Formats by name. The first one is that of new stores, unless the arguments name another.
 FORMATS: dict[str, Format] = {
     "ome-zarr-0.5": ome_zarr_05,
     "ome-zarr-0.4": ome_zarr_04,
     "n5": n5,
     "precomputed": precomputed,
 }
+
+DEFAULT = next(iter(FORMATS))

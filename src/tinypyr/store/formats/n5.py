@@ -14,7 +14,7 @@ from ..._util.units import ABBREVIATIONS, long_name
 from ...errors import UNREADABLE, StoreError, brief
 from ...grid import Grid, implied_type, replace_grid, typed_axes
 from ..location import Location
-from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, same_layout
+from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, numbered_paths, same_layout
 
 at_level = same_layout
 DRIVER = "n5"
@@ -23,6 +23,15 @@ FAMILY = "n5"
 KEEPS = frozenset[str]()
 FIXED_AXES: tuple[str, ...] = ()
 DESCRIBES_IN_LEVELS = True
+METADATA_KEYS: tuple[str, ...] = ("attributes.json",)
+HAS_SHARDS = TAKES_SHARDS = False
+CAN_LINK = False
+POSITIONS_ARE_CORNERS = False
+RECORDS_VOXEL_OFFSET = False
+CHUNKS_MAY_HAVE_SUFFIX = False
+GRID_KEY: str | None = None
+VIEWER_SCHEME = "n5"
+level_paths = numbered_paths("s")
 ATTRIBUTES = "attributes.json"
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
 

@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import StoreError
 from ...grid import Grid
 from ..location import Location
-from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, same_layout
+from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, numbered_paths, same_layout
 from . import _ome
 
 axes_order = _ome.axes_order
@@ -22,6 +22,15 @@ FAMILY = "ome-zarr"
 KEEPS = frozenset[str]()
 FIXED_AXES: tuple[str, ...] = ()
 DESCRIBES_IN_LEVELS = False
+METADATA_KEYS: tuple[str, ...] = ("zarr.json",)
+HAS_SHARDS = TAKES_SHARDS = True
+CAN_LINK = True
+POSITIONS_ARE_CORNERS = False
+RECORDS_VOXEL_OFFSET = False
+CHUNKS_MAY_HAVE_SUFFIX = False
+GRID_KEY: str | None = None
+VIEWER_SCHEME = "zarr3"
+level_paths = numbered_paths("")
 STORAGE_KEYS = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "codecs", "fill_value")
 
 

@@ -23,6 +23,15 @@ FAMILY = "precomputed"
 KEEPS = frozenset[str]()
 FIXED_AXES: tuple[str, ...] = ("c",)
 DESCRIBES_IN_LEVELS = False
+METADATA_KEYS: tuple[str, ...] = ("info",)
+HAS_SHARDS = True
+TAKES_SHARDS = False
+CAN_LINK = False
+POSITIONS_ARE_CORNERS = True
+RECORDS_VOXEL_OFFSET = True
+CHUNKS_MAY_HAVE_SUFFIX = True
+GRID_KEY: str | None = "info"
+VIEWER_SCHEME = "precomputed"
 AXES = ("x", "y", "z", "c")
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "float32")
 
@@ -71,6 +80,17 @@ def read(location: Location) -> Volume:
         )
     except UNREADABLE as error:
         raise StoreError(f"{location.name}/info cannot be understood: {brief(error)}") from None
+
+
+def level_paths(grids: list[Grid], first: str | None) -> list[str]:
+    """Return the resolutions of all levels as their paths, after that of an existing level 0."""
+    names = [axis for axis in AXES[:3] if axis in grids[0].axes]
+    keys = ["_".join(f"{grid.scale[grid.axes.index(axis)]:g}" for axis in names) for grid in grids]
+    if len(set(keys)) < len(keys):
+        keys = [f"{key}_{k}" for k, key in enumerate(keys)]
+    if first is None:
+        return keys
+    return [first, *(f"{key}_{k}" if key == first else key for k, key in enumerate(keys[1:], 1))]
 
 
 def at_level(layout: Layout, grid: Grid) -> Layout:
