@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ._sources import register_reader
 from .errors import Error
 from .grid import Grid
 from .pooling import (
@@ -38,6 +39,7 @@ __all__ = [
     "downsample_with_striding",
     "instruction_sets",
     "pyramid",
+    "register_reader",
     "resample",
     "resample_like",
 ]

@@ -272,7 +272,7 @@ class Applied:
 
     def _can_reuse(self, voxels: Array) -> bool:
         """Return True if the result can be written over the voxels that were read."""
-        private = hasattr(self._base.array, "kvstore")  # TensorStore returns a new array
+        private = _arrays.is_tensorstore(self._base.array)  # (which returns a new array)
         return private and self._plugin.operation is not None and voxels.dtype == self.dtype and voxels.flags.writeable
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:

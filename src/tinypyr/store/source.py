@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _arrays
-from .._sources.nifti import Nifti, is_nifti
+from .._sources import opened
 from ..errors import UNREADABLE, StoreError, brief
 from ..grid import Grid, factors_between, reordered, replace_grid
 from .chunk_names import holds_chunks
@@ -126,20 +126,7 @@ class Source:
 
     def read(self, box: Box) -> Any:
         """Start to read the voxels of a box; return an object whose ``result()`` is the array."""
-        if hasattr(self._array, "write"):  # a handle of TensorStore, which reads in the background
-            return self._array[box].read()
-        return _DeferredRead(self._array, box)
-
-
-class _DeferredRead:
-    """A read that happens when its result is needed."""
-
-    def __init__(self, array: Any, box: Box) -> None:
-        self._array, self._box = array, box
-
-    def result(self) -> Any:
-        part = self._array[self._box]
-        return np.asarray(part.compute() if hasattr(part, "compute") else part)
+        return _arrays.start_to_read(self._array, box)
 
 
 def open_volume(location: Location) -> Volume:
@@ -213,14 +200,13 @@ def open_source(source: Any, grid: Grid | None = None) -> Source:
 
     ``grid`` replaces the grid of a store, or defines that of an array.
     """
-    if is_nifti(source):
-        source = Nifti(source)
+    source = opened(source)
     if isinstance(source, (str, os.PathLike)):
         return _open_store(source, grid)
-    if not (hasattr(source, "shape") and hasattr(source, "dtype") and hasattr(source, "__getitem__")):
+    if not _arrays.is_array(source):
         raise TypeError(f"source: {type(source).__name__} is neither a path nor an array")
     chunks, source = _arrays.read_chunks(source), _arrays.from_zero(source)
-    dtype = source.dtype.name if hasattr(source, "chunk_layout") else np.dtype(source.dtype).name  # TensorStore, others
+    dtype = source.dtype.name if _arrays.is_tensorstore(source) else np.dtype(source.dtype).name
     shape = tuple(int(n) for n in source.shape)
     recipe = _arrays.recipe_of(source)
     grid = grid or (Grid(shape) if recipe is None else source.grid)

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .._sources.nifti import is_nifti
+from .._sources import reader_of
 from ..errors import StoreError
 from ..grid import Grid
 from .formats import DEFAULT, FORMATS
@@ -51,8 +51,8 @@ def _target_location(reader: Source, target: Any) -> tuple[Location, bool]:
     else:
         if not isinstance(target, (str, os.PathLike)):
             raise TypeError(f"target: {type(target).__name__} is neither a path nor a URL; name a store")
-        if is_nifti(target):
-            raise ValueError(f"target: {os.fspath(target)}: NIfTI is read, and not written; name a store")
+        if (other := reader_of(target)) is not None:
+            raise ValueError(f"target: {os.fspath(target)}: {other.name} is read, and not written; name a store")
         location = Location.at(target)
     if volume is not None and location.url == volume.location.url:
         if volume.attributes.get("array"):
