@@ -17,6 +17,7 @@ from .pooling import (
     pyramid,
 )
 from .resampling import Resampled, resample, resample_like
+from .volume import Volume, open
 
 if TYPE_CHECKING:
     from . import compat as compat
@@ -30,6 +31,7 @@ __all__ = [
     "Error",
     "Grid",
     "Resampled",
+    "Volume",
     "__version__",
     "downsample",
     "downsample_segmentation",
@@ -38,6 +40,7 @@ __all__ = [
     "downsample_with_min_pooling",
     "downsample_with_striding",
     "instruction_sets",
+    "open",
     "pyramid",
     "register_reader",
     "resample",

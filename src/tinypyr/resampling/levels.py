@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _arrays
-from .._sources import opened
 from ..grid import Grid, reordered
 from ..pooling import downsample
+from ..volume import resolved
 from .sampler import Spans, check_source
 
 Box = tuple[slice, ...]
@@ -68,7 +68,7 @@ def open_levels(
     ValueError, TypeError
         The source is neither a path nor an array, or does not fit the grid or the axes.
     """
-    source = opened(source)
+    source = resolved(source)
     if isinstance(source, (str, os.PathLike)):
         from ..store import levels
 

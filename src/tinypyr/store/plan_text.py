@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from .._util.sizes import size_text
+from .._util.tables import aligned, level_rows
 
 if TYPE_CHECKING:
     from .plans import Plan
@@ -107,19 +107,4 @@ def notices(plan: Plan) -> list[str]:
 
 def table(plan: Plan) -> str:
     """Return the levels of a plan as a table."""
-    rows = [["level", ", ".join(plan.grids[0].axes), "scale", "translation", "chunks"]]
-    rows += [
-        [path or ".", _extents(grid.shape), _numbers(grid.scale), _numbers(grid.translation), _extents(layout.chunks)]
-        for path, grid, layout in zip(plan.paths, plan.grids, plan.layouts, strict=True)
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    return "\n".join(lines)
-
-
-def _extents(values: Sequence[int]) -> str:
-    return " x ".join(map(str, values))
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
+    return aligned(level_rows(plan.paths, plan.grids, [layout.chunks for layout in plan.layouts]))

@@ -55,9 +55,9 @@ def plan(
 
     Parameters
     ----------
-    source : path, URL, or array
-        A store (OME-Zarr 0.4 or 0.5, N5, Neuroglancer precomputed), or an array of numpy, zarr, dask, h5py or
-        TensorStore.
+    source : path, URL, Volume, or array
+        A store (OME-Zarr 0.4 or 0.5, N5, Neuroglancer precomputed), a file that a reader opens, what
+        :func:`tinypyr.open` returned, or an array of numpy, zarr, dask, h5py or TensorStore.
     target : path or URL, optional
         A new store, to which level 0 is copied. By default, and if it is the source itself, levels are added to the
         source next to its level 0.

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _arrays
-from .._sources import opened
 from ..errors import UNREADABLE, StoreError, brief
 from ..grid import Grid, factors_between, reordered, replace_grid
+from ..volume import resolved
 from .chunk_names import holds_chunks
 from .formats import FORMATS
 from .location import Location, open_array
@@ -200,7 +200,7 @@ def open_source(source: Any, grid: Grid | None = None) -> Source:
 
     ``grid`` replaces the grid of a store, or defines that of an array.
     """
-    source = opened(source)
+    source = resolved(source)
     if isinstance(source, (str, os.PathLike)):
         return _open_store(source, grid)
     if not _arrays.is_array(source):

@@ -64,6 +64,11 @@ def same_layout(layout: Layout, grid: Grid) -> Layout:
     return layout
 
 
+def no_label_names(location: Location) -> list[str]:
+    """Return no names, in formats that have no labels below an image."""
+    return []
+
+
 def array_per_folder(driver: str) -> Callable[[Location, str], dict[str, Any]]:
     """Return the function ``open_spec`` of formats in which every level is an array in its own folder."""
 

@@ -70,6 +70,9 @@ class Format(Protocol):
     ) -> dict[str, Any]:
         """Return a TensorStore specification to create a level; raise StoreError if the format cannot store it."""
 
+    def label_names(self, location: Location, /) -> list[str]:
+        """Return the names of the volumes of labels below an image, each a store in the folder ``labels``."""
+
     def describe(self, location: Location, levels: LevelMetadata, /) -> None:
         """Write the metadata by which readers find the levels and their world coordinates."""
 

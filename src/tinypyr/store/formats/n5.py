@@ -14,7 +14,16 @@ from ..._util.units import ABBREVIATIONS, long_name
 from ...errors import UNREADABLE, StoreError, brief
 from ...grid import Grid, implied_type, replace_grid, typed_axes
 from ..location import Location
-from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, numbered_paths, same_layout
+from ..volume import (
+    CODECS,
+    Layout,
+    LevelMetadata,
+    Volume,
+    array_per_folder,
+    no_label_names,
+    numbered_paths,
+    same_layout,
+)
 
 at_level = same_layout
 DRIVER = "n5"
@@ -32,6 +41,7 @@ CHUNKS_MAY_HAVE_SUFFIX = False
 GRID_KEY: str | None = None
 VIEWER_SCHEME = "n5"
 level_paths = numbered_paths("s")
+label_names = no_label_names
 ATTRIBUTES = "attributes.json"
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
 

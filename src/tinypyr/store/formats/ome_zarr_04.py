@@ -120,6 +120,11 @@ def _compressor(codec: str) -> dict[str, Any] | None:
     return {"id": codec, "level": 5 if codec == "gzip" else 3}
 
 
+def label_names(location: Location) -> list[str]:
+    """Return the names of the volumes of labels below an image."""
+    return _ome.label_names(location.json("labels/.zattrs") or {}, location)
+
+
 def create_group(location: Location) -> None:
     """Write the metadata of a group unless there is one."""
     if location.read(".zgroup") is None:

@@ -134,6 +134,13 @@ def _compressor(codec: str, dtype: str) -> list[dict[str, Any]]:
     return [{"name": "zstd", "configuration": {"level": 3, "checksum": False}}]
 
 
+def label_names(location: Location) -> list[str]:
+    """Return the names of the volumes of labels below an image."""
+    attributes = (location.json("labels/zarr.json") or {}).get("attributes") or {}
+    ome = attributes.get("ome", attributes) if isinstance(attributes, dict) else {}
+    return _ome.label_names(ome if isinstance(ome, dict) else {}, location)
+
+
 def create_group(location: Location) -> None:
     """Write the metadata of a group unless there is one."""
     if location.read("zarr.json") is None:

@@ -16,7 +16,7 @@ from ..._util.units import NANOMETERS
 from ...errors import UNREADABLE, StoreError, brief
 from ...grid import Grid
 from ..location import Location
-from ..volume import Layout, LevelMetadata, Volume, checked_path
+from ..volume import Layout, LevelMetadata, Volume, checked_path, no_label_names
 
 DRIVER = "neuroglancer_precomputed"
 FAMILY = "precomputed"
@@ -32,6 +32,7 @@ RECORDS_VOXEL_OFFSET = True
 CHUNKS_MAY_HAVE_SUFFIX = True
 GRID_KEY: str | None = "info"
 VIEWER_SCHEME = "precomputed"
+label_names = no_label_names
 AXES = ("x", "y", "z", "c")
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "float32")
 
