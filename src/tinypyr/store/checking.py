@@ -172,7 +172,7 @@ def _check_geometry(
             )
             return totals
         totals.append(total)
-        corners = FORMATS[volume.format].POSITIONS_ARE_CORNERS  # (which no method moves)
+        corners = FORMATS[volume.format].TRAITS.positions_are_corners  # (which no method moves)
         expected = base.level(total, "mean" if corners else method)
         if tuple(grid.shape) != expected.shape or tuple(array.shape) != expected.shape:
             result.problems.append(f"level {number}: shape {grid.shape}; factors {total} make it {expected.shape}")

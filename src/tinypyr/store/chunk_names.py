@@ -37,7 +37,7 @@ def holds_chunks(volume: Volume, number: int) -> bool:
                     raise StoreError(_compressed(location, first, suffix))
         return True
     format = FORMATS[volume.format]
-    pattern, has_suffix = format.chunk_pattern(volume.location, path), format.CHUNKS_MAY_HAVE_SUFFIX
+    pattern, has_suffix = format.chunk_pattern(volume.location, path), format.TRAITS.chunks_may_have_suffix
     has_chunks, unexpected = False, None
     for key in keys:
         if pattern.fullmatch(key):

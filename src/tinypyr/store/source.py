@@ -112,6 +112,10 @@ class Source:
         elif self.location is not None and not self.location.is_single_file:
             open_volume(self.location)  # the store behind a lazy array
 
+    def bytes_in(self, box: Sequence[tuple[int, int]]) -> int:
+        """Return the number of bytes of the voxels of a box."""
+        return self.dtype.itemsize * math.prod(stop - start for start, stop in box)
+
     def reordered(self, axes: tuple[str, ...]) -> Source:
         """Return the source with its axes in another order."""
         order = [self.grid.axes.index(axis) for axis in axes]
@@ -141,14 +145,14 @@ def open_volume(location: Location) -> Volume:
         raise StoreError(
             f"{location.name}: has an unfinished build; run its command again to resume, or finalize its plan"
         )
-    *keys, last = (key for format in FORMATS.values() for key in format.METADATA_KEYS)
+    *keys, last = (key for format in FORMATS.values() for key in format.TRAITS.metadata_keys)
     raise StoreError(f"{location.name}: nothing here that can be read (no {', '.join(keys)} or {last}); check the path")
 
 
 def _with_voxel_offsets(volume: Volume) -> Volume:
     """Return a volume with the voxel offsets in its notes; most formats have no other metadata for them."""
     recorded_offset, base = volume.notes.get("voxel_offset"), volume.grids[0]
-    if recorded_offset is None or FORMATS[volume.format].RECORDS_VOXEL_OFFSET:
+    if recorded_offset is None or FORMATS[volume.format].TRAITS.records_voxel_offset:
         return volume
     offset = [int(recorded_offset.get(axis, 0)) for axis in base.axes]
     grids = []

@@ -36,7 +36,7 @@ def choose_target(reader: Source, target: Any, format: str | None, grid: Grid | 
     if format not in (None, volume.format):
         raise ValueError(f"format: levels in the same store as a level 0 of {volume.format} cannot be {format}; give a "
                          "target")  # fmt: skip
-    key = FORMATS[volume.format].GRID_KEY
+    key = FORMATS[volume.format].TRAITS.grid_key
     if grid is not None and key is not None and grid != volume.grids[0]:
         raise ValueError(f"grid: the {key} file of a {volume.format} store in place defines the grid; change it there")
     return Target(location, in_place, volume.format)
@@ -74,8 +74,8 @@ def base_layout(reader: Source, target: Target, chunks: Any, shards: Any, codec:
     if shards is not None:
         shard: Extents | None = extents("shards", shards, base)
     else:
-        shard = in_source.shards if chunks is None and FORMATS[format].TAKES_SHARDS else None
-    if shard is not None and not FORMATS[format].HAS_SHARDS:
+        shard = in_source.shards if chunks is None and FORMATS[format].TRAITS.takes_shards else None
+    if shard is not None and not FORMATS[format].TRAITS.has_shards:
         raise ValueError(f"shards: {format} does not support shards; leave them out")
     if shard is not None and any(s % c for s, c in zip(shard, chunk, strict=True)):
         raise ValueError(f"shards: {shard} is not a multiple of the chunks {chunk} along every axis")
@@ -111,7 +111,7 @@ def check_link(volume: Volume | None, target: Target, same_layout: bool) -> None
     location, format = target.location, target.format
     if target.in_place or volume is None:
         raise ValueError("link: needs a store as source and another one as target; copy level 0 instead")
-    if not FORMATS[format].CAN_LINK or not (location.is_file and volume.location.is_file):
+    if not FORMATS[format].TRAITS.can_link or not (location.is_file and volume.location.is_file):
         raise ValueError(f"link: supported for OME-Zarr in files, not for {format} at {location.name}; copy level 0")
     if volume.format != format or not same_layout:
         raise ValueError("link: format, chunks, shards and codec must be those of the source; leave them out")

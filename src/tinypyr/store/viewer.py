@@ -142,7 +142,7 @@ def viewer(store: str | os.PathLike[str]) -> Iterator[Any]:
 def _new_viewer(neuroglancer: Any, volume: Volume, address: str) -> Any:
     neuroglancer.set_server_bind_address("127.0.0.1", 0)
     new_viewer = neuroglancer.Viewer()
-    source = f"{FORMATS[volume.format].VIEWER_SCHEME}://{address}"
+    source = f"{FORMATS[volume.format].TRAITS.viewer_scheme}://{address}"
     with new_viewer.txn() as state:
         layer = neuroglancer.SegmentationLayer if volume.holds_labels else neuroglancer.ImageLayer
         state.layers["levels"] = layer(source=source)

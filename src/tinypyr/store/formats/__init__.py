@@ -9,6 +9,7 @@ from ...grid import Grid
 from ..location import Location
 from ..volume import Layout, LevelMetadata, Volume
 from . import n5, ome_zarr_04, ome_zarr_05, precomputed
+from ._traits import Traits
 
 
 class Format(Protocol):
@@ -22,24 +23,8 @@ class Format(Protocol):
     FIXED_AXES: tuple[str, ...]
     #: Whether :meth:`describe` writes metadata into the folders of levels, that of the base included.
     DESCRIBES_IN_LEVELS: bool
-    #: Keys of which a store has at least one, for messages.
-    METADATA_KEYS: tuple[str, ...]
-    #: Whether chunks can be packed into shards.
-    HAS_SHARDS: bool
-    #: Whether new stores have the shards of their source unless the arguments say otherwise.
-    TAKES_SHARDS: bool
-    #: Whether level 0 of a new store can be a link to that of another store.
-    CAN_LINK: bool
-    #: Whether a level's position in the metadata is that of its corner, which does not depend on the method.
-    POSITIONS_ARE_CORNERS: bool
-    #: Whether :meth:`read` returns grids with voxel offsets; otherwise they are in the notes.
-    RECORDS_VOXEL_OFFSET: bool
-    #: Whether other tools store chunks under their names with the suffix of a compression.
-    CHUNKS_MAY_HAVE_SUFFIX: bool
-    #: Key of the metadata of all levels if the grid of a store cannot be replaced while levels are added to it.
-    GRID_KEY: str | None
-    #: Neuroglancer's name of the format.
-    VIEWER_SCHEME: str
+    #: What planning, checking and viewing need to know.
+    TRAITS: Traits
 
     def detect(self, location: Location, /) -> bool:
         """Return whether there is a store of this format."""
@@ -77,7 +62,7 @@ class Format(Protocol):
         """Write the metadata by which readers find the levels and their world coordinates."""
 
 
-#: Formats by name. The first one is that of new stores, unless the arguments name another.
+#: Formats by name.
 FORMATS: dict[str, Format] = {
     "ome-zarr-0.5": ome_zarr_05,
     "ome-zarr-0.4": ome_zarr_04,
@@ -85,4 +70,5 @@ FORMATS: dict[str, Format] = {
     "precomputed": precomputed,
 }
 
-DEFAULT = next(iter(FORMATS))
+#: Format of new stores, unless the arguments name another.
+DEFAULT = "ome-zarr-0.5"

@@ -24,6 +24,7 @@ from ..volume import (
     numbered_paths,
     same_layout,
 )
+from ._traits import Traits
 
 at_level = same_layout
 DRIVER = "n5"
@@ -32,14 +33,7 @@ FAMILY = "n5"
 KEEPS = frozenset[str]()
 FIXED_AXES: tuple[str, ...] = ()
 DESCRIBES_IN_LEVELS = True
-METADATA_KEYS: tuple[str, ...] = ("attributes.json",)
-HAS_SHARDS = TAKES_SHARDS = False
-CAN_LINK = False
-POSITIONS_ARE_CORNERS = False
-RECORDS_VOXEL_OFFSET = False
-CHUNKS_MAY_HAVE_SUFFIX = False
-GRID_KEY: str | None = None
-VIEWER_SCHEME = "n5"
+TRAITS = Traits(("attributes.json",), "n5")
 level_paths = numbered_paths("s")
 label_names = no_label_names
 ATTRIBUTES = "attributes.json"

@@ -13,6 +13,7 @@ from ...grid import Grid
 from ..location import Location
 from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, numbered_paths, same_layout
 from . import _ome
+from ._traits import Traits
 
 axes_order = _ome.axes_order
 at_level = same_layout
@@ -22,14 +23,7 @@ FAMILY = "ome-zarr"
 KEEPS = frozenset[str]()
 FIXED_AXES: tuple[str, ...] = ()
 DESCRIBES_IN_LEVELS = False
-METADATA_KEYS: tuple[str, ...] = ("zarr.json",)
-HAS_SHARDS = TAKES_SHARDS = True
-CAN_LINK = True
-POSITIONS_ARE_CORNERS = False
-RECORDS_VOXEL_OFFSET = False
-CHUNKS_MAY_HAVE_SUFFIX = False
-GRID_KEY: str | None = None
-VIEWER_SCHEME = "zarr3"
+TRAITS = Traits(("zarr.json",), "zarr3", has_shards=True, takes_shards=True, can_link=True)
 level_paths = numbered_paths("")
 STORAGE_KEYS = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "codecs", "fill_value")
 

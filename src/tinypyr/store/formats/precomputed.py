@@ -17,21 +17,22 @@ from ...errors import UNREADABLE, StoreError, brief
 from ...grid import Grid
 from ..location import Location
 from ..volume import Layout, LevelMetadata, Volume, checked_path, no_label_names
+from ._traits import Traits
 
 DRIVER = "neuroglancer_precomputed"
 FAMILY = "precomputed"
 KEEPS = frozenset[str]()
 FIXED_AXES: tuple[str, ...] = ("c",)
 DESCRIBES_IN_LEVELS = False
-METADATA_KEYS: tuple[str, ...] = ("info",)
-HAS_SHARDS = True
-TAKES_SHARDS = False
-CAN_LINK = False
-POSITIONS_ARE_CORNERS = True
-RECORDS_VOXEL_OFFSET = True
-CHUNKS_MAY_HAVE_SUFFIX = True
-GRID_KEY: str | None = "info"
-VIEWER_SCHEME = "precomputed"
+TRAITS = Traits(
+    ("info",),
+    "precomputed",
+    has_shards=True,
+    positions_are_corners=True,
+    records_voxel_offset=True,
+    chunks_may_have_suffix=True,
+    grid_key="info",
+)
 label_names = no_label_names
 AXES = ("x", "y", "z", "c")
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "float32")
