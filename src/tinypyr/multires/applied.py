@@ -223,9 +223,9 @@ class Applied:
         if hasattr(array, "stamp"):
             return bytes(array.stamp())
         if self._path is not None:
-            from ..store.location import Location
+            from ..store.location import Location, stamp
 
-            return Location.at(self._path).stamp()
+            return stamp(Location.at(self._path))
         if isinstance(array, np.ndarray):
             return str(_digest(array)).encode()
         return _arrays.corners(array, tuple(array.shape))

@@ -98,6 +98,14 @@ class LevelStorage:
         spec: dict[str, Any] = format.new_spec(self.location, path, stored_grid, self.dtype, layout, self.kind)
         return spec, source_axes
 
+    def link_base(self) -> None:
+        """Link level 0 to that of the source if the plan says so."""
+        if not self.links_base or self.volume is None:
+            return
+        files, base = self.location.files, self.volume.location.child(self.volume.paths[0]).files
+        if files is not None and base is not None:  # (as check_link demands)
+            files.link(self.paths[0], base)
+
     @property
     def left_behind(self) -> list[str]:
         """Names of entries of the source's metadata that a new store of this format does not keep."""

@@ -7,7 +7,7 @@ import os
 
 from ..volume import Labels, Level, Origin, Volume
 from .formats import FORMATS
-from .location import Location
+from .location import Location, stamp
 from .source import level_array, open_volume
 
 
@@ -20,7 +20,7 @@ def open_store(store: str | os.PathLike[str] | Location) -> Volume:
         location.url,
         stored.dtype,
         functools.partial(level_array, stored),
-        lambda number: location.child(stored.paths[number]).stamp(),
+        lambda number: stamp(location.child(stored.paths[number])),
     )
     levels = (
         Level(grid, path, stored.kind, stored.holds_labels, origin, number)

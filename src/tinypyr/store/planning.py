@@ -287,8 +287,9 @@ def _check_levels(plan: Plan) -> None:
     if plan.changed_box is None:
         for number in range(storage.first, len(storage.grids)):
             storage.level_spec(number)
-    for path in [*storage.paths[storage.first :], FOLDER]:
-        storage.location.check_inside(path)
+    if storage.location.files is not None:
+        for path in [*storage.paths[storage.first :], FOLDER]:
+            storage.location.files.check_inside(path)
 
 
 def _check_target(plan: Plan) -> None:

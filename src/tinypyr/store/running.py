@@ -310,7 +310,7 @@ def _progress_callback(progress: ProgressOption) -> Iterator[Callable[[Progress]
 def _owned(plan: Plan, *, saved: bool = False, take_over: bool = False) -> Iterator[Ownership | None]:
     """Own the target meanwhile, so that no other process builds there; None if the plan is finished already."""
     if state_of(plan, saved=saved, take_over=take_over) == "finished" and not plan.storage.scratch.location.keys():
-        plan.storage.scratch.location.remove_if_empty()
+        plan.storage.scratch.remove_if_empty()
         yield None
         return
     with _ownership(plan) as owner:
@@ -334,9 +334,7 @@ def _already_complete(report: Report, keep: bool) -> Report:
 
 
 def _begin(plan: Plan) -> None:
-    if plan.storage.links_base and plan.source.volume is not None:
-        volume = plan.source.volume
-        plan.location.link(plan.paths[0], volume.location.child(volume.paths[0]))
+    plan.storage.link_base()
     plan.storage.scratch.write_plan(json_of_plan(plan))
 
 

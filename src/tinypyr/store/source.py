@@ -17,7 +17,7 @@ from ..grid import Grid, factors_between, reordered, replace_grid
 from ..volume import resolved
 from .chunk_names import holds_chunks
 from .formats import FORMATS
-from .location import Location, open_array
+from .location import Location, open_array, stamp
 from .scratch import Scratch
 from .volume import Layout, Volume
 
@@ -91,25 +91,27 @@ class Source:
     def stamp(self) -> bytes:
         """Return bytes that differ after the source has changed: of its files, or of two corners of an array."""
         if self.volume is not None:
-            return self.volume.location.child(self.volume.paths[0]).stamp()
+            return stamp(self.volume.location.child(self.volume.paths[0]))
         if hasattr(self._array, "stamp"):
             return bytes(self._array.stamp())
         if self.location is not None:
-            return self.location.stamp()
+            return stamp(self.location)
         return _arrays.corners(self._array, self.grid.shape)
 
     def status(self) -> bytes:
         """Return bytes that differ after files of the source were changed, moved or restored; empty for arrays."""
         if self.volume is not None:
-            level = self.volume.location.child(self.volume.paths[0])
-            return level.status(with_folder=not FORMATS[self.volume.format].DESCRIBES_IN_LEVELS)
-        return b"" if self.location is None else self.location.status()
+            level = self.volume.location.child(self.volume.paths[0]).files
+            with_folder = not FORMATS[self.volume.format].DESCRIBES_IN_LEVELS
+            return b"" if level is None else level.status(with_folder=with_folder)
+        files = None if self.location is None else self.location.files
+        return b"" if files is None else files.status()
 
     def check_exists(self) -> None:
         """Raise StoreError if the array was removed, because its chunks would then be read as empty."""
         if self.volume is not None:
             _open_level(self.volume, 0)
-        elif self.location is not None and not self.location.is_single_file:
+        elif self.location is not None and not (self.location.files and self.location.files.is_single_file):
             open_volume(self.location)  # the store behind a lazy array
 
     def bytes_in(self, box: Sequence[tuple[int, int]]) -> int:
