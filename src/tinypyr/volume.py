@@ -306,14 +306,14 @@ def open(path: str | os.PathLike[str]) -> Volume:
     return open_store(path)
 
 
-def resolved(source: Any) -> Any:
-    """Return the lazy array of a source that has a reader; otherwise the path of a store, or an array.
+def place_of(source: Any) -> Any:
+    """Return the URL of a volume that was opened already, or its level if it is in memory; other sources unchanged."""
+    return (source.url or source.levels[0]) if isinstance(source, Volume) else source
 
-    Of a volume that was opened already, return what it was opened from.
-    """
-    if isinstance(source, Volume):
-        source = source.url or source.levels[0]
-    return _sources.opened(source)
+
+def resolved(source: Any) -> Any:
+    """Return the lazy array of a source that has a reader; otherwise the path of a store, or an array."""
+    return _sources.opened(place_of(source))
 
 
 def _of_reader(reader: _sources.Reader, source: Any) -> Volume:

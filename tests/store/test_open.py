@@ -110,6 +110,9 @@ def test_a_volume_and_its_levels_are_sources_in_this_and_other_processes(tmp_pat
     np.testing.assert_array_equal(coarse[...].T, expected)
     fine = tinypyr.Grid(VOXELS.shape, axes="xyz", scale=(4, 4, 8))
     np.testing.assert_array_equal(tinypyr.resample(volume, fine), VOXELS)
+    assert tinypyr.Resampled(volume, fine).recipe()["source"] == volume.url
+    masked = store.build(VOXELS, tmp_path / "masked", grid=GRID, factor=2, levels=1, mask=volume, progress=False)
+    assert masked.plan.mask is not None
     np.testing.assert_array_equal(tinypyr.resample(volume.levels[0], fine), VOXELS)
 
 

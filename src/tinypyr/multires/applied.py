@@ -18,6 +18,7 @@ from ..grid import Grid, as_arguments, grid_from
 from ..resampling.levels import Level, open_levels
 from ..resampling.resampled import Resampled
 from ..resampling.sampler import Combination, check_order
+from ..volume import place_of
 from .adapter import PluginAdapter
 from .boxes import Box, split_box
 from .field_store import TemporaryFolder
@@ -100,6 +101,7 @@ class Applied:
         check_order(order)
         limits = bytes_of(memory), workers_of(workers)
         self._plugin = PluginAdapter.of(plugin, params)
+        source = place_of(source)
         levels = open_levels(source, source_grid)
         self._base = base = levels[0]
         _check_volume(base)

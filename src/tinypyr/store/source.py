@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .. import _arrays
 from ..errors import UNREADABLE, StoreError, brief
 from ..grid import Grid, factors_between, reordered, replace_grid
-from ..volume import resolved
+from ..volume import place_of, resolved
 from .chunk_names import holds_chunks
 from .formats import FORMATS
 from .location import Location, open_array, stamp
@@ -248,7 +248,7 @@ class Mask:
     """
 
     def __init__(self, voxels: Any, grid: Grid, parameter: Literal["mask", "exclude"]) -> None:
-        self.parameter = parameter
+        self.parameter, voxels = parameter, place_of(voxels)
         if not isinstance(voxels, (str, os.PathLike)) and not hasattr(voxels, "dtype"):
             raise TypeError(f"{parameter}: {type(voxels).__name__} is neither a path nor an array")
         try:
