@@ -46,7 +46,7 @@ before, start = peak(), time.perf_counter()
 result = store.build(Volume(), folder + "/large", factor="auto", memory=memory, workers=2, progress=False)
 seconds = time.perf_counter() - start
 assert store.check(folder + "/large", sample=0.01).ok
-print(len(result.plan.factors), result.plan.leaf_levels, (peak() - before) >> 20, f"{seconds:.0f}")
+print(len(result.plan.factors), result.plan.geometry.leaf_levels, (peak() - before) >> 20, f"{seconds:.0f}")
 """
 
 

@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ._sources import register_reader
 from .errors import Error
 from .grid import Grid
 from .pooling import (
@@ -16,6 +17,7 @@ from .pooling import (
     pyramid,
 )
 from .resampling import Resampled, resample, resample_like
+from .volume import Volume, open
 
 if TYPE_CHECKING:
     from . import compat as compat
@@ -29,6 +31,7 @@ __all__ = [
     "Error",
     "Grid",
     "Resampled",
+    "Volume",
     "__version__",
     "downsample",
     "downsample_segmentation",
@@ -37,7 +40,9 @@ __all__ = [
     "downsample_with_min_pooling",
     "downsample_with_striding",
     "instruction_sets",
+    "open",
     "pyramid",
+    "register_reader",
     "resample",
     "resample_like",
 ]

@@ -22,6 +22,7 @@ from support.stores import Files, files, small_labels, threads_after
 from tinypyr import Grid, cli, store
 from tinypyr.store import ownership
 from tinypyr.store.location import Location
+from tinypyr.store.saved_plans import json_of_plan
 from tinypyr.store.scratch import sealed
 from tinypyr.store.tuning import Tuning, tuned
 
@@ -63,11 +64,11 @@ def test_processes_use_the_tuning_of_the_plan(base: Path, alone: Files, tmp_path
     arguments = {name: value for name, value in ARGUMENTS.items() if name != "block"}
     with tuned(small_block=0, max_footprint=40, sync_files=False):
         plan = store.plan(base, tmp_path / "t", **arguments)
-    assert plan.leaf_levels == 1
+    assert plan.geometry.leaf_levels == 1
     plan.save(tmp_path / "plan.json")
     loaded = store.Plan.load(tmp_path / "plan.json")
-    assert loaded.tuning == plan.tuning
-    assert (loaded.block_shape, loaded.leaf_levels) == (plan.block_shape, plan.leaf_levels)
+    assert loaded.resources.tuning == plan.resources.tuning
+    assert loaded.geometry.partition == plan.geometry.partition
     report = store.run(loaded, engine="processes")
     assert report.blocks_done == plan.blocks > 1
     assert not report.failed
@@ -76,10 +77,10 @@ def test_processes_use_the_tuning_of_the_plan(base: Path, alone: Files, tmp_path
 
 
 def test_a_saved_plan_without_a_tuning_has_the_default(base: Path, tmp_path: Path) -> None:
-    content = store.plan(base, tmp_path / "t", **ARGUMENTS).to_dict()
+    content = json_of_plan(store.plan(base, tmp_path / "t", **ARGUMENTS))
     assert content.pop("tuning") == {}
     (tmp_path / "plan.json").write_text(json.dumps(sealed(content)))
-    assert store.Plan.load(tmp_path / "plan.json").tuning == Tuning()
+    assert store.Plan.load(tmp_path / "plan.json").resources.tuning == Tuning()
 
 
 def test_a_process_that_dies_is_replaced(base: Path, alone: Files, tmp_path: Path) -> None:
@@ -279,7 +280,7 @@ def another() -> Iterator[subprocess.Popen[bytes]]:
 def test_a_store_with_a_live_owner_is_refused(base: Path, tmp_path: Path, another: subprocess.Popen[bytes]) -> None:
     plan = store.plan(base, **ARGUMENTS)
     held = {**ownership._process(another.pid), "token": "theirs", "time": 0.0}
-    plan.scratch.location.write_json(ownership.OWNER, held)
+    plan.storage.scratch.location.write_json(ownership.OWNER, held)
     before = files(base)
     with pytest.raises(store.StoreError, match=rf"process {another.pid} on .* is building here"):
         store.build(base, **ARGUMENTS)
@@ -293,15 +294,15 @@ def test_a_store_with_a_live_owner_is_refused(base: Path, tmp_path: Path, anothe
 def test_the_lease_of_an_owner_on_another_machine_expires(base: Path) -> None:
     plan = store.plan(base, **ARGUMENTS)
     held = {"host": "elsewhere", "kernel": "another", "pid": 1, "started": "5", "token": "theirs", "time": time.time()}
-    plan.scratch.location.write_json(ownership.OWNER, held)
+    plan.storage.scratch.location.write_json(ownership.OWNER, held)
     with pytest.raises(store.StoreError, match="process 1 on elsewhere is building here"):
         store.build(base, **ARGUMENTS)
     held["time"] = time.time() - ownership.HEARTBEAT_TIMEOUT - 1
-    plan.scratch.location.write_json(ownership.OWNER, held)
+    plan.storage.scratch.location.write_json(ownership.OWNER, held)
 
     def take_over(progress: store.Progress) -> None:
         if progress.blocks_done == 3:
-            plan.scratch.location.write_json(ownership.OWNER, held)
+            plan.storage.scratch.location.write_json(ownership.OWNER, held)
             time.sleep(0.2)
 
     with tuned(heartbeat_interval=0.01), pytest.raises(store.StoreError, match="another process has taken over"):
@@ -339,7 +340,7 @@ def test_the_size_of_a_plan_does_not_depend_on_the_volume(tmp_path: Path) -> Non
         boxes = [plan.box(number) for number in (0, plan.blocks // 2, plan.blocks - 1)]
         assert boxes[-1][0][1] == edge
         assert [plan.numbers[i] for i in (0, plan.blocks - 1)] == [0, plan.blocks - 1]
-        assert [list(plan.blocks_in(box)) for box in boxes] == [[0], [plan.blocks // 2], [plan.blocks - 1]]
+        assert [list(plan.geometry.blocks_in(box)) for box in boxes] == [[0], [plan.blocks // 2], [plan.blocks - 1]]
     assert max(lengths) < 2 * min(lengths)
     assert blocks[-1] <= 1 << 20
 
@@ -355,7 +356,7 @@ def test_block_numbers_of_a_box_agree_with_a_search(base: Path) -> None:
             for number in range(plan.blocks)
             if all(a < high and b > low for (a, b), (low, high) in zip(plan.box(number), box, strict=True))
         ]
-        found = plan.blocks_in([(low, high) for low, high in box])
+        found = plan.geometry.blocks_in([(low, high) for low, high in box])
         assert list(found) == touched
         assert len(found) == len(touched)
         assert [number in found for number in range(plan.blocks)] == [n in touched for n in range(plan.blocks)]

@@ -76,7 +76,7 @@ def test_chunks_larger_than_memory_are_decoded_once(
             source, tmp_path / "t", factor=2, levels=2, chunks=(16, 32, 32), method=method, grid=grid,
             memory="1MiB", workers=1, progress=False,
         )  # fmt: skip
-    assert report.plan.stages
+    assert report.plan.geometry.partition.stages
     assert "copied to temporary files" in str(report)
     counts = sorted(source.decoded.values())
     assert sum(counts) <= 1.5 * len(counts) + 6

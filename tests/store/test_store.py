@@ -128,7 +128,7 @@ def test_levels_of_blocks_and_merged_levels_equal_memory(format: str, tmp_path: 
     arguments: dict[str, Any] = {"format": format, "factor": 2, "levels": 4, "chunks": (8, 8, 8), "method": "mode"}
     plan = store.plan(array, tmp_path / "t", memory="64MiB", workers=2, **arguments)
     assert plan.blocks >= 32
-    assert 0 < plan.whole_levels < 4
+    assert 0 < plan.geometry.whole_levels < 4
     numbers = list(range(plan.blocks))
     random.Random(0).shuffle(numbers)
     for number in [*numbers, *numbers[:5]]:
@@ -148,13 +148,13 @@ def test_blocks_do_not_share_chunks_and_leaves_cover_the_base_once(tmp_path: Pat
             continue
         seen = np.zeros(array.shape, np.uint8)
         for number in range(plan.blocks):
-            for leaf in plan.leaves(plan.box(number)):
+            for leaf in plan.geometry.leaves(plan.box(number)):
                 seen[tuple(slice(a, b) for a, b in leaf)] += 1
         assert (seen == 1).all(), seed
-        for k in range(plan.whole_levels + 1):
+        for k in range(plan.geometry.whole_levels + 1):
             owner = np.full(plan.grids[k].shape, -1)
             for number in range(plan.blocks):
-                at = tuple(slice(a, b) for a, b in plan.region(k, plan.box(number)))
+                at = tuple(slice(a, b) for a, b in plan.geometry.region(k, plan.box(number)))
                 assert (owner[at] == -1).all(), seed
                 owner[at] = number
             for axis, unit in enumerate(plan.layouts[k].unit):
@@ -504,7 +504,7 @@ def test_levels_from_accumulators_equal_memory(method: str, tmp_path: Path, many
     plan = store.plan(
         volume, tmp_path / "t", levels=8, memory="1MiB", workers=1, method=method, chunks=(8, 8, 8), force=True
     )
-    assert 1 <= plan.leaf_levels < 7, "some levels are made by leaves, two or more are not"
+    assert 1 <= plan.geometry.leaf_levels < 7, "some levels are made by leaves, two or more are not"
     report = store.running.complete(plan)
     for got, want in zip(read(tmp_path / "t", "zyx"), in_memory(volume, plan), strict=True):
         np.testing.assert_array_equal(got, want)
@@ -518,7 +518,7 @@ def test_long_label_lists_are_shortened_and_reported(tmp_path: Path) -> None:
     labels = np.arange(128 * 256, dtype=np.uint32).reshape(128, 256)
     with tuned(max_footprint=1 << 12):
         report = store.build(labels, tmp_path / "t", factor=2, levels=7)
-    assert report.plan.leaf_levels == 6
+    assert report.plan.geometry.leaf_levels == 6
     assert report.unproven == [0, 0, 0, 0, 0, 0, 2]
     labels[::7, ::5] = 7  # a lead that dropped labels cannot exceed
     with tuned(max_footprint=1 << 12):
@@ -705,7 +705,7 @@ def test_leaves_of_plans_fit_in_memory() -> None:
             plan = store.plan(array, "memory://plan", **arguments)
         except ValueError:
             continue
-        voxels = int(np.prod([min(a, b) for a, b in zip(plan.leaf_shape, array.shape, strict=True)]))
+        voxels = int(np.prod([min(a, b) for a, b in zip(plan.geometry.partition.leaf_shape, array.shape, strict=True)]))
         assert voxels * array.itemsize * LEAF_SHARE * plan.workers <= plan.memory
 
 

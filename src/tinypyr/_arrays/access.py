@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 
+def is_array(array: Any) -> bool:
+    """Return True for an object that can be read like an array."""
+    return all(hasattr(array, name) for name in ("shape", "dtype", "__getitem__"))
+
+
+def is_tensorstore(array: Any) -> bool:
+    """Return True for a handle of TensorStore, without importing it."""
+    tensorstore = sys.modules.get("tensorstore")
+    return tensorstore is not None and isinstance(array, tensorstore.TensorStore)
+
+
 def read(array: Any, box: tuple[slice, ...]) -> NDArray[Any]:
     """Return the voxels of a box."""
-    part = array[box]
-    if hasattr(part, "read"):  # TensorStore
-        part = part.read().result()
-    return np.asarray(part.compute() if hasattr(part, "compute") else part)
+    voxels: NDArray[Any] = start_to_read(array, box).result()
+    return voxels
+
+
+def start_to_read(array: Any, box: tuple[slice, ...]) -> Any:
+    """Start to read the voxels of a box; return an object whose ``result()`` is a numpy array."""
+    return array[box].read() if is_tensorstore(array) else _DeferredRead(array, box)
+
+
+class _DeferredRead:
+    """A read that happens when its result is needed."""
+
+    def __init__(self, array: Any, box: tuple[slice, ...]) -> None:
+        self._array, self._box = array, box
+
+    def result(self) -> NDArray[Any]:
+        part = self._array[self._box]
+        if is_tensorstore(part):  # of an array that wraps a handle
+            part = part.read().result()
+        return np.asarray(part.compute() if hasattr(part, "compute") else part)
 
 
 def write(array: Any, box: tuple[slice, ...], voxels: NDArray[Any]) -> None:
     """Set the voxels of a box."""
-    if hasattr(array, "kvstore"):  # TensorStore
+    if is_tensorstore(array):
         array[box].write(voxels).result()
     else:
         array[box] = voxels
@@ -26,19 +54,18 @@ def write(array: Any, box: tuple[slice, ...], voxels: NDArray[Any]) -> None:
 
 def dtype_of(array: Any) -> np.dtype[Any]:
     """Return the array's dtype as numpy's, in native byte order."""
-    dtype: np.dtype[Any] = np.dtype(getattr(array.dtype, "numpy_dtype", array.dtype))
+    dtype: np.dtype[Any] = np.dtype(array.dtype.numpy_dtype if is_tensorstore(array) else array.dtype)
     return dtype.newbyteorder("=")
 
 
 def from_zero(array: Any) -> Any:
     """Return the array with its first voxel at index 0, which arrays of TensorStore need not have."""
-    return array.translate_to[(0,) * len(array.shape)] if hasattr(array, "translate_to") else array
+    return array.translate_to[(0,) * len(array.shape)] if is_tensorstore(array) else array
 
 
 def read_chunks(array: Any) -> tuple[int, ...] | None:
     """Return the shape of a chunk, which is read as a whole (dask: of the first chunk); None without chunks."""
-    layout = getattr(array, "chunk_layout", None)  # TensorStore
-    chunks: Any = getattr(array, "chunks", None) if layout is None else layout.read_chunk.shape
+    chunks: Any = array.chunk_layout.read_chunk.shape if is_tensorstore(array) else getattr(array, "chunks", None)
     if not chunks:
         return None
     shape = tuple(int(along[0] if isinstance(along, (tuple, list)) else along or 0) for along in chunks)
@@ -47,8 +74,10 @@ def read_chunks(array: Any) -> tuple[int, ...] | None:
 
 def write_unit(array: Any) -> tuple[int, ...] | None:
     """Return the shape of the chunk or shard that only one writer may write at a time; None without chunks."""
-    layout = getattr(array, "chunk_layout", None)  # TensorStore
-    shape: Any = getattr(array, "shards", None) or read_chunks(array) if layout is None else layout.write_chunk.shape
+    if is_tensorstore(array):
+        shape: Any = array.chunk_layout.write_chunk.shape
+    else:
+        shape = getattr(array, "shards", None) or read_chunks(array)
     return tuple(int(along) for along in shape) if shape and all(shape) else None
 
 
@@ -56,7 +85,9 @@ def is_read_only(array: Any) -> bool:
     """Return True if an array of numpy, zarr or TensorStore cannot be written to."""
     if isinstance(array, np.ndarray):
         return not array.flags.writeable
-    return bool(getattr(array, "read_only", False) or not getattr(array, "writable", True))
+    if is_tensorstore(array):
+        return not array.writable
+    return bool(getattr(array, "read_only", False))
 
 
 def share_memory(a: Any, b: Any) -> bool:

@@ -38,8 +38,9 @@ def register_view(kind: Kind) -> Kind:
 
 
 def _name(kind: type[Any]) -> str:
-    """Return the module of a class, relative to this package, and the name of the class."""
-    return f"{kind.__module__.removeprefix(_PACKAGE)}:{kind.__name__}"
+    """Return the module of a class, relative to this package if it is inside, and the name of the class."""
+    module = kind.__module__
+    return f"{module.removeprefix(_PACKAGE) if module.startswith(f'{_PACKAGE}.') else module}:{kind.__name__}"
 
 
 def is_view(array: Any) -> bool:
@@ -59,6 +60,9 @@ def view_from_recipe(recipe: dict[str, Any]) -> Any:
     """Return the lazy view that a recipe of `recipe_of` describes."""
     arguments = dict(recipe)
     name = arguments.pop("view")
-    if name not in _VIEWS and name.startswith("."):  # its module has not been imported yet
-        importlib.import_module(name.partition(":")[0], _PACKAGE)
+    if name not in _VIEWS:  # its module has not been imported yet
+        path, _, kind = name.partition(":")
+        module = importlib.import_module(path, _PACKAGE if path.startswith(".") else None)
+        if not path.startswith("."):  # the class of another package's reader
+            register_view(getattr(module, kind))
     return _VIEWS[name].from_recipe(arguments)

@@ -26,11 +26,20 @@ _UNITS = {
 }
 
 
-def is_nifti(source: Any) -> bool:
-    """Return True for the path of a NIfTI file and for an image of nibabel."""
-    if isinstance(source, (str, os.PathLike)):
-        return os.fspath(source).lower().endswith((".nii", ".nii.gz"))
-    return hasattr(source, "dataobj") and hasattr(getattr(source, "header", None), "get_xyzt_units")
+class NiftiReader:
+    """The reader of NIfTI files and of images of nibabel."""
+
+    name = "NIfTI"
+
+    def matches(self, source: Any) -> bool:
+        """Return True for the path of a NIfTI file and for an image of nibabel."""
+        if isinstance(source, (str, os.PathLike)):
+            return os.fspath(source).lower().endswith((".nii", ".nii.gz"))
+        return hasattr(source, "dataobj") and hasattr(getattr(source, "header", None), "get_xyzt_units")
+
+    def open(self, source: Any) -> Nifti:
+        """Return the volume."""
+        return Nifti(source)
 
 
 @_arrays.register_view

@@ -18,6 +18,7 @@ from ..grid import Grid, as_arguments, grid_from
 from ..resampling.levels import Level, open_levels
 from ..resampling.resampled import Resampled
 from ..resampling.sampler import Combination, check_order
+from ..volume import place_of
 from .adapter import PluginAdapter
 from .boxes import Box, split_box
 from .field_store import TemporaryFolder
@@ -100,6 +101,7 @@ class Applied:
         check_order(order)
         limits = bytes_of(memory), workers_of(workers)
         self._plugin = PluginAdapter.of(plugin, params)
+        source = place_of(source)
         levels = open_levels(source, source_grid)
         self._base = base = levels[0]
         _check_volume(base)
@@ -223,9 +225,9 @@ class Applied:
         if hasattr(array, "stamp"):
             return bytes(array.stamp())
         if self._path is not None:
-            from ..store.location import Location
+            from ..store.location import Location, stamp
 
-            return Location.at(self._path).stamp()
+            return stamp(Location.at(self._path))
         if isinstance(array, np.ndarray):
             return str(_digest(array)).encode()
         return _arrays.corners(array, tuple(array.shape))
@@ -272,7 +274,7 @@ class Applied:
 
     def _can_reuse(self, voxels: Array) -> bool:
         """Return True if the result can be written over the voxels that were read."""
-        private = hasattr(self._base.array, "kvstore")  # TensorStore returns a new array
+        private = _arrays.is_tensorstore(self._base.array)  # (which returns a new array)
         return private and self._plugin.operation is not None and voxels.dtype == self.dtype and voxels.flags.writeable
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:

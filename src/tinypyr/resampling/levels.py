@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _arrays
-from .._sources.nifti import Nifti, is_nifti
 from ..grid import Grid, reordered
 from ..pooling import downsample
+from ..volume import resolved
 from .sampler import Spans, check_source
 
 Box = tuple[slice, ...]
@@ -46,7 +46,7 @@ class Level:
 def open_levels(
     source: Any, grid: Grid | None, name: str = "source", axes: tuple[str, ...] | None = None
 ) -> list[Level]:
-    """Return the levels of a store, a NIfTI file or an array, finest first.
+    """Return the levels of a store, a file that has a reader, or an array, finest first.
 
     Parameters
     ----------
@@ -68,8 +68,7 @@ def open_levels(
     ValueError, TypeError
         The source is neither a path nor an array, or does not fit the grid or the axes.
     """
-    if is_nifti(source):
-        source = Nifti(source)
+    source = resolved(source)
     if isinstance(source, (str, os.PathLike)):
         from ..store import levels
 
@@ -79,7 +78,7 @@ def open_levels(
             Level(level.grid, _arrays.dtype_of(level.array), level.array, level.holds_labels, level.kind)
             for level in levels(source)
         ]
-    if not (hasattr(source, "shape") and hasattr(source, "dtype") and hasattr(source, "__getitem__")):
+    if not _arrays.is_array(source):
         raise TypeError(f"{name}: {type(source).__name__} is neither a path nor an array")
     shape = tuple(int(n) for n in source.shape)
     holds_labels, kind = False, None

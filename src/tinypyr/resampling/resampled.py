@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _arrays
 from .._util.files import absolute_url
 from ..grid import Grid, as_arguments, grid_from
+from ..volume import place_of
 from .levels import Level, Pooled, open_levels
 from .sampler import Combination, Sampling, as_matrix, source_bounds, split_affine
 
@@ -214,6 +215,7 @@ class Resampled:
         for name, value in (("anti_aliasing", anti_aliasing), ("prefilter", prefilter)):
             if not isinstance(value, (bool, np.bool_)):
                 raise TypeError(f"{name}: {value!r} is neither True nor False")
+        source = place_of(source)
         levels = _source_levels(source, source_grid, grid, order)
         matrix, shift = _world_map(transform, grid.ndim)
         self._level, factor = _choose_level(levels, grid, matrix) if anti_aliasing else (0, (1,) * grid.ndim)

@@ -30,8 +30,9 @@ region
 """
 
 from ..errors import StoreError
+from ..volume import Level
 from .checking import CheckResult, check
-from .lazy_levels import Level, levels
+from .opening import levels
 from .planning import plan
 from .plans import Plan
 from .previews import preview

@@ -8,6 +8,7 @@ max and stride, the voxels themselves.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -17,9 +18,8 @@ import numpy as np
 from .. import _reference
 from .._pooling.arguments import Array
 from .._pooling.run import mean_levels, pool_with_unproven
+from .label_lists import LabelLists
 
-#: Maximum length of a list of labels. A longer one keeps the labels with the most votes.
-MAX_LABELS = 1024
 #: Largest footprint whose sums are computed in 64-bit integers. Larger ones use Python integers.
 MAX_INT64_FOOTPRINT = 1 << 30
 
@@ -84,7 +84,7 @@ class Pooling:
             counted, ignored = self._without_excluded(values, excluded)
             levels, unproven = self._levels_from_base(counted, ignored, factors, voxel_offset, excluded)
             total = tuple(int(np.prod([factor[axis] for factor in factors])) for axis in range(values.ndim))
-            return levels, unproven, self._label_lists(counted, ignored, total, voxel_offset, first)
+            return levels, unproven, self._label_lists.of_footprints(counted, ignored, total, voxel_offset, first)
         levels, unproven = self.levels(values, factors, voxel_offset, excluded)
         masks = [] if excluded is None else [_fully_excluded(excluded, factors, voxel_offset)[-1]]
         return levels, unproven, [levels[-1], *masks]
@@ -108,7 +108,7 @@ class Pooling:
         lists, lost_votes = accumulator
         levels, unproven = [], []
         for factor in factors:
-            voxels, lists, lost_votes, count = self._join_label_lists(lists, lost_votes, factor, voxel_offset)
+            voxels, lists, lost_votes, count = self._label_lists.joined(lists, lost_votes, factor, voxel_offset)
             levels.append(voxels)
             unproven.append(count)
             voxel_offset = tuple(o // f for o, f in zip(voxel_offset, factor, strict=True))
@@ -131,6 +131,10 @@ class Pooling:
             voxel_offset = tuple(o // f for o, f in zip(voxel_offset, factor, strict=True))
             levels.append(values)
         return levels, [0] * len(levels)
+
+    @functools.cached_property
+    def _label_lists(self) -> LabelLists:
+        return LabelLists(self.dtype, self.ties, self._weight, self._empty_value)
 
     @property
     def _empty_value(self) -> Any:
@@ -157,79 +161,6 @@ class Pooling:
             for level, mask in zip(levels, _fully_excluded(excluded, factors, voxel_offset), strict=True)
         ]
 
-    # --- lists of labels: structured arrays with one entry per label ---
-
-    def _label_keys(self, values: Array) -> Array:
-        """Return integers that are equal for equal labels; all NaN are one label, and so are 0.0 and -0.0."""
-        if values.dtype.kind in "fc":
-            values = values + values.dtype.type(0)
-            values = np.where(values != values, values.dtype.type(np.nan), values)
-        keys: Array = np.ascontiguousarray(values).view(f"u{values.dtype.itemsize}")
-        return keys
-
-    def _label_lists(
-        self, values: Array, ignored: Any, total: tuple[int, ...], voxel_offset: Offset, first: Sequence[int]
-    ) -> Accumulator:
-        """Return the list of labels in every footprint, and the votes that dropped labels may have had."""
-        edges = [_reference.edges(n, f, o) for n, f, o in zip(values.shape, total, voxel_offset, strict=True)]
-        shape = [len(along) - 1 for along in edges]
-        lists, lost = np.empty(shape, object), np.zeros(shape, np.int64)
-        for index in np.ndindex(*shape):
-            low = [along[i] for along, i in zip(edges, index, strict=True)]
-            box = tuple(slice(a, along[i + 1]) for a, along, i in zip(low, edges, index, strict=True))
-            runs = self._runs(values[box], ignored, [a + f for a, f in zip(low, first, strict=True)])
-            lists[index], lost[index] = _most_frequent(_merged(runs))
-        return [lists, lost]
-
-    def _runs(self, values: Array, ignored: Any, first: Sequence[int]) -> Array:
-        """Return the runs of equal voxels along the last axis, with one entry of a label per run."""
-        keys = self._label_keys(values).reshape(-1, values.shape[-1])
-        is_end = np.ones(keys.shape, bool)
-        np.not_equal(keys[:, 1:], keys[:, :-1], out=is_end[:, :-1])
-        ends = np.flatnonzero(is_end)
-        starts = np.append(0, ends[:-1] + 1)
-        runs = np.empty(ends.size, _label_dtype(keys.dtype))
-        runs["key"], runs["votes"] = keys.ravel()[ends], ends - starts + 1
-        # within a run only the last coordinate changes, so the first voxel is also the first in raster order
-        coordinates = np.unravel_index(starts, values.shape)
-        runs["position"] = sum(
-            (c.astype(np.int64) + f) * w for c, f, w in zip(coordinates, first, self._weight, strict=True)
-        )
-        if ignored is not None:
-            runs = runs[runs["key"] != self._label_keys(np.asarray([ignored], values.dtype))[0]]
-        return runs.astype(_label_dtype(np.dtype(f"u{self.dtype.itemsize}")))
-
-    def _join_label_lists(
-        self, lists: Array, lost: Array, factor: tuple[int, ...], voxel_offset: Offset
-    ) -> tuple[Array, Array, Array, int]:
-        """Return voxels, lists and lost votes of the next level, and the number of modes that are not proven."""
-        edges = [_reference.edges(n, f, o) for n, f, o in zip(lists.shape, factor, voxel_offset, strict=True)]
-        shape = [len(along) - 1 for along in edges]
-        voxels = np.zeros(shape, f"u{self.dtype.itemsize}")
-        joined, lost_votes, unproven = np.empty(shape, object), np.zeros(shape, np.int64), 0
-        empty = self._label_keys(np.asarray([self._empty_value], self.dtype))[0]
-        for index in np.ndindex(*shape):
-            box = tuple(slice(along[i], along[i + 1]) for along, i in zip(edges, index, strict=True))
-            labels = _merged(np.concatenate(list(lists[box].flat)))
-            lost_votes[index] = lost[box].sum()
-            if labels.size == 0:
-                voxels[index] = empty
-            else:
-                mode = self._mode(labels)
-                voxels[index] = labels["key"][mode]
-                runner_up = np.delete(labels["votes"], mode).max(initial=0)
-                unproven += bool(lost_votes[index]) and labels["votes"][mode] <= runner_up + lost_votes[index]
-            joined[index], dropped = _most_frequent(labels)
-            lost_votes[index] += dropped
-        return voxels.view(self.dtype), joined, lost_votes, unproven
-
-    def _mode(self, labels: Array) -> int:
-        """Return the index of the label with the most votes."""
-        tied_labels = np.flatnonzero(labels["votes"] == labels["votes"].max())
-        if self.ties == "first":
-            return int(tied_labels[labels["position"][tied_labels].argmin()])
-        return int(tied_labels[np.argsort(labels["key"][tied_labels].view(self.dtype), kind="stable")[0]])  # (NaN last)
-
 
 def _fully_excluded(excluded: Array, factors: Any, voxel_offset: Offset) -> list[Array]:
     """Return for every voxel of the levels whether its whole footprint is excluded."""
@@ -250,30 +181,6 @@ def _with_unused_value(values: Array) -> tuple[Array, Any]:
     while (values == candidate).any():
         candidate = candidate - 1 if dtype.kind in "iu" else np.nextafter(candidate, dtype.type(0))
     return values, dtype.type(candidate)
-
-
-def _label_dtype(key: np.dtype[Any]) -> np.dtype[Any]:
-    return np.dtype([("key", key), ("votes", np.int64), ("position", np.int64)])
-
-
-def _merged(labels: Array) -> Array:
-    """Return one entry per label, sorted by key, with the sum of its votes and its smallest position."""
-    if labels.size == 0:
-        return labels
-    ordered = labels[np.argsort(labels["key"], kind="stable")]
-    first = np.flatnonzero(np.append(True, ordered["key"][1:] != ordered["key"][:-1]))
-    merged = ordered[first]
-    merged["votes"] = np.add.reduceat(ordered["votes"], first)
-    merged["position"] = np.minimum.reduceat(ordered["position"], first)
-    return merged
-
-
-def _most_frequent(labels: Array) -> tuple[Array, int]:
-    """Return the MAX_LABELS labels with the most votes, and the largest number of votes of a dropped label."""
-    if labels.size <= MAX_LABELS:
-        return labels, 0
-    order = np.lexsort((labels["position"], -labels["votes"]))
-    return labels[np.sort(order[:MAX_LABELS])], int(labels["votes"][order[MAX_LABELS]])
 
 
 # --- accumulators as bytes ---

@@ -47,12 +47,12 @@ class LevelArrays:
 
     def _open(self, number: int) -> Any:
         plan = self._plan
-        name, volume = f"{plan.location.name}/{plan.paths[number]}", plan.source.volume
+        name, volume = plan.storage.name(number), plan.source.volume
         if plan.changed_box is not None and volume is not None:
             spec = FORMATS[volume.format].open_spec(volume.location, volume.paths[number])
             existing = at_zero(open_array(spec, name, plan.location.context, read=True, write=True, open=True))
             return existing.transpose([volume.grids[0].axes.index(axis) for axis in plan.grids[0].axes])
-        spec, source_axes = plan.level_spec(number)
+        spec, source_axes = plan.storage.level_spec(number)
         handle = at_zero(open_array(spec, name, plan.location.context, open=True, create=True))
         handle = handle[tuple(0 if axis is None else slice(None) for axis in source_axes)]
         present_axes = [axis for axis in source_axes if axis is not None]
@@ -110,8 +110,8 @@ class WriteUnits:
     @classmethod
     def of_level(cls, plan: Plan, arrays: LevelArrays, number: int, box: Box, writes: PendingWrites) -> WriteUnits:
         """Return the units of a level above a box of the base."""
-        name, unit = f"{plan.location.name}/{plan.paths[number]}", plan.layouts[number].unit
-        return cls(arrays[number], name, unit, plan.region(number, box), plan.source.dtype, writes)
+        name, unit, region = plan.storage.name(number), plan.geometry.units[number], plan.geometry.region(number, box)
+        return cls(arrays[number], name, unit, region, plan.source.dtype, writes)
 
     def put(self, values: Array, region: Box) -> None:
         """Add the voxels of a region of the level."""
@@ -196,14 +196,16 @@ def run_block(plan: Plan, number: int, arrays: LevelArrays | None = None) -> int
     Repeated or simultaneous calls write the same bytes. Return the number of bytes written.
     """
     block_work = _BlockWork(plan, number, LevelArrays(plan) if arrays is None else arrays)
-    with staged_block(plan, block_work.box) if plan.stages else contextlib.nullcontext(plan.source) as source:
-        for leaf, values in read_ahead(source, plan.leaves(block_work.box)):
+    with (
+        staged_block(plan, block_work.box)
+        if plan.geometry.partition.stages
+        else contextlib.nullcontext(plan.source) as source
+    ):
+        for leaf, values in read_ahead(source, plan.geometry.leaves(block_work.box)):
             block_work.add_leaf(values, leaf)
     result = block_work.finish()
-    plan.source.check_exists()
-    if plan.mask is not None:
-        plan.mask.check_exists()
-    plan.scratch.write_result(number, plan.fingerprint, result.to_bytes())
+    plan.inputs.check_exist()
+    plan.storage.scratch.write_result(number, plan.fingerprint, result.to_bytes())
     return result.bytes_written
 
 
@@ -212,28 +214,30 @@ class _BlockWork:
 
     def __init__(self, plan: Plan, number: int, arrays: LevelArrays) -> None:
         self._plan, self.box = plan, plan.box(number)
-        first, dtype = 0 if plan.copies_base else 1, plan.source.dtype
-        self._writes = PendingWrites(plan.pending)
+        geometry, dtype = plan.geometry, plan.source.dtype
+        self._writes = PendingWrites(plan.resources.pending)
         self._units = {
-            k: WriteUnits.of_level(plan, arrays, k, self.box, self._writes) for k in range(first, plan.whole_levels + 1)
+            k: WriteUnits.of_level(plan, arrays, k, self.box, self._writes)
+            for k in range(plan.storage.first, geometry.whole_levels + 1)
         }
         self._pieces = {
-            k: np.empty([stop - start for start, stop in plan.region(k, self.box)], dtype)
-            for k in range(plan.whole_levels + 1, plan.leaf_levels + 1)
+            k: np.empty([stop - start for start, stop in geometry.region(k, self.box)], dtype)
+            for k in range(geometry.whole_levels + 1, geometry.leaf_levels + 1)
         }
         self._accumulator: Accumulator = []
-        self._unproven = [0] * plan.leaf_levels
-        self._labels = [LabelSet(dtype) for _ in range(plan.leaf_levels + 1)] if plan.method == "mode" else []
+        self._unproven = [0] * geometry.leaf_levels
+        self._labels = [LabelSet(dtype) for _ in range(geometry.leaf_levels + 1)] if plan.method == "mode" else []
 
     def add_leaf(self, values: Array, leaf: Box) -> None:
         """Pool the voxels of a leaf, and add its levels."""
-        plan, factors = self._plan, self._plan.factors[: self._plan.leaf_levels]
+        plan, geometry = self._plan, self._plan.geometry
+        factors = geometry.factors[: geometry.leaf_levels]
         first = [start for start, _ in leaf]
-        voxel_offset = tuple(o + start for o, start in zip(plan.grids[0].voxel_offset, first, strict=True))
+        voxel_offset = tuple(o + start for o, start in zip(geometry.base.voxel_offset, first, strict=True))
         excluded = None if plan.mask is None else plan.mask.excluded(leaf)
-        if plan.leaf_levels < len(plan.factors):
+        if geometry.leaf_levels < len(geometry.factors):
             levels, unproven, part = plan.pooling.levels_and_accumulator(values, factors, voxel_offset, first, excluded)
-            region, whole = (plan.region(plan.leaf_levels, box) for box in (leaf, self.box))
+            region, whole = (geometry.region(geometry.leaf_levels, box) for box in (leaf, self.box))
             _insert(self._accumulator, part, region, whole)
         else:
             levels, unproven = plan.pooling.levels(values, factors, voxel_offset, excluded)
@@ -241,11 +245,11 @@ class _BlockWork:
         for k, level in enumerate([values, *levels]):
             if self._labels:
                 self._labels[k].add(distinct(level))
-            region = plan.region(k, leaf)
+            region = geometry.region(k, leaf)
             if k in self._units:
                 self._units[k].put(level, region)
             elif k in self._pieces:
-                self._pieces[k][_within(region, plan.region(k, self.box))] = level
+                self._pieces[k][_within(region, geometry.region(k, self.box))] = level
 
     def finish(self) -> BlockResult:
         """Wait for all writes, and return the result."""
@@ -291,26 +295,24 @@ class MergedLevels:
 def merge(plan: Plan, arrays: LevelArrays | None = None) -> MergedLevels:
     """Write the levels whose chunks span several blocks, from the results of the blocks."""
     arrays = LevelArrays(plan) if arrays is None else arrays
-    writes = PendingWrites(plan.pending)
+    geometry, writes = plan.geometry, PendingWrites(plan.resources.pending)
     units = {
-        k: WriteUnits.of_level(
-            plan, arrays, k, plan.covered_box if k <= plan.leaf_levels else plan.affected_box, writes
-        )
-        for k in range(plan.whole_levels + 1, len(plan.grids))
+        k: WriteUnits.of_level(plan, arrays, k, geometry.written_box(k), writes)
+        for k in range(geometry.whole_levels + 1, len(plan.grids))
     }
     unproven = [0] * len(plan.factors)
     labels = [LabelSet(plan.source.dtype) for _ in plan.grids] if plan.method == "mode" else []
     for number in plan.numbers:
         result = load_result(plan, number)
         for k, piece in result.pieces.items():
-            units[k].put(piece, plan.region(k, plan.box(number)))
-        unproven[: plan.leaf_levels] = map(operator.add, unproven, result.unproven)
+            units[k].put(piece, geometry.region(k, plan.box(number)))
+        unproven[: geometry.leaf_levels] = map(operator.add, unproven, result.unproven)
         for level_labels, block_labels in zip(labels, result.labels or [], strict=False):  # (up to leaf_levels)
             level_labels.add(block_labels)
-    for box in plan.accumulated_boxes():
+    for box in geometry.accumulated_boxes():
         levels, counts = _levels_above(plan, box)
-        for k, (level, count) in enumerate(zip(levels, counts, strict=True), plan.leaf_levels + 1):
-            units[k].put(level, plan.region(k, box))
+        for k, (level, count) in enumerate(zip(levels, counts, strict=True), geometry.leaf_levels + 1):
+            units[k].put(level, geometry.region(k, box))
             unproven[k - 1] += count
             if labels:
                 labels[k].add(distinct(level))
@@ -322,22 +324,22 @@ def merge(plan: Plan, arrays: LevelArrays | None = None) -> MergedLevels:
 
 def _levels_above(plan: Plan, box: Box) -> tuple[list[Array], list[int]]:
     """Return the levels above those that leaves complete, for a box of the base, and their unproven modes."""
-    level = plan.leaf_levels
-    whole = plan.region(level, box)
+    geometry, level = plan.geometry, plan.geometry.leaf_levels
+    whole = geometry.region(level, box)
     accumulator: Accumulator = []
-    for number in plan.blocks_in(box):
-        region = plan.region(level, plan.box(number))
+    for number in geometry.blocks_in(box):
+        region = geometry.region(level, plan.box(number))
         common = [(max(a, low), min(b, high)) for (a, b), (low, high) in zip(region, whole, strict=True)]
         part = [entry[_within(common, region)] for entry in load_result(plan, number).accumulator]
         _insert(accumulator, part, common, whole)
     total = plan.totals[level]
-    voxel_offset = tuple((o + a) // f for o, (a, _), f in zip(plan.grids[0].voxel_offset, box, total, strict=True))
+    voxel_offset = tuple((o + a) // f for o, (a, _), f in zip(geometry.base.voxel_offset, box, total, strict=True))
     return plan.pooling.levels_above(accumulator, plan.factors[level:], voxel_offset, math.prod(plan.totals[-1]))
 
 
 def load_result(plan: Plan, number: int) -> BlockResult:
     """Return the result of a block; raise StoreError if it is not done."""
-    raw = plan.scratch.read_result(number, plan.fingerprint)
+    raw = plan.storage.scratch.read_result(number, plan.fingerprint)
     if raw is None:
         raise StoreError(f"{plan.location.name}: block {number} is not done; run it first")
     return BlockResult.from_bytes(raw)
@@ -345,4 +347,4 @@ def load_result(plan: Plan, number: int) -> BlockResult:
 
 def is_done(plan: Plan, number: int) -> bool:
     """Return whether a block is done and its result is valid."""
-    return plan.scratch.read_result(number, plan.fingerprint) is not None
+    return plan.storage.scratch.read_result(number, plan.fingerprint) is not None

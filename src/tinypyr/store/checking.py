@@ -17,6 +17,7 @@ from .._util.sizes import bytes_of
 from ..errors import StoreError
 from ..grid import Cuts, Grid, factors_between, region_above, reordered
 from .accumulators import Pooling
+from .formats import FORMATS
 from .location import Location
 from .scratch import Scratch
 from .source import Mask, level_array, open_volume, read_voxels
@@ -171,8 +172,8 @@ def _check_geometry(
             )
             return totals
         totals.append(total)
-        # (precomputed places the corner of a level, which does not depend on the method)
-        expected = base.level(total, "mean" if volume.format == "precomputed" else method)
+        corners = FORMATS[volume.format].TRAITS.positions_are_corners  # (which no method moves)
+        expected = base.level(total, "mean" if corners else method)
         if tuple(grid.shape) != expected.shape or tuple(array.shape) != expected.shape:
             result.problems.append(f"level {number}: shape {grid.shape}; factors {total} make it {expected.shape}")
         distances = [abs(a - b) for a, b in zip(grid.translation, expected.translation, strict=True)]

@@ -36,14 +36,15 @@ def holds_chunks(volume: Volume, number: int) -> bool:
                 if location.read(first + suffix) is not None:
                     raise StoreError(_compressed(location, first, suffix))
         return True
-    pattern = FORMATS[volume.format].chunk_pattern(volume.location, path)
-    precomputed, has_chunks, unexpected = volume.format == "precomputed", False, None
+    format = FORMATS[volume.format]
+    pattern, has_suffix = format.chunk_pattern(volume.location, path), format.TRAITS.chunks_may_have_suffix
+    has_chunks, unexpected = False, None
     for key in keys:
         if pattern.fullmatch(key):
-            if not precomputed:
+            if not has_suffix:
                 return True
             has_chunks = True  # (there may be compressed ones too)
-        elif precomputed and (suffix := key[key.rfind(".") :]) in COMPRESSED:
+        elif has_suffix and (suffix := key[key.rfind(".") :]) in COMPRESSED:
             if pattern.fullmatch(key.removesuffix(suffix)):
                 raise StoreError(_compressed(location, key.removesuffix(suffix), suffix))
         elif unexpected is None and LIKE_A_CHUNK.fullmatch(key):

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from ..errors import StoreError
 from .blocks import LevelArrays, run_block
 from .plans import Plan
-from .saved_plans import plan_from_text
+from .saved_plans import plan_from_text, text_of_plan
 
 #: Number of times that a block is tried if the process that runs it dies.
 TRIES = 3
@@ -89,7 +89,7 @@ class Processes:
     """Processes of this machine, each with a share of the plan's memory."""
 
     def __init__(self, plan: Plan) -> None:
-        self._text, self._workers, self.width = plan.to_text(), plan.workers, 2 * plan.workers
+        self._text, self._workers, self.width = text_of_plan(plan), plan.workers, 2 * plan.workers
         self._failed_pools = 0  # consecutive pools that broke before a block was done
         self._pool_succeeded = False  # whether the current pool has done a block
         self._pool = self._new_pool()
@@ -150,7 +150,7 @@ class Dask:
     def __init__(self, plan: Plan, client: Any) -> None:
         from distributed import as_completed  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
-        self._text, self._run, self._client = plan.to_text(), uuid.uuid4().hex, client
+        self._text, self._run, self._client = text_of_plan(plan), uuid.uuid4().hex, client
         self._submitted: Any = as_completed(loop=client.loop)  # type: ignore[no-untyped-call,unused-ignore]
 
     @property

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import itertools
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import StoreError
+from .file_tree import FileTree
 from .tuning import current_tuning
 
 try:
@@ -22,8 +21,6 @@ except ImportError:
 
 #: Retries of failed requests: seven requests within about 25 seconds.
 _RETRIES = {"max_retries": 6, "initial_delay": "500ms", "max_delay": "8s"}
-#: Beginnings of the names of metadata files, which may change without the voxels.
-METADATA = ("zarr.json", "attributes.json")
 
 
 @functools.cache
@@ -88,6 +85,12 @@ class Location:
         return str(self._store.url)
 
     @property
+    def files(self) -> FileTree | None:
+        """The folder in a file system; None for other stores."""
+        spec = self.spec
+        return FileTree(spec["path"], self.name) if spec["driver"] == "file" else None
+
+    @property
     def real(self) -> str:
         """Path without symbolic links, or the URL, ending in a slash."""
         return os.path.realpath(self.spec["path"]) + "/" if self.is_file else self.url
@@ -98,31 +101,9 @@ class Location:
         return bool(self.spec["driver"] == "file")
 
     @property
-    def is_single_file(self) -> bool:
-        """Return whether this is a file instead of a folder."""
-        return self.is_file and os.path.isfile(self.spec["path"].rstrip("/"))
-
-    @property
     def is_local(self) -> bool:
         """Return whether keys can be listed without requests to a server."""
         return bool(self.spec["driver"] in ("file", "memory"))
-
-    def check_inside(self, path: str) -> None:
-        """Raise StoreError if a symbolic link leads from a path below this folder out of it."""
-        root = self.real
-        if self.is_file and not (os.path.realpath(os.path.join(root, path)) + "/").startswith(root):
-            raise StoreError(f"{self.name}/{path} is a link that leads out of the store; remove it first")
-
-    def link(self, path: str, target: Location) -> None:
-        """Make a path below this folder a symbolic link to another folder; both must be in file systems."""
-        link, folder = Path(self.spec["path"]) / path, Path(target.spec["path"])
-        if link.is_symlink() and link.resolve() == folder.resolve():
-            return
-        try:
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(folder, target_is_directory=True)
-        except OSError as error:
-            raise StoreError(f"{self.name}/{path} cannot be linked: {error}") from None
 
     def read(self, key: str) -> bytes | None:
         """Return the value of a key, None if it is missing."""
@@ -150,72 +131,14 @@ class Location:
         except (ValueError, OSError) as error:
             raise StoreError(f"{self.name}/{key} cannot be written: {_first_line(error)}") from None
 
-    def stamp(self, limit: int = 1 << 17) -> bytes:
-        """Return names, sizes and times of up to ``limit`` files below; empty for other stores than files.
-
-        Metadata files and hidden files do not count. A copy that keeps the times of files has the same stamp.
-        """
-        files = (entry for entry in self._entries(limit) if not entry.is_dir())
-        return b"\n".join(self._line(entry, with_change=False) for entry in files)
-
-    def status(self, limit: int = 1 << 17, *, with_folder: bool = False) -> bytes:
-        """Return what :meth:`stamp` does, with folders and with the times of the last change of status.
-
-        Copying and moving set these times anew, so the status differs after a folder was moved away and back, or
-        restored from a backup. ``with_folder`` includes the folder itself.
-        """
-        lines = [self._line(entry, with_change=True) for entry in self._entries(limit)]
-        if with_folder and self.is_file and os.path.isdir(self.spec["path"]):
-            lines.append(_times(os.stat(self.spec["path"]), with_change=True).encode())
-        return b"\n".join(lines)
-
-    def _entries(self, limit: int) -> Iterator[os.DirEntry[str] | _SingleFile]:
-        """Yield up to ``limit`` files and folders below in a fixed order, without metadata and hidden files."""
-        if not self.is_file:
-            return
-        root = self.spec["path"]
-        if self.is_single_file:
-            yield _SingleFile(root.rstrip("/"))
-            return
-        entries = (entry for entry in self._walk(hidden=False) if not entry.name.startswith(METADATA))
-        yield from itertools.islice(entries, limit)
-
-    def _walk(self, *, hidden: bool) -> Iterator[os.DirEntry[str]]:
-        """Yield files and folders below, folder by folder in the order of names; hidden ones only with ``hidden``."""
-        folders = [self.spec["path"]]
-        while folders:
-            try:
-                entries = sorted(os.scandir(folders.pop()), key=lambda entry: entry.name)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except OSError as error:
-                raise StoreError(f"{self.name} cannot be listed: {error}") from None
-            entries = [entry for entry in entries if hidden or not entry.name.startswith(".")]
-            folders += [entry.path for entry in entries if entry.is_dir()]
-            yield from entries
-
-    def _line(self, entry: os.DirEntry[str] | _SingleFile, *, with_change: bool) -> bytes:
-        """Return a line that describes a file or a folder; an empty one for a temporary file that is gone."""
-        try:
-            status = entry.stat()
-        except FileNotFoundError:
-            return b""
-        size = "" if entry.is_dir() else status.st_size
-        name = entry.path[len(self.spec["path"]) :]
-        return f"{name} {size} {_times(status, with_change=with_change)}".encode()
-
     def first_keys(self, limit: int) -> Iterator[str]:
         """Yield up to ``limit`` keys below, in any order; folders are listed only as far as keys are consumed."""
-        if not self.is_file:
-            yield from self.keys()[:limit]
-            return
-        root = self.spec["path"]
-        files = (entry.path[len(root) :] for entry in self._walk(hidden=True) if not entry.is_dir())
-        yield from itertools.islice(files, limit)
+        files = self.files
+        yield from itertools.islice(self.keys() if files is None else files.keys(), limit)
 
     def any_key(self) -> str | None:
         """Return a key below; None if there is no key. A file instead of the folder counts as a key."""
-        if self.is_single_file:
+        if self.files is not None and self.files.is_single_file:
             return "a file"
         return next(self.first_keys(1), None)
 
@@ -228,36 +151,10 @@ class Location:
 
     def remove(self) -> None:
         """Remove all keys below."""
-        if self.is_file:  # (removes empty folders too, and links instead of their targets)
-            shutil.rmtree(self.spec["path"], ignore_errors=True)
+        if self.files is not None:
+            self.files.remove()
         else:
             self._store.delete_range(ts.KvStore.KeyRange()).result()
-
-    def remove_all_but(self, kept_name: str, last: str) -> None:
-        """Remove all keys directly below except ``kept_name``; remove the key ``last`` after all others."""
-        if not self.is_file:
-            for name in sorted(self.keys(), key=lambda name: name == last):
-                if name != kept_name:
-                    self.write(name, None)
-            return
-        folder = Path(self.spec["path"])
-        try:
-            names = sorted(os.listdir(folder) if folder.is_dir() else [], key=lambda name: name == last)
-            for name in names:
-                if name.startswith(kept_name):  # (and its temporary files, of a writer that was interrupted)
-                    continue
-                if (folder / name).is_dir():
-                    shutil.rmtree(folder / name, ignore_errors=True)
-                else:
-                    (folder / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise StoreError(f"{self.name}: temporary files cannot be removed: {error}") from None
-
-    def remove_if_empty(self) -> None:
-        """Remove the folder if it is empty and in a file system."""
-        if self.is_file:
-            with contextlib.suppress(OSError):
-                os.rmdir(self.spec["path"])
 
     def json(self, key: str) -> dict[str, Any] | None:
         """Return the JSON object at a key, None if the key is missing."""
@@ -286,6 +183,11 @@ def _spec(url: str) -> Any:
     return {"driver": "s3", "bucket": bucket, "path": path, "endpoint": endpoint, "aws_region": region}
 
 
+def stamp(location: Location) -> bytes:
+    """Return names, sizes and times of the files below a folder; empty for other stores than files."""
+    return b"" if location.files is None else location.files.stamp()
+
+
 def open_array(spec: dict[str, Any], name: str, context: Any = None, **options: Any) -> Any:
     """Open an array with TensorStore, by default in the context of the tuning; raise StoreError if that fails."""
     try:
@@ -297,23 +199,6 @@ def open_array(spec: dict[str, Any], name: str, context: Any = None, **options: 
 def check_can_create(spec: dict[str, Any], name: str) -> None:
     """Raise StoreError if TensorStore cannot create an array like this one; it is created in memory."""
     open_array({**spec, "kvstore": {"driver": "memory"}}, name, ts.Context(), open=True, create=True)
-
-
-class _SingleFile:
-    """A file that is a location by itself, with the part of os.DirEntry's interface that is used here."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def is_dir(self) -> bool:
-        return False
-
-    def stat(self) -> os.stat_result:
-        return os.stat(self.path)
-
-
-def _times(status: os.stat_result, *, with_change: bool) -> str:
-    return f"{status.st_mtime_ns} {status.st_ctime_ns}" if with_change else str(status.st_mtime_ns)
 
 
 def _first_line(error: BaseException) -> str:

@@ -77,7 +77,8 @@ class Ownership:
         except StoreError:
             if error is None:  # (the first error is more informative, and the lease of a dead owner expires)
                 raise
-        self._location.remove_if_empty()
+        if self._location.files is not None:
+            self._location.files.remove_if_empty()
 
     def check(self) -> None:
         """Raise StoreError if another process has taken over."""

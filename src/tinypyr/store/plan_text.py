@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from .._util.sizes import size_text
+from .._util.tables import aligned, level_rows
 
 if TYPE_CHECKING:
     from .plans import Plan
@@ -18,14 +18,12 @@ WITHOUT_EFFECT = ("leaf", "left_behind", "memory", "workers")
 
 def described(plan: Plan) -> dict[str, Any]:
     """Return a plan as JSON; see :meth:`Plan.describe`."""
-    boxes = [
-        plan.region(k, plan.covered_box if k <= plan.leaf_levels else plan.affected_box) for k in range(len(plan.grids))
-    ]
-    first, itemsize = 0 if plan.copies_base else 1, plan.source.dtype.itemsize
-    voxels_written = sum(math.prod(stop - start for start, stop in box) for box in boxes[first:])
+    geometry, storage, options = plan.geometry, plan.storage, plan.options
+    boxes = [geometry.region(k, geometry.written_box(k)) for k in range(len(plan.grids))]
+    voxels_written = sum(math.prod(stop - start for start, stop in box) for box in boxes[storage.first :])
     objects = sum(
-        math.prod(-(-stop // u) - start // u for (start, stop), u in zip(box, layout.unit, strict=True))
-        for box, layout in list(zip(boxes, plan.layouts, strict=True))[first:]
+        math.prod(-(-stop // u) - start // u for (start, stop), u in zip(box, unit, strict=True))
+        for box, unit in list(zip(boxes, geometry.units, strict=True))[storage.first :]
     )
     return {
         "tinypyr": __version__,
@@ -37,26 +35,26 @@ def described(plan: Plan) -> dict[str, Any]:
         "voxel_offset": list(plan.grids[0].voxel_offset),
         "format": plan.format,
         "dtype": plan.source.dtype.name,
-        "method": plan.method,
-        "ignore": None if plan.ignore is None else str(plan.ignore),
-        "rounding": plan.rounding,
-        "ties": plan.ties,
-        "recursive": plan.recursive,
+        "method": options.method,
+        "ignore": None if options.ignore is None else str(options.ignore),
+        "rounding": options.rounding,
+        "ties": options.ties,
+        "recursive": options.recursive,
         **{name: None if plan.mask is None else plan.mask.note(name) for name in ("mask", "exclude")},
         "region": None if plan.changed_box is None else [list(span) for span in plan.changed_box],
-        "copies_base": plan.copies_base,
+        "copies_base": storage.copies_base,
         "levels": [_described_level(plan, number) for number in range(len(plan.grids))],
         "blocks": len(plan.numbers),
-        "block": list(plan.block_shape),
-        "leaf": list(plan.leaf_shape),
-        "merged_levels": list(range(plan.whole_levels + 1, len(plan.grids))),
-        "accumulated_levels": list(range(plan.leaf_levels + 1, len(plan.grids))),
-        "bytes_to_read": math.prod(stop - start for start, stop in plan.covered_box) * itemsize,
-        "bytes_to_write": voxels_written * itemsize,
+        "block": list(geometry.partition.block_shape),
+        "leaf": list(geometry.partition.leaf_shape),
+        "merged_levels": list(range(geometry.whole_levels + 1, len(plan.grids))),
+        "accumulated_levels": list(range(geometry.leaf_levels + 1, len(plan.grids))),
+        "bytes_to_read": plan.source.bytes_in(geometry.covered_box),
+        "bytes_to_write": voxels_written * plan.source.dtype.itemsize,
         "objects": objects,
         "memory": plan.memory,
         "workers": plan.workers,
-        "left_behind": plan.left_behind,
+        "left_behind": storage.left_behind,
     }
 
 
@@ -84,7 +82,7 @@ def heading(plan: Plan) -> str:
     levels = f"{len(plan.factors)} levels" if len(plan.factors) != 1 else "1 level"
     return (
         f"{_source_name(plan)} -> {plan.location.real}\n"
-        f"{plan.format}, {plan.source.dtype.name}, {levels}, {plan.method}, {plan.method_reason}"
+        f"{plan.format}, {plan.source.dtype.name}, {levels}, {plan.method}, {plan.options.reason}"
     )
 
 
@@ -101,9 +99,11 @@ def summary(plan: Plan) -> str:
 def notices(plan: Plan) -> list[str]:
     """Return what the reader of a plan or a report should know, one line each."""
     lines = []
-    if plan.left_behind:
-        lines.append(f"{plan.format} has no place for this metadata of the source: {', '.join(plan.left_behind)}")
-    if plan.stages:
+    if plan.storage.left_behind:
+        lines.append(
+            f"{plan.format} has no place for this metadata of the source: {', '.join(plan.storage.left_behind)}"
+        )
+    if plan.geometry.partition.stages:
         size = size_text(plan.workers * max(map(plan.bytes_in_block, (plan.numbers[0], plan.numbers[-1]))))
         lines.append(
             f"chunks of the source are too large to be read once within the memory, so blocks are copied to temporary "
@@ -114,19 +114,4 @@ def notices(plan: Plan) -> list[str]:
 
 def table(plan: Plan) -> str:
     """Return the levels of a plan as a table."""
-    rows = [["level", ", ".join(plan.grids[0].axes), "scale", "translation", "chunks"]]
-    rows += [
-        [path or ".", _extents(grid.shape), _numbers(grid.scale), _numbers(grid.translation), _extents(layout.chunks)]
-        for path, grid, layout in zip(plan.paths, plan.grids, plan.layouts, strict=True)
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    return "\n".join(lines)
-
-
-def _extents(values: Sequence[int]) -> str:
-    return " x ".join(map(str, values))
-
-
-def _numbers(values: Sequence[float]) -> str:
-    return ", ".join(f"{value:g}" for value in values)
+    return aligned(level_rows(plan.paths, plan.grids, [layout.chunks for layout in plan.layouts]))

@@ -7,25 +7,29 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
-from .._pooling.arguments import ROUNDINGS, TIES, check_array, checked_ignore, choice
-from .._util.sizes import bytes_of, workers_of
+from .._pooling.arguments import check_array, checked_ignore
 from ..errors import StoreError
 from ..grid import Grid, as_arguments, cumulative
+from .block_geometry import BlockGeometry, Box, Extents
 from .chunk_names import holds_chunks
 from .formats import FORMATS
+from .inputs import Inputs
+from .level_storage import LevelStorage
 from .location import check_can_create
 from .method_choice import choose_method
 from .partition import choose_blocks
-from .plans import Extents, Plan
-from .pooling_rule import PoolingRule, checked_region, rule_of_levels
+from .plans import Plan
+from .pooling_rule import PoolingOptions, PoolingRule, checked_region, rule_of_levels
+from .request import Request
+from .resources import Resources
 from .scratch import FOLDER
 from .source import Mask, Source, are_planes, default_chunks, open_source
-from .target_layout import Target, base_layout, check_link, choose_target, existing_layouts, level_layouts, level_paths
+from .target_layout import Target, base_layout, check_link, choose_target, existing_layouts, level_layouts
 from .target_state import state_of
 from .tuning import current_tuning
-from .volume import CODECS, Layout
+from .volume import Layout
 
 
 def plan(
@@ -57,9 +61,9 @@ def plan(
 
     Parameters
     ----------
-    source : path, URL, or array
-        A store (OME-Zarr 0.4 or 0.5, N5, Neuroglancer precomputed), or an array of numpy, zarr, dask, h5py or
-        TensorStore.
+    source : path, URL, Volume, or array
+        A store (OME-Zarr 0.4 or 0.5, N5, Neuroglancer precomputed), a file that a reader opens, what
+        :func:`tinypyr.open` returned, or an array of numpy, zarr, dask, h5py or TensorStore.
     target : path or URL, optional
         A new store, to which level 0 is copied. By default, and if it is the source itself, levels are added to the
         source next to its level 0.
@@ -126,84 +130,94 @@ def plan(
     >>> [grid.shape for grid in plan.grids]
     [(64, 64), (32, 32), (16, 16)]
     """
-    _check_choices(rounding, ties, format, codec, grid, recursive=recursive, link=link, force=force)
-    rule = PoolingRule(factor, levels, method, ignore, rounding, ties, recursive, force)
-    reader = open_source(source, grid)
+    request = Request(
+        rule=PoolingRule(factor, levels, method, ignore, rounding, ties, recursive, force),
+        format=format,
+        chunks=chunks,
+        shards=shards,
+        codec=codec,
+        link=link,
+        mask=mask,
+        exclude=exclude,
+        region=region,
+        memory=memory,
+        block=block,
+        workers=workers,
+        grid=grid,
+    )
+    rule, reader = request.rule, open_source(source, grid)
     if region is not None:
-        fixed = {"factor": factor, "levels": levels, "method": method, "format": format, "ignore": ignore, "grid": grid}
-        fixed |= {"rounding": rounding, "ties": ties, "chunks": chunks, "shards": shards, "codec": codec, "mask": mask}
-        fixed |= {"exclude": exclude, "recursive": recursive, "link": link}
-        rule = rule_of_levels(reader.volume, target, fixed, force=force)
+        rule = rule_of_levels(reader.volume, target, request.beside_region(), force=force)
         reader, region = _in_tie_order(reader, region)
     _check_voxels(reader)
-    base, tuning = reader.grid, current_tuning()
+    base = reader.grid
     ignored = checked_ignore(rule.ignore, reader.dtype)
     destination = choose_target(reader, target, format, grid)
     method, reason = choose_method(rule, reader)
-    masked = Mask.of(mask, exclude, base)
+    options = PoolingOptions(method, reason, ignored, rule.rounding, rule.ties, rule.recursive)
+    inputs = Inputs(reader, Mask.of(mask, exclude, base))
     changed_box = None if region is None else checked_region(region, base)
-    layout = base_layout(reader, destination, chunks, shards, codec, fills=masked is not None and ignored is None)
+    layout = base_layout(reader, destination, chunks, shards, codec, fills=inputs.mask is not None and ignored is None)
     factors = _factors(base, rule, layout, destination.format)
-    totals = [(1,) * base.ndim, *cumulative(factors, base.ndim)]
-    grids = [base, *base.levels(totals[1:], method)]
-    if link:
-        check_link(reader.volume, destination, layout is reader.layout)
-    paths, layouts = _stored_levels(reader, destination, layout, grids, updates_region=region is not None)
-    budget, worker_count = bytes_of(memory), workers_of(workers)
-    block_bytes = None if block is None else bytes_of(block, "block", 1)
-    copies_base = not destination.in_place and not link
-    accumulates = _accumulates(method, rule.recursive, selects=ignored is not None or masked is not None)
-    partition = choose_blocks(
-        base, reader, layouts, totals, copies_base, budget // worker_count, accumulates, block_bytes, tuning
-    )
+    storage = _storage(request, reader, destination, layout, factors, options.method)
+    resources = Resources(request.memory_in_bytes, request.worker_count, current_tuning())
+    geometry = _geometry(request, inputs, options, storage, factors, changed_box, resources)
     draft = Plan(
-        source=reader,
-        location=destination.location,
-        format=destination.format,
-        grids=grids,
-        factors=factors,
-        paths=paths,
-        layouts=layouts,
-        method=method,
-        method_reason=reason,
-        ignore=ignored,
-        rounding=rule.rounding,
-        ties=rule.ties,
-        recursive=rule.recursive,
-        mask=masked,
-        changed_box=changed_box,
-        copies_base=copies_base,
-        links_base=link,
-        kind=reader.kind or ("labels" if method == "mode" else "image"),
-        memory=budget,
-        workers=worker_count,
-        **vars(partition),
-        arguments=None,
-        tuning=tuning,
+        inputs=inputs, options=options, storage=storage, geometry=geometry, resources=resources, arguments=None
     )
     _check_levels(draft)
-    requested: dict[str, Any] = {"chunks": chunks, "shards": shards, "codec": codec, "grid": grid, "force": rule.force}
-    requested |= {"region": region, "block": block_bytes}
-    result = replace(draft, arguments=_portable_arguments(draft, requested))
+    result = replace(draft, arguments=_portable_arguments(draft, request))
     _check_target(result)
     return result
 
 
-def _check_choices(
-    rounding: str, ties: str, format: str | None, codec: str | None, grid: Grid | None, **flags: object
-) -> None:
-    """Raise ValueError or TypeError for an argument that is not one of its possible values."""
-    choice("rounding", rounding, ROUNDINGS)
-    choice("ties", ties, TIES)
-    for name, value in flags.items():
-        if not isinstance(value, bool):
-            raise TypeError(f"{name}: {value!r} is neither True nor False")
-    if grid is not None and not isinstance(grid, Grid):
-        raise TypeError(f"grid: {type(grid).__name__} is not a Grid")
-    if format is not None and format not in list(FORMATS):
-        raise ValueError(f"format: {format!r} is not one of {', '.join(map(repr, FORMATS))}")
-    if codec is not None and codec not in CODECS:
-        raise ValueError(f"codec: {codec!r} is not one of {', '.join(map(repr, CODECS))}")
+def _storage(
+    request: Request, source: Source, target: Target, layout: Layout, factors: list[Extents], method: str
+) -> LevelStorage:
+    """Return where and how the levels are stored; raise an error if the target cannot store them."""
+    base = source.grid
+    grids = [base, *base.levels(cumulative(factors, base.ndim), method)]
+    if request.link:
+        check_link(source.volume, target, layout is source.layout)
+    paths, layouts = _stored_levels(source, target, layout, grids, updates_region=request.region is not None)
+    return LevelStorage(
+        location=target.location,
+        format=target.format,
+        grids=grids,
+        paths=paths,
+        layouts=layouts,
+        kind=source.kind or ("labels" if method == "mode" else "image"),
+        dtype=source.dtype.name,
+        copies_base=not target.in_place and not request.link,
+        links_base=request.link,
+        volume=source.volume,
+    )
+
+
+def _geometry(
+    request: Request,
+    inputs: Inputs,
+    options: PoolingOptions,
+    storage: LevelStorage,
+    factors: list[Extents],
+    changed_box: Box | None,
+    resources: Resources,
+) -> BlockGeometry:
+    """Return the blocks; raise StoreError if the memory is too small."""
+    base, ndim = inputs.source.grid, inputs.source.grid.ndim
+    partition = choose_blocks(
+        base=base,
+        source=inputs.source,
+        layouts=storage.layouts,
+        totals=[(1,) * ndim, *cumulative(factors, ndim)],
+        copies_base=storage.copies_base,
+        budget=resources.budget,
+        accumulates=options.accumulates(masked=inputs.mask is not None),
+        block_bytes=request.block_in_bytes,
+        tuning=resources.tuning,
+    )
+    units = [layout.unit for layout in storage.layouts]
+    return BlockGeometry(base=base, factors=factors, units=units, partition=partition, changed_box=changed_box)
 
 
 def _check_voxels(source: Source) -> None:
@@ -271,28 +285,22 @@ def _stored_levels(
     FORMATS[target.format].axes_order(grids[0])  # refuses axes that the format does not have
     if updates_region and volume is not None:
         return volume.paths, existing_layouts(volume, layout, grids[0])
-    paths = level_paths(volume if target.in_place else None, target.format, grids)
+    first = volume.paths[0] if target.in_place and volume is not None else None
+    paths = FORMATS[target.format].level_paths(grids, first)
     return paths, level_layouts(target.format, layout, grids)
-
-
-def _accumulates(method: str, recursive: bool, selects: bool) -> bool:
-    """Return whether levels can be pooled from accumulators, so that leaves need not hold their whole footprints.
-
-    ``selects`` is true if some voxels are ignored or excluded. Stride has no accumulator then, median never.
-    """
-    return recursive or method not in ("median", "stride") or (method == "stride" and not selects)
 
 
 def _check_levels(plan: Plan) -> None:
     """Raise StoreError for a level that the format cannot store, or that would be written outside the store."""
-    first = 0 if plan.copies_base else 1
+    storage = plan.storage
     if plan.changed_box is None:
-        for number in range(first, len(plan.grids)):
-            spec, _ = plan.level_spec(number)
-            if number in (first, len(plan.grids) - 1):
-                check_can_create(spec, f"{plan.location.name}/{plan.paths[number]}")
-    for path in [*plan.paths[first:], FOLDER]:
-        plan.location.check_inside(path)
+        for number in range(storage.first, len(storage.grids)):
+            spec, _ = storage.level_spec(number)
+            if number in (storage.first, len(storage.grids) - 1):
+                check_can_create(spec, storage.name(number))
+    if storage.location.files is not None:
+        for path in [*storage.paths[storage.first :], FOLDER]:
+            storage.location.files.check_inside(path)
 
 
 def _check_target(plan: Plan) -> None:
@@ -306,7 +314,7 @@ def _check_target(plan: Plan) -> None:
 def _check_no_foreign_files(plan: Plan) -> None:
     """Raise StoreError if there are files already where a level would be written."""
     for number, path in enumerate(plan.paths):
-        if (number > 0 or plan.copies_base) and (key := plan.location.child(path).any_key()) is not None:
+        if number >= plan.storage.first and (key := plan.location.child(path).any_key()) is not None:
             raise StoreError(
                 f"{plan.location.name}/{path}: level {number} would be written there, but it holds {key} already, "
                 "which is not part of this pyramid; move or remove it, or choose another target"
@@ -327,38 +335,38 @@ def _warn_of_empty(plan: Plan) -> None:
             )
 
 
-def _portable_arguments(plan: Plan, requested: dict[str, Any]) -> dict[str, Any] | None:
+def _portable_arguments(plan: Plan, request: Request) -> dict[str, Any] | None:
     """Return arguments by which another process makes the same plan; None if it could not read the same voxels."""
-    source, volume, mask, ignore = plan.source, plan.source.volume, plan.mask, plan.ignore
-    locations = [plan.location, source.location, *([] if mask is None else [mask.location])]
+    source, mask, options, storage = plan.source, plan.mask, plan.options, plan.storage
+    locations = [storage.location, source.location, *([] if mask is None else [mask.location])]
     in_this_process = any(location is None or location.url.startswith("memory:") for location in locations)
-    if (source.recipe or {}).get("only_here") or isinstance(ignore, complex) or in_this_process:
+    if (source.recipe or {}).get("only_here") or isinstance(options.ignore, complex) or in_this_process:
         return None
-    arguments = {"source": source.recipe or source.name, "memory": plan.memory, "block": requested["block"]}
+    arguments = {"source": source.recipe or source.name, "memory": plan.memory, "block": request.block_in_bytes}
     arguments["workers"] = plan.workers
-    if plan.changed_box is not None and volume is not None:  # everything else is recorded in the store
-        region = [[int(start), int(stop)] for start, stop in requested["region"]]
-        return {**arguments, "region": region, "method": "auto" if volume.notes.get("method") else plan.method}
+    if request.region is not None and source.volume is not None:  # everything else is recorded in the store
+        region = [[int(start), int(stop)] for start, stop in request.region]
+        return {**arguments, "region": region, "method": "auto" if source.volume.notes.get("method") else plan.method}
 
-    def integers(name: Literal["chunks", "shards"]) -> list[int] | None:
-        return None if requested[name] is None else [int(extent) for extent in requested[name]]
+    def integers(values: Sequence[int] | None) -> list[int] | None:
+        return None if values is None else [int(extent) for extent in values]
 
     return {
         **arguments,
-        "target": plan.location.url if plan.copies_base or plan.links_base else None,
+        "target": None if storage.in_place else storage.location.url,
         "factor": [list(step) for step in plan.factors] or "auto",
         "levels": len(plan.factors),
-        "method": plan.method,
-        "format": plan.format,
-        "ignore": None if ignore is None else ignore.item(),
-        "rounding": plan.rounding,
-        "ties": plan.ties,
-        "chunks": integers("chunks"),
-        "shards": integers("shards"),
-        "codec": requested["codec"],
+        "method": options.method,
+        "format": storage.format,
+        "ignore": None if options.ignore is None else options.ignore.item(),
+        "rounding": options.rounding,
+        "ties": options.ties,
+        "chunks": integers(request.chunks),
+        "shards": integers(request.shards),
+        "codec": request.codec,
         **({} if mask is None else {mask.parameter: mask.recipe or mask.name}),
-        "recursive": plan.recursive,
-        "link": plan.links_base,
-        "grid": None if requested["grid"] is None else as_arguments(requested["grid"]),
-        "force": requested["force"],
+        "recursive": options.recursive,
+        "link": storage.links_base,
+        "grid": None if request.grid is None else as_arguments(request.grid),
+        "force": request.rule.force,
     }

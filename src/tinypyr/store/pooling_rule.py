@@ -35,6 +35,35 @@ class PoolingRule:
     force: bool
 
 
+@dataclass(frozen=True)
+class PoolingOptions:
+    """How the levels of a plan are pooled: its rule, with "auto" resolved for the source.
+
+    Attributes
+    ----------
+    method, ignore, rounding, ties, recursive
+        As for :func:`plan`.
+    reason : str
+        Why the method was chosen.
+    """
+
+    method: str
+    reason: str
+    ignore: Any
+    rounding: str
+    ties: str
+    recursive: bool
+
+    def accumulates(self, *, masked: bool) -> bool:
+        """Return whether levels can be pooled from accumulators, so that leaves need not hold their whole footprints.
+
+        Stride has no accumulator if some voxels are ignored or excluded, median never.
+        """
+        if self.recursive or self.method not in ("median", "stride"):
+            return True
+        return self.method == "stride" and self.ignore is None and not masked
+
+
 def rule_of_levels(volume: Volume | None, target: Any, arguments: dict[str, Any], *, force: bool) -> PoolingRule:
     """Return the rule by which the levels of a store were built, to update a region of them.
 

@@ -63,7 +63,7 @@ class Report:
             f"{count} level{'' if count == 1 else 's'} in {self.seconds:.1f} s: {size_text(self.bytes_read)} read "
             f"({size_text(rate)}/s), {size_text(self.bytes_written)} written, {self.blocks_done} blocks processed"
             + kept,
-            f"method: {self.plan.method}, {self.plan.method_reason}",
+            f"method: {self.plan.method}, {self.plan.options.reason}",
         ]
         for level, (count, vanished) in enumerate(zip(self.labels, self.vanished, strict=True)):
             text = f"level {level}: {count} labels"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import operator
 import os
 import time
@@ -26,6 +25,7 @@ from .ownership import Ownership
 from .planning import plan as make_plan
 from .plans import Plan
 from .reports import BuildError, Progress, ProgressOption, Report
+from .saved_plans import json_of_plan
 from .target_state import state_of
 from .volume import LevelMetadata
 
@@ -212,7 +212,8 @@ def run(
     if not isinstance(plan, Plan):
         raise TypeError(f"plan: {type(plan).__name__} is not a Plan; call store.plan or Plan.load first")
     if workers is not None:
-        plan = replace(plan, workers=min(plan.workers, workers_of(workers)))
+        resources = replace(plan.resources, workers=min(plan.workers, workers_of(workers)))
+        plan = replace(plan, resources=resources)
     if part is not None and blocks is not None:
         raise ValueError("part: blocks are given as well; give one of the two")
     numbers = checked_blocks(plan, blocks) if part is None else _numbers_of_part(plan, part)
@@ -224,7 +225,7 @@ def run(
         _run_blocks(report, runner, resume and blocks is None, show, numbers, None)
     if state_of(plan, saved=True, take_over=not resume) == "finished":  # meanwhile, by another process
         with contextlib.suppress(StoreError), _ownership(plan):
-            plan.scratch.clear()
+            plan.storage.scratch.clear()
     return report
 
 
@@ -258,7 +259,7 @@ def finalize(plan: Plan) -> Report:
     """
     report = Report(plan)
     if (
-        plan.scratch.read_plan() is None and state_of(plan, saved=True) != "finished"
+        plan.storage.scratch.read_plan() is None and state_of(plan, saved=True) != "finished"
     ):  # (becoming owner creates a folder)
         raise StoreError(f"{plan.location.name}: block 0 is not done, nor any other; run the plan first")
     with _owned(plan, saved=True) as owner:
@@ -308,21 +309,21 @@ def _progress_callback(progress: ProgressOption) -> Iterator[Callable[[Progress]
 @contextlib.contextmanager
 def _owned(plan: Plan, *, saved: bool = False, take_over: bool = False) -> Iterator[Ownership | None]:
     """Own the target meanwhile, so that no other process builds there; None if the plan is finished already."""
-    if state_of(plan, saved=saved, take_over=take_over) == "finished" and not plan.scratch.location.keys():
-        plan.scratch.location.remove_if_empty()
+    if state_of(plan, saved=saved, take_over=take_over) == "finished" and not plan.storage.scratch.location.keys():
+        plan.storage.scratch.remove_if_empty()
         yield None
         return
     with _ownership(plan) as owner:
         # the previous owner may have finished this plan, or begun another one
         if state_of(plan, saved=saved, take_over=take_over) == "finished":
-            plan.scratch.clear()  # (files of an interrupted finalize)
+            plan.storage.scratch.clear()  # (files of an interrupted finalize)
             yield None
         else:
             yield owner
 
 
 def _ownership(plan: Plan) -> Ownership:
-    return Ownership(plan.scratch.location, plan.tuning.heartbeat_interval)
+    return Ownership(plan.storage.scratch.location, plan.resources.tuning.heartbeat_interval)
 
 
 def _already_complete(report: Report, keep: bool) -> Report:
@@ -333,10 +334,8 @@ def _already_complete(report: Report, keep: bool) -> Report:
 
 
 def _begin(plan: Plan) -> None:
-    if plan.links_base and plan.source.volume is not None:
-        volume = plan.source.volume
-        plan.location.link(plan.paths[0], volume.location.child(volume.paths[0]))
-    plan.scratch.write_plan(plan.to_dict())
+    plan.storage.link_base()
+    plan.storage.scratch.write_plan(json_of_plan(plan))
 
 
 def _run_blocks(
@@ -349,11 +348,11 @@ def _run_blocks(
 ) -> None:
     """Run blocks by an engine, and add their results to the report."""
     plan, start = report.plan, time.perf_counter()
-    keep = keep and plan.changed_box is None and plan.scratch.read_plan() is not None
+    keep = keep and plan.changed_box is None and plan.storage.scratch.read_plan() is not None
     _begin(plan)
     if numbers is None:
         numbers = plan.numbers
-        bytes_in_blocks = plan.source.dtype.itemsize * math.prod(stop - begin for begin, stop in plan.covered_box)
+        bytes_in_blocks = plan.source.bytes_in(plan.geometry.covered_box)
     else:
         bytes_in_blocks = sum(map(plan.bytes_in_block, numbers))
     queue = BlockQueue(plan, runner, numbers, keep)
@@ -395,23 +394,23 @@ def _finalize(report: Report, owner: Ownership) -> None:
     metadata = _level_metadata(plan)
     owner.check()
     try:
-        plan.check_source_unchanged()
+        plan.inputs.check_unchanged()
     except StoreError:
-        plan.scratch.remove_results()  # any of them may have read old voxels, even if the source is restored
+        plan.storage.scratch.remove_results()  # any of them may have read old voxels, even if the source is restored
         raise
     FORMATS[plan.format].describe(plan.location, metadata)
-    plan.scratch.clear()
+    plan.storage.scratch.clear()
     report.bytes_written += merged.bytes_written
     report.seconds += time.perf_counter() - start
 
 
 def _level_metadata(plan: Plan) -> LevelMetadata:
-    volume, base = plan.source.volume, plan.grids[0]
+    volume, base, options = plan.source.volume, plan.grids[0], plan.options
     notes = {
-        "ignore": None if plan.ignore is None else str(plan.ignore),
-        "rounding": plan.rounding,
-        "ties": plan.ties,
-        "recursive": plan.recursive,
+        "ignore": None if options.ignore is None else str(options.ignore),
+        "rounding": options.rounding,
+        "ties": options.ties,
+        "recursive": options.recursive,
         "mask": None,
         "exclude": None,
         "voxel_offset": dict(zip(base.axes, base.voxel_offset, strict=True)),
@@ -424,6 +423,6 @@ def _level_metadata(plan: Plan) -> LevelMetadata:
         notes["region"] = plan.fingerprint
     inherited = dict(volume.attributes) if volume is not None and plan.format == volume.format else {}
     inherited.pop("array", None)
-    grids = [reordered(grid, plan.stored_axes) for grid in plan.grids]
+    grids = [reordered(grid, plan.storage.stored_axes) for grid in plan.grids]
     metadata = Metadata() if volume is None else volume.metadata
     return LevelMetadata(grids, plan.paths, plan.kind, plan.method, notes, inherited, metadata)

@@ -6,15 +6,39 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from .. import _arrays
+from .. import __version__, _arrays
 from ..errors import StoreError, brief
 from ..grid import grid_from
 from .planning import plan
 from .plans import Plan
-from .scratch import unsealed
+from .scratch import sealed, unsealed
 from .target_state import SOURCE_CHANGED, difference
 from .tuning import Tuning, tuned
+
+
+def json_of_plan(plan: Plan) -> dict[str, Any]:
+    """Return a plan as JSON, from which another process makes it again, of constant size."""
+    return {
+        "tinypyr": __version__,
+        "fingerprint": plan.fingerprint,
+        "source_status": plan.inputs.status,
+        "arguments": plan.arguments,
+        "tuning": plan.resources.tuning.changes(),
+        "plan": plan.describe(),
+    }
+
+
+def text_of_plan(plan: Plan) -> str:
+    """Return the text of a file of a plan; raise StoreError if other processes cannot read its source."""
+    if plan.arguments is None:
+        raise StoreError(
+            (plan.source.recipe or {}).get("only_here")
+            or "source: other processes cannot read an array in memory, or a store in memory (source, mask or "
+            "target); write it to a store of files first (build with levels=0)"
+        )
+    return json.dumps(sealed(json_of_plan(plan)), indent=1) + "\n"
 
 
 def load_plan(path: str | os.PathLike[str]) -> Plan:

@@ -63,7 +63,18 @@ class Scratch:
 
     def clear(self) -> None:
         """Remove all files but the owner's, the plan last."""
-        self.location.remove_all_but(OWNER, last=PLAN)
+        files = self.location.files
+        if files is not None:
+            files.remove_all_but(OWNER, last=PLAN)
+            return
+        for key in sorted(self.location.keys(), key=lambda key: key == PLAN):
+            if key != OWNER:
+                self.location.write(key, None)
+
+    def remove_if_empty(self) -> None:
+        """Remove the folder if it is empty and in a file system."""
+        if self.location.files is not None:
+            self.location.files.remove_if_empty()
 
 
 def _result_key(number: int | str) -> str:

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _arrays
-from .._sources.nifti import Nifti, is_nifti
 from ..errors import UNREADABLE, StoreError, brief
 from ..grid import Grid, factors_between, reordered, replace_grid
+from ..volume import place_of, resolved
 from .chunk_names import holds_chunks
 from .formats import FORMATS
-from .location import Location, open_array
+from .location import Location, open_array, stamp
 from .scratch import Scratch
 from .volume import Layout, Volume
 
@@ -91,26 +91,32 @@ class Source:
     def stamp(self) -> bytes:
         """Return bytes that differ after the source has changed: of its files, or of two corners of an array."""
         if self.volume is not None:
-            return self.volume.location.child(self.volume.paths[0]).stamp()
+            return stamp(self.volume.location.child(self.volume.paths[0]))
         if hasattr(self._array, "stamp"):
             return bytes(self._array.stamp())
         if self.location is not None:
-            return self.location.stamp()
+            return stamp(self.location)
         return _arrays.corners(self._array, self.grid.shape, self.chunks)
 
     def status(self) -> bytes:
         """Return bytes that differ after files of the source were changed, moved or restored; empty for arrays."""
         if self.volume is not None:
-            level = self.volume.location.child(self.volume.paths[0])
-            return level.status(with_folder=not FORMATS[self.volume.format].DESCRIBES_IN_LEVELS)
-        return b"" if self.location is None else self.location.status()
+            level = self.volume.location.child(self.volume.paths[0]).files
+            with_folder = not FORMATS[self.volume.format].DESCRIBES_IN_LEVELS
+            return b"" if level is None else level.status(with_folder=with_folder)
+        files = None if self.location is None else self.location.files
+        return b"" if files is None else files.status()
 
     def check_exists(self) -> None:
         """Raise StoreError if the array was removed, because its chunks would then be read as empty."""
         if self.volume is not None:
             _open_level(self.volume, 0)
-        elif self.location is not None and not self.location.is_single_file:
+        elif self.location is not None and not (self.location.files and self.location.files.is_single_file):
             open_volume(self.location)  # the store behind a lazy array
+
+    def bytes_in(self, box: Sequence[tuple[int, int]]) -> int:
+        """Return the number of bytes of the voxels of a box."""
+        return self.dtype.itemsize * math.prod(stop - start for start, stop in box)
 
     def reordered(self, axes: tuple[str, ...]) -> Source:
         """Return the source with its axes in another order."""
@@ -126,20 +132,7 @@ class Source:
 
     def read(self, box: Box) -> Any:
         """Start to read the voxels of a box; return an object whose ``result()`` is the array."""
-        if hasattr(self._array, "write"):  # a handle of TensorStore, which reads in the background
-            return self._array[box].read()
-        return _DeferredRead(self._array, box)
-
-
-class _DeferredRead:
-    """A read that happens when its result is needed."""
-
-    def __init__(self, array: Any, box: Box) -> None:
-        self._array, self._box = array, box
-
-    def result(self) -> Any:
-        part = self._array[self._box]
-        return np.asarray(part.compute() if hasattr(part, "compute") else part)
+        return _arrays.start_to_read(self._array, box)
 
 
 def open_volume(location: Location) -> Volume:
@@ -154,14 +147,14 @@ def open_volume(location: Location) -> Volume:
         raise StoreError(
             f"{location.name}: has an unfinished build; run its command again to resume, or finalize its plan"
         )
-    keys = "zarr.json, .zattrs, .zarray, attributes.json or info"
-    raise StoreError(f"{location.name}: nothing here that can be read (no {keys}); check the path")
+    *keys, last = (key for format in FORMATS.values() for key in format.TRAITS.metadata_keys)
+    raise StoreError(f"{location.name}: nothing here that can be read (no {', '.join(keys)} or {last}); check the path")
 
 
 def _with_voxel_offsets(volume: Volume) -> Volume:
     """Return a volume with the voxel offsets in its notes; most formats have no other metadata for them."""
     recorded_offset, base = volume.notes.get("voxel_offset"), volume.grids[0]
-    if recorded_offset is None or volume.format == "precomputed":
+    if recorded_offset is None or FORMATS[volume.format].TRAITS.records_voxel_offset:
         return volume
     offset = [int(recorded_offset.get(axis, 0)) for axis in base.axes]
     grids = []
@@ -234,14 +227,13 @@ def open_source(source: Any, grid: Grid | None = None) -> Source:
 
     ``grid`` replaces the grid of a store, or defines that of an array.
     """
-    if is_nifti(source):
-        source = Nifti(source)
+    source = resolved(source)
     if isinstance(source, (str, os.PathLike)):
         return _open_store(source, grid)
-    if not (hasattr(source, "shape") and hasattr(source, "dtype") and hasattr(source, "__getitem__")):
+    if not _arrays.is_array(source):
         raise TypeError(f"source: {type(source).__name__} is neither a path nor an array")
     chunks, source = _arrays.read_chunks(source), _arrays.from_zero(source)
-    dtype = source.dtype.name if hasattr(source, "chunk_layout") else np.dtype(source.dtype).name  # TensorStore, others
+    dtype = source.dtype.name if _arrays.is_tensorstore(source) else np.dtype(source.dtype).name
     shape = tuple(int(n) for n in source.shape)
     recipe = _arrays.recipe_of(source)
     grid = grid or (Grid(shape) if recipe is None else source.grid)
@@ -277,7 +269,7 @@ class Mask:
     """
 
     def __init__(self, voxels: Any, grid: Grid, parameter: Literal["mask", "exclude"]) -> None:
-        self.parameter = parameter
+        self.parameter, voxels = parameter, place_of(voxels)
         if not isinstance(voxels, (str, os.PathLike)) and not hasattr(voxels, "dtype"):
             raise TypeError(f"{parameter}: {type(voxels).__name__} is neither a path nor an array")
         try:

@@ -71,7 +71,7 @@ def _temporary_file(plan: Plan, size: int) -> Any:
 
     The space is allocated now, because a full disk would end the process when the mapped memory is written.
     """
-    scratch = plan.scratch.location
+    scratch = plan.storage.scratch.location
     folder = scratch.spec["path"] if scratch.is_file else None
     try:
         if folder is not None:
@@ -95,11 +95,11 @@ def _temporary_file(plan: Plan, size: int) -> Any:
 
 def _pieces(plan: Plan, box: Spans) -> Iterator[Spans]:
     """Return the parts of a box that are read at once: whole chunks, several of them if they are small."""
-    chunks, itemsize = plan.source.chunks or plan.leaf_shape, plan.source.dtype.itemsize
+    chunks, itemsize = plan.source.chunks or plan.geometry.partition.leaf_shape, plan.source.dtype.itemsize
     steps = list(chunks)
     for axis in range(len(box) - 1, -1, -1):
         extent = box[axis][1] - box[axis][0]
-        while steps[axis] < extent and 2 * math.prod(steps) * itemsize <= plan.pending:
+        while steps[axis] < extent and 2 * math.prod(steps) * itemsize <= plan.resources.pending:
             steps[axis] *= 2
     along = [
         [(max(low, start), min(high, start + step)) for start in range(low // step * step, high, step)]

@@ -7,10 +7,10 @@ import os
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .._sources.nifti import is_nifti
+from .._sources import reader_of
 from ..errors import StoreError
 from ..grid import Grid
-from .formats import FORMATS
+from .formats import DEFAULT, FORMATS
 from .location import Location
 from .source import Source, are_planes, default_chunks, level_array
 from .volume import Layout, Volume
@@ -32,12 +32,13 @@ def choose_target(reader: Source, target: Any, format: str | None, grid: Grid | 
     volume = reader.volume
     location, in_place = _target_location(reader, target)
     if volume is None or not in_place:
-        return Target(location, in_place, format or "ome-zarr-0.5")
+        return Target(location, in_place, format or DEFAULT)
     if format not in (None, volume.format):
         raise ValueError(f"format: levels in the same store as a level 0 of {volume.format} cannot be {format}; give a "
                          "target")  # fmt: skip
-    if grid is not None and volume.format == "precomputed" and grid != volume.grids[0]:
-        raise ValueError("grid: the info file of a precomputed store in place defines the grid; change it there")
+    key = FORMATS[volume.format].TRAITS.grid_key
+    if grid is not None and key is not None and grid != volume.grids[0]:
+        raise ValueError(f"grid: the {key} file of a {volume.format} store in place defines the grid; change it there")
     return Target(location, in_place, volume.format)
 
 
@@ -50,8 +51,8 @@ def _target_location(reader: Source, target: Any) -> tuple[Location, bool]:
     else:
         if not isinstance(target, (str, os.PathLike)):
             raise TypeError(f"target: {type(target).__name__} is neither a path nor a URL; name a store")
-        if is_nifti(target):
-            raise ValueError(f"target: {os.fspath(target)}: NIfTI is read, and not written; name a store")
+        if (other := reader_of(target)) is not None:
+            raise ValueError(f"target: {os.fspath(target)}: {other.name} is read, and not written; name a store")
         location = Location.at(target)
     if volume is not None and location.url == volume.location.url:
         if volume.attributes.get("array"):
@@ -78,9 +79,9 @@ def base_layout(reader: Source, target: Target, chunks: Any, shards: Any, codec:
         chunk = default_chunks(base) if are_planes(in_source.chunks, base) else in_source.chunks
     if shards is not None:
         shard: Extents | None = extents("shards", shards, base)
-    else:  # (other formats have no shards, or their own)
-        shard = in_source.shards if chunks is None and format == "ome-zarr-0.5" else None
-    if shard is not None and format in ("ome-zarr-0.4", "n5"):
+    else:
+        shard = in_source.shards if chunks is None and FORMATS[format].TRAITS.takes_shards else None
+    if shard is not None and not FORMATS[format].TRAITS.has_shards:
         raise ValueError(f"shards: {format} does not support shards; leave them out")
     if shard is not None and any(s % c for s, c in zip(shard, chunk, strict=True)):
         raise ValueError(f"shards: {shard} is not a multiple of the chunks {chunk} along every axis")
@@ -107,25 +108,6 @@ def existing_layouts(volume: Volume, layout: Layout, base: Grid) -> list[Layout]
     return [replace(layout, chunks=tuple(unit[axis] for axis in axes), shards=None) for unit in units]
 
 
-def level_paths(volume: Volume | None, format: str, grids: list[Grid]) -> list[str]:
-    """Return the paths of all levels; ``volume`` is the store that has level 0 already, if any."""
-    if format == "precomputed":
-        names = [axis for axis in "xyz" if axis in grids[0].axes]
-        keys = ["_".join(f"{grid.scale[grid.axes.index(axis)]:g}" for axis in names) for grid in grids]
-        if len(set(keys)) < len(keys):
-            keys = [f"{key}_{k}" for k, key in enumerate(keys)]
-        if volume is None:
-            return keys
-        first = volume.paths[0]  # any name, even that of another level's resolution
-        return [first, *(f"{key}_{k}" if key == first else key for k, key in enumerate(keys[1:], 1))]
-    if volume is None:
-        return [f"s{k}" if format == "n5" else str(k) for k in range(len(grids))]
-    first = volume.paths[0]
-    stem = first.rstrip("0123456789")
-    start = int(first[len(stem) :]) if first[len(stem) :] else 0
-    return [first, *(f"{stem}{start + k}" for k in range(1, len(grids)))]
-
-
 def level_layouts(format: str, layout: Layout, grids: list[Grid]) -> list[Layout]:
     """Return how every level is stored, given how level 0 is."""
     return [FORMATS[format].at_level(layout, grid) for grid in grids]
@@ -136,7 +118,7 @@ def check_link(volume: Volume | None, target: Target, same_layout: bool) -> None
     location, format = target.location, target.format
     if target.in_place or volume is None:
         raise ValueError("link: needs a store as source and another one as target; copy level 0 instead")
-    if not format.startswith("ome-zarr") or not (location.is_file and volume.location.is_file):
+    if not FORMATS[format].TRAITS.can_link or not (location.is_file and volume.location.is_file):
         raise ValueError(f"link: supported for OME-Zarr in files, not for {format} at {location.name}; copy level 0")
     if volume.format != format or not same_layout:
         raise ValueError("link: format, chunks, shards and codec must be those of the source; leave them out")

@@ -29,17 +29,17 @@ def state_of(plan: Plan, *, saved: bool = False, take_over: bool = False) -> Lit
     take_over : bool
         Whether to continue a build of the same plan that was begun before the source changed.
     """
-    location, in_place = plan.location, not (plan.copies_base or plan.links_base)
+    location, in_place = plan.location, plan.storage.in_place
     volume = _volume_at(location)
     if plan.changed_box is None and volume is not None and volume.notes.get("plan") == plan.fingerprint:
         return "finished"
     if plan.changed_box is not None and saved and volume is not None and volume.notes.get("region") == plan.fingerprint:
         return "finished"
-    begun_plan = plan.scratch.read_plan()
+    begun_plan = plan.storage.scratch.read_plan()
     if begun_plan is not None and plan.changed_box is not None and begun_plan.get("plan", {}).get("region") is not None:
         _check_region_covers(plan, begun_plan["plan"]["region"])
         return "new"  # no block of an interrupted region is kept
-    same_files = begun_plan is not None and begun_plan.get("source_status") == plan.source_status
+    same_files = begun_plan is not None and begun_plan.get("source_status") == plan.inputs.status
     if begun_plan is not None and same_files and begun_plan.get("fingerprint") == plan.fingerprint:
         return "begun"
     if begun_plan is not None:

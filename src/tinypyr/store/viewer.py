@@ -16,12 +16,11 @@ from typing import Any
 
 from .._util.units import NANOMETERS
 from ..errors import StoreError
+from .formats import FORMATS
 from .location import Location
 from .source import open_volume
 from .volume import Volume
 
-#: Neuroglancer's names of the formats.
-SCHEMES = {"ome-zarr-0.5": "zarr3", "ome-zarr-0.4": "zarr2", "n5": "n5", "precomputed": "precomputed"}
 MIME = "application/octet-stream"
 
 
@@ -143,7 +142,7 @@ def viewer(store: str | os.PathLike[str]) -> Iterator[Any]:
 def _new_viewer(neuroglancer: Any, volume: Volume, address: str) -> Any:
     neuroglancer.set_server_bind_address("127.0.0.1", 0)
     new_viewer = neuroglancer.Viewer()
-    source = f"{SCHEMES[volume.format]}://{address}"
+    source = f"{FORMATS[volume.format].TRAITS.viewer_scheme}://{address}"
     with new_viewer.txn() as state:
         layer = neuroglancer.SegmentationLayer if volume.holds_labels else neuroglancer.ImageLayer
         state.layers["levels"] = layer(source=source)

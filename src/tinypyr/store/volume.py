@@ -64,6 +64,11 @@ def same_layout(layout: Layout, grid: Grid) -> Layout:
     return layout
 
 
+def no_label_names(location: Location) -> list[str]:
+    """Return no names, in formats that have no labels below an image."""
+    return []
+
+
 def array_per_folder(driver: str) -> Callable[[Location, str], dict[str, Any]]:
     """Return the function ``open_spec`` of formats in which every level is an array in its own folder."""
 
@@ -71,6 +76,19 @@ def array_per_folder(driver: str) -> Callable[[Location, str], dict[str, Any]]:
         return {"driver": driver, "kvstore": location.child(path).spec}
 
     return open_spec
+
+
+def numbered_paths(stem: str) -> Callable[[list[Grid], str | None], list[str]]:
+    """Return the function ``level_paths`` of formats in which the paths of levels are numbers after a stem."""
+
+    def level_paths(grids: list[Grid], first: str | None) -> list[str]:
+        if first is None:
+            return [f"{stem}{k}" for k in range(len(grids))]
+        own_stem = first.rstrip("0123456789")
+        start = int(first[len(own_stem) :]) if first[len(own_stem) :] else 0
+        return [first, *(f"{own_stem}{start + k}" for k in range(1, len(grids)))]
+
+    return level_paths
 
 
 @dataclass(frozen=True)

@@ -185,7 +185,7 @@ def _fingerprint(description: dict[str, Any]) -> str:
 def _array_as_json(name: str, array: Any) -> dict[str, Any]:
     """Return the TensorStore spec of an array in files, with its shape, dtype and chunks."""
     spec: dict[str, Any] | None = None
-    if hasattr(array, "kvstore") and hasattr(array, "spec"):  # TensorStore
+    if _arrays.is_tensorstore(array):
         spec = array.spec(retain_context=False).to_json()
     elif hasattr(getattr(getattr(array, "store_path", None), "store", None), "root"):  # zarr, in a folder
         path = os.path.abspath(os.path.join(array.store_path.store.root, array.store_path.path))

@@ -9,6 +9,7 @@ from ...grid import Grid
 from ..location import Location
 from ..volume import Layout, LevelMetadata, Volume
 from . import n5, ome_zarr_04, ome_zarr_05, precomputed
+from ._traits import Traits
 
 
 class Format(Protocol):
@@ -24,6 +25,8 @@ class Format(Protocol):
     FIXED_AXES: tuple[str, ...]
     #: Whether :meth:`describe` writes metadata into the folders of levels, that of the base included.
     DESCRIBES_IN_LEVELS: bool
+    #: What planning, checking and viewing need to know.
+    TRAITS: Traits
 
     def detect(self, location: Location, /) -> bool:
         """Return whether there is a store of this format."""
@@ -33,6 +36,9 @@ class Format(Protocol):
 
     def axes_order(self, grid: Grid, /) -> tuple[str, ...]:
         """Return the axes in the order of the format's arrays; raise StoreError for axes that it cannot store."""
+
+    def level_paths(self, grids: list[Grid], first: str | None, /) -> list[str]:
+        """Return the paths of all levels, axes as in the source; ``first`` is that of an existing level 0, if any."""
 
     def at_level(self, layout: Layout, grid: Grid, /) -> Layout:
         """Return the layout of a level, given that of the base."""
@@ -51,6 +57,9 @@ class Format(Protocol):
     ) -> dict[str, Any]:
         """Return a TensorStore specification to create a level; raise StoreError if the format cannot store it."""
 
+    def label_names(self, location: Location, /) -> list[str]:
+        """Return the names of the volumes of labels below an image, each a store in the folder ``labels``."""
+
     def describe(self, location: Location, levels: LevelMetadata, /) -> None:
         """Write the metadata by which readers find the levels and their world coordinates."""
 
@@ -62,3 +71,6 @@ FORMATS: dict[str, Format] = {
     "n5": n5,
     "precomputed": precomputed,
 }
+
+#: Format of new stores, unless the arguments name another.
+DEFAULT = "ome-zarr-0.5"

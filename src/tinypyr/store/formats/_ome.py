@@ -42,6 +42,14 @@ def kind(ome: dict[str, Any]) -> Literal["image", "labels"] | None:
     return "labels" if "image-label" in ome else "image" if "omero" in ome else None
 
 
+def label_names(attributes: dict[str, Any], location: Location) -> list[str]:
+    """Return the names that the attributes of the group ``labels`` list; raise StoreError if they are not names."""
+    names = attributes.get("labels") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip("/") for name in names):
+        raise StoreError(f"{location.name}/labels: the metadata lists labels that are not names; correct it")
+    return [checked_path(name, location.name) for name in names]
+
+
 def digest(meta: dict[str, Any], keys: tuple[str, ...]) -> str:
     """Return a checksum of the entries of an array's metadata that define how its voxels are stored."""
     entries = json.dumps({key: meta.get(key) for key in keys}, sort_keys=True)

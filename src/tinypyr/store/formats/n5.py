@@ -14,7 +14,17 @@ from ..._util.units import ABBREVIATIONS, long_name
 from ...errors import UNREADABLE, StoreError, brief
 from ...grid import Grid, implied_type, replace_grid, typed_axes
 from ..location import Location
-from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, same_layout
+from ..volume import (
+    CODECS,
+    Layout,
+    LevelMetadata,
+    Volume,
+    array_per_folder,
+    no_label_names,
+    numbered_paths,
+    same_layout,
+)
+from ._traits import Traits
 
 at_level = same_layout
 DRIVER = "n5"
@@ -24,6 +34,9 @@ KEEPS = frozenset[str]()
 HAS_FILL_VALUE = False
 FIXED_AXES: tuple[str, ...] = ()
 DESCRIBES_IN_LEVELS = True
+TRAITS = Traits(("attributes.json",), "n5")
+level_paths = numbered_paths("s")
+label_names = no_label_names
 ATTRIBUTES = "attributes.json"
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
 

@@ -11,8 +11,9 @@ import numpy as np
 from ...errors import StoreError
 from ...grid import Grid
 from ..location import Location
-from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, same_layout
+from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, numbered_paths, same_layout
 from . import _ome
+from ._traits import Traits
 
 axes_order = _ome.axes_order
 at_level = same_layout
@@ -23,6 +24,8 @@ KEEPS = frozenset[str]()
 HAS_FILL_VALUE = True
 FIXED_AXES: tuple[str, ...] = ()
 DESCRIBES_IN_LEVELS = False
+TRAITS = Traits((".zattrs", ".zarray"), "zarr2", can_link=True)
+level_paths = numbered_paths("")
 STORAGE_KEYS = ("shape", "chunks", "dtype", "order", "compressor", "filters", "fill_value", "dimension_separator")
 
 
@@ -110,6 +113,11 @@ def _compressor(codec: str) -> dict[str, Any] | None:
     if codec == "blosc":
         return {"id": "blosc", "cname": "zstd", "clevel": 3, "shuffle": -1, "blocksize": 0}
     return {"id": codec, "level": 5 if codec == "gzip" else 3}
+
+
+def label_names(location: Location) -> list[str]:
+    """Return the names of the volumes of labels below an image."""
+    return _ome.label_names(location.json("labels/.zattrs") or {}, location)
 
 
 def create_group(location: Location) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from ...errors import StoreError
 from ...grid import Grid
 from ..location import Location
-from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, same_layout
+from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, numbered_paths, same_layout
 from . import _ome
+from ._traits import Traits
 
 axes_order = _ome.axes_order
 at_level = same_layout
@@ -23,6 +24,8 @@ KEEPS = frozenset[str]()
 HAS_FILL_VALUE = True
 FIXED_AXES: tuple[str, ...] = ()
 DESCRIBES_IN_LEVELS = False
+TRAITS = Traits(("zarr.json",), "zarr3", has_shards=True, takes_shards=True, can_link=True)
+level_paths = numbered_paths("")
 STORAGE_KEYS = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "codecs", "fill_value")
 
 
@@ -129,6 +132,13 @@ def _compressor(codec: str, dtype: str) -> list[dict[str, Any]]:
     if codec == "gzip":
         return [{"name": "gzip", "configuration": {"level": 5}}]
     return [{"name": "zstd", "configuration": {"level": 3, "checksum": False}}]
+
+
+def label_names(location: Location) -> list[str]:
+    """Return the names of the volumes of labels below an image."""
+    attributes = (location.json("labels/zarr.json") or {}).get("attributes") or {}
+    ome = attributes.get("ome", attributes) if isinstance(attributes, dict) else {}
+    return _ome.label_names(ome if isinstance(ome, dict) else {}, location)
 
 
 def create_group(location: Location) -> None:

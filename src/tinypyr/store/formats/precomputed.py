@@ -16,7 +16,8 @@ from ..._util.units import NANOMETERS
 from ...errors import UNREADABLE, StoreError, brief
 from ...grid import Grid
 from ..location import Location
-from ..volume import Layout, LevelMetadata, Volume, checked_path
+from ..volume import Layout, LevelMetadata, Volume, checked_path, no_label_names
+from ._traits import Traits
 
 DRIVER = "neuroglancer_precomputed"
 FAMILY = "precomputed"
@@ -24,6 +25,16 @@ KEEPS = frozenset[str]()
 HAS_FILL_VALUE = False
 FIXED_AXES: tuple[str, ...] = ("c",)
 DESCRIBES_IN_LEVELS = False
+TRAITS = Traits(
+    ("info",),
+    "precomputed",
+    has_shards=True,
+    positions_are_corners=True,
+    records_voxel_offset=True,
+    chunks_may_have_suffix=True,
+    grid_key="info",
+)
+label_names = no_label_names
 AXES = ("x", "y", "z", "c")
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "float32")
 
@@ -72,6 +83,17 @@ def read(location: Location) -> Volume:
         )
     except UNREADABLE as error:
         raise StoreError(f"{location.name}/info cannot be understood: {brief(error)}") from None
+
+
+def level_paths(grids: list[Grid], first: str | None) -> list[str]:
+    """Return the resolutions of all levels as their paths, after that of an existing level 0."""
+    names = [axis for axis in AXES[:3] if axis in grids[0].axes]
+    keys = ["_".join(f"{grid.scale[grid.axes.index(axis)]:g}" for axis in names) for grid in grids]
+    if len(set(keys)) < len(keys):
+        keys = [f"{key}_{k}" for k, key in enumerate(keys)]
+    if first is None:
+        return keys
+    return [first, *(f"{key}_{k}" if key == first else key for k, key in enumerate(keys[1:], 1))]
 
 
 def at_level(layout: Layout, grid: Grid) -> Layout:
