@@ -1,23 +1,24 @@
-"""Measure the fixed costs of tinypyr: its import, its size, and calls on a small tile.
+"""Measure the fixed costs of tinypyr: its import and its size. (`run.py --family calls` measures small calls.)
 
 - import: `import tinypyr` minus `import numpy`, in fresh interpreters, interleaved; difference of medians
-- size: the compiled extension, stripped
-- calls: means of a 64 x 64 uint8 tile, minus an empty Python function that allocates an output
+- size: the compiled extension, stripped; with `--unstripped`, also what each family of kernels takes of it
+
+To build an extension with symbols: `pip install --no-build-isolation --target DIR -Cinstall.strip=false .`
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import platform
+import re
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,9 @@ timing.one_thread()
 import numpy as np  # noqa: E402
 
 import tinypyr  # noqa: E402
-from calls import ALLOCATING_GOAL_US, OUT_GOAL_US  # noqa: E402
 
 IMPORT_GOAL_MS = 15.0
-SIZE_GOAL_MB = 3.0
+SIZE_GOAL_MB = 4 * 2**20 / 1e6
 
 STOPWATCH = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
 
@@ -78,55 +78,56 @@ def extension_size() -> dict[str, Any]:
     return result | {"value": size, "note": f"{path.stat().st_size / 1e6:.2f} MB as built"}
 
 
-def call_costs(rounds: int, calls: int) -> list[dict[str, Any]]:
-    """Return the microseconds of small calls minus those of an empty function that allocates their output."""
-    tile = np.random.default_rng(1).integers(0, 256, (64, 64), dtype=np.uint8)
-    volume = tile.reshape(64, 64, 1)
-    out = np.empty((32, 32), np.uint8)
+#: Families of kernels, by the demangled names of their functions; the first that fits counts.
+FAMILIES = {
+    "mean with ignore": r"MeanWithIgnore<|(Float|Wide)Mean<[^>]*true>",
+    "mean": r"Mean<|Sum<|divide_|pool_run",
+    "min, max": r"Extreme<|extremes",
+    "mode, levels above the first": r"prove_|BoundsOut|RowsBelow|most_\w*votes|add_\w*votes|PoolModeVotes|"
+    r"rank_labels|count_\w*labels|convert_labels|first_place",
+    "mode": r"\bMode<",
+    "median": r"Median<",
+    "stride": r"First<|copy_strided",
+    "encoding": r"encode|decode|run_shuffle",
+    "interpolation": r"nearest|linear|blend|spline|locate|advance|store|load|keep|divide|multiply|subtract",
+    "tables": r"table|means|samples|combines",
+}
+SETS = ("avx512", "avx2", "base", "neon")
 
-    def empty(array: object, factor: object) -> object:
-        return np.empty((32, 32), np.uint8)
 
-    Measured = tuple[str, float | None, Callable[..., object], tuple[object, ...], dict[str, object]]
-    measured: list[Measured] = [
-        ("2x2", ALLOCATING_GOAL_US, tinypyr.downsample, (tile, (2, 2)), {}),
-        ("2x2, out=", OUT_GOAL_US, tinypyr.downsample, (tile, (2, 2)), {"out": out}),
-        ("2x2x1", ALLOCATING_GOAL_US, tinypyr.downsample, (volume, (2, 2, 1)), {}),
-        ("2x2x1, out=", OUT_GOAL_US, tinypyr.downsample, (volume, (2, 2, 1)), {"out": out.reshape(32, 32, 1)}),
-        ("factor 2", ALLOCATING_GOAL_US, tinypyr.downsample, (tile, 2), {}),
-        ("2x2, 4 levels", None, tinypyr.pyramid, (tile, (2, 2)), {"levels": 4}),
-    ]
-    expected = np.rint(tile.reshape(32, 2, 32, 2).mean(axis=(1, 3))).astype(np.uint8)
-    for what, _, function, arguments, keywords in measured:
-        first: Any = function(*arguments, **keywords)
-        if not np.array_equal((first[0] if isinstance(first, list) else first).reshape(32, 32), expected):
-            raise AssertionError(f"the small call by {what} gives a wrong answer")
+def family_sizes(path: Path) -> dict[str, Counter[str]]:
+    """Return the bytes of the functions of each family of kernels, by instruction set, in an unstripped extension."""
+    listed = subprocess.run(["nm", "-S", "-C", "--defined-only", str(path)], check=True, capture_output=True, text=True)
+    sizes: dict[str, Counter[str]] = {}
+    addresses = set()  # of functions, some of which have several names
+    for line in listed.stdout.splitlines():
+        symbol = re.fullmatch(r"([0-9a-f]+) ([0-9a-f]+) [^bB] (.*)", line)
+        if symbol is None or symbol[1] in addresses:
+            continue
+        addresses.add(symbol[1])
+        code, name = int(symbol[2], 16), symbol[3]
+        kernel = re.search(rf"tinypyr::({'|'.join(SETS)})::", name)
+        if kernel is None:
+            family, where = "drivers" if "tinypyr::" in name else "binding, library", "all"
+        else:
+            where = kernel[1]
+            family = next((of for of, pattern in FAMILIES.items() if re.search(pattern, name)), "other kernels")
+        sizes.setdefault(family, Counter())[where] += code
+    if not sizes:
+        raise SystemExit(f"{path} has no symbols; build it with -Cinstall.strip=false")
+    return sizes
 
-    def per_call(function: Callable[..., object], arguments: tuple[object, ...], keywords: dict[str, object]) -> float:
-        array, factor = arguments
-        call = functools.partial(function, **keywords) if keywords else function
-        start = time.perf_counter()
-        for _ in range(calls):
-            call(array, factor)
-        return (time.perf_counter() - start) / calls * 1e6
 
-    times: list[list[float]] = [[] for _ in measured]
-    base = []
-    for _ in range(rounds):
-        base.append(per_call(empty, (tile, (2, 2)), {}))
-        for of_call, (_, _, function, arguments, keywords) in zip(times, measured, strict=True):
-            of_call.append(per_call(function, arguments, keywords))
-    of_empty = statistics.median(base)
-    return [
-        {
-            "what": f"64x64 u8 mean {what}, beyond an empty function",
-            "value": statistics.median(of_call) - of_empty,
-            "unit": "µs",
-            "goal": goal,
-            "note": f"whole call {statistics.median(of_call):.2f} µs, empty function {of_empty:.2f} µs",
-        }
-        for of_call, (what, goal, *_) in zip(times, measured, strict=True)
-    ]
+def family_table(sizes: dict[str, Counter[str]]) -> list[str]:
+    """Return the lines of a table of kilobytes."""
+    columns = [name for name in (*SETS, "all") if any(name in of for of in sizes.values())]
+    lines = ["", "Kilobytes of functions and tables, by family of kernels and instruction set:", ""]
+    lines += [f"| family | {' | '.join(columns)} | sum |", "|---|" + "--:|" * (len(columns) + 1)]
+    total = sum(sizes.values(), Counter[str]())
+    for family, of in [*sorted(sizes.items(), key=lambda item: -item[1].total()), ("sum", total)]:
+        cells = [f"{of[name] / 1e3:.0f}" if of[name] else "" for name in columns]
+        lines.append(f"| {family} | {' | '.join(cells)} | {of.total() / 1e3:.0f} |")
+    return lines
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -135,6 +136,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--interpreters", type=int, default=40, help="fresh interpreters per import (default: 40)")
     parser.add_argument("--quick", action="store_true", help="few repetitions: shows that it works")
+    parser.add_argument(
+        "--unstripped", type=Path, metavar="FILE", help="an extension with symbols: also list the sizes of its kernels"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--out", type=Path, metavar="DIR", help="also write overhead.md and overhead.json there")
     arguments = parser.parse_args(argv)
@@ -142,11 +146,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("argument --interpreters: at least 1")
     try:
         pinned = timing.pin()
-        measured = [
-            import_cost(3 if arguments.quick else arguments.interpreters),
-            extension_size(),
-            *(call_costs(3, 50) if arguments.quick else call_costs(15, 2000)),
-        ]
+        measured = [import_cost(3 if arguments.quick else arguments.interpreters), extension_size()]
+        sizes = family_sizes(arguments.unstripped) if arguments.unstripped else {}
     except KeyboardInterrupt:
         print("interrupted: nothing written", file=sys.stderr)
         return 130
@@ -163,6 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "pinned": pinned,
         "instruction_sets": tinypyr.instruction_sets(),
         "measured": measured,
+        "families": sizes,
     }
     lines = [
         f"{report.machine_line(machine)}; "
@@ -176,6 +178,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         value = "-" if entry["value"] is None else f"{entry['value']:.2f} {entry['unit']}"
         goal = "-" if entry["goal"] is None else f"{entry['goal']:g} {entry['unit']}"
         lines.append(f"| {entry['what']} | {value} | {goal} | {entry['verdict']} | {entry['note']} |")
+    if sizes:
+        lines += family_table(sizes)
     text, table = json.dumps(results, indent=1) + "\n", "\n".join(lines) + "\n"
     if arguments.out:
         report.write_files(arguments.out, {"overhead.json": text.encode(), "overhead.md": table.encode()})

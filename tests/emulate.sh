@@ -54,7 +54,7 @@ cat >"$work/names.cpp" <<'END'
 
 int main(int argc, char** argv) {
   int count = 0;
-  const char* const* names = tinypyr::isa_names(&count);
+  const char* const* names = tinypyr::instruction_sets(&count);
   bool same = count == argc - 1;
   for (int i = 0; i < count; ++i) {
     same = same && std::strcmp(names[i], argv[i + 1]) == 0;

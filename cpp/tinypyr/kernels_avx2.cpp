@@ -14,7 +14,8 @@ TINYPYR_BEGIN_avx2
 #include "kernels/shuffle.inl"
 // (This line keeps clang-format from sorting: kernels.inl needs Permuter.)
 #include "kernels/kernels.inl"
-const Kernels table = all_kernels;
+constexpr Kernels table = vector_kernels();
+static_assert(is_complete_with(all_kernels, table), "a null entry that is not borrowed");
 TINYPYR_END_avx2
 
 }  // namespace tinypyr

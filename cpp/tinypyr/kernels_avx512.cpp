@@ -1,5 +1,5 @@
-// Pooling kernels for AVX-512, except those whose AVX2 versions are as fast (borrow_kernels in
-// isa/instruction_sets.hpp); these entries are null, so they are not compiled.
+// Pooling kernels for AVX-512, except those whose AVX2 versions are as fast (borrow_kernels in kernels/table.hpp); these
+// entries are null, so they are not compiled.
 
 #include "isa/list.hpp"
 #include "kernels/table.hpp"
@@ -22,7 +22,7 @@ TINYPYR_BEGIN_avx512
 #include "kernels/kernels.inl"
 
 static constexpr Kernels own_kernels() {
-  Kernels kernels = all_kernels;
+  Kernels kernels = vector_kernels();
   kernels.minima = kernels.maxima = {};
   for (RowKernels& rows : kernels.rows) {
     rows.copy = nullptr;
@@ -31,6 +31,7 @@ static constexpr Kernels own_kernels() {
   return kernels;
 }
 constexpr Kernels table = own_kernels();
+static_assert(is_complete_with(all_kernels, table), "a null entry that is not borrowed");
 TINYPYR_END_avx512
 
 }  // namespace tinypyr

@@ -4,7 +4,11 @@
 #if defined(__GNUC__)
 #define TINYPYR_INLINE inline __attribute__((always_inline))
 #define TINYPYR_INLINE_LAMBDA __attribute__((always_inline))
+#if defined(__clang__)
 #define TINYPYR_NOINLINE __attribute__((noinline))
+#else  // nor copied for arguments that are constants
+#define TINYPYR_NOINLINE __attribute__((noinline, noclone))
+#endif
 #else
 #define TINYPYR_INLINE inline
 #define TINYPYR_INLINE_LAMBDA

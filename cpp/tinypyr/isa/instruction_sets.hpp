@@ -46,22 +46,6 @@ struct InstructionSets {
     return false;
 #endif
   }
-
-  // Share loops that are limited by memory: they are as fast with narrower vectors, or faster, because fewer vectors of
-  // half a cache line straddle two lines (bench/NOTES.md). A set leaves such entries null and borrows those of the next
-  // set. The shuffle is borrowed where the processor lacks VBMI.
-  static void borrow_kernels(const Kernels& next, Kernels& kernels) {
-    if (kernels.minima.is_empty()) kernels.minima = next.minima;
-    if (kernels.maxima.is_empty()) kernels.maxima = next.maxima;
-    if (kernels.shuffle.run == nullptr) kernels.shuffle = next.shuffle;
-    for (int width = 0; width < 4; ++width) {
-      RowKernels& rows = kernels.rows[width];
-      const RowKernels& others = next.rows[width];
-      if (rows.copy == nullptr) rows.copy = others.copy;
-      for (int floats = 0; floats < 2; ++floats)
-        if (rows.first[floats].planes == nullptr) rows.first[floats] = others.first[floats];
-    }
-  }
 };
 
 // The instruction sets of this machine, tested once.

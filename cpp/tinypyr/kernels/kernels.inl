@@ -54,6 +54,8 @@ constexpr RowKernels rows_of() {
           shapes_of<PoolModeVotes<U>, false, true, true>(),
           {{nullptr, prove_modes<U, 2, false>, prove_modes<U, 4, false>, prove_modes<U, 8, false>},
            {prove_modes<U, 1, true>, prove_modes<U, 2, true>, prove_modes<U, 4, true>, nullptr}},
+          {{nullptr, prove_few<U, 2, false>, prove_few<U, 4, false>, prove_few<U, 8, false>},
+           {prove_few<U, 1, true>, prove_few<U, 2, true>, prove_few<U, 4, true>, nullptr}},
           count_labels<U>,
           count_two_labels<U>,
           {{selection_of<Mode<U, false, false>, U>(), selection_of<Mode<U, false, true>, U>()},
@@ -105,3 +107,14 @@ static constexpr Kernels all_kernels = {{rows_of<u8>(), rows_of<u16>(), rows_of<
                                         most_votes,
                                         first_place,
                                         {run_shuffle, Permuter::vector, Permuter::needs_vbmi}};
+
+static_assert(is_complete(all_kernels), "an entry of the table is null");
+
+// The table without the loops that have no vectors, which are borrowed from the baseline.
+static constexpr Kernels vector_kernels() {
+  Kernels kernels = all_kernels;
+  for (RowKernels& rows : kernels.rows)
+    for (auto& few : rows.prove_few)
+      for (ProveModes& prove : few) prove = nullptr;
+  return kernels;
+}

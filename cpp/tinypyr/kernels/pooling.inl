@@ -30,9 +30,9 @@ TINYPYR_SCALAR static void pool_along(const typename M::Voxel* from, typename M:
 }
 
 // Pool by any factor along another axis: neighbours are pooled together, one or two cache lines at a time.
-template <class M, bool add>
+template <class M>
 TINYPYR_NOINLINE static void pool_across(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 span,
-                                         i64 factor, typename M::Ignore ignore) {
+                                         i64 factor, bool add, typename M::Ignore ignore) {
   constexpr i64 tile = 128;
   typename M::Lane accumulator[M::lanes][tile], one[M::lanes];
   for (i64 first = 0; first < span; first += tile) {
@@ -43,11 +43,15 @@ TINYPYR_NOINLINE static void pool_across(const typename M::Voxel* from, typename
         for (int lane = 0; lane < M::lanes; ++lane)
           accumulator[lane][i] = step == 0 ? one[lane] : M::combine(accumulator[lane][i], one[lane]);
       }
-    for (int lane = 0; lane < M::lanes; ++lane)
-      for (i64 i = 0; i < count; ++i) {
-        typename M::Lane& slot = to[lane * plane + first + i];
-        slot = add ? M::combine(slot, accumulator[lane][i]) : accumulator[lane][i];
+    for (int lane = 0; lane < M::lanes; ++lane) {
+      typename M::Lane* slots = to + lane * plane + first;
+      if (!add) {
+        __builtin_memcpy(slots, accumulator[lane], static_cast<size_t>(count) * sizeof(*slots));
+        continue;
       }
+      TINYPYR_INDEPENDENT
+      for (i64 i = 0; i < count; ++i) slots[i] = M::combine(slots[i], accumulator[lane][i]);
+    }
   }
 }
 
@@ -99,14 +103,18 @@ static void pool_blocks(const typename M::Voxel* from, typename M::Lane* to, i64
     pool_along<M, add>(from, to, plane, blocks, any_factor, ignore);
   } else {
     for (i64 block = 0; block < blocks; ++block, from += any_factor * span, to += span)
-      pool_across<M, add>(from, to, plane, span, any_factor, ignore);
+      pool_across<M>(from, to, plane, span, any_factor, add, ignore);
   }
 }
 
-// Not inlined, because a copy of each loop for every kind of block would make the library four times as large.
+// Pool whole blocks, or one partial block. Not inlined, because a copy of each loop for every kind of block would make
+// the library four times as large.
 template <class M, bool add>
-TINYPYR_NOINLINE static void pool_any(const typename M::Voxel* from, typename M::Lane* to, i64 plane, i64 blocks,
-                                      i64 span, i64 factor, typename M::Ignore ignore) {
+TINYPYR_NOINLINE static void pool_any(const void* from_voxels, void* to_lanes, i64 plane, i64 blocks, i64 span,
+                                      i64 factor, u64 ignore_bits) {
+  const auto* from = static_cast<const typename M::Voxel*>(from_voxels);
+  auto* to = static_cast<typename M::Lane*>(to_lanes);
+  const auto ignore = from_bits<typename M::Ignore>(ignore_bits);
   if (factor == 1) return pool_blocks<M, 1, add>(from, to, plane, blocks, span, factor, ignore);
   if (factor == 2) return pool_blocks<M, 2, add>(from, to, plane, blocks, span, factor, ignore);
   if constexpr (M::lanes == 1 && sizeof(typename M::Voxel) <= 2) {  // each is as large as all others together
@@ -117,28 +125,30 @@ TINYPYR_NOINLINE static void pool_any(const typename M::Voxel* from, typename M:
   pool_blocks<M, 0, add>(from, to, plane, blocks, span, factor, ignore);
 }
 
-template <class M, bool add>
-static void pool_run(const typename M::Voxel* from, typename M::Lane* to, i64 plane, const Run& run,
-                     typename M::Ignore ignore) {
+using PoolBlocks = void (*)(const void* from, void* to, i64 plane, i64 blocks, i64 span, i64 factor, u64 ignore);
+
+// Pool a run, from a partial block to the next. width, lane_width: bytes of voxels and of lanes. One copy serves all
+// types.
+static void pool_run(const char* from, char* to, i64 plane, const Run& run, i64 width, i64 lane_width,
+                     PoolBlocks pool_some, u64 ignore) {
   i64 outer = run.outer, n = run.n;
   if (run.phase == 0 && n % run.factor == 0) {  // no partial blocks: one long run of whole blocks
     n *= outer;
     outer = 1;
   }
-  for (i64 o = 0; o < outer; ++o, from += n * run.span) {
-    const typename M::Voxel* at = from;
+  for (i64 o = 0; o < outer; ++o) {
     i64 left = n;
-    auto blocks = [&](i64 count, i64 factor) {
+    const auto blocks = [&](i64 count, i64 factor) {
       if (count == 0) return;  // the factor may be so large that products with it overflow
       // Whole blocks: about a kilobyte at a time if memory is prefetched during the loop.
-      const i64 length = factor * run.span, width = sizeof(*at);
-      const i64 most = run.ahead == 0 ? count : 1 + 1024 / (length * width);
+      const i64 bytes = factor * run.span * width;
+      const i64 most = run.ahead == 0 ? count : 1 + 1024 / bytes;
       while (count > 0) {
         const i64 some = count < most ? count : most;
-        if (run.ahead != 0) prefetch(reinterpret_cast<const char*>(at) + run.ahead, some * length * width);
-        pool_any<M, add>(at, to, plane, some, run.span, factor, ignore);
-        at += some * length;
-        to += some * run.span;
+        if (run.ahead != 0) prefetch(from + run.ahead, some * bytes);
+        pool_some(from, to, plane, some, run.span, factor, ignore);
+        from += some * bytes;
+        to += some * run.span * lane_width;
         left -= some * factor;
         count -= some;
       }
@@ -150,10 +160,7 @@ static void pool_run(const typename M::Voxel* from, typename M::Lane* to, i64 pl
 }
 
 template <class M>
-static void pool(const void* from, void* to, i64 plane, const Run& run, bool add, u64 ignore_bits) {
-  using T = typename M::Voxel;
-  const T* source = static_cast<const T*>(from);
-  typename M::Lane* target = static_cast<typename M::Lane*>(to);
-  const auto ignore = from_bits<typename M::Ignore>(ignore_bits);
-  add ? pool_run<M, true>(source, target, plane, run, ignore) : pool_run<M, false>(source, target, plane, run, ignore);
+static void pool(const void* from, void* to, i64 plane, const Run& run, bool add, u64 ignore) {
+  pool_run(static_cast<const char*>(from), static_cast<char*>(to), plane, run, sizeof(typename M::Voxel),
+           sizeof(typename M::Lane), add ? pool_any<M, true> : pool_any<M, false>, ignore);
 }

@@ -111,6 +111,8 @@ struct BoundsRow {
 };
 enum Undecided { mode_proven = 0, runner_up_left = 1, any_label = 2 };
 using ProveModes = void (*)(const BoundsRow&);
+// The least length of a row that is computed in vectors (of 16 bytes).
+constexpr i64 min_proven(int label_width) { return 16 / votes_width(label_width); }
 
 // Ranks number the labels of an array from 0, in the order in which they first occur. The code of a voxel is 0 if
 // unknown, 1 + the rank of its label, or code_none if the voxel does not count.
@@ -133,7 +135,8 @@ struct RowKernels {
   // of ranks, or a number above `most` if there are more. ignore: a key whose voxels get code_none; may be null.
   int (*rank_labels)(const void* voxels, i64 n, u8* codes, const u64* ignore, int most, u64* keys);
   Shapes mode_votes;             // Votes: the number of voxels of a footprint that have the label in `accumulator`
-  ProveModes prove_modes[2][4];  // [pairs][log2 of the rows]
+  ProveModes prove_modes[2][4];  // [pairs][log2 of the rows]; rows of at least min_proven voxels
+  ProveModes prove_few[2][4];    // rows of any length
   // Count the voxels of each of these labels.
   void (*count_labels)(const void* voxels, i64 n, const u64* bits, int labels, i64* votes);
   // For each column of rows (a multiple of 4) of voxels_per_line voxels, count the voxels of two labels.
@@ -211,6 +214,28 @@ inline const Reduction* pick_widening(const ReductionTable& means, const Reducti
   return row < 0 ? nullptr : &means.rows[row].reduction[0];
 }
 
+// --- tables that borrow kernels -----------------------------------------------------------------------------------
+
+// Fill the entries of a table that are null with those of the next instruction set. Shared are loops that are limited
+// by memory: they are as fast with narrower vectors, or faster, because fewer vectors of half a cache line straddle two
+// lines (bench/NOTES.md), and loops without vectors. The shuffle is borrowed where the processor lacks VBMI.
+constexpr void borrow_kernels(const Kernels& next, Kernels& kernels) {
+  if (kernels.minima.is_empty()) kernels.minima = next.minima;
+  if (kernels.maxima.is_empty()) kernels.maxima = next.maxima;
+  if (kernels.shuffle.run == nullptr) kernels.shuffle = next.shuffle;
+  for (int width = 0; width < 4; ++width) {
+    RowKernels& rows = kernels.rows[width];
+    const RowKernels& others = next.rows[width];
+    if (rows.copy == nullptr) rows.copy = others.copy;
+    for (int floats = 0; floats < 2; ++floats)
+      if (rows.first[floats].planes == nullptr) rows.first[floats] = others.first[floats];
+    for (int pairs = 0; pairs < 2; ++pairs)
+      for (int log2_rows = 0; log2_rows < 4; ++log2_rows)
+        if (rows.prove_few[pairs][log2_rows] == nullptr)
+          rows.prove_few[pairs][log2_rows] = others.prove_few[pairs][log2_rows];
+  }
+}
+
 // --- checks of a table, at compile time ---------------------------------------------------------------------------
 
 // Check that there is a row for every dtype with the largest footprint.
@@ -230,6 +255,41 @@ constexpr bool covers_widenings(const ReductionTable& means) {
     if (from != to && means.find_lanes(from, to) < 0) return false;
   }
   return true;
+}
+
+// Check that a table has all its kernels. (Not every arrangement of a footprint has one: see Shapes and prove_modes.)
+constexpr bool is_complete(const RowKernels& rows) {
+  for (int lowest = 0; lowest < 2; ++lowest)
+    for (int ignore = 0; ignore < 2; ++ignore)
+      if (rows.mode[lowest][ignore].planes == nullptr) return false;
+  for (int log2_rows = 0; log2_rows < 3; ++log2_rows)
+    if (rows.prove_modes[0][log2_rows + 1] == nullptr || rows.prove_modes[1][log2_rows] == nullptr ||
+        rows.prove_few[0][log2_rows + 1] == nullptr || rows.prove_few[1][log2_rows] == nullptr)
+      return false;
+  return rows.copy != nullptr && rows.encode != nullptr && rows.decode != nullptr && rows.rank_labels != nullptr &&
+         rows.count_labels != nullptr && rows.count_two_labels != nullptr && rows.median.planes != nullptr &&
+         rows.first[0].planes != nullptr && rows.first[1].planes != nullptr;
+}
+
+constexpr bool is_complete(const ReductionTable& table) {
+  for (int row = 0; row < table.count; ++row)
+    for (const Reduction& reduction : table.rows[row].reduction)
+      if (reduction.first == nullptr || reduction.part == nullptr || reduction.finish == nullptr) return false;
+  return covers_dtypes(table);
+}
+
+constexpr bool is_complete(const Kernels& kernels) {
+  for (const RowKernels& rows : kernels.rows)
+    if (!is_complete(rows)) return false;
+  return is_complete(kernels.means) && is_complete(kernels.minima) && is_complete(kernels.maxima) &&
+         kernels.add_votes != nullptr && kernels.most_votes != nullptr && kernels.first_place != nullptr &&
+         kernels.shuffle.run != nullptr;
+}
+
+// Check that a table is complete once it has borrowed from that of the next instruction set.
+constexpr bool is_complete_with(const Kernels& next, Kernels kernels) {
+  borrow_kernels(next, kernels);
+  return is_complete(kernels);
 }
 
 }  // namespace tinypyr

@@ -17,6 +17,16 @@ template <class U, int rows>
 struct RowsBelow {
   const U* label[rows];
   const Votes<U>*least[rows], *most[rows], *others[rows];
+
+  TINYPYR_INLINE explicit RowsBelow(const BoundsRow& row) {
+    using V = Votes<U>;
+    for (int r = 0; r < rows; ++r) {
+      label[r] = static_cast<const U*>(row.labels[r]);
+      least[r] = static_cast<const V*>(row.least[r]);
+      most[r] = static_cast<const V*>(row.most[r]);
+      others[r] = static_cast<const V*>(row.others[r]);
+    }
+  }
 };
 
 template <bool pairs, class U, int rows, int count>
@@ -94,45 +104,123 @@ TINYPYR_INLINE void pick_runner_up(const Children<U, count>& c, typename Childre
   });
 }
 
-template <class U, int rows, bool pairs>
-TINYPYR_NOINLINE static void prove_modes(const BoundsRow& row) {
+// The results of a row.
+template <class U>
+struct BoundsOut {
+  using V = Votes<U>;
+  U *label, *runner_up;
+  V *least, *most, *others, *undecided;
+
+  TINYPYR_INLINE explicit BoundsOut(const BoundsRow& row)
+      : label(static_cast<U*>(row.label)),
+        runner_up(static_cast<U*>(row.runner_up)),
+        least(static_cast<V*>(row.label_least)),
+        most(static_cast<V*>(row.label_most)),
+        others(static_cast<V*>(row.others_most)),
+        undecided(static_cast<V*>(row.undecided)) {}
+};
+
+template <bool pairs, class U, int rows>
+TINYPYR_INLINE void prove_voxel(const RowsBelow<U, rows>& below, Votes<U> voxels, i64 i, const BoundsOut<U>& out) {
   using V = Votes<U>;
   constexpr int count = pairs ? 2 * rows : rows;
-  RowsBelow<U, rows> below;
-  for (int r = 0; r < rows; ++r) {
-    below.label[r] = static_cast<const U*>(row.labels[r]);
-    below.least[r] = static_cast<const V*>(row.least[r]);
-    below.most[r] = static_cast<const V*>(row.most[r]);
-    below.others[r] = static_cast<const V*>(row.others[r]);
+  Children<U, count> c;
+  read_children<pairs>(below, i, voxels, c);
+  add_equal_labels(c);
+  typename Children<U, count>::Key best, runner_up;
+  V least, more, first, second;
+  pick_best(c, best, least, more);
+  pick_runner_up(c, best, runner_up, first, second);
+  // No label can have more votes than these leave.
+  const V all = static_cast<V>(count * voxels), left = static_cast<V>(all - least);
+  first = static_cast<V>(first + c.others);
+  second = static_cast<V>(second + c.others);
+  first = first < left ? first : left;
+  second = second < left ? second : left;
+  out.label[i] = static_cast<U>(best);
+  out.runner_up[i] = static_cast<U>(runner_up);
+  out.least[i] = least;
+  out.most[i] = static_cast<V>(more + c.others);
+  const V not_proven = least > second ? V{runner_up_left} : V{any_label};
+  out.undecided[i] = least > first ? V{mode_proven} : not_proven;
+  out.others[i] = least > first ? first : second;  // excludes the runner-up, which is counted later
+}
+
+// Compute a row of few voxels.
+template <class U, int rows, bool pairs>
+TINYPYR_SCALAR static void prove_few(const BoundsRow& row) {
+  const RowsBelow<U, rows> below(row);
+  const BoundsOut<U> out(row);
+  const Votes<U> voxels = static_cast<Votes<U>>(row.voxels);
+  for (i64 i = 0; i < row.n; ++i) prove_voxel<pairs>(below, voxels, i, out);
+}
+
+// Compute a row of at least `length` voxels, whose labels are as wide as their votes. The loop has a fixed length and so
+// no remainder, which would be two thirds of its code: a row's last voxels are computed with some of those before them,
+// a second time.
+template <class U, int rows, bool pairs, i64 length>
+TINYPYR_NOINLINE static void prove_strips(const BoundsRow& row) {
+  static_assert(sizeof(U) == sizeof(Votes<U>));
+  const RowsBelow<U, rows> below(row);
+  const BoundsOut<U> out(row);
+  const Votes<U> voxels = static_cast<Votes<U>>(row.voxels);
+  for (i64 first = 0; first < row.n; first += length) {
+    const i64 at = first + length <= row.n ? first : row.n - length;
+    TINYPYR_INDEPENDENT
+    for (i64 step = 0; step < length; ++step) prove_voxel<pairs>(below, voxels, at + step, out);
   }
-  U *label = static_cast<U*>(row.label), *runner_ups = static_cast<U*>(row.runner_up);
-  V *label_least = static_cast<V*>(row.label_least), *label_most = static_cast<V*>(row.label_most);
-  V *others_most = static_cast<V*>(row.others_most), *undecided = static_cast<V*>(row.undecided);
-  const V voxels = static_cast<V>(row.voxels), all = static_cast<V>(count * row.voxels);
-  const i64 n = row.n;
+}
+
+template <class To, class From>
+TINYPYR_NOINLINE static void convert_labels(const From* from, To* to, i64 n) {
   TINYPYR_INDEPENDENT
-  for (i64 i = 0; i < n; ++i) {
-    Children<U, count> c;
-    read_children<pairs>(below, i, voxels, c);
-    add_equal_labels(c);
-    typename Children<U, count>::Key best, runner_up;
-    V least, more, first, second;
-    pick_best(c, best, least, more);
-    pick_runner_up(c, best, runner_up, first, second);
-    // No label can have more votes than these leave.
-    const V left = static_cast<V>(all - least);
-    first = static_cast<V>(first + c.others);
-    second = static_cast<V>(second + c.others);
-    first = first < left ? first : left;
-    second = second < left ? second : left;
-    label[i] = static_cast<U>(best);
-    runner_ups[i] = static_cast<U>(runner_up);
-    label_least[i] = least;
-    label_most[i] = static_cast<V>(more + c.others);
-    const V not_proven = least > second ? V{runner_up_left} : V{any_label};
-    undecided[i] = least > first ? V{mode_proven} : not_proven;
-    others_most[i] = least > first ? first : second;  // excludes the runner-up, which is counted later
+  for (i64 i = 0; i < n; ++i) to[i] = static_cast<To>(from[i]);
+}
+
+// Compute a row of at least `strip` voxels, whose labels are narrower than their votes, by the loops for labels as wide
+// as the votes. reach: voxels of a row below per voxel.
+template <class U>
+TINYPYR_NOINLINE static void prove_widened(const BoundsRow& row, int rows, i64 reach, i64 strip, ProveModes prove) {
+  using V = Votes<U>;
+  using Key = std::make_unsigned_t<V>;
+  constexpr i64 length = 256 / sizeof(V);
+  Key labels[8][2 * length], label[length], runner_up[length];
+  BoundsRow part = {};
+  part.voxels = row.voxels;
+  part.label = label;
+  part.runner_up = runner_up;
+  for (i64 first = 0; first < row.n; first += length) {
+    const i64 at = row.n - first < strip ? row.n - strip : first;
+    part.n = row.n - at < length ? row.n - at : length;
+    for (int r = 0; r < rows; ++r) {
+      convert_labels(static_cast<const U*>(row.labels[r]) + at * reach, labels[r], part.n * reach);
+      part.labels[r] = labels[r];
+      part.least[r] = static_cast<const V*>(row.least[r]) + at * reach;
+      part.most[r] = static_cast<const V*>(row.most[r]) + at * reach;
+      part.others[r] = static_cast<const V*>(row.others[r]) + at * reach;
+    }
+    part.label_least = static_cast<V*>(row.label_least) + at;
+    part.label_most = static_cast<V*>(row.label_most) + at;
+    part.others_most = static_cast<V*>(row.others_most) + at;
+    part.undecided = static_cast<V*>(row.undecided) + at;
+    prove(part);
+    convert_labels(label, static_cast<U*>(row.label) + at, part.n);
+    convert_labels(runner_up, static_cast<U*>(row.runner_up) + at, part.n);
   }
+}
+
+// Compute a row of at least min_proven(sizeof(U)) voxels.
+template <class U, int rows, bool pairs>
+static void prove_modes(const BoundsRow& row) {
+  using Key = std::make_unsigned_t<Votes<U>>;
+  constexpr i64 long_strip = 64 / static_cast<i64>(sizeof(Key)), short_strip = min_proven(sizeof(U));
+  const bool is_long = row.n >= long_strip;
+  const ProveModes prove =
+      is_long ? prove_strips<Key, rows, pairs, long_strip> : prove_strips<Key, rows, pairs, short_strip>;
+  if constexpr (sizeof(U) < sizeof(Key))
+    prove_widened<U>(row, rows, pairs ? 2 : 1, is_long ? long_strip : short_strip, prove);
+  else
+    prove(row);
 }
 
 template <class U>

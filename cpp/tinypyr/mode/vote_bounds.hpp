@@ -118,7 +118,9 @@ class VoteBounds {
     start_row(k, at);
     const int log2_rows = bounds_.start_row_below(k, at, row_.bounds);
     row_.bounds.n = n;
-    tile_->rows().prove_modes[tile_->level[k].factor[0] == 2][log2_rows](row_.bounds);
+    const RowKernels& kernels = tile_->rows();
+    const auto& prove = n < min_proven(sizeof(U)) ? kernels.prove_few : kernels.prove_modes;
+    prove[tile_->level[k].factor[0] == 2][log2_rows](row_.bounds);
     if (k == 1 && is_noise<U>(row_.bounds)) return Outcome::noise;
     return undecided_.settle<U>(row_);
   }
