@@ -11,8 +11,9 @@
 namespace tinypyr {
 
 TINYPYR_BEGIN_avx2
+#include "kernels/averages.inl"
 #include "kernels/shuffle.inl"
-// (This line keeps clang-format from sorting: kernels.inl needs Permuter.)
+// (This line keeps clang-format from sorting: kernels.inl needs both.)
 #include "kernels/kernels.inl"
 constexpr Kernels table = vector_kernels();
 static_assert(is_complete_with(all_kernels, table), "a null entry that is not borrowed");

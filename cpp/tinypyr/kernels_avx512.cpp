@@ -11,6 +11,10 @@
 
 namespace tinypyr {
 
+TINYPYR_BEGIN_avx512
+#include "kernels/averages.inl"
+TINYPYR_END_avx512
+
 // (In a region of its own: processors without VBMI must not meet its instructions in other kernels.)
 TINYPYR_REGION(TINYPYR_AVX512_VBMI)
 namespace avx512 {

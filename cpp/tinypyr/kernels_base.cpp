@@ -9,8 +9,9 @@
 namespace tinypyr {
 
 TINYPYR_BEGIN_base
+#include "kernels/averages.inl"
 #include "kernels/shuffle.inl"
-// (This line keeps clang-format from sorting: kernels.inl needs Permuter.)
+// (This line keeps clang-format from sorting: kernels.inl needs both.)
 #include "kernels/kernels.inl"
 const Kernels table = all_kernels;
 TINYPYR_END_base

@@ -33,6 +33,11 @@ int find_set(const char* name) {
 
 bool is_extreme(Method method) { return method == Method::min || method == Method::max; }
 
+// Return true if the result is the mean of all voxels of a footprint, rounded half to even.
+bool averages(const Options& options) {
+  return options.method == Method::mean && options.rounding == Rounding::half_even && !options.has_ignore;
+}
+
 // --- from a problem to its driver ---------------------------------------------------------------------------------
 
 // Set the encoding in which the kernels of a method compare or add voxels. Return the ignored value in that encoding.
@@ -80,7 +85,8 @@ Status reduce(const Problem& problem, const Options& options, u64 ignore) {
                               options.rounding == Rounding::half_even,
                               ignore,
                               is_extreme(options.method) || reduction->lane_bytes != problem.codec.width ||
-                                  problem.codec.kind != Kind::floating};
+                                  problem.codec.kind != Kind::floating,
+                              averages(options)};
   return in_parallel(problem, options, [&] {
     return [rule, driver = ReductionDriver(rule)](const Problem& part) mutable {
       bool fits;
@@ -194,8 +200,11 @@ Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const
   status = make_problem(request, *problem);
   if (status != Status::ok || is_empty(in)) return status;
   const bool compares_voxels = options.method == Method::mode || options.method == Method::median;
-  // Short rows are faster with a narrower set, unless they may be gathered into long ones (reduce/short_rows.hpp).
-  if (is_free_choice && !(levels == 1 && has_short_rows(*problem, sets.kernels[isa].shuffle.vector, compares_voxels)))
+  // Short rows are faster with a narrower set, unless they may be joined (reduce/short_rows.hpp, period_means.hpp).
+  const ShuffleKernel& shuffle = sets.kernels[isa].shuffle;
+  const bool may_be_joined = levels == 1 && (has_short_rows(*problem, shuffle.vector, compares_voxels) ||
+                                             (averages(options) && has_short_periods(*problem, shuffle)));
+  if (is_free_choice && !may_be_joined)
     while (problem->extent[0] * problem->codec.width < sets.shortest_row[isa]) ++isa;
   problem->kernels = &sets.kernels[isa];
   return run_driver(*problem, options, unproven);

@@ -65,6 +65,44 @@ def test_several_short_axes_equal_the_reference(shape: tuple[int, ...]) -> None:
         )
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_means_of_all_remainders_are_rounded_half_to_even(
+    dtype: str, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Voxels differ by up to 4, near both ends of the range: every remainder, with odd and even quotients.
+    rng = np.random.default_rng(count)
+    factor = {2: (1, 1, 2, 1), 4: (1, 2, 2, 1), 8: (2, 2, 2, 1)}[count]
+    for channels in (1, 2, 3, 4, 5, 8, 16, 20, 32, 64):
+        spread = rng.integers(0, 5, (4, 6, 131, channels)).astype(dtype)
+        for array in (spread, np.iinfo(dtype).max - spread):
+            want = reference(array, factor, "mean", {})
+            for name in ("", *tinypyr.instruction_sets()):
+                monkeypatch.setenv("TINYPYR_ISA", name)
+                assert_same_bits(tinypyr.downsample(array, factor), want, (name, channels))
+                assert_same_bits(tinypyr.downsample(array.T, factor[::-1]), want.T, (name, channels))
+
+
+@pytest.mark.parametrize("channels", range(1, 65))
+def test_rows_of_every_length_equal_the_reference(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(channels)
+    for dtype in ("uint8", "uint16"):
+        array = rng.integers(0, np.iinfo(dtype).max, (5, 21 + channels % 17, channels), dtype=dtype, endpoint=True)
+        padded = np.zeros((5, 40, channels), dtype)
+        padded[:, : array.shape[1]] = array
+        for turn, factor in enumerate(FACTORS):
+            rules: dict[str, Any] = {"voxel_offset": (turn % 2, channels % 3, (channels + turn) % 2)}
+            want = reference(array, factor, "mean", rules)
+            room = np.full((want.shape[0], want.shape[1] + 3, want.shape[2]), 7, dtype)
+            for name in ("", *tinypyr.instruction_sets()):
+                monkeypatch.setenv("TINYPYR_ISA", name)
+                for source in (array, padded[:, : array.shape[1]]):
+                    out = room[:, : want.shape[1]]
+                    tinypyr.downsample(source, factor, out=out, **rules)
+                    assert_same_bits(np.ascontiguousarray(out), want, (name, dtype, array.shape, factor, rules))
+                    assert (room[:, want.shape[1] :] == 7).all(), "the mean was written past the end of a row"
+
+
 def test_means_of_doubles_at_a_cut_border_do_not_overflow() -> None:
     largest = np.finfo(np.float64).max
     array = np.full((5, 65, 3), largest)

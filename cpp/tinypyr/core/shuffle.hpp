@@ -32,11 +32,36 @@ struct Shuffle {
   Move move[most_moves];
 };
 
-// A kernel, and the number of bytes in its vectors.
+// The voxels that are averaged, as one or two selections from the same two vectors of the input. The voxels of a selection
+// lie side by side: pairs that are summed, in the order of the output. If two voxels of each row are averaged, of one or
+// two rows, they are two selections instead, each in the order of the output.
+struct PeriodSelections {
+  i64 from_step, to_step;  // bytes from turn to turn
+  u8 index[2][Shuffle::longest_vector];
+};
+
+// Rows to which selections are applied, and the output for their means.
+struct PeriodRows {
+  static constexpr int most = 4;
+
+  const char* row[most];
+  i64 bytes;  // that may be read, of each row
+  char* to;
+  i64 to_bytes;  // that are written
+};
+
+// Return true if the kernel for so many voxels of each row and so many rows sums pairs.
+constexpr bool sums_pairs(int voxels, int rows) { return voxels * rows > 4 || voxels > 2; }
+
+// Write the means, rounded half to even, of the voxels that the selections take from all rows.
+using AveragePeriods = void (*)(const PeriodSelections&, const PeriodRows&);
+
+// Kernels, and the number of bytes in their vectors.
 struct ShuffleKernel {
   void (*run)(const Shuffle&, const char* from, char* to, i64 turns);
   int vector;
-  bool needs_vbmi;  // an extension of AVX-512 that is tested separately
+  bool needs_vbmi;                  // an extension of AVX-512 that is tested separately
+  AveragePeriods average[2][2][3];  // [unsigned of 1, 2 bytes][2, 4 voxels of each row][1, 2, 4 rows]; null: none
 };
 
 // Builds the shuffle that copies, from every period of `period` bytes, the `count` bytes at these offsets.

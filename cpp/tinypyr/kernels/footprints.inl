@@ -84,9 +84,22 @@ struct PoolReduction {
         __builtin_memcpy(static_cast<T*>(these.accumulator) + turn * these.out_step,
                          static_cast<const T*>(these.out) + turn * these.out_step,
                          static_cast<size_t>(these.n) * sizeof(T));
+    } else if constexpr (M::averages && S::pair < 0 && (S::count == 2 || S::count == 4)) {
+      if (these.accumulator != nullptr) return to<S, true>(these);
+      these.half_even ? average<S>(these) : to<S, false>(these);
     } else {
       these.accumulator != nullptr ? to<S, true>(these) : to<S, false>(these);
     }
+  }
+
+  // Means, rounded half to even, in lanes as narrow as the voxels.
+  template <class S>
+  TINYPYR_NOINLINE static void average(const Footprints& these) {
+    T* out = static_cast<T*>(these.out);
+    const T unflip = static_cast<T>(these.unflip);
+    each_footprint<S, T>(these, [&](i64 i, const T* voxel) TINYPYR_INLINE_LAMBDA {
+      out[i] = static_cast<T>(mean_of<S::count>(voxel, T{1}) ^ unflip);
+    });
   }
 
   template <class S, bool with_accumulator>

@@ -1,7 +1,7 @@
 // All pooling kernels, in plain C++ that compilers vectorise. Included once per instruction set (kernels_base.cpp,
 // ...), inside its namespace and a region compiled for it. The file ends with `all_kernels`, the table of the kernels.
 //
-// kernels/shuffle.inl must be included first, in the namespace or a region of its own.
+// kernels/averages.inl and kernels/shuffle.inl must be included first, in the namespace or a region of its own.
 //
 // Kernels do not allocate, throw, or call library functions. A library template instantiated in such a region could be
 // the copy that the linker keeps, and would then run on machines that lack the instructions.
@@ -106,7 +106,7 @@ static constexpr Kernels all_kernels = {{rows_of<u8>(), rows_of<u16>(), rows_of<
                                         add_votes,
                                         most_votes,
                                         first_place,
-                                        {run_shuffle, Permuter::vector, Permuter::needs_vbmi}};
+                                        shuffle_kernel};
 
 static_assert(is_complete(all_kernels), "an entry of the table is null");
 

@@ -9,6 +9,7 @@
 //   Part          the reduction of one lane alone, from accumulators to accumulators
 //   Ignore        type of the ignored value in comparisons with voxels
 //   ordered       true if the order of voxels matters
+//   averages      true if means of small footprints can be computed by mean_of (kernels/averages.inl)
 //   has_small     true if small footprints have loops of their own (kernels/footprints.inl)
 //   finish_small  the voxel from the accumulator of a complete footprint of 1, 2, 4 or 8 voxels
 
@@ -25,7 +26,7 @@ struct Sum {
   using Ignore = Voxel;
   using Part = Sum<A, A>;
   static constexpr int lanes = 1;
-  static constexpr bool ordered = false, has_small = 2 * sizeof(T) == sizeof(A);
+  static constexpr bool ordered = false, averages = false, has_small = 2 * sizeof(T) == sizeof(A);
   static TINYPYR_INLINE void load(T x, T, A* lane) { lane[0] = static_cast<A>(x); }
   static TINYPYR_INLINE A combine(A a, A b) { return static_cast<A>(a + b); }
 };
@@ -149,6 +150,7 @@ static void divide_by_one_count(const A* sums, T* out, i64 n, i64 count, bool ha
 
 template <class T, class A>
 struct Mean : Sum<T, A> {
+  static constexpr bool averages = sizeof(T) <= 2;
   template <int count>
   static T finish_small(const A* sum, T, bool half_even) {
     const A bias = static_cast<A>(half_even ? (count - 1) / 2 : 0), odd = static_cast<A>(half_even && count > 1);
@@ -167,7 +169,7 @@ struct MeanWithIgnore {
   using Ignore = A;  // as wide as the lane; otherwise compilers compare bytes and shuffle the results
   using Part = Sum<A, A>;
   static constexpr int lanes = 2;
-  static constexpr bool ordered = false, has_small = 2 * sizeof(T) == sizeof(A) && sizeof(T) <= 2;
+  static constexpr bool ordered = false, averages = false, has_small = 2 * sizeof(T) == sizeof(A) && sizeof(T) <= 2;
   static TINYPYR_INLINE void load(T x, A ignore, A* lane) {
     lane[0] = static_cast<A>(x);
     lane[1] = static_cast<A>(lane[0] == ignore);
@@ -206,7 +208,7 @@ struct WideMean {
   using Ignore = Voxel;
   using Part = Sum<u64, u64>;
   static constexpr int lanes = has_ignore ? 3 : 2;
-  static constexpr bool ordered = false, has_small = !has_ignore;
+  static constexpr bool ordered = false, averages = false, has_small = !has_ignore;
   static TINYPYR_INLINE void load(u64 x, u64 ignore, u64* lane) {
     const u64 keep = has_ignore ? u64{0} - static_cast<u64>(x != ignore) : ~u64{0};
     lane[0] = x & keep & 0xffffffffu;
@@ -259,7 +261,7 @@ struct FloatMean {
   using Ignore = Voxel;
   using Part = Sum<double, double>;
   static constexpr int lanes = has_ignore ? 2 : 1;
-  static constexpr bool ordered = true, has_small = !has_ignore;
+  static constexpr bool ordered = true, averages = false, has_small = !has_ignore;
   static TINYPYR_INLINE void load(T x, T ignore, double* lane) {
     if constexpr (has_ignore) {
       const bool left_out = (x == ignore) | ((x != x) & (ignore != ignore));
@@ -301,7 +303,7 @@ struct Extreme {
   using Ignore = Voxel;
   using Part = Extreme;
   static constexpr int lanes = 1;
-  static constexpr bool ordered = false, has_small = true;
+  static constexpr bool ordered = false, averages = false, has_small = true;
   static TINYPYR_INLINE void load(U x, U, U* lane) { lane[0] = x; }
   static TINYPYR_INLINE U combine(U a, U b) { return largest ? (a > b ? a : b) : (a < b ? a : b); }
   template <int>
@@ -324,7 +326,7 @@ struct FloatExtreme {
   using Ignore = Voxel;
   using Part = FloatExtreme<T, largest, false>;
   static constexpr int lanes = has_ignore ? 2 : 1;
-  static constexpr bool ordered = false, has_small = !has_ignore;
+  static constexpr bool ordered = false, averages = false, has_small = !has_ignore;
   static TINYPYR_INLINE void load(T x, T ignore, T* lane) {
     constexpr T worst = largest ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::infinity();
     lane[0] = x + T{0};

@@ -12,20 +12,25 @@
 
 namespace tinypyr {
 
+// Return true if rows of the first level consist of whole footprints and give whole vectors of 32 bytes.
+inline bool fills_vectors(const Problem& p) {
+  const Level& level = p.level[0];
+  return level.extent[0] * p.codec.width % 32 == 0 && p.extent[0] == level.extent[0] * level.total[0];
+}
+
 // Return true if rows of the first level are better gathered than read one by one: the row is shorter than 128 bytes, and
 // its result is shorter than 64 bytes and does not consist of whole footprints in whole vectors of 32 bytes. The mode and
 // median of 8 voxels of up to two bytes take so long that rows of up to 8 shuffle vectors are gathered.
 inline bool has_short_rows(const Problem& p, i64 shuffle_vector, bool compares_voxels) {
-  constexpr i64 vector = 32, long_result = 64, longest_row = 128;  // bytes
+  constexpr i64 long_result = 64, longest_row = 128;  // bytes
   const Level& level = p.level[0];
   const i64 width = p.codec.width, row = p.extent[0] * width, result = level.extent[0] * width;
-  const bool fills_vectors = result % vector == 0 && p.extent[0] == level.extent[0] * level.total[0];
   i64 footprint = 1;
   for (int axis = 0; axis < p.ndim; ++axis)
     footprint = std::min<i64>(footprint * std::min<i64>(level.total[axis], 16), 16);
   const bool is_slow = compares_voxels && width <= 2 && level.total[0] > 1 && footprint == 8;
   const bool is_short = row < longest_row && result < long_result;
-  return p.ndim > 1 && p.stride[0] == width && !fills_vectors && (is_short || (is_slow && row < 8 * shuffle_vector));
+  return p.ndim > 1 && p.stride[0] == width && !fills_vectors(p) && (is_short || (is_slow && row < 8 * shuffle_vector));
 }
 
 // Consecutive footprints along the run axis that are computed in the same way.
@@ -36,23 +41,37 @@ struct PeriodRun {
 };
 
 // The arrangement of a problem's first level in periods. A plane is numbered by bits: bit i is set if it has the second
-// voxels along the i-th pooled axis, in raster order. Order of calls: plan; the rest if it returned true.
+// voxels along the i-th pooled axis, in raster order. Order of calls: plan or arrange; the rest if it returned true.
 class PeriodPlan {
  public:
   // Return false if the fastest axis is not short, or if this arrangement does not suit the problem.
   bool plan(const Problem& p, const SmallKernels& kernels) {
+    const i64 longest_period = ShuffleBuilder::longest_period(p.kernels->shuffle.vector);
+    if (!has_short_rows(p, p.kernels->shuffle.vector, kernels.compares_voxels) || !arrange(p) ||
+        period > longest_period)
+      return false;
+    if (kernels.selects_first) {
+      pooled_count = row_bits = run_bit = 0;  // there is one plane
+      return true;
+    }
+    return kernels.shapes.across[pooled_count] != nullptr && (kernels.may_repeat || !is_cut_);
+  }
+
+  // Arrange a problem, whatever the length of its fastest axis. Return false if there are no periods in which voxels are
+  // pooled.
+  bool arrange(const Problem& p) {
     problem_ = &p;
     const Level& level = p.level[0];
-    if (!has_short_rows(p, p.kernels->shuffle.vector, kernels.compares_voxels) || !choose_run_axis()) return false;
+    if (!choose_run_axis()) return false;
     pooled_count = 0;
     result_voxels = 1;
-    bool is_cut = false;
+    is_cut_ = false;
     for (int axis = 0; axis < p.ndim; ++axis) {
       if (axis < run_axis) result_voxels *= level.extent[axis];
       if (level.total[axis] == 1) continue;
       if (level.total[axis] > 2 || pooled_count == most_pooled) return false;
       pooled_[pooled_count++] = axis;
-      is_cut = is_cut || (axis <= run_axis && std::min(p.present(level, axis, 0), last_present(axis)) == 1);
+      is_cut_ = is_cut_ || (axis <= run_axis && std::min(p.present(level, axis, 0), last_present(axis)) == 1);
     }
     std::sort(pooled_, pooled_ + pooled_count, [&](int a, int b) { return p.logical[a] < p.logical[b]; });
     row_bits = run_bit = 0;
@@ -61,14 +80,7 @@ class PeriodPlan {
       if (pooled_[i] == run_axis) run_bit = 1 << i;
     }
     period = level.total[run_axis] * group;
-    const i64 longest_period = ShuffleBuilder::longest_period(p.kernels->shuffle.vector);
-    const bool pools_period = row_bits != planes() - 1;
-    if (kernels.selects_first) {
-      pooled_count = row_bits = run_bit = 0;  // there is one plane
-      return pools_period && period <= longest_period;
-    }
-    return pools_period && kernels.shapes.across[pooled_count] != nullptr && period <= longest_period &&
-           (kernels.may_repeat || !is_cut);
+    return row_bits != planes() - 1;
   }
 
   int planes() const { return 1 << pooled_count; }
@@ -105,11 +117,16 @@ class PeriodPlan {
     i64 at[max_ndim], extent[max_ndim], count = 0;
     std::copy(p.level[0].extent, p.level[0].extent + run_axis, extent);
     extent[run_axis] = 1;
-    const IndexRange voxels{AxisRange{0, run_axis + 1}, extent};
-    voxels.each(at, [&] {
-      i64 offset = std::min<i64>(is_second(plane, run_axis), present - 1) * group;
-      for (int axis = 0; axis < run_axis; ++axis) offset += voxel_of(plane, axis, at[axis]) * p.stride[axis];
-      for (i64 byte = 0; byte < p.codec.width; ++byte) bytes[count++] = offset + byte;
+    const bool second = is_second(plane, 0);
+    const IndexRange runs{AxisRange{1, run_axis + 1}, extent};
+    runs.each(at, [&] {
+      i64 start = std::min<i64>(is_second(plane, run_axis), present - 1) * group;
+      for (int axis = 1; axis < run_axis; ++axis)
+        start += voxel_of(is_second(plane, axis), axis, at[axis]) * p.stride[axis];
+      for (i64 j = 0; j < extent[0]; ++j) {
+        const i64 offset = start + voxel_of(second, 0, j) * p.codec.width;
+        for (i64 byte = 0; byte < p.codec.width; ++byte) bytes[count++] = offset + byte;
+      }
     });
     return count;
   }
@@ -189,15 +206,16 @@ class PeriodPlan {
       if (pooled_[i] == axis) return (plane >> i & 1) != 0;
     return false;
   }
-  // Return the voxel that a plane selects for footprint j of an axis faster than the run axis.
-  i64 voxel_of(int plane, int axis, i64 j) const {
+  // Return the first or second voxel of footprint j along an axis faster than the run axis, or the one that exists.
+  i64 voxel_of(bool second, int axis, i64 j) const {
     const Problem& p = *problem_;
     const Level& level = p.level[0];
     const i64 first = (level.voxel_offset[axis] + j) * level.total[axis] - p.voxel_offset[axis];
-    return std::clamp<i64>(first + is_second(plane, axis), 0, p.extent[axis] - 1);
+    return std::clamp<i64>(first + second, 0, p.extent[axis] - 1);
   }
 
   const Problem* problem_ = nullptr;
+  bool is_cut_ = false;      // a footprint along the run axis, or a faster one, lacks a voxel
   int pooled_[most_pooled];  // axes in raster order
 };
 

@@ -6,6 +6,7 @@
 
 #include "../core/problem.hpp"
 #include "base_reader.hpp"
+#include "period_means.hpp"
 #include "reduction_plan.hpp"
 #include "row_writer.hpp"
 #include "short_rows.hpp"
@@ -20,6 +21,7 @@ class ReductionDriver {
       : rule_(rule),
         small_footprints_(rule.small_kernels()),
         short_rows_(rule.small_kernels()),
+        period_means_(rule.small_kernels()),
         plan_(rule),
         writer_(rule) {}
 
@@ -27,6 +29,7 @@ class ReductionDriver {
   // (reduce/streaming_reduction.hpp computes such levels).
   Status run(const Problem& whole, bool* fits) {
     *fits = true;
+    if (whole.levels == 1 && period_means_.fits(whole)) return period_means_.run(whole);
     if (whole.levels == 1 && short_rows_.fits(whole)) return short_rows_.run(whole);
     if (whole.levels == 1 && small_footprints_.fits(whole)) return small_footprints_.run(whole);
     if (!choose_rows(whole, fits)) return Status::out_of_memory;
@@ -174,6 +177,7 @@ class ReductionDriver {
   const ReductionRule rule_;
   SmallFootprints small_footprints_;  // for single levels
   ShortRows short_rows_;              // the same
+  PeriodMeans period_means_;          // the same
   std::unique_ptr<Problem> part_;     // the current chunk
   RowCut cut_ = {1, 0, 0};
   bool small_first_ = false;

@@ -27,10 +27,11 @@ struct SmallKernels {
   bool may_repeat;       // the result does not change if every voxel of a footprint counts twice
   bool selects_first;    // the result is the first voxel, for which no loops are needed
   bool compares_voxels;  // mode, median: with each other
+  bool averages;         // the result is the mean of all voxels, rounded half to even
 };
 
 inline SmallKernels selection_kernels(const Shapes& shapes, u64 ignore, bool selects_first) {
-  return {shapes, true, ignore, false, 0, true, selects_first, !selects_first};
+  return {shapes, true, ignore, false, 0, true, selects_first, !selects_first, false};
 }
 
 // The destination of rows. Null pointers: not requested.
