@@ -157,7 +157,8 @@ class Level:
     @classmethod
     def from_recipe(cls, recipe: dict[str, Any]) -> Level:
         """Return the level that ``recipe`` describes."""
-        return open(recipe["source"]).levels[recipe["level"]]
+        level: Level = open(recipe["source"]).levels[recipe["level"]]
+        return level
 
     def stamp(self) -> bytes:
         """Return bytes that differ after the level has changed."""

@@ -22,6 +22,7 @@ from support.stores import Files, files, small_labels, threads_after
 from tinypyr import Grid, cli, store
 from tinypyr.store import ownership
 from tinypyr.store.location import Location
+from tinypyr.store.saved_plans import json_of_plan
 from tinypyr.store.scratch import sealed
 from tinypyr.store.tuning import Tuning, tuned
 
@@ -76,10 +77,10 @@ def test_processes_use_the_tuning_of_the_plan(base: Path, alone: Files, tmp_path
 
 
 def test_a_saved_plan_without_a_tuning_has_the_default(base: Path, tmp_path: Path) -> None:
-    content = store.plan(base, tmp_path / "t", **ARGUMENTS).to_dict()
+    content = json_of_plan(store.plan(base, tmp_path / "t", **ARGUMENTS))
     assert content.pop("tuning") == {}
     (tmp_path / "plan.json").write_text(json.dumps(sealed(content)))
-    assert store.Plan.load(tmp_path / "plan.json").tuning == Tuning()
+    assert store.Plan.load(tmp_path / "plan.json").resources.tuning == Tuning()
 
 
 def test_a_process_that_dies_is_replaced(base: Path, alone: Files, tmp_path: Path) -> None:

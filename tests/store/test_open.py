@@ -35,7 +35,8 @@ def test_levels_are_lazy_arrays_with_the_grids_of_the_store(format: str, tmp_pat
         voxels = level[index].transpose([kept.index(name) for name in "xyz"])
         np.testing.assert_array_equal(voxels, expected)
         assert type(level[index]) is np.ndarray
-        assert (level.dtype, level.ndim, level.shape) == (np.uint8, len(names), level.grid.shape)
+        assert level.dtype == np.uint8
+        assert (level.ndim, level.shape) == (len(names), level.grid.shape)
 
 
 def test_a_level_returns_slices_integers_and_whole_arrays(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_a_file_that_a_reader_opens_has_one_level(tmp_path: Path) -> None:
 
 def test_everything_that_cannot_be_opened_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "damaged.nii").write_bytes(b"no NIfTI")
-    paths = [tmp_path / "nothing", tmp_path, "unknown://scheme"]
+    paths: list[str | Path] = [tmp_path / "nothing", tmp_path, "unknown://scheme"]
     try:
         import nibabel  # noqa: F401
     except ImportError:
