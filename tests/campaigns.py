@@ -34,6 +34,7 @@ import numpy as np
 from support.stores import FORMATS, files
 from tinypyr import Grid, store
 from tinypyr.store.location import Location
+from tinypyr.store.saved_plans import json_of_plan
 from tinypyr.store.source import level_array, open_volume, read_voxels
 
 #: Families of system calls by their effect on files.
@@ -293,7 +294,7 @@ def mutate(folder: Path, rounds: int, seed: int) -> dict[str, int]:
     store.build(volume, where, levels=2, **arguments)
     begun = store.plan(volume, folder / "begun", levels=2, block=1, **arguments)
     store.run(begun)
-    beside = [begun.scratch.read_result(number, begun.fingerprint) for number in begun.numbers]
+    beside = [begun.storage.scratch.read_result(number, begun.fingerprint) for number in begun.numbers]
     want = _read_all(where)
     names = sorted(path for path in where.rglob("*") if path.is_file())
     names += sorted((folder / "begun" / ".tinypyr").glob("*"))
@@ -310,12 +311,12 @@ def mutate(folder: Path, rounds: int, seed: int) -> dict[str, int]:
         path.write_bytes(mutated)
         try:
             if path.name.startswith("block-"):
-                left = [begun.scratch.read_result(number, begun.fingerprint) for number in begun.numbers]
+                left = [begun.storage.scratch.read_result(number, begun.fingerprint) for number in begun.numbers]
                 if any(held not in (None, right) for held, right in zip(left, beside, strict=True)):
                     raise AssertionError(f"{path} at {at}: taken for what a block left")
                 outcomes["made again"] += None in left
             elif path.name == "plan.json":
-                if begun.scratch.read_plan() != begun.to_dict():
+                if begun.storage.scratch.read_plan() != json_of_plan(begun):
                     raise AssertionError(f"{path} at {at}: taken for the plan")
                 outcomes["right data"] += 1  # whitespace
             else:
