@@ -118,6 +118,7 @@ def check(
     result = CheckResult(volume.location.name, levels=len(volume.paths) - 1)
     if Scratch(volume.location).read_plan() is not None:
         result.problems.append("has an unfinished build; run its command again to resume, then check")
+    result.problems.extend(volume.contradictions)
     pooling = _pooling(volume, method, ignore)
     for name in ("mask", "exclude"):
         if volume.notes.get(name) and mask is None and exclude is None:

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from ..grid import Grid
 from .location import Location
-from .source import level_array, open_volume
+from .source import level_array, open_volume, warn_of_assumed
 
 
 class Level(NamedTuple):
@@ -63,6 +63,7 @@ def levels(store: str | os.PathLike[str]) -> list[Level]:
     (2, 3) 1
     """
     volume = open_volume(Location.at(store))
+    warn_of_assumed(volume)
     return [
         Level(grid, level_array(volume, number), volume.holds_labels, volume.kind)
         for number, grid in enumerate(volume.grids)

@@ -56,7 +56,7 @@ def plan(
     Parameters
     ----------
     source : path, URL, or array
-        A store (OME-Zarr 0.4 or 0.5, N5, Neuroglancer precomputed), or an array of numpy, zarr, dask, h5py or
+        A store (OME-Zarr 0.1 to 0.6, N5, Neuroglancer precomputed), or an array of numpy, zarr, dask, h5py or
         TensorStore.
     target : path or URL, optional
         A new store, to which level 0 is copied. By default, and if it is the source itself, levels are added to the
@@ -68,7 +68,7 @@ def plan(
         As for :func:`tinypyr.downsample`. ``"auto"`` selects mode for labels (marked as such, or unsigned integers of
         32 or 64 bits that are not marked as an image), and mean for everything else. Every level is pooled from the
         base, including medians.
-    format : {"ome-zarr-0.5", "ome-zarr-0.4", "n5", "precomputed"}, optional
+    format : {"ome-zarr-0.5", "ome-zarr-0.6", "ome-zarr-0.4", "n5", "precomputed"}, optional
         Format of the target. By default that of the source for levels in place, and OME-Zarr 0.5 for a new store.
     ignore, rounding, ties
         As for :func:`tinypyr.downsample`.
@@ -101,7 +101,8 @@ def plan(
     workers : int, optional
         Number of blocks to process at the same time. By default one per core.
     grid : Grid, optional
-        Grid of the source: world coordinates for an array, and a replacement for the metadata of a store.
+        Grid of the source: world coordinates for an array, and a replacement for the metadata of a store, also for
+        metadata that cannot be read.
     force : bool
         Allow means of labels.
 
@@ -142,6 +143,7 @@ def plan(
     changed_box = None if region is None else checked_region(region, base)
     layout = base_layout(reader, destination, chunks, shards, codec)
     factors = _factors(base, rule, layout, destination.format)
+    _check_assumed(reader, factors)
     totals = [(1,) * base.ndim, *cumulative(factors, base.ndim)]
     grids = [base, *base.levels(totals[1:], method)]
     if link:
@@ -252,6 +254,17 @@ def _factors(base: Grid, rule: PoolingRule, layout: Layout, format: str) -> list
         if f > 1 and name in FORMATS[format].FIXED_AXES:
             raise ValueError(f"factor: {f} along {name}, but {format} stores all of {name} at every level; use 1 there")
     return factors
+
+
+def _check_assumed(source: Source, factors: list[Extents]) -> None:
+    """Raise StoreError if an axis is pooled along which the metadata has the scale 0."""
+    assumed = () if source.volume is None else source.volume.assumed
+    for name, *steps in zip(source.grid.axes, *factors, strict=True):
+        if name in assumed and max(steps, default=1) > 1:
+            raise StoreError(
+                f"{source.name}: its scale is 0 along {name}, which would be pooled; correct the metadata, give the "
+                "world coordinates (grid=), or a factor of 1 along this axis"
+            )
 
 
 def _stored_levels(

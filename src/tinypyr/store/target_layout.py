@@ -67,13 +67,14 @@ def base_layout(reader: Source, target: Target, chunks: Any, shards: Any, codec:
     """Return how level 0 is stored in the target: as in the source, as far as the format and the arguments allow."""
     base, volume, format = reader.grid, reader.volume, target.format
     in_source = reader.layout
-    if volume is not None and volume.format == format and chunks is None and shards is None and codec is None:
+    same_arrays = volume is not None and FORMATS[volume.format].DRIVER == FORMATS[format].DRIVER
+    if same_arrays and chunks is None and shards is None and codec is None:
         return in_source
     chunk = extents("chunks", chunks, base) if chunks is not None else in_source.chunks
     if shards is not None:
         shard: Extents | None = extents("shards", shards, base)
     else:  # (other formats have no shards, or their own)
-        shard = in_source.shards if chunks is None and format == "ome-zarr-0.5" else None
+        shard = in_source.shards if chunks is None and format in ("ome-zarr-0.5", "ome-zarr-0.6") else None
     if shard is not None and format in ("ome-zarr-0.4", "n5"):
         raise ValueError(f"shards: {format} does not support shards; leave them out")
     if shard is not None and any(s % c for s, c in zip(shard, chunk, strict=True)):

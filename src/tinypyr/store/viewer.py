@@ -21,7 +21,13 @@ from .source import open_volume
 from .volume import Volume
 
 #: Neuroglancer's names of the formats.
-SCHEMES = {"ome-zarr-0.5": "zarr3", "ome-zarr-0.4": "zarr2", "n5": "n5", "precomputed": "precomputed"}
+SCHEMES = {
+    "ome-zarr-0.6": "zarr3",
+    "ome-zarr-0.5": "zarr3",
+    "ome-zarr-0.4": "zarr2",
+    "n5": "n5",
+    "precomputed": "precomputed",
+}
 MIME = "application/octet-stream"
 
 
