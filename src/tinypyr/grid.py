@@ -28,6 +28,8 @@ IMPLIED_TYPES = {
 
 #: Relative difference below which two scales are the same: numbers that were float32 stand for those they are close to.
 SCALE_TOLERANCE = 1e-6
+#: Relative precision of float32.
+FLOAT32_PRECISION = 2.0**-23
 
 
 @dataclass(frozen=True, repr=False)

@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -352,10 +352,10 @@ def test_scales_that_were_float32_are_the_numbers_they_stand_for(tmp_path: Path)
     np.testing.assert_array_equal(resampled, tinypyr.downsample(data, 4))
     where = write_version(tmp_path / "t", data, "yx", "0.4")
     with_scale(where, "0.4", [0.15, 0.15])
-    store.build(where, factor=2, levels=1, method="mean", progress=False)
+    store.build(where, factor=2, levels=1, method="mean", grid=Grid((80, 80), "yx", (0.15,) * 2, (1e4, -1e5)))
     attributes = read_attributes(where)
-    step = attributes["multiscales"][0]["datasets"][1]["coordinateTransformations"][0]
-    step["scale"] = [float(np.float32(s)) for s in step["scale"]]
+    for step in attributes["multiscales"][0]["datasets"][1]["coordinateTransformations"]:
+        step[step["type"]] = [float(np.float32(value)) for value in step[step["type"]]]
     write_attributes(where, "0.4", attributes)
     assert store.check(where).ok
 
@@ -497,7 +497,7 @@ def marks(draw: st.DrawFn) -> dict[str, Any]:
     """Return an object with keys of others; every value is another one, so that it can be found again."""
     keys = draw(st.lists(KEYS, max_size=3, unique=True))
     kinds = draw(st.lists(st.sampled_from(["text", "list", "object"]), min_size=3, max_size=3))
-    values = {
+    values: dict[str, Callable[[], Any]] = {
         "text": lambda: f"mark {next(COUNTER)}",
         "list": lambda: [f"mark {next(COUNTER)}", None, 1.5],
         "object": lambda: {"inner": f"mark {next(COUNTER)}"},

@@ -76,7 +76,7 @@ class Location:
     @property
     def parent(self) -> Location | None:
         """Folder that contains this one; None if this is the root of a file system, a bucket or a server."""
-        path = self.spec["path"].rstrip("/")
+        path = str(self._store.path).rstrip("/")
         above = path.rpartition("/")[0]
         if not path or (self.is_file and not above):
             return None
@@ -87,8 +87,7 @@ class Location:
     @property
     def folder_name(self) -> str:
         """Name of the folder, without the path that leads to it."""
-        name: str = self.spec["path"].rstrip("/").rpartition("/")[2]
-        return name
+        return str(self._store.path).rstrip("/").rpartition("/")[2]
 
     @property
     def spec(self) -> dict[str, Any]:

@@ -22,13 +22,11 @@ class Placement:
 
 def intrinsic_system(entry: dict[str, Any]) -> dict[str, Any]:
     """Return the coordinate system to which the transformations of levels lead; by default the last one."""
-    systems: list[dict[str, Any]] = list(entry["coordinateSystems"])
+    systems = entry["coordinateSystems"]
     steps = entry["datasets"][0].get("coordinateTransformations") or []
     outputs = [end_name(step.get("output")) for step in steps if isinstance(step, dict)]
-    for system in reversed(systems):
-        if system.get("name") in outputs:
-            return system
-    return systems[-1]
+    intrinsic: dict[str, Any] = next((s for s in reversed(systems) if s.get("name") in outputs), systems[-1])
+    return intrinsic
 
 
 def end_name(end: Any) -> Any:

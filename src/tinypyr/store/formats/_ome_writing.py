@@ -11,7 +11,7 @@ from typing import Any
 
 from ..._util.units import long_name
 from ...errors import UNREADABLE, StoreError
-from ...grid import Grid, implied_type
+from ...grid import FLOAT32_PRECISION, SCALE_TOLERANCE, Grid, implied_type
 from ..metadata import Metadata
 from ..volume import LevelMetadata
 from ._ome import entry_grids
@@ -27,7 +27,7 @@ from ._ome_places import (
     record_key,
     record_of,
 )
-from ._ome_transformations import Placement, composed, intrinsic_system, named_transformations
+from ._ome_transformations import Placement, composed, end_name, intrinsic_system, named_transformations
 
 #: Name of the coordinate system of new stores.
 INTRINSIC = "physical"
@@ -180,10 +180,11 @@ def _same(listed: Grid | None, grid: Grid) -> bool:
     """Return whether the world coordinates that are listed for a level are those of its grid, or their float32."""
     if listed is None:
         return False
-    numbers = zip(
-        (*listed.scale, *listed.translation), (*grid.scale, *grid.translation), (*grid.scale, *grid.scale), strict=True
+    along = zip(listed.scale, grid.scale, listed.translation, grid.translation, strict=True)
+    return all(
+        abs(a - b) <= SCALE_TOLERANCE * b and abs(c - d) <= SCALE_TOLERANCE * b + FLOAT32_PRECISION * abs(d)
+        for a, b, c, d in along
     )
-    return all(abs(a - b) <= 1e-6 * scale for a, b, scale in numbers)
 
 
 def _overall(entry: dict[str, Any], ndim: int) -> Placement | None:
@@ -254,19 +255,22 @@ def _put_systems(entry: dict[str, Any], systems: dict[str, Any], grid: Grid) -> 
     ]
     if systems.get("transformations"):
         entry["coordinateTransformations"] = [
-            _reordered(step, systems["axes"], grid.axes) for step in systems["transformations"]
+            _reordered(step, name, systems["axes"], grid.axes) for step in systems["transformations"]
         ]
     return name
 
 
-def _reordered(step: dict[str, Any], axes: Sequence[str], stored: Sequence[str]) -> dict[str, Any]:
-    """Return a transformation from the coordinate system of the levels, which had its axes in another order."""
-    if list(axes) == list(stored):
-        return step
-    permutation = {"type": "mapAxis", "mapAxis": [list(stored).index(axis) for axis in axes]}
+def _reordered(step: dict[str, Any], name: str, axes: Sequence[str], stored: Sequence[str]) -> dict[str, Any]:
+    """Return a transformation that is true when the coordinate system ``name`` has its axes in the stored order."""
     ends: dict[str, Any] = {key: step[key] for key in ("input", "output", "name") if key in step}
-    inner = {key: value for key, value in step.items() if key not in ends}
-    return {"type": "sequence", **ends, "transformations": [permutation, inner]}
+    steps = [{key: value for key, value in step.items() if key not in ends}]
+    if end_name(ends.get("input")) == name:
+        steps.insert(0, {"type": "mapAxis", "mapAxis": [list(stored).index(axis) for axis in axes]})
+    if end_name(ends.get("output")) == name:
+        steps.append({"type": "mapAxis", "mapAxis": [list(axes).index(axis) for axis in stored]})
+    if list(axes) == list(stored) or len(steps) == 1:
+        return step
+    return {"type": "sequence", **ends, "transformations": steps}
 
 
 def _axes(listed: list[Any], grid: Grid) -> list[dict[str, Any]]:
