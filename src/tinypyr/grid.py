@@ -26,6 +26,11 @@ IMPLIED_TYPES = {
     "channels": "channel",
 }
 
+#: Relative difference below which two scales are the same: numbers that were float32 stand for those they are close to.
+SCALE_TOLERANCE = 1e-6
+#: Relative precision of float32.
+FLOAT32_PRECISION = 2.0**-23
+
 
 @dataclass(frozen=True, repr=False)
 class Grid:
@@ -293,7 +298,7 @@ class Grid:
         shape = []
         for n, old_size, new_size in zip(self.shape, self.scale, resized.scale, strict=True):
             exact = n * old_size / new_size
-            shape.append(round(exact) if abs(exact - round(exact)) < 1e-9 * exact else math.ceil(exact))
+            shape.append(round(exact) if abs(exact - round(exact)) < SCALE_TOLERANCE * exact else math.ceil(exact))
         middle = [
             at + (new_size - old_size) / 2
             for at, old_size, new_size in zip(self.translation, self.scale, resized.scale, strict=True)
@@ -430,7 +435,8 @@ def factors_between(base: Grid, level: Grid) -> tuple[int, ...] | None:
     """Return the cumulative factor between two grids; None if the scales are not integer multiples."""
     ratios = [a / b for a, b in zip(level.scale, base.scale, strict=True)]
     factor = tuple(round(ratio) for ratio in ratios)
-    return factor if all(f >= 1 and abs(f - r) < 1e-6 * f for f, r in zip(factor, ratios, strict=True)) else None
+    matches = zip(factor, ratios, strict=True)
+    return factor if all(f >= 1 and abs(f - r) < SCALE_TOLERANCE * f for f, r in matches) else None
 
 
 class Cuts(Sequence[tuple[int, int]]):

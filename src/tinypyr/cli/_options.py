@@ -151,7 +151,7 @@ WORKERS = value("workers", "N", "blocks to process at the same time", omitted="o
 
 def format_option(omitted: str) -> Option:
     """Return the option ``--format``, whose default depends on the command."""
-    return value("format", "FORMAT", "ome-zarr-0.5, ome-zarr-0.4, n5 or precomputed", omitted=omitted)
+    return value("format", "FORMAT", "ome-zarr-0.5, ome-zarr-0.6, ome-zarr-0.4, n5 or precomputed", omitted=omitted)
 
 
 #: Parameters of the target and of the resources, shared by store.plan and multires.apply_scaled_processing.

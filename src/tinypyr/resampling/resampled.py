@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _arrays
 from .._util.files import absolute_url
-from ..grid import Grid, as_arguments, grid_from
+from ..grid import SCALE_TOLERANCE, Grid, as_arguments, grid_from
 from ..volume import place_of
 from .levels import Level, Pooled, open_levels
 from .sampler import Combination, Sampling, as_matrix, source_bounds, split_affine
@@ -399,11 +399,11 @@ def _choose_level(levels: list[Level], grid: Grid, matrix: NDArray[np.float64]) 
             reach = np.hypot.reduce(edges, axis=1)
     coarsest = 0
     for number, level in enumerate(levels):
-        if all(r >= s * (1 - 1e-9) for r, s in zip(reach, level.grid.scale, strict=True)):
+        if all(r >= s * (1 - SCALE_TOLERANCE) for r, s in zip(reach, level.grid.scale, strict=True)):
             coarsest = number
     level_grid = levels[coarsest].grid
     factor = [
-        math.floor(min(r / s * (1 + 1e-9), max(1, n))) if axis in level_grid.spatial else 1
+        math.floor(min(r / s * (1 + SCALE_TOLERANCE), max(1, n))) if axis in level_grid.spatial else 1
         for axis, (r, s, n) in enumerate(zip(reach.tolist(), level_grid.scale, level_grid.shape, strict=True))
     ]
     return coarsest, tuple(max(1, f) for f in factor)

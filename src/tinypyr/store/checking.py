@@ -15,7 +15,7 @@ import numpy as np
 from .._pooling.arguments import METHODS, Array, choice
 from .._util.sizes import bytes_of
 from ..errors import StoreError
-from ..grid import Cuts, Grid, factors_between, region_above, reordered
+from ..grid import FLOAT32_PRECISION, SCALE_TOLERANCE, Cuts, Grid, factors_between, region_above, reordered
 from .accumulators import Pooling
 from .formats import FORMATS
 from .location import Location
@@ -119,6 +119,7 @@ def check(
     result = CheckResult(volume.location.name, levels=len(volume.paths) - 1)
     if Scratch(volume.location).read_plan() is not None:
         result.problems.append("has an unfinished build; run its command again to resume, then check")
+    result.problems.extend(volume.contradictions)
     pooling = _pooling(volume, method, ignore)
     for name in ("mask", "exclude"):
         if volume.notes.get(name) and mask is None and exclude is None:
@@ -176,8 +177,9 @@ def _check_geometry(
         expected = base.level(total, "mean" if corners else method)
         if tuple(grid.shape) != expected.shape or tuple(array.shape) != expected.shape:
             result.problems.append(f"level {number}: shape {grid.shape}; factors {total} make it {expected.shape}")
-        distances = [abs(a - b) for a, b in zip(grid.translation, expected.translation, strict=True)]
-        if any(distance > 1e-6 * scale for distance, scale in zip(distances, expected.scale, strict=True)):
+        along = zip(grid.translation, expected.translation, expected.scale, strict=True)
+        # (a translation that was float32 is as far off as that is precise)
+        if any(abs(a - b) > SCALE_TOLERANCE * scale + FLOAT32_PRECISION * abs(b) for a, b, scale in along):
             result.problems.append(
                 f"level {number}: translation {grid.translation}, but its voxels are at {expected.translation}"
             )

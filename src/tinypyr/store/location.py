@@ -71,6 +71,22 @@ class Location:
         return Location(store, f"{self.name.rstrip('/')}/{path}", self.context)
 
     @property
+    def parent(self) -> Location | None:
+        """Folder that contains this one; None if this is the root of a file system, a bucket or a server."""
+        path = str(self._store.path).rstrip("/")
+        above = path.rpartition("/")[0]
+        if not path or (self.is_file and not above):
+            return None
+        store = self._store.copy()
+        store.path = f"{above}/" if above else ""
+        return Location(store, above if self.is_file else os.path.dirname(self.name.rstrip("/")), self.context)
+
+    @property
+    def folder_name(self) -> str:
+        """Name of the folder, without the path that leads to it."""
+        return str(self._store.path).rstrip("/").rpartition("/")[2]
+
+    @property
     def spec(self) -> dict[str, Any]:
         """TensorStore specification of the key-value store."""
         spec: dict[str, Any] = self._store.spec().to_json()

@@ -22,8 +22,12 @@ class Metadata:
         Colours, properties and source of labels, as the object ``image-label`` of OME-Zarr.
     user : dict
         Attributes that no specification defines.
+    systems : dict
+        Coordinate systems beside that of the levels, and transformations to them, as OME-Zarr 0.6 has them.
     foreign : dict
         Everything else, verbatim, by its place in the metadata, such as ``"mesh"``.
+    stays : tuple of str
+        Names of what belongs to this store alone, such as other images of the same group, and is in no copy.
     """
 
     family: str = ""
@@ -31,7 +35,9 @@ class Metadata:
     channels: dict[str, Any] | None = None
     labels: dict[str, Any] | None = None
     user: dict[str, Any] = field(default_factory=dict)
+    systems: dict[str, Any] = field(default_factory=dict)
     foreign: dict[str, Any] = field(default_factory=dict)
+    stays: tuple[str, ...] = ()
 
     def left_behind(self, family: str, keeps: frozenset[str]) -> list[str]:
         """Return the names of the entries that a format does not keep.
@@ -48,6 +54,8 @@ class Metadata:
             missing.append("colours and properties of labels (image-label)")
         if "user" not in keeps:
             missing += sorted(self.user)
+        if self.systems and "systems" not in keeps:
+            missing.append("coordinate systems")
         if family != self.family:
             missing += sorted(self.foreign)
-        return missing
+        return [*missing, *self.stays]

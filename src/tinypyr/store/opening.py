@@ -8,13 +8,14 @@ import os
 from ..volume import Labels, Level, Origin, Volume
 from .formats import FORMATS
 from .location import Location, stamp
-from .source import level_array, open_volume
+from .source import level_array, open_volume, warn_of_assumed
 
 
 def open_store(store: str | os.PathLike[str] | Location) -> Volume:
     """Return the volume of a store; see :func:`tinypyr.open`."""
     location = store if isinstance(store, Location) else Location.at(store)
     stored = open_volume(location)
+    warn_of_assumed(stored)
     origin = Origin(
         location.name,
         location.url,

@@ -62,7 +62,7 @@ def plan(
     Parameters
     ----------
     source : path, URL, Volume, or array
-        A store (OME-Zarr 0.4 or 0.5, N5, Neuroglancer precomputed), a file that a reader opens, what
+        A store (OME-Zarr 0.1 to 0.6, N5, Neuroglancer precomputed), a file that a reader opens, what
         :func:`tinypyr.open` returned, or an array of numpy, zarr, dask, h5py or TensorStore.
     target : path or URL, optional
         A new store, to which level 0 is copied. By default, and if it is the source itself, levels are added to the
@@ -74,7 +74,7 @@ def plan(
         As for :func:`tinypyr.downsample`. ``"auto"`` selects mode for labels (marked as such, or unsigned integers of
         32 or 64 bits that are not marked as an image), and mean for everything else. Every level is pooled from the
         base, including medians.
-    format : {"ome-zarr-0.5", "ome-zarr-0.4", "n5", "precomputed"}, optional
+    format : {"ome-zarr-0.5", "ome-zarr-0.6", "ome-zarr-0.4", "n5", "precomputed"}, optional
         Format of the target. By default that of the source for levels in place, and OME-Zarr 0.5 for a new store.
     ignore, rounding, ties
         As for :func:`tinypyr.downsample`.
@@ -107,7 +107,8 @@ def plan(
     workers : int, optional
         Number of blocks to process at the same time. By default one per core.
     grid : Grid, optional
-        Grid of the source: world coordinates for an array, and a replacement for the metadata of a store.
+        Grid of the source: world coordinates for an array, and a replacement for the metadata of a store, also for
+        metadata that cannot be read.
     force : bool
         Allow means of labels.
 
@@ -159,6 +160,7 @@ def plan(
     changed_box = None if region is None else checked_region(region, base)
     layout = base_layout(reader, destination, chunks, shards, codec, fills=inputs.mask is not None and ignored is None)
     factors = _factors(base, rule, layout, destination.format)
+    _check_assumed(reader, factors)
     storage = _storage(request, reader, destination, layout, factors, options.method)
     resources = Resources(request.memory_in_bytes, request.worker_count, current_tuning())
     geometry = _geometry(request, inputs, options, storage, factors, changed_box, resources)
@@ -275,6 +277,17 @@ def _warn_of_cumulative(base: Grid, factors: list[Extents], total: Extents) -> N
             f"{last}; if they were meant from the base, pass {relative}",
             stacklevel=4,
         )
+
+
+def _check_assumed(source: Source, factors: list[Extents]) -> None:
+    """Raise StoreError if an axis is pooled along which the metadata has the scale 0."""
+    assumed = () if source.volume is None else source.volume.assumed
+    for name, *steps in zip(source.grid.axes, *factors, strict=True):
+        if name in assumed and max(steps, default=1) > 1:
+            raise StoreError(
+                f"{source.name}: its scale is 0 along {name}, which would be pooled; correct the metadata, give the "
+                "world coordinates (grid=), or a factor of 1 along this axis"
+            )
 
 
 def _stored_levels(

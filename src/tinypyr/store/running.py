@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _arrays
 from .._util.sizes import workers_of
 from .._util.terminal import Bar
 from ..errors import StoreError
@@ -421,8 +422,9 @@ def _level_metadata(plan: Plan) -> LevelMetadata:
         notes[plan.mask.parameter] = plan.mask.name
     if plan.changed_box is not None:
         notes["region"] = plan.fingerprint
-    inherited = dict(volume.attributes) if volume is not None and plan.format == volume.format else {}
-    inherited.pop("array", None)
+    chosen = plan.method == "mean" and _arrays.looks_like_labels(None, plan.source.dtype)  # (what else would be mode)
+    if plan.source.kind is not None or plan.method == "mode" or chosen:
+        notes["kind"] = plan.kind
     grids = [reordered(grid, plan.storage.stored_axes) for grid in plan.grids]
     metadata = Metadata() if volume is None else volume.metadata
-    return LevelMetadata(grids, plan.paths, plan.kind, plan.method, notes, inherited, metadata)
+    return LevelMetadata(grids, plan.paths, plan.kind, plan.method, notes, metadata)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal, Protocol
@@ -135,12 +136,20 @@ class Source:
         return _arrays.start_to_read(self._array, box)
 
 
-def open_volume(location: Location) -> Volume:
-    """Return the volume in a folder, in any of the formats; raise StoreError if there is none."""
+def open_volume(location: Location, *, with_geometry: bool = True) -> Volume:
+    """Return the volume in a folder, in any of the formats; raise StoreError if there is none.
+
+    Without ``with_geometry``, world coordinates that cannot be read are no error, and grids have extents only.
+    """
     for format in FORMATS.values():
         if format.detect(location):
             try:
-                return _with_voxel_offsets(format.read(location))
+                volume = format.read(location)
+                if volume.unreadable:
+                    if with_geometry:
+                        raise StoreError(f"{volume.unreadable}; correct it, or give the world coordinates (grid=)")
+                    return volume
+                return _with_voxel_offsets(volume)
             except UNREADABLE as error:
                 raise StoreError(f"{location.name}: the metadata cannot be understood: {brief(error)}") from None
     if Scratch(location).read_plan() is not None:
@@ -246,7 +255,12 @@ def open_source(source: Any, grid: Grid | None = None) -> Source:
 
 
 def _open_store(path: str | os.PathLike[str], grid: Grid | None) -> Source:
-    volume = open_volume(Location.at(path))
+    volume = open_volume(Location.at(path), with_geometry=grid is None)
+    if grid is None:
+        warn_of_assumed(volume)
+    elif volume.unreadable and grid.shape == volume.grids[0].shape:
+        levels = [grid, *volume.grids[1:]]
+        volume = replace(volume, grids=[replace_grid(grid, shape=level.shape) for level in levels], unreadable="")
     array, base = level_array(volume, 0), volume.grids[0]
     if tuple(array.shape) != base.shape:
         raise StoreError(f"{volume.location.name}: level 0 has shape {tuple(array.shape)}, not {base.shape}")
@@ -254,7 +268,19 @@ def _open_store(path: str | os.PathLike[str], grid: Grid | None) -> Source:
         raise ValueError(
             f"grid: has axes {grid.axes} and shape {grid.shape}, but the store has {base.axes} and {base.shape}"
         )
+    if grid is not None:
+        volume = replace(volume, assumed=())
     return Source(grid or base, volume.dtype, volume.layout, array, volume.layout.chunks, volume)
+
+
+def warn_of_assumed(volume: Volume) -> None:
+    """Warn of axes along which the metadata has the scale 0."""
+    if volume.assumed:
+        warnings.warn(
+            f"{volume.location.name}: its scale is 0 along {', '.join(volume.assumed)}; 1 is used. Correct the "
+            "metadata, or give the world coordinates (grid=)",
+            stacklevel=4,
+        )
 
 
 class Mask:

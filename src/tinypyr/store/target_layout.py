@@ -71,7 +71,8 @@ def base_layout(reader: Source, target: Target, chunks: Any, shards: Any, codec:
     """
     base, volume, format = reader.grid, reader.volume, target.format
     in_source = reader.layout
-    if volume is not None and volume.format == format and chunks is None and shards is None and codec is None:
+    same_arrays = volume is not None and FORMATS[volume.format].DRIVER == FORMATS[format].DRIVER
+    if same_arrays and chunks is None and shards is None and codec is None:
         return in_source
     if chunks is not None:
         chunk = extents("chunks", chunks, base)

@@ -80,7 +80,7 @@ def _volume_at(location: Location) -> Volume | None:
     if not any(format.detect(location) for format in FORMATS.values()):
         return None
     try:
-        return open_volume(location)
+        return open_volume(location, with_geometry=False)
     except StoreError as error:
         raise StoreError(f"{location.name}: exists already, and cannot be read ({error}); remove it first") from None
 

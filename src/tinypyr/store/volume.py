@@ -117,6 +117,12 @@ class Volume:
         Record of how the levels were made.
     metadata : Metadata
         What the metadata says beyond the levels, in terms that formats share.
+    unreadable : str
+        Why the world coordinates cannot be read; empty if they can. Otherwise grids have extents only.
+    assumed : tuple of str
+        Axes along which the metadata has the scale 0, for which 1 is assumed.
+    contradictions : tuple of str
+        What the metadata says of the arrays that is not true of them.
     """
 
     format: str
@@ -129,6 +135,9 @@ class Volume:
     attributes: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     metadata: Metadata = field(default_factory=Metadata)
+    unreadable: str = ""
+    assumed: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
 
     @property
     def holds_labels(self) -> bool:
@@ -181,8 +190,6 @@ class LevelMetadata:
         Pooling method.
     notes : dict
         Record of the other arguments.
-    attributes : dict
-        Metadata to copy from a source of the same format.
     metadata : Metadata
         Metadata of the source, of any format, to keep as far as the format can.
     """
@@ -192,5 +199,4 @@ class LevelMetadata:
     kind: str | None
     method: str
     notes: dict[str, Any]
-    attributes: dict[str, Any]
     metadata: Metadata = field(default_factory=Metadata)

@@ -8,13 +8,15 @@ from typing import Any, Protocol
 from ...grid import Grid
 from ..location import Location
 from ..volume import Layout, LevelMetadata, Volume
-from . import n5, ome_zarr_04, ome_zarr_05, precomputed
+from . import n5, ome_zarr_04, ome_zarr_05, ome_zarr_06, precomputed
 from ._traits import Traits
 
 
 class Format(Protocol):
     """Functions and constants of a format's module."""
 
+    #: Name of TensorStore's driver; formats of one driver store arrays alike.
+    DRIVER: str
     #: Name of the formats that keep each other's metadata verbatim.
     FAMILY: str
     #: Names of attributes of :class:`Metadata` for which the format has a place.
@@ -64,9 +66,10 @@ class Format(Protocol):
         """Write the metadata by which readers find the levels and their world coordinates."""
 
 
-#: Formats by name.
+#: Formats by name, in the order in which they are looked for.
 FORMATS: dict[str, Format] = {
     "ome-zarr-0.5": ome_zarr_05,
+    "ome-zarr-0.6": ome_zarr_06,
     "ome-zarr-0.4": ome_zarr_04,
     "n5": n5,
     "precomputed": precomputed,

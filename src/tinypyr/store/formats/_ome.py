@@ -1,6 +1,7 @@
-"""Metadata that OME-Zarr 0.4 and 0.5 share: the list of levels with their transformations.
+"""What all versions of OME-Zarr share in reading: axes, levels and their world coordinates.
 
-Specifications: https://ngff.openmicroscopy.org/0.4/ and https://ngff.openmicroscopy.org/0.5/.
+Specifications: https://ngff.openmicroscopy.org. An entry of ``multiscales`` lists its axes in one of four styles: none
+(0.1 and 0.2, whose axes are t, c, z, y, x), names (0.3), objects (0.4 and 0.5), or within coordinate systems (0.6).
 """
 
 from __future__ import annotations
@@ -8,15 +9,39 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..._pooling.arguments import MAX_LEVELS
+from ..._reference import extent
 from ..._util.units import long_name
 from ...errors import UNREADABLE, StoreError, brief
-from ...grid import Grid, grid_from, implied_type
+from ...grid import Grid, grid_from
 from ..location import Location
-from ..volume import LevelMetadata, checked_path
+from ..volume import checked_path
+from ._ome_places import namespace, record_of
+from ._ome_transformations import Placement, composed, intrinsic_system, named_transformations, steps_of
+
+#: Number of axes above which nothing can be pooled; the axes of such arrays are not listed.
+MAX_AXES = 32
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The levels that a group lists, with what :class:`Volume` says of their geometry."""
+
+    grids: list[Grid]
+    paths: list[str]
+    notes: dict[str, Any]
+    unreadable: str = ""
+    assumed: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """Arguments of :class:`Volume`."""
+        return {"unreadable": self.unreadable, "assumed": self.assumed, "contradictions": self.contradictions}
 
 
 def axes_order(grid: Grid) -> tuple[str, ...]:
@@ -37,9 +62,31 @@ def separated(separator: str, ndim: int, first: str = "") -> re.Pattern[str]:
     return re.compile(re.escape(separator).join([first, *numbers] if first else numbers))
 
 
-def kind(ome: dict[str, Any]) -> Literal["image", "labels"] | None:
-    """Return the kind of the voxels according to the metadata."""
-    return "labels" if "image-label" in ome else "image" if "omero" in ome else None
+def kind(
+    attributes: dict[str, Any], notes: dict[str, Any], location: Location, dtype: str
+) -> Literal["image", "labels"] | None:
+    """Return the kind of the voxels according to the metadata, or to the group of labels that contains the store."""
+    ome = namespace(attributes)
+    if "image-label" in ome or may_be_labels(dtype, location):
+        return "labels"
+    recorded = notes.get("kind")
+    if recorded in ("image", "labels"):
+        return "labels" if recorded == "labels" else "image"
+    return "image" if "omero" in ome else None
+
+
+def may_be_labels(dtype: str, location: Location, depth: int = 1) -> bool:
+    """Return whether voxels are integers, and one of the ``depth`` folders above is the group of labels of an image."""
+    if not dtype.lstrip("u").startswith(("int", "bool")):
+        return False
+    for _ in range(depth):
+        parent = location.parent
+        if parent is None:
+            return False
+        if parent.folder_name == "labels":
+            return any(parent.read(key) is not None for key in (".zgroup", ".zattrs", "zarr.json"))
+        location = parent
+    return False
 
 
 def label_names(attributes: dict[str, Any], location: Location) -> list[str]:
@@ -57,12 +104,16 @@ def digest(meta: dict[str, Any], keys: tuple[str, ...]) -> str:
 
 
 def levels(
-    ome: Any, location: Location, meta_of: Callable[[str], dict[str, Any]], keys: tuple[str, ...]
-) -> tuple[list[Grid], list[str], dict[str, Any]]:
-    """Return the grids and paths of all levels, and the record of how they were made.
+    attributes: Any,
+    location: Location,
+    meta_of: Callable[[str], dict[str, Any]],
+    names_of: Callable[[str], Any],
+    keys: tuple[str, ...],
+) -> Levels:
+    """Return the levels that the attributes of a group list. A group that lists none may have an array 0.
 
-    A group without such metadata may have an array 0. Raise StoreError if the metadata of an array has changed since
-    the levels were built.
+    ``names_of`` returns the names of an array's dimensions as the array itself has them, None if it has none. Raise
+    StoreError if the metadata of an array has changed since the levels were built.
     """
     metas: dict[str, dict[str, Any]] = {}
 
@@ -71,9 +122,10 @@ def levels(
         shape: list[int] = metas[path]["shape"]
         return shape
 
-    if isinstance(ome, dict) and "multiscales" in ome:
-        levels = parse(ome["multiscales"], shape_of, location.name)
-        digests = levels[2].get("arrays")
+    ome = namespace(attributes)
+    if "multiscales" in ome:
+        levels = parse(ome["multiscales"], shape_of, names_of, location.name)
+        digests = levels.notes.get("arrays")
         for path, recorded in digests.items() if isinstance(digests, dict) else ():
             if path not in metas:
                 raise StoreError(
@@ -92,86 +144,87 @@ def levels(
         raise StoreError(
             f"{location.name}: neither multiscales in its attributes nor an array 0, so its levels are unknown"
         ) from None
-    return [Grid(shape)], ["0"], {}
+    return Levels([Grid(shape)], ["0"], {})
 
 
-def parse(
-    multiscales: Any, shapes_of: Callable[[str], list[int]], name: str
-) -> tuple[list[Grid], list[str], dict[str, Any]]:
-    """Return the grids and paths in a list of multiscales, and the record of how the levels were made."""
+def parse(multiscales: Any, shape_of: Callable[[str], list[int]], names_of: Callable[[str], Any], name: str) -> Levels:
+    """Return the levels in a list of multiscales; their grids have extents only if the geometry is unreadable."""
     try:
         entry = multiscales[0]
-        axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in entry["axes"]]
-        names = [(str(axis["name"]), axis.get("type") or None) for axis in axes]
-        units = [axis.get("unit") for axis in axes]
-        if any(not isinstance(unit, (str, type(None))) for unit in units):
-            raise TypeError(f"units {units!r} are not texts")
-        units = [long_name(unit) for unit in units]
         if len(entry["datasets"]) > MAX_LEVELS:
             raise StoreError(f"{name}: has {len(entry['datasets'])} levels; up to {MAX_LEVELS} can be read")
-        overall = entry.get("coordinateTransformations", [])
-        grids, paths = [], []
-        for dataset in entry["datasets"]:
-            scale, translation = [1.0] * len(axes), [0.0] * len(axes)
-            for step in [*dataset.get("coordinateTransformations", []), *overall]:
-                if step["type"] == "scale":
-                    scale = [a * float(b) for a, b in zip(scale, step["scale"], strict=True)]
-                    translation = [a * float(b) for a, b in zip(translation, step["scale"], strict=True)]
-                elif step["type"] == "translation":
-                    translation = [a + float(b) for a, b in zip(translation, step["translation"], strict=True)]
-                elif step["type"] != "identity":
-                    raise StoreError(
-                        f"{name}: a level has a transformation of type {step['type']!r}; only scale and translation "
-                        "can be read"
-                    )
-            paths.append(checked_path(str(dataset["path"]), name))
-            world = {"axes": names, "scale": scale, "translation": translation, "units": units}
-            grids.append(grid_from({"shape": shapes_of(paths[-1]), **world}))
-        grids[0], paths[0]  # (raises if there is no level)
-        notes = entry.get("metadata") if isinstance(entry.get("metadata"), dict) else {}
-        return grids, paths, {**notes, "method": entry.get("type")}
+        paths = [checked_path(str(dataset["path"]), name) for dataset in entry["datasets"]]
+        paths[0]  # (raises if there is no level)
+        shapes = [shape_of(path) for path in paths]
+        notes = {**record_of(entry), "method": entry.get("type")}
     except UNREADABLE as error:
         raise StoreError(f"{name}: the multiscales metadata cannot be understood: {brief(error)}") from None
+    try:
+        grids, assumed = entry_grids(entry, shapes)
+    except (StoreError, *UNREADABLE) as error:
+        text = str(error) if isinstance(error, StoreError) else brief(error)
+        reason = f"{name}: the multiscales metadata cannot be understood: {text}"
+        return Levels([_extents_only(shape) for shape in shapes], paths, notes, reason)
+    names = names_of(paths[0])
+    contradictions = []
+    if isinstance(names, list) and tuple(names) != grids[0].axes and sorted(map(str, names)) == sorted(grids[0].axes):
+        contradictions = [
+            f"level 0: its dimensions are named {', '.join(map(str, names))}, but the axes listed for it are "
+            f"{', '.join(grids[0].axes)}; correct the one that is wrong"
+        ]
+    return Levels(grids, paths, notes, "", assumed, tuple(contradictions))
 
 
-def _axis(metadata: dict[str, Any], kind: str, unit: str | None) -> dict[str, Any]:
-    """Return the metadata of an axis, changed only where its type or unit means something else."""
-    axis = dict(metadata)
-    if (axis.get("type") or implied_type(axis["name"])) != kind:
-        axis["type"] = kind
-    if long_name(axis.get("unit")) != unit:
-        axis.pop("unit", None)
-        axis |= {} if unit is None else {"unit": unit}
-    return axis
+def entry_grids(entry: dict[str, Any], shapes: Sequence[Sequence[int]]) -> tuple[list[Grid], tuple[str, ...]]:
+    """Return the grids of an entry's levels, and the axes along which a scale of 0 was read as 1.
 
-
-def multiscales(
-    metadata: LevelMetadata, own: Any, notes: dict[str, Any], version: dict[str, str]
-) -> list[dict[str, Any]]:
-    """Return a list of multiscales whose first entry has these levels.
-
-    ``own`` is the current list of the store, whose other entries are kept. The first entry (of the source's list in a
-    new store) is kept without its transformations, with the axes in the order of the arrays.
+    Raise StoreError, or one of UNREADABLE, if the world coordinates cannot be understood.
     """
-    inherited = own or (metadata.attributes.get("ome") or metadata.attributes).get("multiscales")
-    previous = inherited[0] if inherited else {}
-    grids, paths = metadata.grids, metadata.paths
-    entry = {key: value for key, value in previous.items() if key not in ("datasets", "coordinateTransformations")}
-    axes_by_name = {axis["name"]: axis for axis in entry.get("axes", []) if isinstance(axis, dict)}
-    entry["axes"] = [
-        _axis(axes_by_name.get(name, {"name": name, "type": kind}), kind, unit)
-        for name, kind, unit in zip(grids[0].axes, grids[0].types, grids[0].units, strict=True)
-    ]
-    entry["datasets"] = [
-        {
-            "path": path,
-            "coordinateTransformations": [
-                {"type": "scale", "scale": list(grid.scale)},
-                {"type": "translation", "translation": list(grid.translation)},
-            ],
-        }
-        for grid, path in zip(grids, paths, strict=True)
-    ]
-    entry["type"] = metadata.method
-    entry["metadata"] = {"description": "every level exact from the base", "made_by": "tinypyr.pyramid", **notes}
-    return [{**entry, **version}, *(own or [])[1:]]
+    axes = entry_axes(entry, len(shapes[0]))
+    names = [(str(axis["name"]), axis.get("type") or None) for axis in axes]
+    units = [axis.get("unit") for axis in axes]
+    if any(not isinstance(unit, (str, type(None))) for unit in units):
+        raise TypeError(f"units {units!r} are not texts")
+    named = named_transformations(entry)
+    placements = []
+    for dataset, shape in zip(entry["datasets"], shapes, strict=True):
+        steps = steps_of(entry, dataset)
+        implied = steps is None
+        placements.append(_implied(shapes[0], shape) if implied else composed(steps or [], len(axes), named))
+    zero = [axis for axis in range(len(axes)) if any(placement.scale[axis] == 0 for placement in placements)]
+    grids = []
+    for placement, shape in zip(placements, shapes, strict=True):
+        scale = [(s or placements[0].scale[axis] or 1.0) for axis, s in enumerate(placement.scale)]
+        world = {"axes": names, "scale": scale, "translation": placement.translation, "units": map(long_name, units)}
+        grids.append(grid_from({"shape": shape, **world}))
+    return grids, tuple(names[axis][0] for axis in zero)
+
+
+def entry_axes(entry: dict[str, Any], ndim: int) -> list[dict[str, Any]]:
+    """Return the axes of an entry as objects, whatever its style."""
+    if "coordinateSystems" in entry:
+        axes = intrinsic_system(entry)["axes"]
+    elif "axes" in entry:
+        axes = entry["axes"]
+    else:  # 0.1 and 0.2: five axes
+        axes = list("tczyx"[5 - ndim :]) if ndim <= 5 else []
+    objects = [axis if isinstance(axis, dict) else {"name": axis} for axis in axes]
+    if len(objects) != ndim:
+        raise ValueError(f"{len(objects)} axes are listed for an array of {ndim} dimensions")
+    return objects
+
+
+def _implied(base: Sequence[int], shape: Sequence[int]) -> Placement:
+    """Return where a level without transformations lies if its footprints are centred, from the ratio of extents."""
+    factors = []
+    for n, m in zip(base, shape, strict=True):
+        ratio = max(1, round(n / m)) if m else 1
+        near = (ratio, ratio + 1, max(1, ratio - 1))
+        factors.append(next((f for f in near if extent(n, f, 0)[0] == m), ratio))
+    return Placement([float(f) for f in factors], [(f - 1) / 2 for f in factors])
+
+
+def _extents_only(shape: Sequence[int]) -> Grid:
+    if len(shape) > MAX_AXES:
+        raise ValueError(f"an array has {len(shape)} dimensions")
+    return Grid(shape, None if len(shape) <= 5 else [f"dim_{axis}" for axis in range(len(shape))])

@@ -14,6 +14,7 @@ from ..._util.units import ABBREVIATIONS, long_name
 from ...errors import UNREADABLE, StoreError, brief
 from ...grid import Grid, implied_type, replace_grid, typed_axes
 from ..location import Location
+from ..metadata import Metadata
 from ..volume import (
     CODECS,
     Layout,
@@ -38,6 +39,7 @@ TRAITS = Traits(("attributes.json",), "n5")
 level_paths = numbered_paths("s")
 label_names = no_label_names
 ATTRIBUTES = "attributes.json"
+DESCRIBED = ("n5", "downsamplingFactors", "scales", "resolution", "units", "axes", "multiscales", "pixelResolution")
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
 
 #: Units that readers of N5 know by their abbreviation. Neuroglancer refuses all others.
@@ -107,7 +109,8 @@ def read(location: Location) -> Volume:
             f"{location.name}: the metadata of the resolution cannot be understood: {brief(error)}"
         ) from None
     paths = [f"s{k}" for k in range(len(metas))]
-    return Volume("n5", location, grids, paths, base["dataType"], layout_of(base), None, root, notes)
+    metadata = Metadata(FAMILY, foreign={key: root[key] for key in root if key not in DESCRIBED})
+    return Volume("n5", location, grids, paths, base["dataType"], layout_of(base), None, root, notes, metadata)
 
 
 def _with_world_coordinates(root: dict[str, Any], meta: dict[str, Any], grid: Grid) -> Grid:
@@ -195,7 +198,7 @@ def describe(location: Location, levels: LevelMetadata) -> None:
         meta["pixelResolution"] = {"dimensions": list(grid.scale), "unit": _short(grid.units[0]) or "pixel"}
         level.write_json(ATTRIBUTES, meta)
     own = location.json(ATTRIBUTES) or {}
-    root = {"n5": "4.0.0", **levels.attributes, **own}
+    root = {"n5": "4.0.0", **(levels.metadata.foreign if levels.metadata.family == FAMILY else {}), **own}
     root["downsamplingFactors"] = root["scales"] = factors
     root["resolution"] = list(base.scale)
     root["units"] = [_short(unit) for unit in base.units]

@@ -1,4 +1,7 @@
-"""OME-Zarr 0.4 on Zarr v2: https://ngff.openmicroscopy.org/0.4/."""
+"""OME-Zarr 0.4 on Zarr v2: https://ngff.openmicroscopy.org/0.4/.
+
+Stores of the versions 0.1 to 0.3 are read as well, and keep their version when levels are added.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,17 @@ from ...errors import StoreError
 from ...grid import Grid
 from ..location import Location
 from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, numbered_paths, same_layout
-from . import _ome
+from . import _consolidated, _ome, _ome_places
+from ._ome_writing import described
 from ._traits import Traits
 
 axes_order = _ome.axes_order
 at_level = same_layout
+NAME = "ome-zarr-0.4"
 DRIVER = "zarr"
 open_spec = array_per_folder(DRIVER)
-FAMILY = "ome-zarr"
-KEEPS = frozenset[str]()
+FAMILY = _ome_places.FAMILY
+KEEPS = frozenset({"name", "channels", "labels", "user"})
 HAS_FILL_VALUE = True
 FIXED_AXES: tuple[str, ...] = ()
 DESCRIBES_IN_LEVELS = False
@@ -38,22 +43,37 @@ def read(location: Location) -> Volume:
     """Return the volume of a group of levels, or of a single array."""
     single = location.json(".zarray")
     if single is not None:
-        grid = Grid(single["shape"])
-        return Volume(
-            "ome-zarr-0.4",
-            location,
-            [grid],
-            [""],
-            _dtype(single, location.name),
-            layout_of(single),
-            None,
-            {"array": True},
-        )
+        grid, attributes = Grid(single["shape"]), location.json(".zattrs") or {}
+        dtype = _dtype(single, location.name)
+        kind: Any = "labels" if _ome.may_be_labels(dtype, location, 2) else None
+        metadata = _ome_places.metadata_of({}, None, attributes, grid.axes)
+        return Volume(NAME, location, [grid], [""], dtype, layout_of(single), kind, {"array": True}, {}, metadata)
     attributes = location.json(".zattrs") or {}
-    grids, paths, notes = _ome.levels(attributes, location, lambda path: _array(location, path), STORAGE_KEYS)
-    meta = _array(location, paths[0])
-    dtype, kind = _dtype(meta, location.name), _ome.kind(attributes)
-    return Volume("ome-zarr-0.4", location, grids, paths, dtype, layout_of(meta), kind, attributes, notes)
+    arrays: dict[str, dict[str, Any]] = {}
+
+    def names_of(path: str) -> Any:
+        arrays[path] = location.child(path).json(".zattrs") or {}
+        return arrays[path].get(_ome_places.DIMENSIONS)
+
+    levels = _ome.levels(attributes, location, lambda path: _array(location, path), names_of, STORAGE_KEYS)
+    base = levels.paths[0]
+    meta = _array(location, base)
+    array = arrays[base] if base in arrays else location.child(base).json(".zattrs") or {}
+    labels = location.child("labels").read(".zgroup")
+    dtype = _dtype(meta, location.name)
+    return Volume(
+        format=NAME,
+        location=location,
+        grids=levels.grids,
+        paths=levels.paths,
+        dtype=dtype,
+        layout=layout_of(meta),
+        kind=_ome.kind(attributes, levels.notes, location, dtype),
+        attributes=attributes,
+        notes=levels.notes,
+        metadata=_ome_places.metadata_of(attributes, labels, array, levels.grids[0].axes),
+        **levels.geometry,
+    )
 
 
 def _array(location: Location, path: str) -> dict[str, Any]:
@@ -128,15 +148,21 @@ def create_group(location: Location) -> None:
 
 def describe(location: Location, levels: LevelMetadata) -> None:
     """Write the group's .zgroup and .zattrs, the latter last, because it marks the build as finished."""
-    own = location.json(".zattrs") or {}
-    attributes = {**levels.attributes, **own}
-    notes = {
-        **levels.notes,
-        "arrays": {path: _ome.digest(_array(location, path), STORAGE_KEYS) for path in levels.paths},
-    }
-    attributes["multiscales"] = _ome.multiscales(levels, own.get("multiscales"), notes, {"version": "0.4"})
-    if levels.kind == "labels":
-        attributes.setdefault("image-label", {"version": "0.4"})
-    location.write_json(".zgroup", {"zarr_format": 2})
-    location.write(".zmetadata", None)  # (consolidated metadata does not list the new levels)
+    arrays = {path: _array(location, path) for path in levels.paths}
+    documents: dict[str, Any] = {f"{path}/.zarray": meta for path, meta in arrays.items()}
+    inherited = _ome_places.array_attributes(levels.metadata, levels.grids[0].axes)
+    inherited |= location.child(levels.paths[0]).json(".zattrs") or {}
+    for path in levels.paths:
+        level = location.child(path)
+        stored = level.json(".zattrs") or {}
+        attributes = {**inherited, **stored}
+        if attributes != stored:
+            level.write_json(".zattrs", attributes)
+        if attributes:
+            documents[f"{path}/.zattrs"] = attributes
+    digests = {path: _ome.digest(meta, STORAGE_KEYS) for path, meta in arrays.items()}
+    attributes = described(location.json(".zattrs") or {}, levels, digests, "0.4", nested=False)
+    group = location.json(".zgroup") or {"zarr_format": 2}
+    location.write_json(".zgroup", group)
+    _consolidated.update_v2(location, {".zgroup": group, ".zattrs": attributes, **documents})
     location.write_json(".zattrs", attributes)

@@ -1,4 +1,8 @@
-"""OME-Zarr 0.5 on Zarr v3: https://ngff.openmicroscopy.org/0.5/."""
+"""OME-Zarr 0.5 on Zarr v3: https://ngff.openmicroscopy.org/0.5/.
+
+Groups of Zarr v3 whose attributes are written as in 0.4, without the key ``ome``, are read as well, and keep that style
+when levels are added.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +16,17 @@ from ...errors import StoreError
 from ...grid import Grid
 from ..location import Location
 from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, numbered_paths, same_layout
-from . import _ome
+from . import _consolidated, _ome, _ome_places
+from ._ome_writing import described
 from ._traits import Traits
 
 axes_order = _ome.axes_order
 at_level = same_layout
+NAME = "ome-zarr-0.5"
 DRIVER = "zarr3"
 open_spec = array_per_folder(DRIVER)
-FAMILY = "ome-zarr"
-KEEPS = frozenset[str]()
+FAMILY = _ome_places.FAMILY
+KEEPS = frozenset({"name", "channels", "labels", "user"})
 HAS_FILL_VALUE = True
 FIXED_AXES: tuple[str, ...] = ()
 DESCRIBES_IN_LEVELS = False
@@ -30,22 +36,70 @@ STORAGE_KEYS = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "codec
 
 
 def detect(location: Location) -> bool:
-    """Return whether there is a group or an array of Zarr v3."""
-    return location.read("zarr.json") is not None
+    """Return whether there is a group or an array of Zarr v3, but not of a later version of OME-Zarr."""
+    return has_systems(location) is False
+
+
+def has_systems(location: Location) -> bool | None:
+    """Return whether Zarr v3 has the version 0.6 of OME-Zarr, or coordinate systems; None if there is no Zarr v3."""
+    try:
+        root = location.json("zarr.json")
+    except StoreError:  # (damaged: reading it says so)
+        return False
+    if root is None:
+        return None
+    ome = _ome_places.namespace(root.get("attributes"))
+    entries = ome.get("multiscales")
+    entry = entries[0] if isinstance(entries, list) and entries else None
+    return str(ome.get("version")).startswith("0.6") or (isinstance(entry, dict) and "coordinateSystems" in entry)
 
 
 def read(location: Location) -> Volume:
     """Return the volume of a group of levels, or of a single array."""
+    return read_as(NAME, location)
+
+
+def read_as(name: str, location: Location) -> Volume:
+    """Return the volume of a group of levels, or of a single array, as one of the format with this name."""
     root = location.json("zarr.json") or {}
     if root.get("node_type") == "array":
-        grid = Grid(root["shape"], axes=_names(root.get("dimension_names"), len(root["shape"])))
-        return Volume("ome-zarr-0.5", location, [grid], [""], root["data_type"], layout_of(root), None, {"array": True})
+        return _single_array(root, location)
     attributes = root.get("attributes", {})
-    ome = attributes.get("ome", {}) if isinstance(attributes, dict) else {}
-    grids, paths, notes = _ome.levels(ome, location, lambda path: _array(location, path), STORAGE_KEYS)
-    meta = _array(location, paths[0])
-    dtype = str(meta["data_type"])
-    return Volume("ome-zarr-0.5", location, grids, paths, dtype, layout_of(meta), _ome.kind(ome), attributes, notes)
+    metas: dict[str, dict[str, Any]] = {}
+
+    def meta_of(path: str) -> dict[str, Any]:
+        metas[path] = _array(location, path)
+        return metas[path]
+
+    def names_of(path: str) -> Any:
+        return metas[path].get("dimension_names")
+
+    levels = _ome.levels(attributes, location, meta_of, names_of, STORAGE_KEYS)
+    meta = metas[levels.paths[0]]
+    array, dtype = meta.get("attributes") or {}, str(meta["data_type"])
+    attributes = attributes if isinstance(attributes, dict) else {}
+    labels = location.child("labels").read("zarr.json")
+    return Volume(
+        format=name,
+        location=location,
+        grids=levels.grids,
+        paths=levels.paths,
+        dtype=dtype,
+        layout=layout_of(meta),
+        kind=_ome.kind(attributes, levels.notes, location, dtype),
+        attributes=attributes,
+        notes=levels.notes,
+        metadata=_ome_places.metadata_of(attributes, labels, array, levels.grids[0].axes),
+        **levels.geometry,
+    )
+
+
+def _single_array(root: dict[str, Any], location: Location) -> Volume:
+    grid = Grid(root["shape"], axes=_names(root.get("dimension_names"), len(root["shape"])))
+    dtype = root["data_type"]
+    kind: Any = "labels" if _ome.may_be_labels(str(dtype), location, 2) else None
+    metadata = _ome_places.metadata_of({}, None, root.get("attributes") or {}, grid.axes)
+    return Volume(NAME, location, [grid], [""], dtype, layout_of(root), kind, {"array": True}, {}, metadata)
 
 
 def _array(location: Location, path: str) -> dict[str, Any]:
@@ -149,18 +203,24 @@ def create_group(location: Location) -> None:
 
 def describe(location: Location, levels: LevelMetadata) -> None:
     """Write the group's zarr.json."""
+    describe_as("0.5", location, levels)
+
+
+def describe_as(version: str, location: Location, levels: LevelMetadata) -> None:
+    """Write the group's zarr.json with a version of OME-Zarr, unless it has one."""
     root = location.json("zarr.json") or {"zarr_format": 3, "node_type": "group", "attributes": {}}
-    own = root.get("attributes", {})
-    attributes = {**levels.attributes, **own}
-    ome = dict(attributes.get("ome", {}))
-    ome["version"] = "0.5"
-    notes = {
-        **levels.notes,
-        "arrays": {path: _ome.digest(_array(location, path), STORAGE_KEYS) for path in levels.paths},
-    }
-    ome["multiscales"] = _ome.multiscales(levels, own.get("ome", {}).get("multiscales"), notes, {})
-    if levels.kind == "labels":
-        ome.setdefault("image-label", {"version": "0.5"})
-    root["attributes"] = {**attributes, "ome": ome}
-    root.pop("consolidated_metadata", None)  # (it does not list the new levels)
+    arrays = {path: _array(location, path) for path in levels.paths}
+    inherited = _ome_places.array_attributes(levels.metadata, levels.grids[0].axes)
+    inherited |= arrays[levels.paths[0]].get("attributes") or {}
+    for path, meta in arrays.items():
+        stored = meta.get("attributes") or {}
+        attributes = {**inherited, **stored}
+        if attributes != stored:
+            meta["attributes"] = attributes
+            location.child(path).write_json("zarr.json", meta)
+    digests = {path: _ome.digest(meta, STORAGE_KEYS) for path, meta in arrays.items()}
+    own = root.get("attributes")
+    root["attributes"] = described(own if isinstance(own, dict) else {}, levels, digests, version, nested=True)
+    _consolidated.update_own_v3(root, location, arrays)
+    _consolidated.update_v3(location, {"": root, **arrays})
     location.write_json("zarr.json", root)
