@@ -119,11 +119,8 @@ Status run_driver(Problem& problem, const Options& options, i64* unproven) {
   const u64 ignore = choose_encoding(problem.codec, options);
   if (options.method == Method::mean || is_extreme(options.method)) return reduce(problem, options, ignore);
   if (options.method == Method::mode &&
-      (problem.levels > 1 || largest_footprint(problem, problem.level[0]) > max_small_footprint)) {
-    // The strategies for modes need long rows so much that rows along the next axis are worth a copy.
-    if (has_short_unpooled_axis(problem)) swap_fastest_axes(problem);
+      (problem.levels > 1 || largest_footprint(problem, problem.level[0]) > max_small_footprint))
     return find_modes(problem, options, ignore, unproven);
-  }
   return in_parallel(problem, options, [&] {
     return
         [ignore, driver = SelectionDriver(options)](const Problem& part) mutable { return driver.run(part, ignore); };
@@ -199,6 +196,11 @@ Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const
   if (!Problem::reserve(problem, request.all_levels())) return Status::out_of_memory;
   status = make_problem(request, *problem);
   if (status != Status::ok || is_empty(in)) return status;
+  // The strategies for modes need long rows so much that rows along the next axis are worth a copy.
+  if (options.method == Method::mode &&
+      (levels > 1 || largest_footprint(*problem, problem->level[0]) > max_small_footprint) &&
+      has_short_unpooled_axis(*problem))
+    swap_fastest_axes(*problem);
   const bool compares_voxels = options.method == Method::mode || options.method == Method::median;
   // Short rows are faster with a narrower set, unless they may be joined (reduce/short_rows.hpp, period_means.hpp).
   const ShuffleKernel& shuffle = sets.kernels[isa].shuffle;

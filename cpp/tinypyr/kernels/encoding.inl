@@ -25,6 +25,40 @@ static void copy_strided(char* to, i64 to_stride, const char* from, i64 from_str
   }
 }
 
+static u64 narrow(const char* from, i64 stride, void* to, i64 n, u64 first) {
+  u32* row = static_cast<u32*>(to);
+  u64 differences = 0;
+  if (stride == sizeof(u64)) {
+    TINYPYR_INDEPENDENT
+    for (i64 i = 0; i < n; ++i) {
+      const u64 x = load_at<u64>(from + i * 8);
+      row[i] = static_cast<u32>(x);
+      differences |= x ^ first;
+    }
+  } else {
+    for (i64 i = 0; i < n; ++i) {
+      const u64 x = load_at<u64>(from + i * stride);
+      row[i] = static_cast<u32>(x);
+      differences |= x ^ first;
+    }
+  }
+  return differences;
+}
+
+static void widen(const void* from, i64 n, u64 upper, char* to, i64 stride) {
+  const u32* row = static_cast<const u32*>(from);
+  const auto write = [&](i64 i, i64 step) TINYPYR_INLINE_LAMBDA {
+    const u64 x = row[i] | upper;
+    __builtin_memcpy(to + i * step, &x, sizeof(x));
+  };
+  if (stride == sizeof(u64)) {
+    TINYPYR_INDEPENDENT
+    for (i64 i = 0; i < n; ++i) write(i, 8);
+  } else {
+    for (i64 i = 0; i < n; ++i) write(i, stride);
+  }
+}
+
 template <Kind kind, Encoding encoding, class U>
 static void encode_as(const char* from, U* row, i64 n) {
   TINYPYR_INDEPENDENT

@@ -49,7 +49,10 @@ TINYPYR_INLINE void each_footprint(const Footprints& these, Visit visit) {
     for (i64 i = 0; i < n; ++i) {
       T voxel[S::count];
       read_footprint<S>(row, i, flip, voxel);
-      visit(at + i, voxel);
+      if constexpr (std::is_invocable_v<Visit, i64, T*, i64>)
+        visit(at + i, voxel, turn);
+      else
+        visit(at + i, voxel);
     }
     for (int r = 0; r < S::rows; ++r) row[r] += these.step;
   }
@@ -133,6 +136,25 @@ struct PoolSelection {
     const U ignore = static_cast<U>(these.ignore), unflip = static_cast<U>(these.unflip);
     each_footprint<S, U>(these, [&](i64 i, U* voxel) TINYPYR_INLINE_LAMBDA {
       out[i] = static_cast<U>(M::template select_small<S::count>(voxel, ignore) ^ unflip);
+    });
+  }
+};
+
+// Modes (ties="first", nothing is ignored), and the number of voxels of each footprint that have the resulting label, as
+// Votes in `accumulator`. Rows of votes are `plane` apart.
+template <class U>
+struct PoolModeWithVotes {
+  static_assert(sizeof(Votes<U>) == sizeof(U));
+
+  template <class S>
+  TINYPYR_NOINLINE static void run(const Footprints& these) {
+    U* out = static_cast<U*>(these.out);
+    Votes<U>* votes = static_cast<Votes<U>*>(these.accumulator);
+    const i64 further = these.plane - these.out_step;
+    each_footprint<S, U>(these, [&](i64 i, U* voxel, i64 turn) TINYPYR_INLINE_LAMBDA {
+      Votes<U> most;
+      out[i] = Mode<U, false, false>::template select_small<S::count>(voxel, U{0}, most);
+      votes[i + turn * further] = static_cast<Votes<U>>(1 - most);
     });
   }
 };

@@ -38,12 +38,30 @@ static void select(const void* const* planes, int count, i64 n, void* out, const
 
 template <class M, class U>
 constexpr SelectKernels selection_of() {
-  SelectKernels selection = {select<M, U>, {}};
+  SelectKernels selection = {select<M, U>, {}, {}};
   if constexpr (M::has_small) selection.small = shapes_of<PoolSelection<M, U>, M::ordered, M::has_pairs, true>();
   return selection;
 }
 
 // --- the tables ---------------------------------------------------------------------------------------------------
+
+// Modes without ignored voxels, from whose votes bounds are computed. Only the most frequent shapes of the most frequent
+// labels have loops that count votes as well.
+template <class U>
+constexpr SelectKernels first_mode_of() {
+  SelectKernels selection = selection_of<Mode<U, false, false>, U>();
+  if constexpr (sizeof(U) == 4) {
+    using Kernel = PoolModeWithVotes<U>;
+    Shapes& shapes = selection.small_with_votes;
+    shapes.across[2] = Kernel::template run<Shape<4, -1>>;
+    shapes.across[3] = Kernel::template run<Shape<8, -1>>;
+    shapes.first[1] = Kernel::template run<Shape<2, 0>>;
+    shapes.first[2] = Kernel::template run<Shape<4, 0>>;
+    shapes.last[1] = Kernel::template run<Shape<2, 1>>;
+    shapes.last[2] = Kernel::template run<Shape<4, 2>>;
+  }
+  return selection;
+}
 
 template <class U>
 constexpr RowKernels rows_of() {
@@ -57,8 +75,9 @@ constexpr RowKernels rows_of() {
           {{nullptr, prove_few<U, 2, false>, prove_few<U, 4, false>, prove_few<U, 8, false>},
            {prove_few<U, 1, true>, prove_few<U, 2, true>, prove_few<U, 4, true>, nullptr}},
           count_labels<U>,
-          count_two_labels<U>,
-          {{selection_of<Mode<U, false, false>, U>(), selection_of<Mode<U, false, true>, U>()},
+          count_two_columns<U>,
+          sizeof(U) == 4 ? count_two_in_rows<U> : nullptr,
+          {{first_mode_of<U>(), selection_of<Mode<U, false, true>, U>()},
            {selection_of<Mode<U, true, false>, U>(), selection_of<Mode<U, true, true>, U>()}},
           selection_of<Median<U>, U>(),
           {selection_of<First<U, false>, U>(), selection_of<First<U, true>, U>()}};
@@ -106,6 +125,8 @@ static constexpr Kernels all_kernels = {{rows_of<u8>(), rows_of<u16>(), rows_of<
                                         add_votes,
                                         most_votes,
                                         first_place,
+                                        narrow,
+                                        widen,
                                         shuffle_kernel};
 
 static_assert(is_complete(all_kernels), "an entry of the table is null");

@@ -18,10 +18,16 @@ struct Mode {
 
   template <int count>
   static U select_small(const U* voxel, U ignore) {
+    std::make_signed_t<U> most;
+    return select_small<count>(voxel, ignore, most);
+  }
+  // most: receives the votes of the result, beyond the first one, as a negative number (if has_ignore is false).
+  template <int count>
+  static TINYPYR_INLINE U select_small(const U* voxel, U ignore, std::make_signed_t<U>& most) {
     // Votes are counted down from 0, because a true comparison of vectors has all bits set, which is -1.
     using Votes = std::make_signed_t<U>;
     U best = voxel[0];
-    Votes most = 0;
+    most = 0;
     unrolled<count - !has_ignore>([&](auto p) TINYPYR_INLINE_LAMBDA {
       Votes votes = has_ignore ? -1 : 0;
       unrolled<count - 1 - p>([&](auto q) TINYPYR_INLINE_LAMBDA {

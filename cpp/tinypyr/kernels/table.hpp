@@ -84,6 +84,7 @@ struct Reduction {
 struct SelectKernels {
   void (*planes)(const void* const* planes, int count, i64 n, void* out, const SelectParams&);
   Shapes small;
+  Shapes small_with_votes;  // modes: as small, and mode_votes of the results in `accumulator`; entries may be null
 };
 
 // --- modes of several levels --------------------------------------------------------------------------------------
@@ -139,8 +140,11 @@ struct RowKernels {
   ProveModes prove_few[2][4];    // rows of any length
   // Count the voxels of each of these labels.
   void (*count_labels)(const void* voxels, i64 n, const u64* bits, int labels, i64* votes);
-  // For each column of rows (a multiple of 4) of voxels_per_line voxels, count the voxels of two labels.
-  void (*count_two_labels)(const void* voxels, i64 rows, const void* one, const void* other, void* votes);
+  // For each column of rows of voxels_per_line voxels, `stride` bytes apart, add the numbers of voxels of two labels to
+  // the Votes of all columns, first those of the one labels.
+  void (*count_two_columns)(const void* voxels, i64 rows, i64 stride, const void* one, const void* other, void* votes);
+  // Add the numbers of voxels of two labels in rows of 4, 8 or 16 voxels, `stride` bytes apart. Null for some widths.
+  void (*count_two_in_rows)(const void* voxels, i64 rows, i64 stride, i64 n, u64 one, u64 other, i64* votes);
   SelectKernels mode[2][2];  // [ties lowest][has ignore]
   SelectKernels median;
   SelectKernels first[2];  // [floats]
@@ -189,6 +193,11 @@ struct Kernels {
   bool (*most_votes)(const u64* votes, i64 words, int ranks, i64 n, u16* most, u16* winner);
   // Return the smallest place among the n voxels that have this code.
   int (*first_place)(const u8* codes, const u16* place, i64 n, u8 code);
+  // Copy the lower halves of n labels of 64 bits, `stride` bytes apart, to a contiguous row of 32 bits. Return the bits
+  // in which a label differs from `first`.
+  u64 (*narrow)(const char* from, i64 stride, void* to, i64 n, u64 first);
+  // Write n labels of 32 bits with these upper halves, `stride` bytes apart.
+  void (*widen)(const void* from, i64 n, u64 upper, char* to, i64 stride);
   ShuffleKernel shuffle;
 
   const RowKernels& of_width(int width) const { return rows[width_index(width)]; }
@@ -267,7 +276,7 @@ constexpr bool is_complete(const RowKernels& rows) {
         rows.prove_few[0][log2_rows + 1] == nullptr || rows.prove_few[1][log2_rows] == nullptr)
       return false;
   return rows.copy != nullptr && rows.encode != nullptr && rows.decode != nullptr && rows.rank_labels != nullptr &&
-         rows.count_labels != nullptr && rows.count_two_labels != nullptr && rows.median.planes != nullptr &&
+         rows.count_labels != nullptr && rows.count_two_columns != nullptr && rows.median.planes != nullptr &&
          rows.first[0].planes != nullptr && rows.first[1].planes != nullptr;
 }
 
@@ -283,7 +292,7 @@ constexpr bool is_complete(const Kernels& kernels) {
     if (!is_complete(rows)) return false;
   return is_complete(kernels.means) && is_complete(kernels.minima) && is_complete(kernels.maxima) &&
          kernels.add_votes != nullptr && kernels.most_votes != nullptr && kernels.first_place != nullptr &&
-         kernels.shuffle.run != nullptr;
+         kernels.narrow != nullptr && kernels.widen != nullptr && kernels.shuffle.run != nullptr;
 }
 
 // Check that a table is complete once it has borrowed from that of the next instruction set.

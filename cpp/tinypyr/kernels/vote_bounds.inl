@@ -235,26 +235,61 @@ static void count_labels(const void* from, i64 n, const u64* bits, int labels, i
 }
 
 template <class U>
-static void count_two_labels(const void* from, i64 rows, const void* one, const void* other, void* votes) {
+static void count_two_columns(const void* from, i64 rows, i64 stride, const void* one, const void* other, void* votes) {
   constexpr i64 n = voxels_per_line(sizeof(U));
-  const U* voxels = static_cast<const U*>(from);
+  const char* line = static_cast<const char*>(from);
   Votes<U> ones[n], others[n];
   U key[n], other_key[n];
   __builtin_memcpy(key, one, sizeof(key));
   __builtin_memcpy(other_key, other, sizeof(other_key));
-  for (i64 i = 0; i < n; ++i) ones[i] = others[i] = 0;
-  for (i64 row = 0; row < rows; row += 4, voxels += 4 * n) {
+  __builtin_memcpy(ones, votes, sizeof(ones));
+  __builtin_memcpy(others, static_cast<Votes<U>*>(votes) + n, sizeof(others));
+  const auto add = [&](auto count) TINYPYR_INLINE_LAMBDA {
+    const U* row[count];
+    unrolled<count>([&](auto r) TINYPYR_INLINE_LAMBDA { row[r] = reinterpret_cast<const U*>(line + r * stride); });
     TINYPYR_INDEPENDENT
     for (i64 i = 0; i < n; ++i) {
       Votes<U> a = 0, b = 0;
-      unrolled<4>([&](auto r) TINYPYR_INLINE_LAMBDA {
-        a = static_cast<Votes<U>>(a + (voxels[r * n + i] == key[i] ? 1 : 0));
-        b = static_cast<Votes<U>>(b + (voxels[r * n + i] == other_key[i] ? 1 : 0));
+      unrolled<count>([&](auto r) TINYPYR_INLINE_LAMBDA {
+        a = static_cast<Votes<U>>(a + (row[r][i] == key[i] ? 1 : 0));
+        b = static_cast<Votes<U>>(b + (row[r][i] == other_key[i] ? 1 : 0));
       });
       ones[i] = static_cast<Votes<U>>(ones[i] + a);
       others[i] = static_cast<Votes<U>>(others[i] + b);
     }
-  }
+    line += count * stride;
+  };
+  for (; rows >= 4; rows -= 4) add(std::integral_constant<int, 4>{});
+  for (; rows > 0; --rows) add(std::integral_constant<int, 1>{});
   __builtin_memcpy(votes, ones, sizeof(ones));
   __builtin_memcpy(static_cast<Votes<U>*>(votes) + n, others, sizeof(others));
+}
+
+// Add the votes of two labels in rows of n voxels. (GCC does not vectorise sums of so few.)
+template <class U, int n>
+TINYPYR_INLINE void count_two_in_known_rows(const char* row, i64 rows, i64 stride, U one, U other, i64* votes) {
+  typedef U Voxels __attribute__((vector_size(n * sizeof(U))));
+  const Voxels zero = {}, a = zero + one, b = zero + other;
+  auto ones = zero == a, others = ones;  // comparisons are -1 where they are true
+  ones ^= ones;
+  others = ones;
+  for (; rows > 0; --rows, row += stride) {
+    Voxels voxels;
+    __builtin_memcpy(&voxels, row, sizeof(voxels));
+    ones += voxels == a;
+    others += voxels == b;
+  }
+  for (int i = 0; i < n; ++i) {
+    votes[0] -= ones[i];
+    votes[1] -= others[i];
+  }
+}
+
+template <class U>
+static void count_two_in_rows(const void* from, i64 rows, i64 stride, i64 n, u64 one, u64 other, i64* votes) {
+  const char* row = static_cast<const char*>(from);
+  const U a = static_cast<U>(one), b = static_cast<U>(other);
+  if (n == 4) count_two_in_known_rows<U, 4>(row, rows, stride, a, b, votes);
+  if (n == 8) count_two_in_known_rows<U, 8>(row, rows, stride, a, b, votes);
+  if (n == 16) count_two_in_known_rows<U, 16>(row, rows, stride, a, b, votes);
 }

@@ -29,6 +29,7 @@
 #include "../reduce/small_footprints.hpp"
 #include "../select/selection.hpp"
 #include "block_tiles.hpp"
+#include "compact_tile.hpp"
 #include "label_lists.hpp"
 #include "mode_plan.hpp"
 #include "mode_tile.hpp"
@@ -50,14 +51,14 @@ class ModeDriver {
 
   // Compute all levels. The numbers of voxels whose modes are not proven are added to unproven, by level.
   Status run(const Problem& problem, i64* unproven) {
-    const SelectKernels& kernels = problem.rows().mode[options_.ties == Ties::lowest][options_.has_ignore];
-    first_level_.emplace(selection_kernels(kernels.small, ignore_, false));
+    choose_kernels(problem);
     plan_.make(problem, options_, first_level_->fits(problem));
     lists_.start(problem, unproven);
     i64 size[max_ndim];
     plan_.choose_tile(size);
     if (!tile_.start(problem, size, plan_.pools_first_level())) return Status::out_of_memory;
-    if (plan_.has_blocks() && !blocks_.start(problem, plan_.shape(), tile_.votes())) return Status::out_of_memory;
+    if (plan_.may_copy() && !copy_.start(problem, size, plan_.has_direct_rows())) return Status::out_of_memory;
+    has_started_blocks_ = false;
     do {
       if (make_tile() == Outcome::out_of_memory) return Status::out_of_memory;
     } while (tile_.next());
@@ -66,8 +67,7 @@ class ModeDriver {
 
  private:
   // Compute a tile by the first strategy that applies and succeeds. If the footprints of the first level are small,
-  // that level is pooled first: this fast path also writes the ModeVotes that the strategies for higher levels use,
-  // while the tile stays in the cache.
+  // strategies for higher levels use the ModeVotes that are written while that level is pooled.
   Outcome make_tile() {
     struct Strategy {
       bool (ModePlan::*applies)() const;
@@ -84,8 +84,8 @@ class ModeDriver {
         {&ModePlan::has_blocks, &ModeDriver::use_blocks_below_lists},
         {&ModePlan::always, &ModeDriver::use_lists},
     };
-    Outcome outcome = pool_first_level();
-    if (outcome == Outcome::out_of_memory) return outcome;
+    has_first_level_ = false;
+    Outcome outcome = Outcome::done;
     for (const Strategy& strategy : strategies) {
       if (!(plan_.*strategy.applies)()) continue;
       outcome = (this->*strategy.make)();
@@ -94,30 +94,61 @@ class ModeDriver {
     return outcome;
   }
 
-  Outcome pool_first_level() {
-    if (!plan_.pools_first_level()) return Outcome::done;
-    return outcome_of(first_level_->run(tile_.part(), tile_.votes().data, tile_.votes().stride));
+  // Set the loops of the first level to those for voxels of the problem's width.
+  void choose_kernels(const Problem& problem) {
+    first_level_.emplace(
+        selection_kernels(problem.rows().mode[options_.ties == Ties::lowest][options_.has_ignore], ignore_, false));
+  }
+
+  // Pool the tile's first level, unless a strategy before has done so. Return false if memory runs out.
+  bool pool_first_level() {
+    if (has_first_level_ || !plan_.pools_first_level()) return true;
+    has_first_level_ = true;
+    return pool_first_level(tile_.part(), tile_.votes());
+  }
+
+  bool pool_first_level(const Problem& tile, const ModeVotes& votes) {
+    choose_kernels(tile);
+    return first_level_->run(tile, votes.data, votes.stride) == Status::ok;
   }
 
   Outcome use_bounds() {
-    const Outcome outcome = bounds_.make(tile_.part(), tile_.votes());
+    bool is_copied = false;
+    if (plan_.may_copy() && !copy_.copy(tile_.part(), &is_copied)) return Outcome::out_of_memory;
+    const Problem& tile = is_copied ? copy_.problem() : tile_.part();
+    const ModeVotes& votes = is_copied ? copy_.votes() : tile_.votes();
+    has_first_level_ = !is_copied;
+    if (!pool_first_level(tile, votes)) return Outcome::out_of_memory;
+    const Outcome outcome = bounds_.make(tile, votes);
     if (outcome != Outcome::done) plan_.count_declined_tile();
+    if (outcome == Outcome::done && is_copied) copy_.write(tile_.part());
     return outcome;
   }
 
-  Outcome use_blocks() { return blocks_.make(tile_); }
-  Outcome use_blocks_below_lists() { return blocks_.make_below_lists(tile_); }
-  Outcome use_lists() { return lists_.make(tile_.first(), tile_.end()) ? Outcome::done : Outcome::out_of_memory; }
-  Outcome use_selection() { return outcome_of(selection_.run(tile_.part(), ignore_)); }
+  Outcome use_blocks() { return start_blocks() ? blocks_.make(tile_) : Outcome::out_of_memory; }
+  Outcome use_blocks_below_lists() { return start_blocks() ? blocks_.make_below_lists(tile_) : Outcome::out_of_memory; }
 
-  static Outcome outcome_of(Status status) { return status == Status::ok ? Outcome::done : Outcome::out_of_memory; }
+  // Prepare the strategies that use blocks. Return false if memory runs out.
+  bool start_blocks() {
+    if (!pool_first_level()) return false;
+    has_started_blocks_ = has_started_blocks_ || blocks_.start(tile_.whole(), plan_.shape(), tile_.votes());
+    return has_started_blocks_;
+  }
+
+  Outcome use_lists() { return lists_.make(tile_.first(), tile_.end()) ? Outcome::done : Outcome::out_of_memory; }
+  Outcome use_selection() {
+    return selection_.run(tile_.part(), ignore_) == Status::ok ? Outcome::done : Outcome::out_of_memory;
+  }
 
   const Options& options_;
   const u64 ignore_;
   ModePlan plan_;
-  ModeTile tile_;  // the current tile
+  ModeTile tile_;                 // the current tile
+  CompactTile copy_;              // its copy
+  bool has_first_level_ = false;  // the tile's first level and its votes are written
+  bool has_started_blocks_ = false;
   // The strategies.
-  std::optional<SmallFootprints> first_level_;  // made anew for each problem, with its kernels
+  std::optional<SmallFootprints> first_level_;  // made anew for each tile, with the kernels of its width
   VoteBounds bounds_;
   LabelLists lists_;
   BlockTiles blocks_;

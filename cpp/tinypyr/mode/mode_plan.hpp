@@ -6,6 +6,7 @@
 #include "../core/problem.hpp"
 #include "../tinypyr.hpp"
 #include "block_shape.hpp"
+#include "compact_tile.hpp"
 #include "vote_bounds.hpp"
 
 namespace tinypyr {
@@ -26,11 +27,15 @@ class ModePlan {
     if (blocks_per_voxel_ > max_blocks) shape_ = BlockShape();
     pools_first_level_ = small_footprints && shape_.levels > 0;
     fits_bounds_ = pools_first_level_ && VoteBounds::fits(p, options);
+    has_direct_rows_ = VoteBounds::has_direct_rows(p);
     declined_tiles_ = 0;
   }
 
   const BlockShape& shape() const { return shape_; }
   bool pools_first_level() const { return pools_first_level_; }
+  bool has_direct_rows() const { return has_direct_rows_; }
+  // Tiles may be copied (CompactTile).
+  bool may_copy() const { return fits_bounds_ && (!has_direct_rows_ || CompactTile::may_narrow(*problem_)); }
 
   // size: receives the extents of a tile, in voxels of the last level.
   void choose_tile(i64* size) const {
@@ -49,7 +54,7 @@ class ModePlan {
         if (axis > 1) planes *= std::min(top.total[axis], p.extent[axis]);
       }
       // (Long runs of every plane are worth more than a tile that fits the second-level cache.)
-      bytes = std::min(std::max(planes * plane_bytes, tile_bytes / 2), 2 * tile_bytes);
+      bytes = std::clamp(planes * plane_bytes, tile_bytes / 2, tile_bytes);
     }
     i64 groups = std::max<i64>(1, bytes / (voxels * p.codec.width));  // that still fit the tile
     for (int axis = 0; axis < p.ndim; ++axis) {
@@ -69,7 +74,7 @@ class ModePlan {
   void count_declined_tile() { ++declined_tiles_; }
 
  private:
-  static constexpr i64 max_blocks = 4096, tile_bytes = i64{1} << 19, plane_bytes = i64{1} << 16;
+  static constexpr i64 max_blocks = 4096, tile_bytes = i64{1} << 19, plane_bytes = i64{1} << 15;
   static constexpr int max_declined_tiles = 16;
 
   // Voxels of the last level in a block, if blocks hold all levels; else 1.
@@ -78,7 +83,7 @@ class ModePlan {
   const Problem* problem_ = nullptr;
   BlockShape shape_;
   i64 blocks_per_voxel_ = 1;  // of the last level
-  bool pools_first_level_ = false, fits_bounds_ = false;
+  bool pools_first_level_ = false, fits_bounds_ = false, has_direct_rows_ = false;
   int declined_tiles_ = 0;
 };
 

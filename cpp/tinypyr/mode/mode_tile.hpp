@@ -36,6 +36,7 @@ class ModeTile {
     return true;
   }
 
+  const Problem& whole() const { return *whole_; }
   // The tile as a problem of its own.
   const Problem& part() const { return *part_; }
   // The tile as a box of voxels of the whole problem's last level.

@@ -31,6 +31,16 @@ struct ModeVotes {
     return true;
   }
 
+  // Set the axes to those of a tile for which there is memory.
+  void lay_out(const Problem& tile) {
+    i64 count = 1;
+    for (int axis = 0; axis < tile.ndim; ++axis) {
+      stride[axis] = count;
+      count *= tile.level[0].extent[axis];
+      voxel_offset[axis] = tile.level[0].voxel_offset[axis];
+    }
+  }
+
  private:
   Arena memory_;
 };

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 
 #include "../core/arena.hpp"
 #include "../core/problem.hpp"
@@ -38,7 +39,6 @@ class UndecidedVoxels {
     const bool has_memory = memory_.allocate([&](auto& take) {
       voxels = take.template array<char>(capacity * votes_width(tile.codec.width));
       codes = take.template array<u8>(capacity);
-      columns_ = take.template array<char>(has_columns_ ? 64 * capacity : 0);
     });
     counter_.start(tile, voxels, codes);
     return has_memory && candidates_.start(tile);
@@ -58,9 +58,11 @@ class UndecidedVoxels {
     if (has_columns_ && n >= voxels_per_line(sizeof(U))) return settle_columns<U>(row);
     const Votes<U>* undecided = static_cast<const Votes<U>*>(row.bounds.undecided);
     const i64 step = tile_->level[row.k].total[0] * tile_->stride[0];
-    for (i64 i = 0; i < n; ++i) {
-      if (undecided[i] == mode_proven) continue;
-      const Outcome outcome = settle_one<U>(row, i, row.footprint.from + i * step, row.footprint.runs);
+    for (i64 i = next_undecided(undecided, 0, n); i < n; i = next_undecided(undecided, i + 1, n)) {
+      const char* const from = row.footprint.from + i * step;
+      if constexpr (sizeof(U) == 4)
+        if (undecided[i] == runner_up_left && count_two<U>(row, i, from)) continue;
+      const Outcome outcome = settle_one<U>(row, i, from, row.footprint.runs);
       if (outcome != Outcome::done) return outcome;
     }
     return Outcome::done;
@@ -79,39 +81,78 @@ class UndecidedVoxels {
     return columns;
   }
 
+  // Return the index of the first voxel from i on that is not proven, or n.
+  template <class V>
+  static i64 next_undecided(const V* undecided, i64 i, i64 n) {
+    static_assert(mode_proven == 0);
+    constexpr i64 words = 4, step = words * sizeof(u64) / sizeof(V);
+    for (u64 word[words]; i + step <= n; i += step) {
+      std::memcpy(word, undecided + i, sizeof(word));
+      if ((word[0] | word[1] | word[2] | word[3]) != 0) break;
+    }
+    while (i < n && undecided[i] == mode_proven) ++i;
+    return i;
+  }
+
   // Count undecided voxels whose footprints are columns. Each voxel of such a footprint shares a cache line with its
   // neighbours, so counting for all of them takes no longer than for one.
   template <class U>
   Outcome settle_columns(const ModeRow& row) {
-    constexpr i64 n = voxels_per_line(sizeof(U)), line = n * sizeof(U), width = sizeof(U);
+    constexpr i64 n = voxels_per_line(sizeof(U)), width = sizeof(U);
     const BaseFootprint& footprint = row.footprint;
     const U* label = static_cast<const U*>(row.bounds.label);
     const U* runner_up = static_cast<const U*>(row.bounds.runner_up);
     const Votes<U>* undecided = static_cast<const Votes<U>*>(row.bounds.undecided);
-    BoxRuns lines = footprint.runs, column;
-    lines.bytes = line;
-    column.bytes = width;
-    column.add(footprint.voxels, line);
     for (i64 first = 0; first < row.bounds.n; first += n) {
       const i64 begin = std::min(first, row.bounds.n - n);
-      i64 unsettled = 0;
-      for (i64 i = begin; i < begin + n; ++i) unsettled += undecided[i];
-      if (unsettled == 0) continue;
-      gather_box(columns_, footprint.from + begin * width, lines);
-      Votes<U> votes[2 * n];
-      tile_->rows().count_two_labels(columns_, footprint.voxels, label + begin, runner_up + begin, votes);
-      for (i64 j = 0; j < n; ++j) {
-        const i64 i = begin + j;
-        if (i < first || undecided[i] == mode_proven) continue;
+      bool has_two = false;
+      i64 i = next_undecided(undecided, first, begin + n);
+      if (i == begin + n) continue;
+      for (i64 j = i; j < begin + n; ++j) has_two = has_two || undecided[j] == runner_up_left;
+      Votes<U> votes[2 * n] = {};
+      if (has_two) {
+        each_plane(footprint.runs, footprint.from + begin * width, [&](const char* from, i64 rows, i64 stride) {
+          tile_->rows().count_two_columns(from, rows, stride, label + begin, runner_up + begin, votes);
+        });
+      }
+      for (; i < begin + n; i = next_undecided(undecided, i + 1, begin + n)) {
+        const i64 j = i - begin;
         if (undecided[i] == runner_up_left && votes[j] != votes[n + j]) {
           settle_two<U>(row.bounds, i, votes[j], votes[n + j]);
         } else {
-          const Outcome outcome = settle_one<U>(row, i, columns_ + j * width, column);
+          const Outcome outcome = settle_one<U>(row, i, footprint.from + i * width, footprint.runs);
           if (outcome != Outcome::done) return outcome;
         }
       }
     }
     return Outcome::done;
+  }
+
+  // Call visit(from, runs, stride) for the runs along the first axis of a box, from each position along the others.
+  template <class Visit>
+  static void each_plane(const BoxRuns& box, const char* from, Visit visit) {
+    const IndexRange planes{AxisRange{1, box.axes}, box.size};
+    i64 index[max_ndim];
+    planes.start(index);
+    do visit(from, box.size[0], box.stride[0]);
+    while (planes.next(index, [&](int axis, i64 n) { from += n * box.stride[axis]; }));
+  }
+
+  // Count the label and the runner-up of a voxel, if there is a loop for rows of its length. Return true if their votes
+  // differ, so that the voxel is decided.
+  template <class U>
+  bool count_two(const ModeRow& row, i64 i, const char* from) const {
+    const BoxRuns& runs = row.footprint.runs;
+    const i64 n = runs.bytes / static_cast<i64>(sizeof(U));
+    if (n != 4 && n != 8 && n != 16) return false;
+    const u64 one = static_cast<const U*>(row.bounds.label)[i], other = static_cast<const U*>(row.bounds.runner_up)[i];
+    i64 votes[2] = {0, 0};
+    each_plane(runs, from, [&](const char* at, i64 rows, i64 stride) {
+      tile_->rows().count_two_in_rows(at, rows, stride, n, one, other, votes);
+    });
+    if (votes[0] == votes[1]) return false;
+    settle_two<U>(row.bounds, i, static_cast<Votes<U>>(votes[0]), static_cast<Votes<U>>(votes[1]));
+    return true;
   }
 
   // Decide a voxel whose label and runner-up have these different votes.
@@ -166,7 +207,6 @@ class UndecidedVoxels {
   FootprintCounter counter_;
   CandidateLabels candidates_;
   bool has_columns_ = false;
-  char* columns_ = nullptr;  // cache lines of columns, gathered
   Arena memory_;
 };
 

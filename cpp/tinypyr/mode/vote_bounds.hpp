@@ -7,7 +7,7 @@
 // mode. Otherwise the candidates, two labels or all of them, are counted in the base (UndecidedVoxels).
 //
 // Assumes: the first level and its ModeVotes are written; VoteBounds::fits (factors of 1 and 2, footprints of at most
-// FootprintCounter::max_voxels voxels, integers, no ignored value, contiguous rows of output).
+// FootprintCounter::max_voxels voxels, integers, no ignored value); contiguous rows of output (has_direct_rows).
 // Guarantees: exact modes of all levels of a tile, including ties. Noise, and footprints that must be counted but have
 // more than max_ranks labels, end a tile early (Outcome). Levels above the first are then only partly written, and
 // another strategy computes the tile.
@@ -36,6 +36,18 @@ class VoteBounds {
   static bool fits(const Problem& p, const Options& options) {
     return p.levels > 1 && !options.has_ignore && p.codec.kind != Kind::floating && p.codec.kind != Kind::boolean &&
            has_small_whole_footprints(p) && has_levels_of_halves(p);
+  }
+
+  // Return true if the rows of every level are contiguous.
+  static bool has_direct_rows(const Problem& p) {
+    const i64 width = p.codec.width;
+    for (int k = 0; k < p.levels; ++k) {
+      const Level& level = p.level[k];
+      if ((level.extent[0] > 1 && level.stride[0] != width) || !is_aligned(level.out, p.codec.width)) return false;
+      for (int axis = 1; axis < p.ndim; ++axis)
+        if (level.stride[axis] % width != 0) return false;
+    }
+    return true;
   }
 
   // Compute all levels above the first of a tile.
@@ -70,19 +82,15 @@ class VoteBounds {
     return whole >= 0.5;
   }
 
-  // Return true if each level halves one to three axes of the one below, and its rows are contiguous.
+  // Return true if each level halves one to three axes of the one below.
   static bool has_levels_of_halves(const Problem& p) {
-    const i64 width = p.codec.width;
     for (int k = 0; k < p.levels; ++k) {
-      const Level& level = p.level[k];
-      bool contiguous = (level.extent[0] == 1 || level.stride[0] == width) && is_aligned(level.out, p.codec.width);
       int pooled = 0;
       for (int axis = 0; axis < p.ndim; ++axis) {
-        if (axis > 0) contiguous = contiguous && level.stride[axis] % width == 0;
-        if (level.factor[axis] > 2) return false;
-        pooled += level.factor[axis] == 2;
+        if (p.level[k].factor[axis] > 2) return false;
+        pooled += p.level[k].factor[axis] == 2;
       }
-      if (!contiguous || pooled < 1 || pooled > 3) return false;
+      if (pooled < 1 || pooled > 3) return false;
     }
     return true;
   }

@@ -28,10 +28,12 @@ struct SmallKernels {
   bool selects_first;    // the result is the first voxel, for which no loops are needed
   bool compares_voxels;  // mode, median: with each other
   bool averages;         // the result is the mean of all voxels, rounded half to even
+  // modes: loops that count votes as well; null if there are none
+  const Shapes* with_votes = nullptr;
 };
 
-inline SmallKernels selection_kernels(const Shapes& shapes, u64 ignore, bool selects_first) {
-  return {shapes, true, ignore, false, 0, true, selects_first, !selects_first, false};
+inline SmallKernels selection_kernels(const SelectKernels& kernels, u64 ignore, bool selects_first) {
+  return {kernels.small, true, ignore, false, 0, true, selects_first, !selects_first, false, &kernels.small_with_votes};
 }
 
 // The destination of rows. Null pointers: not requested.
@@ -202,9 +204,14 @@ class FootprintRows {
                     const RowTarget& target) const {
     const i64 width = plan_.problem->codec.width, footprint = inputs.rows * segment.present * width;
     const int pair = segment.present == 2 ? inputs.pair : -1;
-    const PoolFootprints pool = kernels_.shapes.of(inputs.rows, pair);
-    const PoolFootprints count_votes =
-        target.votes == nullptr ? nullptr : plan_.problem->rows().mode_votes.of(inputs.rows, pair);
+    PoolFootprints pool = kernels_.shapes.of(inputs.rows, pair), count_votes = nullptr;
+    const bool wants_votes = target.votes != nullptr;
+    const PoolFootprints pool_with_votes =
+        wants_votes && kernels_.with_votes != nullptr ? kernels_.with_votes->of(inputs.rows, pair) : nullptr;
+    if (pool_with_votes != nullptr)
+      pool = pool_with_votes;
+    else if (wants_votes)
+      count_votes = plan_.problem->rows().mode_votes.of(inputs.rows, pair);
     const i64 most = std::max<i64>(64, (fetches ? piece : longest_piece) / footprint);
     const i64 length = std::min(segment.count, most), turns = std::max<i64>(1, most / segment.count);
     i64 unreported = 0;  // bytes; a counter in a register, because pieces are short
@@ -219,12 +226,16 @@ class FootprintRows {
         unreported += n * repeat * footprint;
         if (unreported >= longest_piece) plan_.problem->report(std::exchange(unreported, 0));
         fetcher.some<1>(n * repeat * footprint);
+        char* const votes = wants_votes ? target.votes + (segment.first + begin + turn * target.vote_step) *
+                                                             votes_width(static_cast<int>(width))
+                                        : nullptr;
+        char* const accumulators =
+            target.accumulators == nullptr ? nullptr : target.accumulators + to * kernels_.lane_bytes;
         pool({from, n, repeat, inputs.step, target.voxel_step, target.voxels + to * width,
-              target.accumulators == nullptr ? nullptr : target.accumulators + to * kernels_.lane_bytes, target.plane,
-              kernels_.ignore, plan_.flip, target.accumulators == nullptr ? plan_.flip : 0, kernels_.half_even});
+              pool_with_votes != nullptr ? votes : accumulators,
+              pool_with_votes != nullptr ? target.vote_step : target.plane, kernels_.ignore, plan_.flip,
+              target.accumulators == nullptr ? plan_.flip : 0, kernels_.half_even});
         if (count_votes == nullptr) continue;
-        char* votes =
-            target.votes + (segment.first + begin + turn * target.vote_step) * votes_width(plan_.problem->codec.width);
         count_rows(count_votes, inputs, from, n, repeat, to, votes, target);
       }
     }

@@ -59,7 +59,7 @@ class SelectionDriver {
                                    (options_.method == Method::median && !params_.has_ignore && !params_.has_nan);
     small_ = has_small_kernels ? &kernels_of(problem, options_).small : nullptr;
     const bool selects_first = options_.method == Method::stride && !options_.has_ignore;
-    const SmallKernels kernels = selection_kernels(kernels_of(problem, options_).small, ignore, selects_first);
+    const SmallKernels kernels = selection_kernels(kernels_of(problem, options_), ignore, selects_first);
     ShortRows short_rows(kernels);
     SmallFootprints small_footprints(kernels);
     for (int k = 0; k < problem.levels; ++k) {
