@@ -362,7 +362,7 @@ def test_the_warning_is_at_the_caller_of_every_function() -> None:
 
 @pytest.mark.usefixtures("fresh")
 @pytest.mark.parametrize(
-    "shape", [(3,), (64, 3), (3, 3, 3), (4, 4, 4), (64, 4, 4), (64, 64, 2), (64, 64, 5), (3, 64, 64)]
+    "shape", [(3,), (64, 3), (3, 3, 3), (4, 4, 4), (64, 4, 4), (5, 4, 3), (64, 64, 2), (64, 64, 5), (3, 64, 64)]
 )
 def test_other_arrays_do_not_warn(shape: tuple[int, ...]) -> None:
     tinypyr.downsample(np.zeros(shape, np.int8), 2)

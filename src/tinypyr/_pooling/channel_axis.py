@@ -89,13 +89,11 @@ def warn_of_pooled_channels(array: Array, factor: Any) -> None:
 def _axis_like_channels(array: Array) -> int | None:
     """Return -1 for images (y, x, channel), also of cloud-volume (x, y, z, channel), and 0 for their transposes.
 
-    An axis as short as most others is one of a small volume. Arrays (channel, y, x) in C order look like volumes of
-    three planes.
+    Images have two axes of more than 4 voxels. Arrays (channel, y, x) in C order look like volumes of three planes.
     """
     candidates = [-1, 0] if array.flags.f_contiguous else [-1]
     for axis in candidates:
-        n = array.shape[axis]
-        if n in _COLOURS and sum(extent > n for extent in array.shape) >= 2:
+        if array.shape[axis] in _COLOURS and sum(n > max(_COLOURS) for n in array.shape) >= 2:
             return axis
     return None
 
