@@ -8,6 +8,7 @@ from typing import Any
 import numpy.typing as npt
 
 from ._pooling.arguments import ONE_LEVEL, Array, Factor, Method, Rounding, Ties
+from ._pooling.channels import pool_with_channels
 from ._pooling.compiled import core
 from ._pooling.run import pool_with_unproven, report_unproven
 
@@ -43,6 +44,7 @@ def downsample(
     voxel_offset: Sequence[int] | None = None,
     out: Array | None = None,
     workers: int | None = 1,
+    channel_axis: int | None = None,
 ) -> Array:
     """Reduce each footprint, a box of ``factor`` voxels, to one voxel.
 
@@ -52,22 +54,24 @@ def downsample(
     Parameters
     ----------
     array : array_like of bool, integers, floats or complex numbers, 0 to 32 dimensions
-        Neither copied nor changed, whatever its strides, byte order or alignment.
+        Never changed, and not copied (but see ``channel_axis``), whatever its strides, byte order or alignment.
     factor : int or sequence of int
         Voxels per footprint: one integer for all axes, or one per axis (omitted trailing axes get 1). Floats with
-        integral values are accepted.
+        integral values are accepted. With ``channel_axis``, one integer for all other axes, one for each other axis, or
+        one per axis with 1 for the channel axis.
     method : {"mean", "mode", "median", "min", "max", "stride"}
         ``mean``: exact sum divided once; floats are accumulated in double precision. ``mode``: most frequent value.
         ``median``: lower middle value. ``min``, ``max``: extremes. ``stride``: first voxel of the footprint. NaN
         propagates through ``mean``, ``median``, ``min`` and ``max``; for ``mode``, all NaN are one value.
     ignore : scalar, optional
         Value that is excluded, with every method. A footprint that holds nothing else gives the value itself.
-        ``ignore=nan`` excludes NaN from float arrays.
+        ``ignore=nan`` excludes NaN from float arrays. With ``channel_axis``, it is excluded in each channel; ``mode``
+        excludes the pixels that have it in every channel, or takes a sequence with one value per channel.
     rounding : {"half-even", "floor"}
         Rounding of the mean of integers. Means of floats are rounded once to the dtype in either case.
     ties : {"first", "lowest"}
         Choice of ``mode`` among several most frequent values: the first in raster order with axis 0 fastest, or the
-        lowest.
+        lowest. Pixels are compared channel by channel, the first channel first.
     voxel_offset : sequence of int, optional
         Global coordinates of the array's first voxel; by default 0 along every axis (omitted trailing axes get 0).
         Footprints are anchored at global coordinate 0: the result starts at footprint
@@ -76,12 +80,22 @@ def downsample(
         Array to write to: of the result's shape and the array's dtype, writable, sharing no memory with ``array``.
     workers : int or None
         Number of threads; None for one per core. The result does not depend on it. The GIL is released.
+    channel_axis : int, optional
+        Axis that holds the channels of each pixel, which is not pooled; negative numbers count from the last axis.
+        ``mode`` takes the channels of a pixel as one label, so that colour labels keep their colours; other methods
+        pool each channel. For ``mode``, pixels are copied into labels of 2, 4 or 8 bytes, unless their channels are
+        integers that are adjacent in memory and fill a label. Without ``channel_axis``, every axis is pooled alike.
 
     Returns
     -------
     ndarray
         ``out``, or a new array of the input's dtype and memory order with
         ``ceil((voxel_offset + n) / factor) - floor(voxel_offset / factor)`` voxels along each axis.
+
+    Warns
+    -----
+    UserWarning
+        Once per process, if an integer factor pools an axis of 3 or 4 voxels that looks like the channels of an image.
 
     Raises
     ------
@@ -101,11 +115,16 @@ def downsample(
     array([7])
     >>> tinypyr.downsample(np.array([0, 6, 0, 0], np.uint8), 2, ignore=0)
     array([6, 0], dtype=uint8)
+    >>> image = np.array([[[9, 0, 0], [9, 0, 0]], [[0, 9, 9], [0, 0, 9]]], np.uint8)  # two red pixels of four
+    >>> tinypyr.downsample(image, 2, "mode", channel_axis=-1)
+    array([[[9, 0, 0]]], dtype=uint8)
     """
     outs = None if out is None else [out]
-    levels, unproven = pool_with_unproven(
-        array, factor, ONE_LEVEL, method, ignore, rounding, ties, voxel_offset, outs, workers
-    )
+    arguments = factor, ONE_LEVEL, method, ignore, rounding, ties, voxel_offset, outs, workers
+    if channel_axis is None:
+        levels, unproven = pool_with_unproven(array, *arguments)
+    else:
+        levels, unproven = pool_with_channels(array, channel_axis, *arguments)
     if unproven:
         report_unproven(unproven)
     return levels[0]
@@ -123,6 +142,7 @@ def pyramid(
     voxel_offset: Sequence[int] | None = None,
     out: Sequence[Array] | None = None,
     workers: int | None = 1,
+    channel_axis: int | None = None,
 ) -> list[Array]:
     """Compute several levels of an image pyramid at once, each exact.
 
@@ -132,10 +152,11 @@ def pyramid(
 
     Parameters
     ----------
-    array, method, ignore, rounding, ties, voxel_offset, workers
+    array, method, ignore, rounding, ties, voxel_offset, workers, channel_axis
         As for :func:`downsample`.
     factor : int, sequence of int, or sequence of sequences
-        Factor between consecutive levels, as for :func:`downsample`; or one such factor per level.
+        Factor between consecutive levels, as for :func:`downsample`; or one such factor per level, each relative to the
+        level before.
     levels : int
         Number of levels, 1 to 64. Omit it if ``factor`` has one factor per level.
     out : sequence of ndarray, optional
@@ -167,9 +188,11 @@ def pyramid(
     >>> [level.shape for level in tinypyr.pyramid(np.zeros((64, 64, 9)), [(2, 2, 1), (2, 2, 2)])]
     [(32, 32, 9), (16, 16, 5)]
     """
-    pooled, unproven = pool_with_unproven(
-        array, factor, levels, method, ignore, rounding, ties, voxel_offset, out, workers
-    )
+    arguments = factor, levels, method, ignore, rounding, ties, voxel_offset, out, workers
+    if channel_axis is None:
+        pooled, unproven = pool_with_unproven(array, *arguments)
+    else:
+        pooled, unproven = pool_with_channels(array, channel_axis, *arguments)
     if unproven:
         report_unproven(unproven)
     return pooled

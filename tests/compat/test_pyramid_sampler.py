@@ -32,7 +32,7 @@ def test_every_level_is_the_mean_of_level_0(
     shape: Any, factor: Any, chunks: Any, levels: int, dtype: Any, tmp_path: Path
 ) -> None:
     initialize_test_image(tmp_path, "field", shape, chunks=chunks, dtype=dtype)
-    downsampler = Downsampler(tmp_path, factor, shape)
+    downsampler = Downsampler(tmp_path, factor, shape, chunks)
     assert (downsampler.ndim, downsampler.finest_resolution) == (len(shape), list(shape))
     downsampler.downsample(10, "field")
     got = read(tmp_path / "field", "zyx"[-len(shape) :])
@@ -46,7 +46,7 @@ def test_every_level_is_the_mean_of_level_0(
 
 def test_max_levels_includes_level_0(tmp_path: Path) -> None:
     initialize_test_image(tmp_path, "field", (64, 64, 64), chunks=8)
-    Downsampler(tmp_path, 2, (64, 64, 64)).downsample(2, "field")
+    Downsampler(tmp_path, 2, (64, 64, 64), 8).downsample(2, "field")
     assert len(read(tmp_path / "field", "zyx")) == 2
 
 
@@ -60,7 +60,7 @@ def test_invalid_arguments_are_named_and_write_nothing(tmp_path: Path) -> None:
         Downsampler(tmp_path, 2.9, (32, 32, 32))
     with pytest.raises(ValueError, match="refine_factor: 0"):
         Downsampler(tmp_path, 0, (32, 32, 32))
-    with pytest.raises(ValueError, match="max_levels: 0"):
+    with pytest.raises(ValueError, match=r"max_levels: 0 .* max_level must exceed 0"):
         Downsampler(tmp_path, 2, (32, 32, 32)).downsample(0, "field")
     with pytest.raises(StoreError, match="nothing here"):
         Downsampler(tmp_path, 2, (32, 32, 32)).downsample(3, "other")
@@ -73,9 +73,17 @@ def test_invalid_arguments_are_named_and_write_nothing(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="exists already"):
         initialize_test_image(tmp_path, "field", (8, 8), overwrite_field=False)
     assert sorted(tmp_path.rglob("*")) == before
-    Downsampler(tmp_path, 2, (32, 32, 32)).downsample(2, "field")
+    Downsampler(tmp_path, 2, (32, 32, 32), 8).downsample(2, "field")
     with pytest.raises(StoreError, match="has 2 levels already"):
-        Downsampler(tmp_path, 2, (32, 32, 32)).downsample(3, "field")
+        Downsampler(tmp_path, 2, (32, 32, 32), 8).downsample(3, "field")
+
+
+def test_the_default_chunks_are_cubes_of_64_whatever_the_chunks_of_level_0(tmp_path: Path) -> None:
+    assert Downsampler("no store", (2, 2, 2), (128, 128, 128)).chunks == (64, 64, 64)
+    assert Downsampler("no store", 2, (128, 128)).chunks == (64, 64)
+    initialize_test_image(tmp_path, "field", (128, 128), chunks=16, dtype="uint8")
+    Downsampler(tmp_path, 2, (128, 128)).downsample(9, "field")
+    assert [level.shape for level in read(tmp_path / "field", "yx")] == [(128, 128), (64, 64)]
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -83,7 +91,7 @@ def test_zarr_groups_of_both_formats_are_extended(zarr_format: int, tmp_path: Pa
     zarr = pytest.importorskip("zarr", minversion="3", reason="an optional source")
     group = zarr.group(str(tmp_path / "x.zarr"), zarr_format=zarr_format)
     initialize_test_image(group, "field", (32, 32, 32), chunks=8, dtype="uint8")
-    Downsampler(str(tmp_path / "x.zarr"), 2, (32, 32, 32)).downsample(3, "field")
+    Downsampler(str(tmp_path / "x.zarr"), 2, (32, 32, 32), 8).downsample(3, "field")
     base = group["field"]["0"][:]
     np.testing.assert_array_equal(group["field"]["2"][:], tinypyr.downsample(base, 4))
     assert group["field"]["1"].metadata.zarr_format == zarr_format

@@ -160,3 +160,18 @@ def test_built_in_plugins_have_attributes_and_reprs() -> None:
 def test_bad_arguments_are_refused_by_name(message: str, call: Callable[[], Any]) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         call()
+
+
+@pytest.mark.parametrize("plugin", ["name", 3, object(), np.sum])
+def test_the_message_about_an_object_that_is_no_plugin_is_zarrniis(plugin: Any) -> None:
+    message = "Plugin must have callable 'lowres_func' and 'highres_func' methods"
+    with pytest.raises(TypeError, match=message):
+        ZarrNii(IMAGE).apply_scaled_processing(plugin)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"), [((0,), "is empty"), ((4, 0), "is empty"), ((3,), "must be at least 2D")]
+)
+def test_functions_called_alone_refuse_what_zarrnii_refuses(shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=f"Input array {message}"):
+        GaussianBiasFieldCorrection().lowres_func(np.ones(shape))

@@ -539,3 +539,36 @@ def test_modes_that_reflect_or_wrap_read_little() -> None:
         source.reads.clear()
         ndinterp.affine_transform(source, [1.0], -50_500.0, (100,), order=3, mode=mode).compute()
         assert sum(box[0].stop - box[0].start for box in source.reads) < 300, mode
+
+
+@pytest.mark.parametrize("depth", [[18], [18, 18, 18], (), np.array([18])])
+def test_a_depth_of_another_length_is_refused(depth: Any) -> None:
+    for function in (ndinterp.spline_filter, ndinterp.spline_filter1d):
+        with pytest.raises(ValueError, match=r"depth: .* entries for an input of 2 dimensions"):
+            function(da.zeros((32, 32), chunks=8), depth=depth)
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("order", [0, 1, 3])
+@pytest.mark.parametrize("chunks", [4, 7, None])
+def test_a_matrix_with_fewer_columns_makes_an_output_of_fewer_dimensions(columns: int, order: int, chunks: Any) -> None:
+    rng = np.random.default_rng(columns)
+    image, matrix, offset = rng.random((12, 11, 10)), rng.random((3, columns)), rng.random(3)
+    arguments: dict[str, Any] = {"offset": offset, "output_shape": (9, 8)[:columns], "order": order}
+    source = image if chunks is None else da.from_array(image, chunks=chunks)
+    got = ndinterp.affine_transform(source, matrix, **arguments)
+    assert got.shape == (9, 8)[:columns]
+    np.testing.assert_allclose(got.compute(), ndimage.affine_transform(image, matrix, **arguments), atol=1e-7)
+
+
+def test_an_output_of_fewer_dimensions_needs_a_shape() -> None:
+    with pytest.raises(ValueError, match=r"output_shape: \(4, 4\) has 2 entries for 1 axes"):
+        ndinterp.affine_transform(np.zeros((4, 4)), [[1.0], [0.0]])
+
+
+@pytest.mark.parametrize("order", range(6))
+@pytest.mark.parametrize("dtype", ["float64", "uint8", "complex64"])
+def test_the_coefficient_of_an_array_without_dimensions_is_its_voxel(order: int, dtype: str) -> None:
+    got = ndinterp.spline_filter(np.array(7, dtype), order)
+    assert got.shape == ()
+    assert got.compute() == 7

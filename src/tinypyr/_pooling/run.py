@@ -27,6 +27,7 @@ from .arguments import (
     integer,
     schedule,
 )
+from .channel_axis import warn_of_pooled_channels
 from .compiled import CODES, core
 
 #: Checked arguments of earlier calls of the core.
@@ -63,7 +64,8 @@ def _share_memory(a: Array, b: Array) -> bool:
         return True
 
 
-def _checked_out(out: Any, array: Array, shapes: list[tuple[int, ...]]) -> list[Array]:
+def checked_out(out: Any, array: Array, shapes: list[tuple[int, ...]]) -> list[Array]:
+    """Return the list of arrays to write to, each of the shape of its level."""
     if not isinstance(out, (list, tuple)):
         raise TypeError(f"out: {type(out).__name__} is not a list of arrays, one per level")
     if len(out) != len(shapes):
@@ -101,7 +103,7 @@ def _level_shapes(
 
 
 #: Levels, and from the core the number of voxels per level whose mode is not proven; None if all are proven.
-_Filled: TypeAlias = tuple[list[Array], list[int] | None]
+Filled: TypeAlias = tuple[list[Array], list[int] | None]
 
 
 class Call(NamedTuple):
@@ -175,7 +177,7 @@ def pool_with_unproven(
     voxel_offset: Any,
     out: Any,
     workers: Any,
-) -> _Filled:
+) -> Filled:
     """Check the arguments, allocate the levels, and run the core or the reference.
 
     Equal calls with a constant factor and offset share their checked arguments, because checking takes most of the time
@@ -185,11 +187,14 @@ def pool_with_unproven(
     factor_key = tuple(factor) if type(factor) is list else factor
     offset_key = tuple(voxel_offset) if type(voxel_offset) is list else voxel_offset
     key = (array.shape, array.dtype, factor_key, levels, method, ignore, rounding, ties, offset_key, workers)
-    call = (_calls and _calls.get(key)) or _checked_and_cached(key, factor, voxel_offset)
+    call = _calls and _calls.get(key)
+    if not call:
+        call = _checked_and_cached(key, factor, voxel_offset)
+        warn_of_pooled_channels(array, factor)
     compiled = call.compiled
     if compiled is None:
         return _pool_with_reference(array, call, method, rounding, ties, out), None
-    filled: _Filled = (
+    filled: Filled = (
         compiled.allocate_and_fill(array)
         if out is None
         else compiled.fill_if_plain(array, out) or _check_and_fill(array, call, out)
@@ -197,8 +202,8 @@ def pool_with_unproven(
     return filled
 
 
-def _check_and_fill(array: Array, call: Call, out: Any) -> _Filled:
-    levels = _checked_out(out, array, call.shapes)
+def _check_and_fill(array: Array, call: Call, out: Any) -> Filled:
+    levels = checked_out(out, array, call.shapes)
     return levels, call.compiled.fill(array, levels)
 
 
@@ -206,7 +211,7 @@ def _pool_with_reference(array: Array, call: Call, method: str, rounding: str, t
     if out is None:
         levels = [np.empty_like(array, shape=shape, subok=False) for shape in call.shapes]
     else:
-        levels = _checked_out(out, array, call.shapes)
+        levels = checked_out(out, array, call.shapes)
     if core is None:
         _report_missing_core()
     results = _reference.pyramid(

@@ -31,6 +31,9 @@ from ..store.volume import Layout
 
 __all__ = ["Downsampler", "initialize_test_image"]
 
+#: Edge of a chunk by default.
+_CHUNK = 64
+
 
 class Downsampler:
     """Writer of levels for the arrays of a Zarr store.
@@ -44,7 +47,7 @@ class Downsampler:
     level_0_res : int or sequence of int
         Shape of the array at level 0. It is compared with the actual shape.
     chunks : int or sequence of int, optional
-        Chunk shape of the levels. The default is the chunk shape of level 0.
+        Chunk shape of the levels. The default is 64 along each axis.
 
     Examples
     --------
@@ -52,7 +55,7 @@ class Downsampler:
     >>> from tinypyr.compat.pyramid_sampler import Downsampler, initialize_test_image
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     initialize_test_image(folder, "density", (40, 33, 20), chunks=16)
-    ...     Downsampler(folder, 2, (40, 33, 20)).downsample(3, "density")
+    ...     Downsampler(folder, 2, (40, 33, 20), chunks=16).downsample(3, "density")
     """
 
     def __init__(
@@ -66,7 +69,7 @@ class Downsampler:
         self.finest_resolution = _positive_integers("level_0_res", level_0_res, None)
         self.ndim = len(self.finest_resolution)
         self.refine_factor = _positive_integers("refine_factor", refine_factor, self.ndim)
-        self.chunks = None if chunks is None else _positive_integers("chunks", chunks, self.ndim)
+        self.chunks = tuple(_positive_integers("chunks", _CHUNK if chunks is None else chunks, self.ndim))
 
     def downsample(self, max_levels: int, zarr_field: str) -> None:
         """Write levels 1, 2, ... of ``zarr_store_path/zarr_field``, whose level 0 exists.
@@ -84,7 +87,7 @@ class Downsampler:
             If the array does not exist, has another shape, or has levels already. Nothing is written in these cases.
         """
         if not isinstance(max_levels, (int, np.integer)) or max_levels < 1:
-            raise ValueError(f"max_levels: {max_levels!r} is not a whole number of 1 or more")
+            raise ValueError(f"max_levels: {max_levels!r} is not a whole number of 1 or more; max_level must exceed 0")
         location = _field(Location.at(self.zarr_store_path), zarr_field)
         volume = open_volume(location)
         shape = volume.grids[0].shape
@@ -92,7 +95,7 @@ class Downsampler:
             raise ValueError(
                 f"level_0_res: {tuple(self.finest_resolution)} is not the shape of the array, which is {shape}"
             )
-        chunks = volume.layout.chunks if self.chunks is None else tuple(self.chunks)
+        chunks = self.chunks
         count, extents = 0, shape
         while count + 1 < max_levels:
             extents = tuple(-(-n // f) for n, f in zip(extents, self.refine_factor, strict=True))
@@ -154,7 +157,7 @@ def initialize_test_image(
     location = Location.at(where)
     field = _field(location, zarr_field)
     shape = _positive_integers("base_resolution", base_resolution, None)
-    chunk_shape = _positive_integers("chunks", 64 if chunks is None else chunks, len(shape))
+    chunk_shape = _positive_integers("chunks", _CHUNK if chunks is None else chunks, len(shape))
     voxel_dtype = np.dtype(np.float64 if dtype is None else dtype)
     if voxel_dtype.kind not in "iuf" or voxel_dtype.itemsize > 8:
         raise ValueError(f"dtype: {dtype!r} is neither an integer nor a float dtype")

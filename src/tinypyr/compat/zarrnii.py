@@ -96,6 +96,11 @@ class GaussianBiasFieldCorrection(multires.GaussianBiasFieldCorrection, ScaledPr
     def __repr__(self) -> str:
         return f"{type(self).__name__}(sigma={self.sigma!r}, mode={self.mode!r})"
 
+    def lowres_func(self, lowres: NDArray[Any]) -> NDArray[Any]:
+        """Return the blurred volume."""
+        _check_image(lowres)
+        return super().lowres_func(lowres)
+
     @property
     def sigma(self) -> Any:
         """The standard deviation of the Gaussian."""
@@ -267,6 +272,11 @@ class ZarrNii:
             raise TypeError(f"use_temp_zarr: {use_temp_zarr!r} is neither True nor False")
         if not use_temp_zarr and temp_zarr_path is not None:
             raise ValueError("temp_zarr_path: no store is used with use_temp_zarr=False; leave one of them out")
+        if not _is_plugin(plugin):
+            raise TypeError(
+                f"plugin: {plugin!r} is not a plugin. "
+                "Plugin must have callable 'lowres_func' and 'highres_func' methods"
+            )
         if chunk_size is not None and (np.asarray(chunk_size).dtype.kind not in "iu" or np.min(chunk_size) < 1):
             raise ValueError(f"chunk_size: {chunk_size!r} is not positive integers")
         try:
@@ -320,6 +330,21 @@ class _Readable:
 
     def __getitem__(self, box: tuple[slice, ...]) -> NDArray[Any]:
         return self._level.read(box)
+
+
+def _is_plugin(plugin: Any) -> bool:
+    """Return whether an object or a class has the functions, or something else that multires accepts."""
+    if isinstance(plugin, tuple) or getattr(plugin, "operation", None) is not None:
+        return True
+    return callable(getattr(plugin, "lowres_func", None)) and callable(getattr(plugin, "highres_func", None))
+
+
+def _check_image(array: NDArray[Any]) -> None:
+    """Raise ValueError for the arrays that zarrnii's plugins refuse."""
+    if array.size == 0:
+        raise ValueError(f"Input array is empty: it has the shape {array.shape}")
+    if array.ndim < 2:
+        raise ValueError(f"Input array must be at least 2D: it has the shape {array.shape}")
 
 
 def _with_names(error: ValueError | TypeError) -> ValueError | TypeError:

@@ -68,11 +68,11 @@ def affine_transform(
         numbers.
     matrix : array_like
         For n dimensions, an array of shape (n,) (a diagonal), (n, n), (n, n + 1) or (n + 1, n + 1). In the last two the
-        last column is the offset, and ``offset`` is ignored.
+        last column is the offset, and ``offset`` is ignored. For an output of m < n dimensions, of shape (n, m).
     offset : float or sequence of float
         One value for every axis, or one per axis, in voxels.
     output_shape : sequence of int, optional
-        The shape of the output. Default: that of the image.
+        The shape of the output. Default: that of the image; there is none for an output of fewer dimensions.
     order : int
         Order of the interpolation: 0 (the nearest voxel, copied), 1 (linear), 2 to 5 (splines).
     output_chunks : optional
@@ -106,11 +106,16 @@ def affine_transform(
     source = Input(image)
     sampling = Sampling(source.shape, source.dtype, order, mode, cval, _truth("prefilter", prefilter))
     linear, shift = _map(matrix, offset, len(source.shape))
-    shape = _extents("output_shape", source.shape if output_shape is None else output_shape, len(source.shape))
+    ndim = linear.shape[1]
+    shape = _extents("output_shape", source.shape if output_shape is None else output_shape, ndim)
     if not np.isfinite(source_bounds(linear, shift, [0] * len(shape), shape)).all():
         raise ValueError(f"matrix: with {linear.tolist()} the coordinates are not finite")
     chunks = source.output_chunks(output_chunks, shape)
-    return chunked_array("affine_transform", source, Affine(sampling, linear, shift), chunks, source.dtype)
+    missing = len(source.shape) - ndim  # the sampler maps arrays of equal dimensions
+    square = np.pad(linear, ((0, 0), (0, missing)))
+    square_chunks = (*chunks, *[(1,)] * missing)
+    result = chunked_array("affine_transform", source, Affine(sampling, square, shift), square_chunks, source.dtype)
+    return result[(..., *[0] * missing)] if missing else result
 
 
 def rotate(
@@ -316,6 +321,8 @@ def _filtered(
     label: str, image: Any, order: int, axis: int | None, output: Any, mode: str, output_chunks: Any, depth: Any
 ) -> da.Array:
     """Return spline coefficients along an axis, or along every axis if it is None."""
+    if axis is None and getattr(image, "shape", None) == ():  # nothing to filter: one voxel along one axis
+        return _filtered(label, da.asarray(image).reshape(1), order, axis, output, mode, None, None).reshape(())
     source = Input(image)
     ndim = len(source.shape)
     Sampling(source.shape, source.dtype, order, mode)
@@ -339,13 +346,14 @@ def _filtered(
 
 
 def _map(matrix: ArrayLike, offset: Any, ndim: int) -> tuple[NDArray[np.float64], tuple[float, ...]]:
-    """Return a square matrix and an offset per axis."""
+    """Return a matrix with a row per axis of the image and a column per axis of the output, and an offset per row."""
     affine = as_matrix("matrix", matrix)
     shape: tuple[int, ...] = affine.shape
-    if shape not in ((ndim,), (ndim, ndim), (ndim, ndim + 1), (ndim + 1, ndim + 1)):
+    fewer_outputs = len(shape) == 2 and shape[0] == ndim and 0 < shape[1] < ndim
+    if not fewer_outputs and shape not in ((ndim,), (ndim, ndim), (ndim, ndim + 1), (ndim + 1, ndim + 1)):
         raise ValueError(
             f"matrix: shape {shape} does not fit; an image of {ndim} dimensions needs ({ndim},), ({ndim}, {ndim}), "
-            f"({ndim}, {ndim + 1}) or ({ndim + 1}, {ndim + 1})"
+            f"({ndim}, {ndim + 1}) or ({ndim + 1}, {ndim + 1}), or fewer columns for an output of fewer dimensions"
         )
     if shape[-1] == ndim + 1:
         return split_affine("matrix", affine, ndim)

@@ -222,6 +222,10 @@ def depth_per_axis(order: int, depth: Any, axes: Sequence[int], ndim: int) -> tu
     """Return the number of voxels around a chunk that its filter reads, per axis."""
     if depth is None:
         return tuple(filter_halo(order) if axis in axes else 0 for axis in range(ndim))
+    if not isinstance(depth, dict) and np.ndim(depth) > 0 and len(depth) != ndim:
+        raise ValueError(
+            f"depth: {depth!r} has {len(depth)} entries for an input of {ndim} dimensions; give one per axis"
+        )
     by_axis = depth if isinstance(depth, dict) else dict(enumerate([depth] * ndim if np.ndim(depth) == 0 else depth))
     if any(isinstance(d, bool) or not isinstance(d, (int, np.integer)) or d < 0 for d in by_axis.values()):
         raise ValueError(f"depth: {depth!r} is not a number of voxels; pass non-negative integers, or None")

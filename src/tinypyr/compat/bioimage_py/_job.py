@@ -148,11 +148,16 @@ def whole_numbers(name: str, values: Iterable[Any], least: int = 1) -> tuple[int
 
 
 def _factors(scale_factor: Any, ndim: int) -> tuple[int, ...]:
-    if np.ndim(scale_factor) == 0:
-        return whole_numbers("scale_factor", [scale_factor]) * ndim
-    factors = whole_numbers("scale_factor", scale_factor)
+    try:
+        if np.ndim(scale_factor) == 0:
+            return whole_numbers("scale_factor", [scale_factor]) * ndim
+        factors = whole_numbers("scale_factor", scale_factor)
+    except ValueError as error:
+        raise ValueError(f"{error}; scale factors are integers") from None
     if len(factors) != ndim:
-        raise ValueError(f"scale_factor: {factors} does not have one factor for each of {ndim} axes")
+        raise ValueError(
+            f"scale_factor: {factors} does not have one factor for each of {ndim} axes, the dimensionality of the input"
+        )
     return factors
 
 

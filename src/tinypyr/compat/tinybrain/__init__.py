@@ -6,8 +6,8 @@ To migrate a pipeline from tinybrain 1.7, change one import::
 
 Correct results of tinybrain are reproduced bit for bit, including rounding and tie rules; incorrect ones are
 corrected. The rules below come from tinybrain's documentation and observed behaviour, not from its source.
-For exact pyramids, with rounding to nearest and a mode that is exact at every level, use :mod:`tinypyr`
-itself.
+For packages that import tinybrain themselves, call `install` first. For exact pyramids, with rounding to nearest and a
+mode that is exact at every level, use :mod:`tinypyr` itself.
 
 **Same as tinybrain**
 
@@ -69,6 +69,7 @@ names                      downsample_with_min_pooling is exported; every functi
 """
 
 from . import accelerated, downsample
+from ._install import install
 from .downsample import (
     DimensionError,
     downsample_segmentation,
@@ -91,4 +92,5 @@ __all__ = [
     "downsample_with_max_pooling",
     "downsample_with_min_pooling",
     "downsample_with_striding",
+    "install",
 ]
