@@ -80,7 +80,8 @@ Status reduce(const Problem& problem, const Options& options, u64 ignore) {
                               options.rounding == Rounding::half_even,
                               ignore,
                               is_extreme(options.method) || reduction->lane_bytes != problem.codec.width ||
-                                  problem.codec.kind != Kind::floating};
+                                  problem.codec.kind != Kind::floating,
+                              is_extreme(options.method)};
   return in_parallel(problem, options, [&] {
     return [rule, driver = ReductionDriver(rule)](const Problem& part) mutable {
       bool fits;
@@ -194,8 +195,12 @@ Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const
   status = make_problem(request, *problem);
   if (status != Status::ok || is_empty(in)) return status;
   const bool compares_voxels = options.method == Method::mode || options.method == Method::median;
-  // Short rows are faster with a narrower set, unless they may be gathered into long ones (reduce/short_rows.hpp).
-  if (is_free_choice && !(levels == 1 && has_short_rows(*problem, sets.kernels[isa].shuffle.vector, compares_voxels)))
+  const bool has_accumulators = options.method == Method::mean || is_extreme(options.method);
+  // Short rows are faster with a narrower set, unless they may be gathered into long ones (reduce/short_rows.hpp,
+  // reduce/short_spans.hpp).
+  const bool gathers = levels == 1 ? has_short_rows(*problem, sets.kernels[isa].shuffle.vector, compares_voxels)
+                                   : has_accumulators && problem->extent[0] * problem->codec.width < longest_short_span;
+  if (is_free_choice && !gathers)
     while (problem->extent[0] * problem->codec.width < sets.shortest_row[isa]) ++isa;
   problem->kernels = &sets.kernels[isa];
   return run_driver(*problem, options, unproven);

@@ -36,7 +36,8 @@ struct Shuffle {
 struct ShuffleKernel {
   void (*run)(const Shuffle&, const char* from, char* to, i64 turns);
   int vector;
-  bool needs_vbmi;  // an extension of AVX-512 that is tested separately
+  bool needs_vbmi;       // an extension of AVX-512 that is tested separately
+  bool has_instruction;  // bytes are not moved one by one
 };
 
 // Builds the shuffle that copies, from every period of `period` bytes, the `count` bytes at these offsets.

@@ -97,11 +97,12 @@ static_assert(covers_dtypes(table_of(means)), "a dtype of core/dtypes.hpp has no
 static_assert(covers_widenings(table_of(means)), "sums of small footprints cannot be added to wider ones");
 static_assert(covers_dtypes(table_of(extremes<false>)), "a dtype of core/dtypes.hpp has no row among the extremes");
 
-static constexpr Kernels all_kernels = {{rows_of<u8>(), rows_of<u16>(), rows_of<u32>(), rows_of<u64>()},
-                                        table_of(means),
-                                        table_of(extremes<false>),
-                                        table_of(extremes<true>),
-                                        add_votes,
-                                        most_votes,
-                                        first_place,
-                                        {run_shuffle, Permuter::vector, Permuter::needs_vbmi}};
+static constexpr Kernels all_kernels = {
+    {rows_of<u8>(), rows_of<u16>(), rows_of<u32>(), rows_of<u64>()},
+    table_of(means),
+    table_of(extremes<false>),
+    table_of(extremes<true>),
+    add_votes,
+    most_votes,
+    first_place,
+    {run_shuffle, Permuter::vector, Permuter::needs_vbmi, Permuter::has_instruction}};

@@ -22,6 +22,7 @@ struct ReductionRule {
   bool half_even;
   u64 ignore;
   bool may_repeat;  // twice the voxels have the same result (a sum of doubles might overflow)
+  bool is_extreme;  // combining an accumulator with itself does not change it
 
   SmallKernels small_kernels() const {
     return {small->small, !any_order, ignore, half_even, small->lane_bytes, may_repeat, false, false};
