@@ -199,7 +199,7 @@ Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const
   // Short rows are faster with a narrower set, unless they may be gathered into long ones (reduce/short_rows.hpp,
   // reduce/short_spans.hpp).
   const bool gathers = levels == 1 ? has_short_rows(*problem, sets.kernels[isa].shuffle.vector, compares_voxels)
-                                   : has_accumulators && problem->extent[0] * problem->codec.width < longest_short_span;
+                                   : has_accumulators && has_short_spans(*problem);
   if (is_free_choice && !gathers)
     while (problem->extent[0] * problem->codec.width < sets.shortest_row[isa]) ++isa;
   problem->kernels = &sets.kernels[isa];

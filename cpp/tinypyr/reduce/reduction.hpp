@@ -55,7 +55,7 @@ class ReductionDriver {
   // this allows, because reading stalls where a row ends and the next one is not contiguous. Many stages make rows
   // shorter.
   bool choose_rows(const Problem& whole, bool* fits) {
-    small_first_ = small_footprints_.fits(whole) && !(rule_.any_order && has_short_spans(whole));
+    small_first_ = small_footprints_.fits(whole);
     int first_axis = 0;
     i64 shrinks = 1;
     for (int axis = 0; axis < whole.ndim; ++axis) {

@@ -14,13 +14,11 @@
 
 namespace tinypyr {
 
-// Loops over spans of at least so many bytes are as fast as those over planes.
-constexpr i64 longest_short_span = 64;
-
-// Return true if the levels of a problem are pooled behind a short axis. They then take long runs, of several rows, so
-// that rows need not be long, and rows that are too short for vectors are no reason to compute the first level by itself.
+// Return true if the levels of means and extremes are computed in runs of several rows, because rows are too short for
+// SmallFootprints.
 inline bool has_short_spans(const Problem& p) {
-  return p.ndim > 1 && p.level[0].total[0] == 1 && p.extent[0] * p.codec.width < longest_short_span;
+  constexpr i64 shortest_row = 32;  // bytes
+  return p.ndim > 1 && p.extent[0] * p.codec.width < shortest_row;
 }
 
 // A loop of a reduction, `first` or `part`, with its parameters. Widths are in bytes.
@@ -107,10 +105,11 @@ class ShortSpans {
     u64 keep[most_filled][filled_chunk_bytes / 8];  // the bits of a plane that it has
   };
 
-  // The span is short, and the axis is not: the period is one footprint.
+  // The span is shorter than a vector of the shuffle (loops over longer ones are as fast), and the axis is not short: the
+  // period is one footprint.
   static bool has_short_span(const ShuffleKernel& kernel, const PoolLoop& loop, const Run& run) {
     const i64 group = run.span * loop.from_width;
-    return run.span > 1 && group < longest_short_span && run.factor > 1 && run.factor <= most_factor &&
+    return run.span > 1 && group < kernel.vector && run.factor > 1 && run.factor <= most_factor &&
            group * run.factor <= ShuffleBuilder::longest_period(kernel.vector);
   }
   // The whole axis is short, and ends with a footprint that is cut: the period is the axis.
