@@ -130,9 +130,10 @@ def _call(workload: Workload, array: Array) -> Callable[[], object]:
 
 def _count(counter: ctypes.CDLL, call: Callable[[], object]) -> int:
     begin, end = counter.begin_counting, counter.end_counting  # looked up here, because that would be counted as well
+    for _ in range(100):
+        call()  # until the interpreter has adapted its bytecode, and every cache is warm
     counts = []
-    for _ in range(2):  # the interpreter may execute a little more the first time
-        call()
+    for _ in range(2):
         begin()
         call()
         counts.append(int(end()))
