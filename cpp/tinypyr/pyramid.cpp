@@ -86,7 +86,8 @@ Status reduce(const Problem& problem, const Options& options, u64 ignore) {
                               ignore,
                               is_extreme(options.method) || reduction->lane_bytes != problem.codec.width ||
                                   problem.codec.kind != Kind::floating,
-                              averages(options)};
+                              averages(options),
+                              is_extreme(options.method)};
   return in_parallel(problem, options, [&] {
     return [rule, driver = ReductionDriver(rule)](const Problem& part) mutable {
       bool fits;
@@ -202,11 +203,14 @@ Status pyramid(const View& in, int levels, const i64 (*factors)[max_ndim], const
       has_short_unpooled_axis(*problem))
     swap_fastest_axes(*problem);
   const bool compares_voxels = options.method == Method::mode || options.method == Method::median;
-  // Short rows are faster with a narrower set, unless they may be joined (reduce/short_rows.hpp, period_means.hpp).
+  const bool has_accumulators = options.method == Method::mean || is_extreme(options.method);
+  // Short rows are faster with a narrower set, unless they may be joined or gathered into long ones (reduce/short_rows.hpp,
+  // period_means.hpp, short_spans.hpp).
   const ShuffleKernel& shuffle = sets.kernels[isa].shuffle;
-  const bool may_be_joined = levels == 1 && (has_short_rows(*problem, shuffle.vector, compares_voxels) ||
-                                             (averages(options) && has_short_periods(*problem, shuffle)));
-  if (is_free_choice && !may_be_joined)
+  const bool joins = levels == 1 ? has_short_rows(*problem, shuffle.vector, compares_voxels) ||
+                                       (averages(options) && has_short_periods(*problem, shuffle))
+                                 : has_accumulators && has_short_spans(*problem);
+  if (is_free_choice && !joins)
     while (problem->extent[0] * problem->codec.width < sets.shortest_row[isa]) ++isa;
   problem->kernels = &sets.kernels[isa];
   return run_driver(*problem, options, unproven);

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -301,3 +303,27 @@ def test_overhead_writes_its_measurements(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "overhead.json").read_text(encoding="utf-8"))
     assert [entry["unit"] for entry in found["measured"]] == ["ms", "MB"]
     assert (tmp_path / "overhead.md").read_text(encoding="utf-8") == done.stdout
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() != "x86_64" or shutil.which("cc") is None,
+    reason="instructions are counted on Linux with an x86-64 processor and a C compiler",
+)
+def test_instructions_are_counted_and_written(tmp_path: Path) -> None:
+    done = bench("instructions.py", "--rows", "image-512-gray-*", "block-64-mean-2x2x1-u8-F", out=tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = (tmp_path / "instructions.md").read_text(encoding="utf-8")
+    assert table == done.stdout
+    assert "quick run" in table
+    lines = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| image-512-gray-mean")]
+    assert [line[0] for line in lines] == ["image-512-gray-mean-2x2-u8-C", "image-512-gray-mean-2x2-u16-C"]
+    for line in lines:  # columns: name, copy, then four of each instruction set
+        for instructions, least in zip(line[2:-1:4], line[3:-1:4], strict=True):
+            assert float(instructions) > float(least) > 0
+
+
+def test_instructions_of_unknown_rows_are_refused(tmp_path: Path) -> None:
+    done = bench("instructions.py", "--rows", "absent", out=tmp_path / "results")
+    assert done.returncode == 2
+    assert "no row has such a name" in done.stderr
+    assert not (tmp_path / "results").exists()

@@ -52,6 +52,30 @@ def test_short_fastest_axes_equal_the_reference(method: Any, dtype: str, monkeyp
                 )
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "uint64", "float32", "float64"])
+@pytest.mark.parametrize("method", ["mean", "min", "max"])
+def test_levels_of_short_fastest_axes_equal_the_reference(
+    method: Any, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(6)
+    schedules = [[factor] * 4 for factor in FACTORS] + [[(3, 3, 1), (2, 2, 1)], [(2, 4, 2), (1, 2, 2)]]
+    for number, length in enumerate((*range(1, 10), 17, 31, 48, 63, 65)):
+        kind = "special" if np.dtype(dtype).kind == "f" else "noise"
+        array = voxels(rng, (number % 4 + 1, 400 + 177 * (number % 3), length), dtype, kind)
+        for turn, factors in enumerate(schedules):
+            rules = dict(RULES[(number + turn) % len(RULES)])
+            filled = {"rounding": "half-even", "ties": "first", "ignore": None, "voxel_offset": (0, 0, 0), **rules}
+            if filled["ignore"] is not None:
+                filled["ignore"] = array.dtype.type(filled["ignore"])
+            want = _reference.pyramid(array, factors, method=method, **filled)
+            laid_out = lay_out(array, LAYOUTS[(number + turn) % 2 * 3])  # C, or with gaps between rows
+            for name in ("", *tinypyr.instruction_sets()):
+                monkeypatch.setenv("TINYPYR_ISA", name)
+                found = tinypyr.pyramid(laid_out, factors, method, **rules)
+                for level, (got, expected) in enumerate(zip(found, want, strict=True)):
+                    assert_same_bits(got, expected, (name, array.shape, factors, rules, level))
+
+
 @pytest.mark.parametrize("shape", [(300, 3, 3), (1, 300, 3), (40, 2, 2, 3), (9, 9, 9, 9), (3, 200, 5, 2)])
 def test_several_short_axes_equal_the_reference(shape: tuple[int, ...]) -> None:
     array = np.random.default_rng(1).integers(0, 255, shape, dtype=np.uint8)

@@ -61,6 +61,7 @@ struct ShuffleKernel {
   void (*run)(const Shuffle&, const char* from, char* to, i64 turns);
   int vector;
   bool needs_vbmi;                  // an extension of AVX-512 that is tested separately
+  bool has_instruction;             // bytes are not moved one by one
   AveragePeriods average[2][2][3];  // [unsigned of 1, 2 bytes][2, 4 voxels of each row][1, 2, 4 rows]; null: none
 };
 

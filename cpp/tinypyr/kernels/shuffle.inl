@@ -6,6 +6,7 @@
 struct Permuter {
   static constexpr int vector = 64;
   static constexpr bool needs_vbmi = true;
+  static constexpr bool has_instruction = true;
   __m512i index;
   TINYPYR_INLINE explicit Permuter(const u8* bytes) : index(_mm512_loadu_si512(bytes)) {}
   TINYPYR_INLINE void permute(const char* first, const char* second, char* to) const {
@@ -16,6 +17,7 @@ struct Permuter {
 struct Permuter {
   static constexpr int vector = 16;
   static constexpr bool needs_vbmi = false;
+  static constexpr bool has_instruction = true;
   __m128i of_first, of_second;
   TINYPYR_INLINE explicit Permuter(const u8* bytes) {
     const __m128i index = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
@@ -32,6 +34,7 @@ struct Permuter {
 struct Permuter {
   static constexpr int vector = 16;
   static constexpr bool needs_vbmi = false;
+  static constexpr bool has_instruction = true;
   uint8x16_t index;
   TINYPYR_INLINE explicit Permuter(const u8* bytes) : index(vld1q_u8(bytes)) {}
   TINYPYR_INLINE void permute(const char* first, const char* second, char* to) const {
@@ -44,6 +47,7 @@ struct Permuter {
 struct Permuter {
   static constexpr int vector = 16;
   static constexpr bool needs_vbmi = false;
+  static constexpr bool has_instruction = false;
   const u8* index;
   TINYPYR_INLINE explicit Permuter(const u8* bytes) : index(bytes) {}
   TINYPYR_INLINE void permute(const char* first, const char* second, char* to) const {
@@ -200,10 +204,12 @@ static constexpr ShuffleKernel shuffle_kernel = {
     run_shuffle,
     Permuter::vector,
     Permuter::needs_vbmi,
+    Permuter::has_instruction,
     {{{average_periods<u8, 2, 1>, average_periods<u8, 2, 2>, average_periods<u8, 2, 4>},
       {average_periods<u8, 4, 1>, average_periods<u8, 4, 2>, nullptr}},
      {{average_periods<u16, 2, 1>, average_periods<u16, 2, 2>, average_periods<u16, 2, 4>},
       {average_periods<u16, 4, 1>, average_periods<u16, 4, 2>, nullptr}}}};
 #else
-static constexpr ShuffleKernel shuffle_kernel = {run_shuffle, Permuter::vector, Permuter::needs_vbmi, {}};
+static constexpr ShuffleKernel shuffle_kernel = {
+    run_shuffle, Permuter::vector, Permuter::needs_vbmi, Permuter::has_instruction, {}};
 #endif

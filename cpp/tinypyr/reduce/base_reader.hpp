@@ -43,10 +43,11 @@ class BaseReader {
   }
 
  private:
-  // Set the prefetch distance. Most rows are read at a constant distance, so the next row can be prefetched during this
-  // one. For a long row, later memory of the same row is prefetched instead, unless it is read voxel by voxel, which
-  // hardware prefetchers follow.
+  // Return the prefetch distance; 0 if the array may be in a cache. Most rows are read at a constant distance, so the
+  // next row can be prefetched during this one. For a long row, later memory of the same row is prefetched instead,
+  // unless it is read voxel by voxel, which hardware prefetchers follow.
   i64 ahead_of(const char* from, const Run& run) const {
+    if (problem_->is_cached) return 0;
     const i64 distance = from - last_row_;
     if (std::abs(distance) <= FootprintPlan::longest_fetched_row) return distance;
     const i64 block = std::min(run.factor, run.n) * run.span * problem_->codec.width;

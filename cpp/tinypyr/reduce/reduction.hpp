@@ -10,6 +10,7 @@
 #include "reduction_plan.hpp"
 #include "row_writer.hpp"
 #include "short_rows.hpp"
+#include "short_spans.hpp"
 #include "small_footprints.hpp"
 
 namespace tinypyr {
@@ -35,9 +36,11 @@ class ReductionDriver {
     if (!choose_rows(whole, fits)) return Status::out_of_memory;
     if (!*fits) return Status::ok;
     base_.start_pass(whole);
+    is_ready_ = false;
     for (i64 first = 0; first < cut_.blocks; first += cut_.chunk) {
       if (cut_.is_cut() && !plan_part(whole, first)) return Status::out_of_memory;  // otherwise it is already planned
-      if (!allocate_rows()) return Status::out_of_memory;
+      if (!is_ready_ && !allocate_rows()) return Status::out_of_memory;
+      is_ready_ = true;
       const IndexRange rows{AxisRange{cut_.axes, part_->ndim}, part_->top().extent};
       rows.each(index_, [&] { complete(plan_.count - 1); });
     }
@@ -68,6 +71,7 @@ class ReductionDriver {
     if (!Problem::reserve(part_, whole.levels)) return false;
     for (i64 longest = longest_accumulators / (rule_.reduction->lanes * rule_.reduction->lane_bytes);; longest /= 2) {
       cut_ = cut_rows(whole, longest, first_axis, shrinks);
+      is_whole_ = false;
       i64 bytes = 0;
       for (i64 first = 0; first <= std::min<i64>(1, cut_.blocks - cut_.chunk); ++first) {  // the first block may be cut
         if (!plan_part(whole, first)) return false;
@@ -78,10 +82,15 @@ class ReductionDriver {
     }
   }
 
-  // Plan the rows of one chunk.
+  // Plan the rows of one chunk. Chunks of whole footprints have the same plan.
   bool plan_part(const Problem& whole, i64 first) {
     *part_ = whole;
-    if (cut_.is_cut()) part_->restrict_to(cut_.axes - 1, first, std::min(cut_.chunk, cut_.blocks - first));
+    if (!cut_.is_cut()) return plan_.build(*part_, cut_.axes, small_first_);
+    const int axis = cut_.axes - 1;
+    part_->restrict_to(axis, first, std::min(cut_.chunk, cut_.blocks - first));
+    const bool was_whole = std::exchange(is_whole_, part_->extent[axis] == cut_.chunk * part_->top().total[axis]);
+    if (was_whole && is_whole_) return true;
+    is_ready_ = false;
     return plan_.build(*part_, cut_.axes, small_first_);
   }
 
@@ -96,7 +105,15 @@ class ReductionDriver {
     });
     base_.start(*part_, plan_, index_, base_row);
     writer_.start(*part_, plan_, index_, out_row);
-    return has_memory;
+    return has_memory && (!pools_short_spans() || short_spans_.start(part_->kernels->shuffle));
+  }
+
+  // Return true if a stage pools short spans.
+  bool pools_short_spans() const {
+    for (int s = small_first_; s < plan_.count; ++s)
+      if (plan_.stages[s].along_row && ShortSpans::suits(part_->kernels->shuffle, loop_of(s), plan_.stages[s].run))
+        return true;
+    return false;
   }
 
   // Compute the row of stage s, at index_ along the other axes, in the stage's own memory, and write its level.
@@ -116,7 +133,11 @@ class ReductionDriver {
     const Run whole_row = {1, stage.length, 1, 1, 0, 0};
     if (onto && !rule_.any_order) {  // the order of a sum of doubles is fixed: this stage's rows first
       make(s, stage.accumulators, stage.length, false);
-      pool_lanes(stage.accumulators, stage.length, to, plane, whole_row, true, false);
+      PoolLoop loop = loop_of(s);
+      loop.run = rule_.reduction->part;
+      loop.from_width = loop.to_width;
+      loop.onto = true;
+      pool_lanes(loop, stage.accumulators, stage.length, to, plane, whole_row);
       return;
     }
     const i64 block = index_[stage.axis];
@@ -135,14 +156,33 @@ class ReductionDriver {
 
   // Pool the row below stage s.
   void pool(int s, char* to, i64 plane, const Run& run, bool onto) {
+    PoolLoop loop = loop_of(s);
+    loop.onto = onto;
     if (s == 0) {
       Run base_run = run;
       const char* from = base_.read(base_run);
-      rule_.reduction->first(from, to, plane, base_run, onto, rule_.ignore);
-      return;
+      loop.plane = plane;
+      return pool_one(loop, from, to, base_run);
     }
     const char* from = complete(s - 1);
-    pool_lanes(from, plan_.stages[s - 1].length, to, plane, run, onto, s == 1 && small_first_);
+    pool_lanes(loop, from, plan_.stages[s - 1].length, to, plane, run);
+  }
+
+  // Return the loop of stage s: over voxels of the base, or over one lane of accumulators.
+  PoolLoop loop_of(int s) const {
+    const Reduction& reduction = *rule_.reduction;
+    if (s == 0) return {reduction.first, part_->codec.width, reduction.lane_bytes, 0, false, rule_.ignore};
+    // (Accumulators of small footprints may be narrower.)
+    const bool widens = s == 1 && small_first_ && rule_.widening != nullptr;
+    PoolLoop loop = {reduction.part, reduction.lane_bytes, reduction.lane_bytes, 0, false, 0};
+    if (widens) {
+      loop.run = rule_.widening->first;
+      loop.from_width = rule_.small->lane_bytes;
+    }
+    loop.fills = true;
+    loop.repeats = rule_.is_extreme;
+    if (part_->codec.kind == Kind::floating) loop.neutral = u64{1} << 63;  // -0.0
+    return loop;
   }
 
   // Compute the first level's row, accumulators and voxels, from the base, once for every row of memory in it.
@@ -163,15 +203,18 @@ class ReductionDriver {
     } while (rows.next(at, [](int, i64) {}, count));
   }
 
-  // Pool a row of accumulators. from_small: the source has accumulators of small footprints, whose lanes may be
-  // narrower.
-  void pool_lanes(const char* from, i64 from_plane, char* to, i64 to_plane, const Run& run, bool onto,
-                  bool from_small) {
-    const bool widens = from_small && rule_.widening != nullptr;
-    const i64 to_bytes = rule_.reduction->lane_bytes, from_bytes = widens ? rule_.small->lane_bytes : to_bytes;
-    const auto pool_lane = widens ? rule_.widening->first : rule_.reduction->part;
+  // Pool a row of accumulators.
+  void pool_lanes(const PoolLoop& loop, const char* from, i64 from_plane, char* to, i64 to_plane, const Run& run) {
     for (int lane = 0; lane < rule_.reduction->lanes; ++lane)
-      pool_lane(from + lane * from_plane * from_bytes, to + lane * to_plane * to_bytes, 0, run, onto, 0);
+      pool_one(loop, from + lane * from_plane * loop.from_width, to + lane * to_plane * loop.to_width, run);
+  }
+
+  // Pool one lane, or a row of the base.
+  void pool_one(const PoolLoop& loop, const char* from, char* to, const Run& run) {
+    if (ShortSpans::suits(part_->kernels->shuffle, loop, run))
+      short_spans_.pool(loop, from, to, run);
+    else
+      loop.run(from, to, loop.plane, run, loop.onto, loop.ignore);
   }
 
   const ReductionRule rule_;
@@ -181,6 +224,8 @@ class ReductionDriver {
   std::unique_ptr<Problem> part_;     // the current chunk
   RowCut cut_ = {1, 0, 0};
   bool small_first_ = false;
+  bool is_whole_ = false, is_ready_ = false;  // the planned chunk has whole footprints; its rows have memory
+  ShortSpans short_spans_;
   ReductionPlan plan_;
   BaseReader base_;
   RowWriter writer_;

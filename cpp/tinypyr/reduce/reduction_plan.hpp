@@ -23,6 +23,7 @@ struct ReductionRule {
   u64 ignore;
   bool may_repeat;  // twice the voxels have the same result (a sum of doubles might overflow)
   bool averages;    // the result is the mean of all voxels, rounded half to even
+  bool is_extreme;  // combining an accumulator with itself does not change it
 
   SmallKernels small_kernels() const {
     return {small->small, !any_order, ignore, half_even, small->lane_bytes, may_repeat, false, false, averages};

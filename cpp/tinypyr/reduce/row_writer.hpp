@@ -96,10 +96,40 @@ class RowWriter {
         if (!is_done) finish(row, from + segment.first * step, segment.count * step, count * segment.present * faster);
         continue;
       }
+      if (axis == 1 && step * problem_->codec.width <= longest_column_row) {
+        finish_columns(level, row, from + segment.first * step, segment.count, count * segment.present, is_done);
+        continue;
+      }
       for (i64 j = segment.first; j < segment.first + segment.count; ++j)
         finish_cut(level, axis - 1, row, from + j * step, step, count * segment.present, is_done);
     }
   }
+
+  // Finish `rows` short runs along axis 0, of which some footprints are cut. count: voxels along the other axes.
+  // is_whole: only these remain to be finished. They are finished together with their neighbours, as if all had their
+  // count, and then copied column by column, because runs of one voxel are expensive.
+  void finish_columns(const Level& level, const Span& row, i64 from, i64 rows, i64 count, bool is_whole) const {
+    alignas(64) char voxels[longest_column_row * 32];
+    const Problem& p = *problem_;
+    Segment segments[3];
+    const int segment_count = segments_of(p, level, 0, segments);
+    const i64 width = p.codec.width, step = level.extent[0], most = most_present(p, level, 0);
+    if (!is_whole) finish(row, from, rows * step, count * most);
+    const i64 most_rows = static_cast<i64>(sizeof(voxels)) / (step * width);
+    for (int i = 0; i < segment_count; ++i) {
+      const Segment& segment = segments[i];
+      if (segment.present == most) continue;
+      for (i64 done = 0; done < rows; done += most_rows) {
+        const i64 some = std::min(most_rows, rows - done), at = from + done * step;
+        reduction_.finish(row.accumulators + at * reduction_.lane_bytes, row.plane, voxels, some * step,
+                          {count * segment.present, rule_.half_even, rule_.ignore});
+        for (i64 j = segment.first; j < segment.first + segment.count; ++j)
+          p.rows().copy(row.voxels + (at + j) * width, step * width, voxels + j * width, step * width, some);
+      }
+    }
+  }
+
+  static constexpr i64 longest_column_row = 128;  // bytes: longer runs are finished one by one
 
   const ReductionRule rule_;
   const Reduction& reduction_;
