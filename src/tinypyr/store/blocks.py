@@ -47,7 +47,7 @@ class LevelArrays:
         plan = self._plan
         name, volume = f"{plan.location.name}/{plan.paths[number]}", plan.source.volume
         if plan.changed_box is not None and volume is not None:
-            spec = FORMATS[volume.format].open_spec(volume.location, volume.paths[number])
+            spec = FORMATS[volume.format].open_spec(volume.location, volume.paths[number]) | plan.writing
             existing = at_zero(open_array(spec, name, plan.location.context, read=True, write=True, open=True))
             return existing.transpose([volume.grids[0].axes.index(axis) for axis in plan.grids[0].axes])
         spec, source_axes = plan.level_spec(number)

@@ -45,6 +45,7 @@ def described(plan: Plan) -> dict[str, Any]:
         **{name: None if plan.mask is None else plan.mask.note(name) for name in ("mask", "exclude")},
         "region": None if plan.changed_box is None else [list(span) for span in plan.changed_box],
         "copies_base": plan.copies_base,
+        "skip_empty": plan.skip_empty,
         "levels": [_described_level(plan, number) for number in range(len(plan.grids))],
         "blocks": len(plan.numbers),
         "block": list(plan.block_shape),
@@ -100,9 +101,10 @@ def summary(plan: Plan) -> str:
 
 def notices(plan: Plan) -> list[str]:
     """Return what the reader of a plan or a report should know, one line each."""
-    if not plan.left_behind:
-        return []
-    return [f"{plan.format} has no place for this metadata of the source: {', '.join(plan.left_behind)}"]
+    lines = [f"warning: {sentence}" for sentence in plan.empty_inputs]
+    if plan.left_behind:
+        lines.append(f"metadata of the source that {plan.location.name} will not have: {', '.join(plan.left_behind)}")
+    return lines
 
 
 def table(plan: Plan) -> str:

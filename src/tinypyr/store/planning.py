@@ -13,7 +13,6 @@ from .._pooling.arguments import METHODS, ROUNDINGS, TIES, check_array, checked_
 from .._util.sizes import bytes_of, workers_of
 from ..errors import StoreError
 from ..grid import Grid, as_arguments, cumulative
-from .chunk_names import holds_chunks
 from .formats import FORMATS
 from .partition import choose_blocks
 from .plans import Extents, Plan
@@ -50,6 +49,7 @@ def plan(
     workers: int | None = None,
     grid: Grid | None = None,
     force: bool = False,
+    skip_empty: bool | None = None,
 ) -> Plan:
     """Plan how to build the levels of a volume: check every argument, choose blocks, create nothing.
 
@@ -104,6 +104,9 @@ def plan(
         Grid of the source: world coordinates for an array, and a replacement for the metadata of a store.
     force : bool
         Allow means of labels.
+    skip_empty : bool, optional
+        Leave out chunks that hold nothing but the fill value. By default true, except in precomputed volumes, because
+        cloud-volume and others refuse missing chunks.
 
     Returns
     -------
@@ -124,7 +127,8 @@ def plan(
     >>> [grid.shape for grid in plan.grids]
     [(64, 64), (32, 32), (16, 16)]
     """
-    _check_choices(rounding, ties, format, codec, grid, recursive=recursive, link=link, force=force)
+    flags = {"recursive": recursive, "link": link, "force": force}
+    _check_choices(rounding, ties, format, codec, grid, **flags, skip_empty=skip_empty is not None and skip_empty)
     rule = PoolingRule(factor, levels, method, ignore, rounding, ties, recursive, force)
     reader = open_source(source, grid)
     if region is not None:
@@ -138,6 +142,7 @@ def plan(
     ignored = checked_ignore(rule.ignore, reader.dtype)
     destination = choose_target(reader, target, format, grid)
     method = _method(rule, reader)
+    skips_empty = FORMATS[destination.format].SKIPS_EMPTY if skip_empty is None else skip_empty
     masked = Mask.of(mask, exclude, base)
     changed_box = None if region is None else checked_region(region, base)
     layout = base_layout(reader, destination, chunks, shards, codec)
@@ -172,6 +177,7 @@ def plan(
         copies_base=copies_base,
         links_base=link,
         kind=reader.kind or ("labels" if method == "mode" else "image"),
+        skip_empty=skips_empty,
         memory=budget,
         workers=worker_count,
         **vars(partition),
@@ -304,16 +310,8 @@ def _check_no_foreign_files(plan: Plan) -> None:
 
 def _warn_of_empty(plan: Plan) -> None:
     """Warn of a source or a mask without any chunk."""
-    volumes = [("source", plan.source.volume)]
-    if plan.mask is not None:
-        volumes.append((plan.mask.parameter, plan.mask.volume))
-    for name, volume in volumes:
-        if volume is not None and not holds_chunks(volume, 0):
-            path = f"{volume.location.name}/{volume.paths[0]}"
-            warnings.warn(
-                f"{name}: {path} has no chunks, so every voxel of it is the fill value; check that it is complete",
-                stacklevel=4,
-            )
+    for message in plan.empty_inputs:
+        warnings.warn(message, stacklevel=4)
 
 
 def _portable_arguments(plan: Plan, requested: dict[str, Any]) -> dict[str, Any] | None:
@@ -324,7 +322,7 @@ def _portable_arguments(plan: Plan, requested: dict[str, Any]) -> dict[str, Any]
     if (source.recipe or {}).get("only_here") or isinstance(ignore, complex) or in_this_process:
         return None
     arguments = {"source": source.recipe or source.name, "memory": plan.memory, "block": requested["block"]}
-    arguments["workers"] = plan.workers
+    arguments |= {"workers": plan.workers, "skip_empty": plan.skip_empty}
     if plan.changed_box is not None and volume is not None:  # everything else is recorded in the store
         region = [[int(start), int(stop)] for start, stop in requested["region"]]
         return {**arguments, "region": region, "method": "auto" if volume.notes.get("method") else plan.method}

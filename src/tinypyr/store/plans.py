@@ -29,6 +29,7 @@ from ..grid import Cuts, Grid, cumulative, grid_from, region_above
 from . import plan_text
 from .accumulators import Pooling
 from .block_numbers import BlockNumbers
+from .chunk_names import empty_level_0
 from .formats import FORMATS
 from .location import Location
 from .scratch import Scratch, sealed
@@ -73,6 +74,8 @@ class Plan:
         Whether level 0 of the target is a link to that of the source.
     kind : {"image", "labels"}
         Kind of the voxels.
+    skip_empty : bool
+        Whether chunks that hold nothing but the fill value are left out.
     memory : int
         Memory of all workers in bytes.
     workers : int
@@ -106,6 +109,7 @@ class Plan:
     copies_base: bool
     links_base: bool
     kind: str | None
+    skip_empty: bool
     memory: int
     workers: int
     leaf_shape: Extents
@@ -265,7 +269,12 @@ class Plan:
         layout = replace(layout, chunks=tuple(ordered(layout.chunks, 1)), shards=shards)
         path, dtype = self.paths[number], self.source.dtype.name
         spec: dict[str, Any] = format.new_spec(self.location, path, stored_grid, dtype, layout, self.kind)
-        return spec, source_axes
+        return {**spec, **self.writing}, source_axes
+
+    @property
+    def writing(self) -> dict[str, Any]:
+        """Entries of TensorStore specifications of arrays that are written."""
+        return {"store_data_equal_to_fill_value": not self.skip_empty}
 
     @property
     def left_behind(self) -> list[str]:
@@ -274,6 +283,15 @@ class Plan:
         if volume is None or not (self.copies_base or self.links_base):
             return []
         return volume.metadata.left_behind(format.FAMILY, format.KEEPS)
+
+    @functools.cached_property
+    def empty_inputs(self) -> list[str]:
+        """Sentences about a source or a mask without any chunk, which may be incomplete."""
+        volumes = [("source", self.source.volume)]
+        if self.mask is not None:
+            volumes.append((self.mask.parameter, self.mask.volume))
+        sentences = [(name, empty_level_0(volume)) for name, volume in volumes if volume is not None]
+        return [f"{name}: {sentence}" for name, sentence in sentences if sentence is not None]
 
     @functools.cached_property
     def scratch(self) -> Scratch:

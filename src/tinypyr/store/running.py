@@ -54,6 +54,7 @@ def build(
     workers: int | None = None,
     grid: Grid | None = None,
     force: bool = False,
+    skip_empty: bool | None = None,
     engine: Any = "threads",
     resume: bool = True,
     progress: ProgressOption = True,
@@ -69,7 +70,7 @@ def build(
     ----------
     source, target, grid
         As for :func:`plan`.
-    factor, levels, method, ignore, rounding, ties, recursive, force
+    factor, levels, method, ignore, rounding, ties, recursive, force, skip_empty
         As for :func:`plan`.
     format, chunks, shards, codec, link
         As for :func:`plan`.
@@ -135,6 +136,7 @@ def build(
         workers=workers,
         grid=grid,
         force=force,
+        skip_empty=skip_empty,
     )
     return complete(new_plan, engine, resume, progress, blocks)
 

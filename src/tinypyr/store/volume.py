@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -73,6 +73,22 @@ def array_per_folder(driver: str) -> Callable[[Location, str], dict[str, Any]]:
     return open_spec
 
 
+class Loss(NamedTuple):
+    """The errors that a lossy encoding of a level may make, for :func:`check`.
+
+    Attributes
+    ----------
+    encoding : str
+        Name of the encoding.
+    worst, mean : float
+        Upper limits of the error of a voxel, and of the mean error of many.
+    """
+
+    encoding: str
+    worst: float
+    mean: float
+
+
 @dataclass(frozen=True)
 class Volume:
     """A store, with its levels from the finest to the coarsest.
@@ -99,6 +115,8 @@ class Volume:
         Record of how the levels were made.
     metadata : Metadata
         What the metadata says beyond the levels, in terms that formats share.
+    losses : dict
+        Errors that the encodings of levels make, by the number of the level; without those that make none.
     """
 
     format: str
@@ -111,6 +129,7 @@ class Volume:
     attributes: dict[str, Any] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
     metadata: Metadata = field(default_factory=Metadata)
+    losses: dict[int, Loss] = field(default_factory=dict)
 
     @property
     def holds_labels(self) -> bool:

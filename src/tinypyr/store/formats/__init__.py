@@ -22,6 +22,8 @@ class Format(Protocol):
     FIXED_AXES: tuple[str, ...]
     #: Whether :meth:`describe` writes metadata into the folders of levels, that of the base included.
     DESCRIBES_IN_LEVELS: bool
+    #: Whether chunks of the fill value alone are left out unless the caller says otherwise.
+    SKIPS_EMPTY: bool
 
     def detect(self, location: Location, /) -> bool:
         """Return whether there is a store of this format."""

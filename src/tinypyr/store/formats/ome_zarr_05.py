@@ -22,6 +22,7 @@ FAMILY = "ome-zarr"
 KEEPS = frozenset[str]()
 FIXED_AXES: tuple[str, ...] = ()
 DESCRIBES_IN_LEVELS = False
+SKIPS_EMPTY = True
 STORAGE_KEYS = ("shape", "data_type", "chunk_grid", "chunk_key_encoding", "codecs", "fill_value")
 
 

@@ -1,7 +1,8 @@
 """Neuroglancer precomputed: https://neuroglancer-docs.web.app/datasource/precomputed/volume.html.
 
 World coordinates refer to corners: voxel i covers [i, i + 1) times the resolution, in nanometers, so that the origin of
-all levels is the same. The axes are x, y, z and channel.
+all levels is the same. The axes are x, y, z and channel. A volume from elsewhere may be at other places than multiples
+of the voxels; the record of :mod:`._record` has the exact ones.
 """
 
 from __future__ import annotations
@@ -14,17 +15,31 @@ from typing import Any
 
 from ..._util.units import NANOMETERS
 from ...errors import UNREADABLE, StoreError, brief
-from ...grid import Grid
+from ...grid import Grid, replace_grid
 from ..location import Location
-from ..volume import Layout, LevelMetadata, Volume, checked_path
+from ..metadata import Metadata
+from ..volume import Layout, LevelMetadata, Loss, Volume, checked_path
+from . import _record
 
 DRIVER = "neuroglancer_precomputed"
 FAMILY = "precomputed"
-KEEPS = frozenset[str]()
+KEEPS = frozenset({"name", "user"})
 FIXED_AXES: tuple[str, ...] = ("c",)
 DESCRIBES_IN_LEVELS = False
+SKIPS_EMPTY = False  # (cloud-volume and others refuse missing chunks)
 AXES = ("x", "y", "z", "c")
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "float32")
+#: Entries of the info file that define the volume.
+OF_VOLUME = ("@type", "type", "data_type", "num_channels", "scales")
+#: Entries that name folders of meshes and the like, relative to the info file.
+OF_FOLDERS = ("mesh", "skeletons", "segment_properties")
+#: Entries with a meaning in this format, so that user attributes cannot have these names.
+RESERVED = frozenset([*OF_VOLUME, *OF_FOLDERS])
+#: Entries of a scale that define how it is stored.
+OF_SCALE = ("key", "size", "resolution", "voxel_offset", "chunk_sizes", "encoding", "sharding", "jpeg_quality",
+        "png_level", "hidden", "compressed_segmentation_block_size")  # fmt: skip
+#: Entries of a scale that are parameters of its encoding.
+OF_ENCODING = ("jpeg_quality", "png_level")
 
 
 def axes_order(grid: Grid) -> tuple[str, ...]:
@@ -45,19 +60,14 @@ def read(location: Location) -> Volume:
     """Return the volume that an info file describes."""
     info = location.json("info") or {}
     try:
-        scales = info["scales"]
+        scales, notes = info["scales"], _record.record_of(info)
         channels = int(info["num_channels"])
-        grids, paths = [], []
-        for scale in scales:
-            resolution = [float(r) for r in scale["resolution"]]
-            offset = [int(o) for o in scale.get("voxel_offset", (0, 0, 0))]
-            corner = [(o + 0.5) * r for o, r in zip(offset, resolution, strict=True)]
-            units = ["nanometer"] * 3 + [None]
-            grids.append(Grid([*scale["size"], channels], AXES, [*resolution, 1], [*corner, 0], units, [*offset, 0]))
-            paths.append(checked_path(str(scale["key"]), location.name))
+        grids = _at_recorded_translation([_grid(scale, channels) for scale in scales], notes)
+        paths = [checked_path(str(scale["key"]), location.name) for scale in scales]
         first = scales[0]
         layout = at_level(Layout((*first["chunk_sizes"][0], channels), None, None, 0, first), grids[0])
         kind: Any = {"segmentation": "labels", "image": "image"}[info["type"]]
+        losses = {k: loss for k, loss in enumerate(map(_loss, scales)) if loss is not None}
         return Volume(
             "precomputed",
             location,
@@ -66,11 +76,53 @@ def read(location: Location) -> Volume:
             str(info["data_type"]).lower(),
             layout,
             kind,
-            info,
-            info.get("tinypyr", {}),
+            {},
+            notes,
+            _metadata(info, notes),
+            losses,
         )
     except UNREADABLE as error:
         raise StoreError(f"{location.name}/info cannot be understood: {brief(error)}") from None
+
+
+def _grid(scale: dict[str, Any], channels: int) -> Grid:
+    resolution = [float(r) for r in scale["resolution"]]
+    offset = [int(o) for o in scale.get("voxel_offset", (0, 0, 0))]
+    corner = [(o + 0.5) * r for o, r in zip(offset, resolution, strict=True)]
+    units = ["nanometer"] * 3 + [None]
+    return Grid([*scale["size"], channels], AXES, [*resolution, 1], [*corner, 0], units, [*offset, 0])
+
+
+def _at_recorded_translation(grids: list[Grid], notes: dict[str, Any]) -> list[Grid]:
+    """Return grids that are moved so that level 0 is where its source was, if the record of it is up to date."""
+    recorded, base = notes.get("translation"), grids[0]
+    offset = notes.get("voxel_offset") or {}
+    if recorded is None or [int(offset.get(axis, 0)) for axis in AXES] != list(base.voxel_offset):
+        return grids
+    moved = [float(t) - at for t, at in zip(recorded, base.translation, strict=True)]
+    places = [[at + by for at, by in zip(grid.translation, moved, strict=True)] for grid in grids]
+    places[0] = [float(t) for t in recorded]  # (exactly)
+    return [replace_grid(grid, translation=place) for grid, place in zip(grids, places, strict=True)]
+
+
+def _loss(scale: dict[str, Any]) -> Loss | None:
+    """Return the errors of jpeg, which grow with the quantization that libjpeg derives from the quality.
+
+    At the quality of 75, the worst error of noise, which is the worst case, is about 46, and the mean error 7.7.
+    """
+    if scale["encoding"] != "jpeg":
+        return None
+    quality = min(100, max(1, int(scale.get("jpeg_quality", 75))))
+    quantization = max(10.0, 200 - 2 * quality if quality >= 50 else 5000 / quality) / 50
+    return Loss("jpeg", round(64 * quantization), round(8 * quantization, 1))
+
+
+def _metadata(info: dict[str, Any], notes: dict[str, Any]) -> Metadata:
+    """Return what an info file says beyond its scales. Names of folders stay with them."""
+    staying = {key: info[key] for key in OF_FOLDERS if key in info}
+    others = {key: value for key, value in info["scales"][0].items() if key not in OF_SCALE}
+    staying |= {f"{key} (of a scale)": value for key, value in others.items()}
+    return _record.metadata_of(info, RESERVED, str(notes.get("name") or ""), staying)
 
 
 def at_level(layout: Layout, grid: Grid) -> Layout:
@@ -152,6 +204,7 @@ def new_spec(location: Location, path: str, grid: Grid, dtype: str, layout: Layo
     }
     if encoding == "compressed_segmentation":
         scale["compressed_segmentation_block_size"] = native.get("compressed_segmentation_block_size", [8, 8, 8])
+    scale |= {key: native[key] for key in OF_ENCODING if key in native}
     if layout.shards is not None:
         scale["sharding"] = native.get("sharding") or _sharding(scale, layout)
     volume = {
@@ -190,9 +243,16 @@ def _sharding(scale: dict[str, Any], layout: Layout) -> dict[str, Any]:
 
 
 def describe(location: Location, levels: LevelMetadata) -> None:
-    """Sort the scales that TensorStore wrote to the info file, and add the record of how they were made."""
+    """Sort the scales that TensorStore wrote to the info file, and add user attributes and the record of the levels."""
     info = location.json("info") or {}
     by_key = {scale["key"]: scale for scale in info["scales"]}
     info["scales"] = [by_key[path] for path in levels.paths]
-    info["tinypyr"] = {"method": levels.method, **levels.notes}
+    _record.add_to(info, levels, levels.metadata.user, RESERVED)
+    if levels.metadata.name:
+        info[_record.KEY]["name"] = levels.metadata.name
+    base, translation = levels.grids[0], dict(zip(AXES, _grid(info["scales"][0], 1).translation, strict=True))
+    exact = zip(base.axes, base.translation, base.units, strict=True)
+    exact_translation = translation | {axis: t * NANOMETERS.get(unit or "", 1.0) for axis, t, unit in exact}
+    if exact_translation != translation:
+        info[_record.KEY]["translation"] = list(exact_translation.values())
     location.write_json("info", info)
