@@ -46,7 +46,7 @@ def write_n5(where: Path, shape: tuple[int, ...], group: Attributes | None = Non
     """Write a group with arrays s0, s1, ... halved along x, with these attributes."""
     where.mkdir(parents=True)
     for number, level in enumerate(levels or [{}]):
-        array = {"dimensions": [-(-shape[0] // 2**number), *shape[1:]], "blockSize": [16] * len(shape)}
+        array: Attributes = {"dimensions": [-(-shape[0] // 2**number), *shape[1:]], "blockSize": [16] * len(shape)}
         array |= {"dataType": "uint8", "compression": {"type": "gzip"}}
         spec = {"driver": "n5", "kvstore": {"driver": "file", "path": f"{where}/s{number}/"}, "metadata": array}
         handle = ts.open(spec, create=True).result()

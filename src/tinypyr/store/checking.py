@@ -105,8 +105,9 @@ def check(
     CheckResult
         ``result.ok`` is true if nothing differs. An unfinished build is reported as a problem. Voxels of levels in a
         lossy encoding (jpeg) may differ by the errors of that encoding: at its usual quality of 75 by up to 64, and by
-        8 on average, and by more or less at other qualities in proportion to the quantization. ``result.remarks`` has
-        the errors that there are. A level whose errors are small is near the right values, not proven to be equal.
+        8 on average, and by more or less at other qualities in proportion to the quantization; with three channels,
+        whose colours jpeg stores at half the resolution, by 24 on average. ``result.remarks`` has the errors that
+        there are. A level whose errors are small is near the right values, not proven to be equal.
 
     Raises
     ------

@@ -15,10 +15,11 @@ from ...errors import UNREADABLE, StoreError, brief
 from ...grid import Grid, implied_type, typed_axes
 from ..location import Location
 from ..metadata import Metadata
-from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, same_layout
+from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, same_layout, stored_as_any
 from . import _n5_world, _record
 
 at_level = same_layout
+zeros_of = stored_as_any
 DRIVER = "n5"
 open_spec = array_per_folder(DRIVER)
 FAMILY = "n5"

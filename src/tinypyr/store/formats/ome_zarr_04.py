@@ -11,11 +11,12 @@ import numpy as np
 from ...errors import StoreError
 from ...grid import Grid
 from ..location import Location
-from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, same_layout
+from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, same_layout, stored_as_any
 from . import _ome
 
 axes_order = _ome.axes_order
 at_level = same_layout
+zeros_of = stored_as_any
 DRIVER = "zarr"
 open_spec = array_per_folder(DRIVER)
 FAMILY = "ome-zarr"

@@ -20,6 +20,7 @@ from ..location import Location
 from ..metadata import Metadata
 from ..volume import Layout, LevelMetadata, Loss, Volume, checked_path
 from . import _record
+from ._sharded_zeros import ShardedZeros
 
 DRIVER = "neuroglancer_precomputed"
 FAMILY = "precomputed"
@@ -67,7 +68,7 @@ def read(location: Location) -> Volume:
         first = scales[0]
         layout = at_level(Layout((*first["chunk_sizes"][0], channels), None, None, 0, first), grids[0])
         kind: Any = {"segmentation": "labels", "image": "image"}[info["type"]]
-        losses = {k: loss for k, loss in enumerate(map(_loss, scales)) if loss is not None}
+        losses = {k: loss for k, scale in enumerate(scales) if (loss := _loss(scale, channels)) is not None}
         return Volume(
             "precomputed",
             location,
@@ -105,15 +106,18 @@ def _at_recorded_translation(grids: list[Grid], notes: dict[str, Any]) -> list[G
     return [replace_grid(grid, translation=place) for grid, place in zip(grids, places, strict=True)]
 
 
-def _loss(scale: dict[str, Any]) -> Loss | None:
+def _loss(scale: dict[str, Any], channels: int) -> Loss | None:
     """Return the errors of jpeg, which grow with the quantization that libjpeg derives from the quality.
 
-    At the quality of 75, the worst error of noise, which is the worst case, is about 46, and the mean error 7.7.
+    They are those of noise, the worst case, rounded up: at the quality of 75, up to 46, and 7.7 on average; levels of
+    noise with three channels, whose colours jpeg stores at half the resolution, up to 100, and 19 on average.
     """
     if scale["encoding"] != "jpeg":
         return None
     quality = min(100, max(1, int(scale.get("jpeg_quality", 75))))
     quantization = max(10.0, 200 - 2 * quality if quality >= 50 else 5000 / quality) / 50
+    if channels == 3:
+        return Loss("jpeg, which halves the resolution of colours,", 255, round(24 * max(1, quantization), 1))
     return Loss("jpeg", round(64 * quantization), round(8 * quantization, 1))
 
 
@@ -179,6 +183,11 @@ def chunk_pattern(location: Location, path: str) -> re.Pattern[str]:
 def open_spec(location: Location, path: str) -> dict[str, Any]:
     """Return a TensorStore specification to open a level."""
     return {"driver": DRIVER, "kvstore": location.spec, "scale_metadata": {"key": path}}
+
+
+def zeros_of(handle: Any, context: Any) -> ShardedZeros | None:
+    """Return what adds chunks of zeros, which TensorStore leaves out of shards."""
+    return ShardedZeros(handle, context) if handle.spec().to_json()["scale_metadata"].get("sharding") else None
 
 
 def new_spec(location: Location, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
