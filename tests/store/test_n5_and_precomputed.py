@@ -338,6 +338,26 @@ def test_chunks_of_zeros_are_left_out_if_asked_or_by_default_except_in_precomput
         store.plan(tmp_path / "t", tmp_path / "u", levels=0)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_all_chunks_are_in_shards_though_channels_are_written_apart(seed: int, tmp_path: Path) -> None:
+    random = np.random.default_rng(seed)
+    volume = (random.random((2, 9, 10, 11)) < 0.08).astype(np.uint32)
+    volume[seed % 2] *= random.random(volume.shape[1:]) < 0.1
+    options: Any = {"format": "precomputed", "chunks": (1, 3, 3, 3), "shards": (1, 12, 6, 3), "factor": (1, 2, 1, 2)}
+    grid = Grid(volume.shape, "czyx", voxel_offset=(0, 5, 3, 1))
+    with tuned(small_block=0):
+        store.build(volume, tmp_path / "t", levels=1, method="max", grid=grid, progress=False, **options)
+    assert store.check(tmp_path / "t").problems == []
+    np.testing.assert_array_equal(store.levels(tmp_path / "t")[0].array.read().result(), volume.T)
+    scale = json.loads((tmp_path / "t/info").read_text())["scales"][0]
+    base = {"driver": "file", "path": f"{tmp_path}/t/{scale['key']}/"}
+    spec = {"driver": "neuroglancer_uint64_sharded", "metadata": scale["sharding"], "base": base}
+    counts = [-(-n // chunk) for n, chunk in zip(scale["size"], scale["chunk_sizes"][0], strict=True)]
+    keys = [number.to_bytes(8, "big") for number in range(1 << sum((n - 1).bit_length() for n in counts))]
+    shards = ts.KvStore.open(spec).result()
+    assert sum(shards.read(key).result().state == "value" for key in keys) == np.prod(counts)
+
+
 def test_the_command_line_leaves_out_chunks_of_zeros(tmp_path: Path) -> None:
     store.build(np.zeros((16, 16), np.uint8), tmp_path / "s", levels=0, progress=False, skip_empty=False)
     for option, expected in (("--skip-empty", 0), ("--no-skip-empty", 1)):

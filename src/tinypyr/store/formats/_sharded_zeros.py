@@ -37,25 +37,34 @@ class ShardedZeros:
         base = {**spec["kvstore"], "path": f"{spec['kvstore']['path']}{self._scale['key']}/"}
         shards = {"driver": "neuroglancer_uint64_sharded", "metadata": self._scale["sharding"], "base": base}
         self._shards = ts.KvStore.open(shards, context=context).result()
+        self._channels = self._volume["num_channels"]
         self._size, self._chunk = self._scale["size"], self._scale["chunk_size"]
         self._encoded: dict[tuple[int, ...], bytes] = {}
 
     def __call__(self, box: Sequence[tuple[int, int]], values: Array) -> None:
         """Write the chunks of a box that hold zeros only, given the voxels of the box."""
+        box = list(box)
         spans = list(zip(box, self._chunk, strict=False))
+        all_channels = box[3] == (0, self._channels)
         with ts.Transaction() as transaction:
             for index in itertools.product(*(range(a // chunk, -(-b // chunk)) for (a, b), chunk in spans)):
                 first = [i * chunk for i, chunk in zip(index, self._chunk, strict=True)]
                 last = [min(i + chunk, n) for i, chunk, n in zip(first, self._chunk, self._size, strict=True)]
-                within = zip(first, last, box, strict=False)
-                part = tuple(slice(max(a, low) - low, min(b, high) - low) for a, b, (low, high) in within)
-                if values[part].any():
+                spatial = list(zip(first, last, box, strict=False))
+                if values[tuple(slice(max(a, low) - low, min(b, high) - low) for a, b, (low, high) in spatial)].any():
                     continue
                 key = self._number(index).to_bytes(8, "big")
-                whole = all(low <= a and b <= high for a, b, (low, high) in zip(first, last, box, strict=False))
-                if whole or self._shards.read(key).result().state == "missing":
-                    shape = tuple(b - a for a, b in zip(first, last, strict=True))
-                    self._shards.with_transaction(transaction).write(key, self._zeros(shape)).result()
+                zeros = self._zeros(tuple(b - a for a, b in zip(first, last, strict=True)))
+                if all_channels and all(low <= a and b <= high for a, b, (low, high) in spatial):
+                    self._shards.with_transaction(transaction).write(key, zeros).result()
+                else:
+                    self._add_if_missing(key, zeros)
+
+    def _add_if_missing(self, key: bytes, zeros: bytes) -> None:
+        """Write a chunk unless there is one, or another write of a part of it comes first."""
+        found = self._shards.read(key).result()
+        if found.state == "missing":
+            self._shards.write(key, zeros, if_equal=found.stamp.generation).result()
 
     def _number(self, index: tuple[int, ...]) -> int:
         """Return the number of a chunk: its compressed Morton code."""
