@@ -60,7 +60,7 @@ class Plan:
         What is used: ``memory``, ``workers`` and ``tuning``.
     arguments : dict, optional
         Arguments by which other processes make the same plan; None if they cannot read the source.
-    source, mask, method, location, format, grids, paths, layouts, kind, memory, workers
+    source, mask, method, location, format, grids, paths, layouts, kind, left_behind, memory, workers
         As in these parts.
     factors : list of tuple of int
         Factors from each level to the next.
@@ -92,6 +92,7 @@ class Plan:
     paths = _Of(lambda plan: plan.storage.paths)
     layouts = _Of(lambda plan: plan.storage.layouts)
     kind = _Of(lambda plan: plan.storage.kind)
+    left_behind = _Of(lambda plan: plan.storage.left_behind)
     factors = _Of(lambda plan: plan.geometry.factors)
     totals = _Of(lambda plan: plan.geometry.totals)
     changed_box = _Of(lambda plan: plan.geometry.changed_box)
