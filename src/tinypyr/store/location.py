@@ -212,6 +212,10 @@ def open_array(spec: dict[str, Any], name: str, context: Any = None, **options: 
     except (ValueError, OSError, NotImplementedError) as error:  # (the last: unsupported by a driver or a store)
         message = _unsupported_codec(str(error), spec) or f"{name} cannot be opened: {_first_line(error)}"
         raise StoreError(message) from None
+    except RuntimeError as error:
+        if "Unable to cast" not in str(error):  # (pybind11's error for lone surrogates, which JSON may have)
+            raise
+        raise StoreError(f"{name} cannot be opened: its metadata has text that is not Unicode; correct it") from None
 
 
 def _unsupported_codec(error: str, spec: dict[str, Any]) -> str | None:
