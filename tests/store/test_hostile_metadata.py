@@ -47,6 +47,7 @@ CHANGES: list[tuple[str, Way, list[Any]]] = [
     ),
     ("zarr.json", SCALE, [[NAN, 1], [0, 0], [-1, 1], [INF, 1], ["a", 1], [1], None]),
     ("zarr.json", (*ENTRY, "axes"), [[], [{"name": "x"}] * 2, [{"name": "x"}] * 10**5]),
+    ("zarr.json", (*ENTRY, "axes", 0, "name"), ["\ud800"]),
     ("zarr.json", (*ENTRY, "datasets"), [[], {}, [{"path": "0"}] * 10**5]),
     ("zarr.json", (*ENTRY, "metadata", "voxel_offset"), [{"y": 2**70, "x": -1}, [1, 2]]),
 ]  # fmt: skip

@@ -54,7 +54,7 @@ def test_a_level_returns_slices_integers_and_whole_arrays(tmp_path: Path) -> Non
 
 def test_the_repr_is_the_table_of_levels(tmp_path: Path) -> None:
     lines = repr(tinypyr.open(built(tmp_path / "volume", "n5"))).splitlines()
-    assert lines[0] == f"{tmp_path / 'volume'}: n5, uint8"
+    assert lines[0] == f"{tmp_path / 'volume'}: n5, uint8, image"
     assert lines[1].split("  ")[0] == "level"
     assert "scale, nanometer" in lines[1]
     assert [line.split()[0] for line in lines[2:]] == ["s0", "s1", "s2"]

@@ -150,7 +150,7 @@ def test_flat_chunk_files_of_a_nested_array_are_refused(version: str, name: str,
 @pytest.mark.parametrize("format", FORMATS)
 def test_an_empty_volume_is_built_with_a_warning(format: str, tmp_path: Path) -> None:
     """Chunks of the fill value need not be stored, so that the volume may be valid."""
-    store.build(np.zeros((8, 8, 8), np.uint8), tmp_path / "t", format=format, levels=0, progress=False)
+    store.build(np.zeros((8, 8, 8), np.uint8), tmp_path / "t", format=format, levels=0, progress=False, skip_empty=True)
     with pytest.warns(UserWarning, match="source: .* has no chunks, so every voxel of it is the fill value"):
         store.build(tmp_path / "t", levels=1, factor=2, progress=False)
     assert store.check(tmp_path / "t").ok

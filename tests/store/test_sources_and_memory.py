@@ -44,7 +44,8 @@ class Counted:
             for index in np.ndindex(*map(len, ranges)):
                 key = tuple(r[i] for r, i in zip(ranges, index, strict=True))
                 self.decoded[key] = self.decoded.get(key, 0) + 1
-        return self.voxels[box]
+        values: Array = self.voxels[box]
+        return values
 
 
 # --- chunks that are planes ---
@@ -66,7 +67,7 @@ def test_planes_in_a_volume_of_one_slice_and_planes_of_an_image_are_kept(tmp_pat
 @pytest.mark.parametrize("offset", [(0, 0, 0), (3, 5, 1)])
 @pytest.mark.parametrize("chunks", [(1, 256, 256), (32, 16, 256), (32, 256, 256), (5, 256, 150)])
 def test_chunks_larger_than_memory_are_decoded_once(
-    chunks: tuple[int, ...], offset: tuple[int, ...], method: str, tmp_path: Path
+    chunks: tuple[int, ...], offset: tuple[int, ...], method: Any, tmp_path: Path
 ) -> None:
     """The second decoding is that of the first and last corners, by which a change is noticed."""
     voxels = noise(32, 256, 256)

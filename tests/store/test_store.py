@@ -277,7 +277,7 @@ def test_levels_in_place_leave_level_0_unchanged(format: str, tmp_path: Path) ->
 @pytest.mark.parametrize("format", FORMATS)
 def test_world_coordinates_of_a_ramp_agree_with_the_metadata(format: str, tmp_path: Path) -> None:
     shape, scale = (24, 33, 40), (4.0, 1.0, 1.0)
-    translation = (0.0, 0.0, 0.0) if format == "precomputed" else (100.0, -7.0, 0.5)
+    translation = (100.0, -7.0, 0.5)
     z, y, x = (np.arange(n) * s + t for n, s, t in zip(shape, scale, translation, strict=True))
     ramp = (z[:, None, None] + 2 * y[:, None] + 3 * x).astype(np.float32)
     grid = Grid(shape, "zyx", scale, translation, ["nanometer"] * 3)
@@ -285,13 +285,11 @@ def test_world_coordinates_of_a_ramp_agree_with_the_metadata(format: str, tmp_pa
     volume = open_volume(Location.at(tmp_path / "t"))
     assert len(volume.grids) == 4
     base = volume.grids[0]
-    # precomputed counts from the corner of voxel 0, the others from its centre
-    half = {name: (0.5 * s if format == "precomputed" else 0.0) for name, s in zip(base.axes, base.scale, strict=True)}
     for level, placed in zip(read(tmp_path / "t", "zyx"), volume.grids, strict=True):
         at = {}
         for name in "zyx":
             axis = placed.axes.index(name)
-            at[name] = np.arange(placed.shape[axis]) * placed.scale[axis] + placed.translation[axis] - half[name]
+            at[name] = np.arange(placed.shape[axis]) * placed.scale[axis] + placed.translation[axis]
         want = at["z"][:, None, None] + 2 * at["y"][:, None] + 3 * at["x"]
         whole = tuple(
             slice(0, n // round(placed.scale[placed.axes.index(name)] / base.scale[base.axes.index(name)]))

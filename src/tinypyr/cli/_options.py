@@ -136,6 +136,12 @@ def switch(parameter: str, help: str, *, heading: str = "Options") -> Option:
     return Option(f"{name}/--no-{name[2:]}", default=True, help=f"{help} (default: {name})", heading=heading)
 
 
+def choice_of_two(parameter: str, help: str, *, omitted: str) -> Option:
+    """Return the pair of options of a parameter that is True, False or None, with the meaning of None in words."""
+    name = option_name(parameter)
+    return Option(f"{name}/--no-{name[2:]}", default=None, help=f"{help} (default: {omitted})")
+
+
 def arguments_of(arguments: Arguments, options: Sequence[click.Parameter]) -> dict[str, Any]:
     """Return the values of these options as keyword arguments of the Python function."""
     return {str(option.name): getattr(arguments, str(option.name)) for option in options}
@@ -215,6 +221,11 @@ PLANNING = [
     flag("recursive", "compute each level from the level before; only for --method median"),
     flag("link", "write a link to level 0 instead of copying it; only for OME-Zarr on the same disk"),
     flag("force", "allow averaging labels, which produces IDs of unrelated objects"),
+    choice_of_two(
+        "skip_empty",
+        "leave out chunks that hold nothing but the fill value",
+        omitted="--skip-empty, but --no-skip-empty in precomputed",
+    ),
     format_option("that of SOURCE if there is no TARGET, else ome-zarr-0.5"),
     *TARGET,
 ]

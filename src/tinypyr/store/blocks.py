@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import itertools
 import math
@@ -10,7 +11,7 @@ import operator
 import threading
 import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,8 @@ from .staging import staged_block
 
 Span = tuple[int, int]
 Box = Sequence[Span]
+#: A function that adds the chunks of zeros of a box to a level, given the voxels of the box.
+AddZeros = Callable[[Box, Array], None]
 
 
 class LevelArrays:
@@ -37,6 +40,7 @@ class LevelArrays:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._arrays: dict[int, Any] = {}
+        self._zeros: dict[int, AddZeros | None] = {}
         self._lock = threading.Lock()
 
     def __getitem__(self, number: int) -> Any:
@@ -45,15 +49,35 @@ class LevelArrays:
                 self._arrays[number] = self._open(number)
             return self._arrays[number]
 
+    def zeros(self, number: int) -> AddZeros | None:
+        """Return a function that adds chunks of zeros after the voxels of a box were written, if that is needed."""
+        with self._lock:
+            return self._zeros.get(number)
+
+    def _keep_zeros(self, number: int, handle: Any, source_axes: Sequence[int | None]) -> None:
+        """Keep a function that adds chunks of zeros to an array, whose axes are these axes of the source."""
+        plan = self._plan
+        add = None if plan.storage.skip_empty else FORMATS[plan.format].zeros_of(handle, plan.location.context)
+
+        def add_zeros(box: Box, values: Array) -> None:
+            stored = values.transpose([axis for axis in source_axes if axis is not None])
+            stored = stored[tuple(np.newaxis if axis is None else slice(None) for axis in source_axes)]
+            if add is not None:
+                add([(0, 1) if axis is None else box[axis] for axis in source_axes], stored)
+
+        self._zeros[number] = None if add is None else add_zeros
+
     def _open(self, number: int) -> Any:
         plan = self._plan
         name, volume = plan.storage.name(number), plan.source.volume
         if plan.changed_box is not None and volume is not None:
-            spec = FORMATS[volume.format].open_spec(volume.location, volume.paths[number])
+            spec = FORMATS[volume.format].open_spec(volume.location, volume.paths[number]) | plan.storage.writing
             existing = at_zero(open_array(spec, name, plan.location.context, read=True, write=True, open=True))
+            self._keep_zeros(number, existing, [plan.grids[0].axes.index(axis) for axis in volume.grids[0].axes])
             return existing.transpose([volume.grids[0].axes.index(axis) for axis in plan.grids[0].axes])
         spec, source_axes = plan.storage.level_spec(number)
         handle = at_zero(open_array(spec, name, plan.location.context, open=True, create=True))
+        self._keep_zeros(number, handle, source_axes)
         handle = handle[tuple(0 if axis is None else slice(None) for axis in source_axes)]
         present_axes = [axis for axis in source_axes if axis is not None]
         return handle.transpose([present_axes.index(axis) for axis in range(len(present_axes))])
@@ -70,14 +94,15 @@ class PendingWrites:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._pending: deque[tuple[Any, int, str]] = deque()
+        self._pending: deque[tuple[Any, int, str, Callable[[], None] | None]] = deque()
         self._bytes = 0
         self.bytes_written = 0
 
-    def add(self, array: Any, box: Box, values: Array, name: str) -> None:
-        """Write a box; wait for earlier writes if too many bytes are pending."""
+    def add(self, array: Any, box: Box, values: Array, name: str, add_zeros: AddZeros | None = None) -> None:
+        """Write a box, then its chunks of zeros; wait for earlier writes if too many bytes are pending."""
         future = array[tuple(slice(a, b) for a, b in box)].write(values)
-        self._pending.append((future, values.nbytes, name))
+        then = None if add_zeros is None else functools.partial(add_zeros, box, values)
+        self._pending.append((future, values.nbytes, name, then))
         self._bytes += values.nbytes
         self.bytes_written += values.nbytes
         while self._bytes > self._max_bytes:
@@ -89,10 +114,12 @@ class PendingWrites:
             self._commit()
 
     def _commit(self) -> None:
-        future, count, name = self._pending.popleft()
+        future, count, name, then = self._pending.popleft()
         self._bytes -= count
         try:
             future.result()
+            if then is not None:
+                then()
         except (ValueError, OSError) as error:
             raise StoreError(f"{name} cannot be written: {str(error).splitlines()[0]}") from None
 
@@ -101,9 +128,16 @@ class WriteUnits:
     """Chunks or shards of one level within a region, each written when its last voxel has been added."""
 
     def __init__(
-        self, array: Any, name: str, unit: Sequence[int], region: Box, dtype: np.dtype[Any], writes: PendingWrites
+        self,
+        array: Any,
+        name: str,
+        unit: Sequence[int],
+        region: Box,
+        dtype: np.dtype[Any],
+        writes: PendingWrites,
+        add_zeros: AddZeros | None,
     ) -> None:
-        self._array, self._name, self._writes = array, name, writes
+        self._array, self._name, self._writes, self._add_zeros = array, name, writes, add_zeros
         self._unit, self._region, self._dtype = unit, region, dtype
         self._partial: dict[tuple[int, ...], tuple[Array, int]] = {}
 
@@ -111,7 +145,8 @@ class WriteUnits:
     def of_level(cls, plan: Plan, arrays: LevelArrays, number: int, box: Box, writes: PendingWrites) -> WriteUnits:
         """Return the units of a level above a box of the base."""
         name, unit, region = plan.storage.name(number), plan.geometry.units[number], plan.geometry.region(number, box)
-        return cls(arrays[number], name, unit, region, plan.source.dtype, writes)
+        array = arrays[number]  # (opened first, so that its zeros are known)
+        return cls(array, name, unit, region, plan.source.dtype, writes, arrays.zeros(number))
 
     def put(self, values: Array, region: Box) -> None:
         """Add the voxels of a region of the level."""
@@ -138,7 +173,7 @@ class WriteUnits:
                 self._write(whole, buffer)
 
     def _write(self, box: Box, values: Array) -> None:
-        self._writes.add(self._array, box, values, self._name)
+        self._writes.add(self._array, box, values, self._name, self._add_zeros)
 
     def close(self) -> None:
         """Assert that every unit is complete."""

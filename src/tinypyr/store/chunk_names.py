@@ -57,6 +57,14 @@ def holds_chunks(volume: Volume, number: int) -> bool:
     return has_chunks
 
 
+def empty_level_0(volume: Volume) -> str | None:
+    """Return a sentence about a level 0 without any chunk; None if there are chunks."""
+    if holds_chunks(volume, 0):
+        return None
+    path = f"{volume.location.name.rstrip('/')}/{volume.paths[0]}".rstrip("/")
+    return f"{path} has no chunks, so every voxel of it is the fill value; check that it is complete"
+
+
 def _compressed(location: Location, key: str, suffix: str) -> str:
     """Return the message for a chunk that is compressed under another name."""
     return (

@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass
 
 from ..errors import StoreError
+from .chunk_names import empty_level_0
 from .source import Mask, Source
 
 
@@ -28,6 +29,15 @@ class Inputs:
     @property
     def _all(self) -> list[Source | Mask]:
         return [self.source] if self.mask is None else [self.source, self.mask]
+
+    @functools.cached_property
+    def empty(self) -> list[str]:
+        """Sentences about a source or a mask without any chunk, which may be incomplete."""
+        volumes = [("source", self.source.volume)]
+        if self.mask is not None:
+            volumes.append((self.mask.parameter, self.mask.volume))
+        sentences = [(name, empty_level_0(volume)) for name, volume in volumes if volume is not None]
+        return [f"{name}: {sentence}" for name, sentence in sentences if sentence is not None]
 
     @functools.cached_property
     def stamps(self) -> list[bytes]:

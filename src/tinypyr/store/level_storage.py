@@ -34,6 +34,8 @@ class LevelStorage:
         Whether level 0 is written to the target.
     links_base : bool
         Whether level 0 of the target is a link to that of the source.
+    skip_empty : bool
+        Whether chunks that hold nothing but the fill value are left out.
     volume : Volume, optional
         The store that is the source.
     """
@@ -47,6 +49,7 @@ class LevelStorage:
     dtype: str
     copies_base: bool
     links_base: bool
+    skip_empty: bool
     volume: Volume | None
 
     @property
@@ -96,7 +99,12 @@ class LevelStorage:
         layout = replace(layout, chunks=tuple(ordered(layout.chunks, 1)), shards=shards)
         path = self.paths[number]
         spec: dict[str, Any] = format.new_spec(self.location, path, stored_grid, self.dtype, layout, self.kind)
-        return spec, source_axes
+        return {**spec, **self.writing}, source_axes
+
+    @property
+    def writing(self) -> dict[str, Any]:
+        """Entries of TensorStore specifications of arrays that are written."""
+        return {"store_data_equal_to_fill_value": not self.skip_empty}
 
     def link_base(self) -> None:
         """Link level 0 to that of the source if the plan says so."""

@@ -6,11 +6,12 @@ import functools
 import itertools
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import StoreError
+from ..errors import UNREADABLE, StoreError
 from .file_tree import FileTree
 from .tuning import current_tuning
 
@@ -209,7 +210,44 @@ def open_array(spec: dict[str, Any], name: str, context: Any = None, **options: 
     try:
         return ts.open(spec, context=context or _context(current_tuning().sync_files), **options).result()
     except (ValueError, OSError, NotImplementedError) as error:  # (the last: unsupported by a driver or a store)
-        raise StoreError(f"{name} cannot be opened: {_first_line(error)}") from None
+        message = _unsupported_codec(str(error), spec) or f"{name} cannot be opened: {_first_line(error)}"
+        raise StoreError(message) from None
+    except RuntimeError as error:
+        if "Unable to cast" not in str(error):  # (pybind11's error for lone surrogates, which JSON may have)
+            raise
+        raise StoreError(f"{name} cannot be opened: its metadata has text that is not Unicode; correct it") from None
+
+
+def _unsupported_codec(error: str, spec: dict[str, Any]) -> str | None:
+    """Return a sentence with the codec and the file, if TensorStore's error is that it lacks the codec."""
+    file = re.search(r'Error reading (?:local file )?"([^"]+)"', error)
+    missing = re.search(r'parsing object member "(?:id|name|type)": "([^"]+)" is not registered', error)
+    other = re.search(r'member "(\w*encoding|cname)": Expected one of (.+?),? but received: "([^"]+)"', error)
+    if file is None:
+        return None
+    if missing is not None:
+        name, kind = missing[1], "codec"
+    elif other is not None:
+        kind = {"encoding": "encoding", "cname": "codec of blosc"}.get(other[1], f"{other[1]} of shards")
+        name = other[3]
+    elif "filters are not supported" in error:
+        name, kind = _filters(spec), "filter"
+    else:
+        return None
+    readable = "" if other is None else f" (it reads {other[2].replace(chr(34), '')})"
+    return (
+        f"{file[1]}: the {kind} {name!r} is one that TensorStore does not support{readable}, so the voxels cannot be "
+        "read; write them again with another one, by the tool that wrote them"
+    )
+
+
+def _filters(spec: dict[str, Any]) -> str:
+    """Return the names of the filters of an array of Zarr v2."""
+    try:
+        metadata = json.loads(bytes(ts.KvStore.open(spec["kvstore"]).result().read(".zarray").result().value))
+        return ", ".join(str(entry["id"]) for entry in metadata["filters"])
+    except UNREADABLE:
+        return "of .zarray"
 
 
 def check_can_create(spec: dict[str, Any], name: str) -> None:
@@ -218,4 +256,4 @@ def check_can_create(spec: dict[str, Any], name: str) -> None:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).split("\n")[0].split(" [source locations=")[0][:300]
+    return re.split(r" \[(?:source locations|tensorstore_spec)=", str(error).split("\n")[0])[0][:300]

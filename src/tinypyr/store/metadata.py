@@ -13,7 +13,8 @@ class Metadata:
     Attributes
     ----------
     family : str
-        Name of the formats whose places ``foreign`` refers to: FAMILY of the format that was read.
+        Name of the formats whose places ``foreign`` refers to: FAMILY of the format that was read. Empty if there is
+        nothing foreign.
     name : str
         Name of the image; empty if there is none.
     channels : dict, optional

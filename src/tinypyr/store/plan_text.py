@@ -43,6 +43,7 @@ def described(plan: Plan) -> dict[str, Any]:
         **{name: None if plan.mask is None else plan.mask.note(name) for name in ("mask", "exclude")},
         "region": None if plan.changed_box is None else [list(span) for span in plan.changed_box],
         "copies_base": storage.copies_base,
+        "skip_empty": storage.skip_empty,
         "levels": [_described_level(plan, number) for number in range(len(plan.grids))],
         "blocks": len(plan.numbers),
         "block": list(geometry.partition.block_shape),
@@ -98,11 +99,9 @@ def summary(plan: Plan) -> str:
 
 def notices(plan: Plan) -> list[str]:
     """Return what the reader of a plan or a report should know, one line each."""
-    lines = []
-    if plan.storage.left_behind:
-        lines.append(
-            f"{plan.format} has no place for this metadata of the source: {', '.join(plan.storage.left_behind)}"
-        )
+    lines = [f"warning: {sentence}" for sentence in plan.inputs.empty]
+    if left_behind := plan.storage.left_behind:
+        lines.append(f"metadata of the source that {plan.location.name} will not have: {', '.join(left_behind)}")
     if plan.geometry.partition.stages:
         size = size_text(plan.workers * max(map(plan.bytes_in_block, (plan.numbers[0], plan.numbers[-1]))))
         lines.append(

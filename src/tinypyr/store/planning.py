@@ -13,7 +13,6 @@ from .._pooling.arguments import check_array, checked_ignore
 from ..errors import StoreError
 from ..grid import Grid, as_arguments, cumulative
 from .block_geometry import BlockGeometry, Box, Extents
-from .chunk_names import holds_chunks
 from .formats import FORMATS
 from .inputs import Inputs
 from .level_storage import LevelStorage
@@ -56,6 +55,7 @@ def plan(
     workers: int | None = None,
     grid: Grid | None = None,
     force: bool = False,
+    skip_empty: bool | None = None,
 ) -> Plan:
     """Plan how to build the levels of a volume: check every argument, choose blocks, create nothing.
 
@@ -111,6 +111,9 @@ def plan(
         metadata that cannot be read.
     force : bool
         Allow means of labels.
+    skip_empty : bool, optional
+        Leave out chunks that hold nothing but the fill value. By default true, except in precomputed volumes, because
+        cloud-volume and others refuse missing chunks.
 
     Returns
     -------
@@ -145,6 +148,7 @@ def plan(
         block=block,
         workers=workers,
         grid=grid,
+        skip_empty=skip_empty,
     )
     rule, reader = request.rule, open_source(source, grid)
     if region is not None:
@@ -192,6 +196,7 @@ def _storage(
         dtype=source.dtype.name,
         copies_base=not target.in_place and not request.link,
         links_base=request.link,
+        skip_empty=request.skips_empty(target.format),
         volume=source.volume,
     )
 
@@ -336,16 +341,8 @@ def _check_no_foreign_files(plan: Plan) -> None:
 
 def _warn_of_empty(plan: Plan) -> None:
     """Warn of a source or a mask without any chunk."""
-    volumes = [("source", plan.source.volume)]
-    if plan.mask is not None:
-        volumes.append((plan.mask.parameter, plan.mask.volume))
-    for name, volume in volumes:
-        if volume is not None and not holds_chunks(volume, 0):
-            path = f"{volume.location.name}/{volume.paths[0]}"
-            warnings.warn(
-                f"{name}: {path} has no chunks, so every voxel of it is the fill value; check that it is complete",
-                stacklevel=4,
-            )
+    for message in plan.inputs.empty:
+        warnings.warn(message, stacklevel=4)
 
 
 def _portable_arguments(plan: Plan, request: Request) -> dict[str, Any] | None:
@@ -356,7 +353,7 @@ def _portable_arguments(plan: Plan, request: Request) -> dict[str, Any] | None:
     if (source.recipe or {}).get("only_here") or isinstance(options.ignore, complex) or in_this_process:
         return None
     arguments = {"source": source.recipe or source.name, "memory": plan.memory, "block": request.block_in_bytes}
-    arguments["workers"] = plan.workers
+    arguments |= {"workers": plan.workers, "skip_empty": storage.skip_empty}
     if request.region is not None and source.volume is not None:  # everything else is recorded in the store
         region = [[int(start), int(stop)] for start, stop in request.region]
         return {**arguments, "region": region, "method": "auto" if source.volume.notes.get("method") else plan.method}

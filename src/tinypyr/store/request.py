@@ -22,7 +22,7 @@ class Request:
     ----------
     rule : PoolingRule
         Arguments that decide the values of levels.
-    format, chunks, shards, codec, link, mask, exclude, region, memory, block, workers, grid
+    format, chunks, shards, codec, link, mask, exclude, region, memory, block, workers, grid, skip_empty
         As for :func:`plan`.
     """
 
@@ -39,11 +39,14 @@ class Request:
     block: int | str | None
     workers: int | None
     grid: Grid | None
+    skip_empty: bool | None
 
     def __post_init__(self) -> None:
         choice("rounding", self.rule.rounding, ROUNDINGS)
         choice("ties", self.rule.ties, TIES)
         flags: dict[str, object] = {"recursive": self.rule.recursive, "link": self.link, "force": self.rule.force}
+        if self.skip_empty is not None:
+            flags["skip_empty"] = self.skip_empty
         for name, value in flags.items():
             if not isinstance(value, bool):
                 raise TypeError(f"{name}: {value!r} is neither True nor False")
@@ -68,6 +71,10 @@ class Request:
     def worker_count(self) -> int:
         """Number of blocks to process at the same time."""
         return workers_of(self.workers)
+
+    def skips_empty(self, format: str) -> bool:
+        """Return whether chunks of the fill value alone are left out in a store of this format."""
+        return FORMATS[format].TRAITS.skips_empty if self.skip_empty is None else self.skip_empty
 
     def beside_region(self) -> dict[str, Any]:
         """Return the arguments that must be left out or repeat the record of the store if a region is updated."""

@@ -55,6 +55,7 @@ def build(
     workers: int | None = None,
     grid: Grid | None = None,
     force: bool = False,
+    skip_empty: bool | None = None,
     engine: Any = "threads",
     resume: bool = True,
     progress: ProgressOption = True,
@@ -70,7 +71,7 @@ def build(
     ----------
     source, target, grid
         As for :func:`plan`.
-    factor, levels, method, ignore, rounding, ties, recursive, force
+    factor, levels, method, ignore, rounding, ties, recursive, force, skip_empty
         As for :func:`plan`.
     format, chunks, shards, codec, link
         As for :func:`plan`.
@@ -136,6 +137,7 @@ def build(
         workers=workers,
         grid=grid,
         force=force,
+        skip_empty=skip_empty,
     )
     return complete(new_plan, engine, resume, progress, blocks)
 

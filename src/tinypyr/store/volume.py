@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -69,6 +69,10 @@ def no_label_names(location: Location) -> list[str]:
     return []
 
 
+def stored_as_any(handle: Any, context: Any) -> None:
+    """Return None, in formats whose chunks of zeros TensorStore stores like any other."""
+
+
 def array_per_folder(driver: str) -> Callable[[Location, str], dict[str, Any]]:
     """Return the function ``open_spec`` of formats in which every level is an array in its own folder."""
 
@@ -89,6 +93,22 @@ def numbered_paths(stem: str) -> Callable[[list[Grid], str | None], list[str]]:
         return [first, *(f"{own_stem}{start + k}" for k in range(1, len(grids)))]
 
     return level_paths
+
+
+class Loss(NamedTuple):
+    """The errors that a lossy encoding of a level may make, for :func:`check`.
+
+    Attributes
+    ----------
+    encoding : str
+        Name of the encoding.
+    worst, mean : float
+        Upper limits of the error of a voxel, and of the mean error of many.
+    """
+
+    encoding: str
+    worst: float
+    mean: float
 
 
 @dataclass(frozen=True)
@@ -123,6 +143,8 @@ class Volume:
         Axes along which the metadata has the scale 0, for which 1 is assumed.
     contradictions : tuple of str
         What the metadata says of the arrays that is not true of them.
+    losses : dict
+        Errors that the encodings of levels make, by the number of the level; without those that make none.
     """
 
     format: str
@@ -138,6 +160,7 @@ class Volume:
     unreadable: str = ""
     assumed: tuple[str, ...] = ()
     contradictions: tuple[str, ...] = ()
+    losses: dict[int, Loss] = field(default_factory=dict)
 
     @property
     def holds_labels(self) -> bool:

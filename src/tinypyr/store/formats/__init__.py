@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from ...grid import Grid
@@ -53,6 +54,12 @@ class Format(Protocol):
 
     def open_spec(self, location: Location, path: str, /) -> dict[str, Any]:
         """Return a TensorStore specification to open a level."""
+
+    def zeros_of(self, handle: Any, context: Any, /) -> Callable[[Any, Any], None] | None:
+        """Return a function that adds the chunks of zeros of a box that was written, given the box and its voxels.
+
+        None if TensorStore stores such chunks when it is told to.
+        """
 
     def new_spec(
         self, location: Location, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None, /

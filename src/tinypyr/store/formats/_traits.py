@@ -27,6 +27,8 @@ class Traits:
         Whether grids are read with their voxel offsets; otherwise these are in the notes.
     chunks_may_have_suffix : bool
         Whether other tools store chunks under their names with the suffix of a compression.
+    skips_empty : bool
+        Whether chunks of the fill value alone are left out unless the caller says otherwise.
     grid_key : str, optional
         Key of the metadata of all levels if the grid of a store cannot be replaced while levels are added to it.
     """
@@ -39,4 +41,5 @@ class Traits:
     positions_are_corners: bool = False
     records_voxel_offset: bool = False
     chunks_may_have_suffix: bool = False
+    skips_empty: bool = True
     grid_key: str | None = None

@@ -1,18 +1,18 @@
 """N5, whose arrays have the x axis first: https://github.com/saalfeldlab/n5.
 
-Levels are s0, s1, .... World coordinates are written twice: as viewers of the COSEM project read them (``transform``,
-``multiscales``), and as BigDataViewer and Neuroglancer do (``downsamplingFactors``, ``resolution``).
+Levels are s0, s1, .... Attributes with world coordinates are those of :mod:`._n5_world`; the kind of the voxels, and
+how levels were made, are in the record of :mod:`._record`.
 """
 
 from __future__ import annotations
 
 import copy
 import re
-from typing import Any
+import warnings
+from typing import Any, Literal
 
-from ..._util.units import ABBREVIATIONS, long_name
 from ...errors import UNREADABLE, StoreError, brief
-from ...grid import Grid, implied_type, replace_grid, typed_axes
+from ...grid import Grid, implied_type, typed_axes
 from ..location import Location
 from ..metadata import Metadata
 from ..volume import (
@@ -24,14 +24,17 @@ from ..volume import (
     no_label_names,
     numbered_paths,
     same_layout,
+    stored_as_any,
 )
+from . import _n5_world, _record
 from ._traits import Traits
 
 at_level = same_layout
+zeros_of = stored_as_any
 DRIVER = "n5"
 open_spec = array_per_folder(DRIVER)
 FAMILY = "n5"
-KEEPS = frozenset[str]()
+KEEPS = frozenset({"name", "user"})
 HAS_FILL_VALUE = False
 FIXED_AXES: tuple[str, ...] = ()
 DESCRIBES_IN_LEVELS = True
@@ -39,21 +42,13 @@ TRAITS = Traits(("attributes.json",), "n5")
 level_paths = numbered_paths("s")
 label_names = no_label_names
 ATTRIBUTES = "attributes.json"
-DESCRIBED = ("n5", "downsamplingFactors", "scales", "resolution", "units", "axes", "multiscales", "pixelResolution")
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64", "float32", "float64")
-
-#: Units that readers of N5 know by their abbreviation. Neuroglancer refuses all others.
-KNOWN_UNITS = ("picometer", "nanometer", "micrometer", "millimeter", "centimeter", "meter",
-        "nanosecond", "microsecond", "millisecond", "second")  # fmt: skip
-
-
-def _long(unit: str | None) -> str | None:
-    return long_name(unit or None)
-
-
-def _short(unit: str | None) -> str:
-    """Return the abbreviation of a unit; empty for units that viewers do not know (``transform`` has them)."""
-    return ABBREVIATIONS[unit] if unit in KNOWN_UNITS else ""
+#: Attributes that define how an array is stored.
+OF_STORAGE = ("dimensions", "blockSize", "dataType", "compression")
+#: Attributes with a meaning in this format, so that user attributes cannot have these names.
+RESERVED = frozenset([*OF_STORAGE, *_n5_world.ATTRIBUTES, "n5"])
+#: User attribute that holds those of level 0.
+OF_LEVEL_0 = "s0"
 
 
 def axes_order(grid: Grid) -> tuple[str, ...]:
@@ -68,15 +63,6 @@ def axes_order(grid: Grid) -> tuple[str, ...]:
     return tuple(sorted(grid.axes, key="xyzct".index)) if all_known else tuple(reversed(grid.axes))
 
 
-def _own_entry(root: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the entry of multiscales that lists level 0; None if there is none."""
-    for entry in root.get("multiscales") or []:
-        if any(str(dataset.get("path")).strip("/") == "s0" for dataset in entry.get("datasets", [])):
-            own_entry: dict[str, Any] = entry
-            return own_entry
-    return None
-
-
 def detect(location: Location) -> bool:
     """Return whether there are attributes, of a group or of a first level."""
     return location.read(ATTRIBUTES) is not None or location.child("s0").read(ATTRIBUTES) is not None
@@ -84,50 +70,83 @@ def detect(location: Location) -> bool:
 
 def read(location: Location) -> Volume:
     """Return the volume of a group of levels, or of a single array."""
-    root = location.json(ATTRIBUTES) or {}
-    if "dimensions" in root:
-        grid = Grid(root["dimensions"], "xyzct"[: len(root["dimensions"])])
-        return Volume("n5", location, [grid], [""], root["dataType"], layout_of(root), None, {"array": True})
-    metas: list[dict[str, Any]] = []
-    while (meta := location.child(f"s{len(metas)}").json(ATTRIBUTES)) is not None and "dimensions" in meta:
-        metas.append(meta)
-    if not metas:
-        raise StoreError(f"{location.name}: neither an N5 array nor a group of levels s0, s1, ...")
-    base, ndim = metas[0], len(metas[0]["dimensions"])
+    group = location.json(ATTRIBUTES) or {}
+    single = "dimensions" in group
+    arrays = [group] if single else _arrays_of(location)
+    if not arrays:
+        raise StoreError(f"{location.name}: neither an N5 array nor a group of levels s0, s1, ...{_advice(location)}")
+    if any(array.get("isLabelMultiset") for array in (group, arrays[0])):
+        raise StoreError(
+            f"{location.name}: holds label multisets (isLabelMultiset) of Paintera, which cannot be read; convert it "
+            "to an array of labels first"
+        )
+    above = _attributes_above(location)
     try:
-        first = _with_world_coordinates(root, base, Grid(base["dimensions"], "xyzct"[:ndim]))
-        grids = [first]
-        factors = root.get("downsamplingFactors") or root.get("scales") or []
-        for k, meta in enumerate(metas[1:], 1):
-            factor = meta.get("downsamplingFactors") or (factors[k] if k < len(factors) else None)
-            level_grid = first.level(factor) if factor else first
-            grids.append(_with_world_coordinates({}, meta, replace_grid(level_grid, shape=meta["dimensions"])))
-        entry = _own_entry(root) or {}
-        notes = {**(entry.get("metadata") or {}), "method": entry.get("type")}
+        entry = {} if single else _n5_world.own_entry(group) or {}
+        notes = _record.record_of(group) or {**(entry.get("metadata") or {}), "method": entry.get("type")}
+        listed = {} if single else group
+        grids = _n5_world.grids_of(listed, arrays, notes.get("method"), above.get("downsamplingFactors"))
+        kind = _record.kind_of(notes) or _kind_by_others(above, group, arrays[0])
+        metadata = _metadata(group, {} if single else arrays[0], entry)
     except UNREADABLE as error:
         raise StoreError(
             f"{location.name}: the metadata of the resolution cannot be understood: {brief(error)}"
         ) from None
-    paths = [f"s{k}" for k in range(len(metas))]
-    metadata = Metadata(FAMILY, foreign={key: root[key] for key in root if key not in DESCRIBED})
-    return Volume("n5", location, grids, paths, base["dataType"], layout_of(base), None, root, notes, metadata)
+    paths = [""] if single else [f"s{k}" for k in range(len(arrays))]
+    attributes = {"array": True} if single else {}
+    layout, dtype = layout_of(arrays[0]), arrays[0]["dataType"]
+    return Volume("n5", location, grids, paths, dtype, layout, kind, attributes, notes, metadata)
 
 
-def _with_world_coordinates(root: dict[str, Any], meta: dict[str, Any], grid: Grid) -> Grid:
-    """Return a grid with the world coordinates in the attributes of its level, or else of the group."""
-    transform = meta.get("transform")
-    if transform is not None:  # (x last)
-        scale, translation, units = (list(reversed(transform[key])) for key in ("scale", "translate", "units"))
-        axes = list(reversed(transform["axes"]))
-        return replace_grid(grid, axes=axes, scale=scale, translation=translation, units=[_long(u) for u in units])
-    resolution = root.get("pixelResolution") or meta.get("pixelResolution")
-    if "resolution" in root:
-        return replace_grid(
-            grid, scale=root["resolution"], units=[_long(unit) for unit in root.get("units", grid.units)]
-        )
-    if isinstance(resolution, dict) and root:
-        return replace_grid(grid, scale=resolution["dimensions"], units=[_long(resolution.get("unit"))] * grid.ndim)
-    return grid
+def _arrays_of(location: Location) -> list[dict[str, Any]]:
+    """Return the attributes of the arrays s0, s1, ...."""
+    arrays: list[dict[str, Any]] = []
+    while (array := location.child(f"s{len(arrays)}").json(ATTRIBUTES)) is not None and "dimensions" in array:
+        arrays.append(array)
+    return arrays
+
+
+def _advice(location: Location) -> str:
+    """Return where the levels are in containers of other tools, as the end of a message."""
+    for path in ("setup0/timepoint0", "data"):
+        if location.child(f"{path}/s0").read(ATTRIBUTES) is not None:
+            return f"; name a group inside it, such as {location.name.rstrip('/')}/{path}"
+    return ""
+
+
+def _attributes_above(location: Location) -> dict[str, Any]:
+    """Return the attributes of the group above, where BigDataViewer lists factors, and Paintera what a group holds."""
+    name, above = location.folder_name, location.parent
+    if above is None or (name != "data" and re.fullmatch(r"timepoint\d+", name) is None):
+        return {}
+    return above.json(ATTRIBUTES) or {}
+
+
+def _kind_by_others(*attributes: dict[str, Any]) -> Literal["image", "labels"] | None:
+    """Return the kind of the voxels that attributes of Paintera or CellMap tell."""
+    for entries in attributes:
+        painted, mapped = entries.get("painteraData"), entries.get("cellmap")
+        if isinstance(painted, dict) and painted.get("type") in ("raw", "channel"):
+            return "image"
+        labels = isinstance(painted, dict) and painted.get("type") == "label"
+        annotated = isinstance(mapped, dict) and "annotation" in mapped
+        if labels or annotated or entries.get("isLabelMultiset") is False or "maxId" in entries:
+            return "labels"
+    return None
+
+
+def _metadata(group: dict[str, Any], level_0: dict[str, Any], entry: dict[str, Any]) -> Metadata:
+    """Return metadata whose attribute s0 holds the user attributes of level 0.
+
+    Entries of multiscales that list other arrays stay with them.
+    """
+    others = [other for other in group.get("multiscales") or [] if other is not entry]
+    names = [f"multiscales ({other.get('name') or 'of other arrays'})" for other in others]
+    metadata = _record.metadata_of(group, RESERVED, str(entry.get("name") or ""), names)
+    of_level = {key: value for key, value in level_0.items() if key not in RESERVED}
+    if of_level:
+        metadata.user.setdefault(OF_LEVEL_0, of_level)
+    return metadata
 
 
 def first_chunk(location: Location, path: str) -> str | None:
@@ -178,35 +197,28 @@ def new_spec(location: Location, path: str, grid: Grid, dtype: str, layout: Layo
 
 
 def describe(location: Location, levels: LevelMetadata) -> None:
-    """Write the attributes of the group and of every level."""
-    base = levels.grids[0]
-    factors = [[round(s / b) for s, b in zip(grid.scale, base.scale, strict=True)] for grid in levels.grids]
-    transforms = [
-        {
-            "axes": list(reversed(grid.axes)),
-            "scale": list(reversed(grid.scale)),
-            "translate": list(reversed(grid.translation)),
-            "units": [_short(unit) or unit or "" for unit in reversed(grid.units)],
-        }
-        for grid in levels.grids
-    ]
-    for path, factor, transform, grid in zip(levels.paths, factors, transforms, levels.grids, strict=True):
-        level = location.child(path)
-        meta = level.json(ATTRIBUTES) or {}
-        meta["transform"] = transform
-        meta["downsamplingFactors"] = factor
-        meta["pixelResolution"] = {"dimensions": list(grid.scale), "unit": _short(grid.units[0]) or "pixel"}
-        level.write_json(ATTRIBUTES, meta)
-    own = location.json(ATTRIBUTES) or {}
-    root = {"n5": "4.0.0", **(levels.metadata.foreign if levels.metadata.family == FAMILY else {}), **own}
-    root["downsamplingFactors"] = root["scales"] = factors
-    root["resolution"] = list(base.scale)
-    root["units"] = [_short(unit) for unit in base.units]
-    root["axes"] = list(base.axes)
-    datasets = [
-        {"path": path, "transform": transform} for path, transform in zip(levels.paths, transforms, strict=True)
-    ]
-    entry = {"name": "", "datasets": datasets, "type": levels.method, "metadata": levels.notes}
-    previous = _own_entry(own)
-    root["multiscales"] = [entry, *(other for other in own.get("multiscales", []) if other is not previous)]
-    location.write_json(ATTRIBUTES, root)
+    """Write the attributes of every level, and those of the group last, because they mark the build as finished."""
+    group = location.json(ATTRIBUTES) or {}
+    arrays = [location.child(path).json(ATTRIBUTES) or {} for path in levels.paths]
+    user = dict(levels.metadata.user)
+    of_level = user.pop(OF_LEVEL_0, None) if isinstance(user.get(OF_LEVEL_0), dict) else None
+    of_level = {key: value for key, value in (of_level or {}).items() if key not in RESERVED}
+    group, described = _n5_world.described(group, [{**of_level, **array} for array in arrays], levels)
+    for path, array, previous in reversed(list(zip(levels.paths, described, arrays, strict=True))):
+        if array != previous:
+            location.child(path).write_json(ATTRIBUTES, array)
+    group = {"n5": "4.0.0", **group}
+    _record.add_to(group, levels, user, RESERVED)
+    location.write_json(ATTRIBUTES, group)
+    _warn_of_list_above(location, levels)
+
+
+def _warn_of_list_above(location: Location, levels: LevelMetadata) -> None:
+    """Warn of a list of levels outside the store, which BigDataViewer reads, and which is not changed."""
+    listed = _attributes_above(location).get("downsamplingFactors")
+    if isinstance(listed, list) and len(listed) < len(levels.paths):
+        warnings.warn(
+            f"{location.name}: BigDataViewer reads the factors of levels from {ATTRIBUTES} of the folder above, which "
+            f"lists {len(listed)} of {len(levels.paths)} levels; add the others once all timepoints have them",
+            stacklevel=2,
+        )

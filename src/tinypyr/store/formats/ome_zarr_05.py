@@ -15,13 +15,23 @@ import numpy as np
 from ...errors import StoreError
 from ...grid import Grid
 from ..location import Location
-from ..volume import CODECS, Layout, LevelMetadata, Volume, array_per_folder, numbered_paths, same_layout
+from ..volume import (
+    CODECS,
+    Layout,
+    LevelMetadata,
+    Volume,
+    array_per_folder,
+    numbered_paths,
+    same_layout,
+    stored_as_any,
+)
 from . import _consolidated, _ome, _ome_places
 from ._ome_writing import described
 from ._traits import Traits
 
 axes_order = _ome.axes_order
 at_level = same_layout
+zeros_of = stored_as_any
 NAME = "ome-zarr-0.5"
 DRIVER = "zarr3"
 open_spec = array_per_folder(DRIVER)

@@ -19,6 +19,7 @@ FIXED_AXES = ome_zarr_05.FIXED_AXES
 DESCRIBES_IN_LEVELS = ome_zarr_05.DESCRIBES_IN_LEVELS
 axes_order = ome_zarr_05.axes_order
 at_level = ome_zarr_05.at_level
+zeros_of = ome_zarr_05.zeros_of
 open_spec = ome_zarr_05.open_spec
 new_spec = ome_zarr_05.new_spec
 first_chunk = ome_zarr_05.first_chunk

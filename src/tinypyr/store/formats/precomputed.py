@@ -1,7 +1,8 @@
 """Neuroglancer precomputed: https://neuroglancer-docs.web.app/datasource/precomputed/volume.html.
 
 World coordinates refer to corners: voxel i covers [i, i + 1) times the resolution, in nanometers, so that the origin of
-all levels is the same. The axes are x, y, z and channel.
+all levels is the same. The axes are x, y, z and channel. A volume from elsewhere may be at other places than multiples
+of the voxels; the record of :mod:`._record` has the exact ones.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from typing import Any
 
 from ..._util.units import NANOMETERS
 from ...errors import UNREADABLE, StoreError, brief
-from ...grid import Grid
+from ...grid import Grid, replace_grid
 from ..location import Location
-from ..volume import Layout, LevelMetadata, Volume, checked_path, no_label_names
+from ..metadata import Metadata
+from ..volume import Layout, LevelMetadata, Loss, Volume, checked_path, no_label_names
+from . import _record
+from ._sharded_zeros import ShardedZeros
 from ._traits import Traits
 
 DRIVER = "neuroglancer_precomputed"
 FAMILY = "precomputed"
-KEEPS = frozenset[str]()
+KEEPS = frozenset({"name", "user"})
 HAS_FILL_VALUE = False
 FIXED_AXES: tuple[str, ...] = ("c",)
 DESCRIBES_IN_LEVELS = False
@@ -32,11 +36,23 @@ TRAITS = Traits(
     positions_are_corners=True,
     records_voxel_offset=True,
     chunks_may_have_suffix=True,
+    skips_empty=False,  # (cloud-volume and others refuse missing chunks)
     grid_key="info",
 )
 label_names = no_label_names
 AXES = ("x", "y", "z", "c")
 DTYPES = ("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "float32")
+#: Entries of the info file that define the volume.
+OF_VOLUME = ("@type", "type", "data_type", "num_channels", "scales")
+#: Entries that name folders of meshes and the like, relative to the info file.
+OF_FOLDERS = ("mesh", "skeletons", "segment_properties")
+#: Entries with a meaning in this format, so that user attributes cannot have these names.
+RESERVED = frozenset([*OF_VOLUME, *OF_FOLDERS])
+#: Entries of a scale that define how it is stored.
+OF_SCALE = ("key", "size", "resolution", "voxel_offset", "chunk_sizes", "encoding", "sharding", "jpeg_quality",
+        "png_level", "hidden", "compressed_segmentation_block_size")  # fmt: skip
+#: Entries of a scale that are parameters of its encoding.
+OF_ENCODING = ("jpeg_quality", "png_level")
 
 
 def axes_order(grid: Grid) -> tuple[str, ...]:
@@ -57,19 +73,14 @@ def read(location: Location) -> Volume:
     """Return the volume that an info file describes."""
     info = location.json("info") or {}
     try:
-        scales = info["scales"]
+        scales, notes = info["scales"], _record.record_of(info)
         channels = int(info["num_channels"])
-        grids, paths = [], []
-        for scale in scales:
-            resolution = [float(r) for r in scale["resolution"]]
-            offset = [int(o) for o in scale.get("voxel_offset", (0, 0, 0))]
-            corner = [(o + 0.5) * r for o, r in zip(offset, resolution, strict=True)]
-            units = ["nanometer"] * 3 + [None]
-            grids.append(Grid([*scale["size"], channels], AXES, [*resolution, 1], [*corner, 0], units, [*offset, 0]))
-            paths.append(checked_path(str(scale["key"]), location.name))
+        grids = _at_recorded_translation([_grid(scale, channels) for scale in scales], notes)
+        paths = [checked_path(str(scale["key"]), location.name) for scale in scales]
         first = scales[0]
         layout = at_level(Layout((*first["chunk_sizes"][0], channels), None, None, 0, first), grids[0])
         kind: Any = {"segmentation": "labels", "image": "image"}[info["type"]]
+        losses = {k: loss for k, scale in enumerate(scales) if (loss := _loss(scale, channels)) is not None}
         return Volume(
             "precomputed",
             location,
@@ -78,11 +89,55 @@ def read(location: Location) -> Volume:
             str(info["data_type"]).lower(),
             layout,
             kind,
-            info,
-            info.get("tinypyr", {}),
+            {},
+            notes,
+            _metadata(info, notes),
+            losses=losses,
         )
     except UNREADABLE as error:
         raise StoreError(f"{location.name}/info cannot be understood: {brief(error)}") from None
+
+
+def _grid(scale: dict[str, Any], channels: int) -> Grid:
+    resolution = [float(r) for r in scale["resolution"]]
+    offset = [int(o) for o in scale.get("voxel_offset", (0, 0, 0))]
+    corner = [(o + 0.5) * r for o, r in zip(offset, resolution, strict=True)]
+    units = ["nanometer"] * 3 + [None]
+    return Grid([*scale["size"], channels], AXES, [*resolution, 1], [*corner, 0], units, [*offset, 0])
+
+
+def _at_recorded_translation(grids: list[Grid], notes: dict[str, Any]) -> list[Grid]:
+    """Return grids that are moved so that level 0 is where its source was, if the record of it is up to date."""
+    recorded, base = notes.get("translation"), grids[0]
+    offset = notes.get("voxel_offset") or {}
+    if recorded is None or [int(offset.get(axis, 0)) for axis in AXES] != list(base.voxel_offset):
+        return grids
+    moved = [float(t) - at for t, at in zip(recorded, base.translation, strict=True)]
+    places = [[at + by for at, by in zip(grid.translation, moved, strict=True)] for grid in grids]
+    places[0] = [float(t) for t in recorded]  # (exactly)
+    return [replace_grid(grid, translation=place) for grid, place in zip(grids, places, strict=True)]
+
+
+def _loss(scale: dict[str, Any], channels: int) -> Loss | None:
+    """Return the errors of jpeg, which grow with the quantization that libjpeg derives from the quality.
+
+    They are those of noise, the worst case, rounded up: at the quality of 75, up to 46, and 7.7 on average; levels of
+    noise with three channels, whose colours jpeg stores at half the resolution, up to 100, and 19 on average.
+    """
+    if scale["encoding"] != "jpeg":
+        return None
+    quality = min(100, max(1, int(scale.get("jpeg_quality", 75))))
+    quantization = max(10.0, 200 - 2 * quality if quality >= 50 else 5000 / quality) / 50
+    if channels == 3:
+        return Loss("jpeg, which halves the resolution of colours,", 255, round(24 * max(1, quantization), 1))
+    return Loss("jpeg", round(64 * quantization), round(8 * quantization, 1))
+
+
+def _metadata(info: dict[str, Any], notes: dict[str, Any]) -> Metadata:
+    """Return what an info file says beyond its scales. Names of folders stay with them."""
+    of_folders = sorted(key for key in OF_FOLDERS if key in info)
+    of_scale = sorted(f"{key} (of a scale)" for key in info["scales"][0] if key not in OF_SCALE)
+    return _record.metadata_of(info, RESERVED, str(notes.get("name") or ""), [*of_folders, *of_scale])
 
 
 def level_paths(grids: list[Grid], first: str | None) -> list[str]:
@@ -152,6 +207,11 @@ def open_spec(location: Location, path: str) -> dict[str, Any]:
     return {"driver": DRIVER, "kvstore": location.spec, "scale_metadata": {"key": path}}
 
 
+def zeros_of(handle: Any, context: Any) -> ShardedZeros | None:
+    """Return what adds chunks of zeros, which TensorStore leaves out of shards."""
+    return ShardedZeros(handle, context) if handle.spec().to_json()["scale_metadata"].get("sharding") else None
+
+
 def new_spec(location: Location, path: str, grid: Grid, dtype: str, layout: Layout, kind: str | None) -> dict[str, Any]:
     """Return a TensorStore specification to create a level; raise StoreError if the format cannot store it."""
     if dtype not in DTYPES:
@@ -175,6 +235,7 @@ def new_spec(location: Location, path: str, grid: Grid, dtype: str, layout: Layo
     }
     if encoding == "compressed_segmentation":
         scale["compressed_segmentation_block_size"] = native.get("compressed_segmentation_block_size", [8, 8, 8])
+    scale |= {key: native[key] for key in OF_ENCODING if key in native}
     if layout.shards is not None:
         scale["sharding"] = native.get("sharding") or _sharding(scale, layout)
     volume = {
@@ -213,9 +274,16 @@ def _sharding(scale: dict[str, Any], layout: Layout) -> dict[str, Any]:
 
 
 def describe(location: Location, levels: LevelMetadata) -> None:
-    """Sort the scales that TensorStore wrote to the info file, and add the record of how they were made."""
+    """Sort the scales that TensorStore wrote to the info file, and add user attributes and the record of the levels."""
     info = location.json("info") or {}
     by_key = {scale["key"]: scale for scale in info["scales"]}
     info["scales"] = [by_key[path] for path in levels.paths]
-    info["tinypyr"] = {"method": levels.method, **levels.notes}
+    _record.add_to(info, levels, levels.metadata.user, RESERVED)
+    if levels.metadata.name:
+        info[_record.KEY]["name"] = levels.metadata.name
+    base, translation = levels.grids[0], dict(zip(AXES, _grid(info["scales"][0], 1).translation, strict=True))
+    exact = zip(base.axes, base.translation, base.units, strict=True)
+    exact_translation = translation | {axis: t * NANOMETERS.get(unit or "", 1.0) for axis, t, unit in exact}
+    if exact_translation != translation:
+        info[_record.KEY]["translation"] = list(exact_translation.values())
     location.write_json("info", info)
