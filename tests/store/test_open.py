@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -130,11 +131,7 @@ def test_a_file_that_a_reader_opens_has_one_level(tmp_path: Path) -> None:
 def test_everything_that_cannot_be_opened_is_a_store_error(tmp_path: Path) -> None:
     (tmp_path / "damaged.nii").write_bytes(b"no NIfTI")
     paths: list[str | Path] = [tmp_path / "nothing", tmp_path, "unknown://scheme"]
-    try:
-        import nibabel  # noqa: F401
-    except ImportError:
-        pass
-    else:
+    if importlib.util.find_spec("nibabel"):
         paths += [tmp_path / "damaged.nii", tmp_path / "missing.nii.gz"]
     for path in paths:
         with pytest.raises(store.StoreError):
