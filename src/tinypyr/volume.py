@@ -24,7 +24,7 @@ Kind = Literal["image", "labels"]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the levels of a volume come from.
+    """The origin of a volume's levels.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What a build reads: the source and the mask, and whether they have changed since the plan was made."""
+"""Inputs of a build: the source and the mask, and a check that they have not changed since the plan was made."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from .volume import Layout, Volume
 
 @dataclass(frozen=True)
 class LevelStorage:
-    """Where and how levels are stored.
+    """Places, formats and layouts of the levels of a plan.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class LevelStorage:
 
     @property
     def in_place(self) -> bool:
-        """Whether levels are added to the source."""
+        """True if levels are added to the source."""
         return not (self.copies_base or self.links_base)
 
     @property

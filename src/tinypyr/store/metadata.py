@@ -1,4 +1,4 @@
-"""What the metadata of a volume says beyond its levels, in terms that formats share, and what a format cannot keep."""
+"""Metadata of a volume beyond its levels, in terms that formats share, and the entries that a format cannot keep."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class PoolingRule:
 
 @dataclass(frozen=True)
 class PoolingOptions:
-    """How the levels of a plan are pooled: its rule, with "auto" resolved for the source.
+    """The rule of a plan, with "auto" resolved for the source.
 
     Attributes
     ----------

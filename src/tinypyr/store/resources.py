@@ -1,4 +1,4 @@
-"""What a build may use: memory, workers, and the settings that are no arguments."""
+"""Resources of a build: memory, workers, and the settings that are no arguments."""
 
 from __future__ import annotations
 

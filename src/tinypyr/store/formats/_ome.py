@@ -1,4 +1,4 @@
-"""What all versions of OME-Zarr share in reading: axes, levels and their world coordinates.
+"""Reading of metadata in all versions of OME-Zarr: axes, levels and their world coordinates.
 
 Specifications: https://ngff.openmicroscopy.org. An entry of ``multiscales`` lists its axes in one of four styles: none
 (0.1 and 0.2, whose axes are t, c, z, y, x), names (0.3), objects (0.4 and 0.5), or within coordinate systems (0.6).

@@ -1,4 +1,4 @@
-"""What planning, checking and viewing need to know about a format, apart from its functions."""
+"""Properties of a format for planning, checking and viewing, beside its functions."""
 
 from __future__ import annotations
 
