@@ -80,7 +80,8 @@ class ShortSpans {
 
  private:
   static constexpr i64 longest_axis = 128;  // bytes
-  // Bytes of the input that are gathered at once: they and their planes fit the first-level cache. Planes that are filled have masks, too.
+  // Bytes of the input that are gathered at once: they and their planes fit the first-level cache. Planes that are
+  // filled have masks, too.
   static constexpr i64 chunk_bytes = 8192, filled_chunk_bytes = 2048;
   static constexpr int most_factor = 4, most_filled = 2, set_count = 2;
 
