@@ -23,7 +23,7 @@ from ..errors import StoreError
 from .accumulators import Accumulator, accumulator_from_arrays, accumulator_to_arrays
 from .formats import FORMATS
 from .label_sets import LabelSet, label_arrays
-from .location import open_array
+from .location import first_line, open_array
 from .plans import Plan
 from .source import at_zero, read_ahead
 from .staging import staged_block
@@ -121,7 +121,7 @@ class PendingWrites:
             if then is not None:
                 then()
         except (ValueError, OSError) as error:
-            raise StoreError(f"{name} cannot be written: {str(error).splitlines()[0]}") from None
+            raise StoreError(f"{name} cannot be written: {first_line(error)}") from None
 
 
 class WriteUnits:

@@ -61,7 +61,7 @@ class Location:
         try:
             return cls(ts.KvStore.open(_spec(url.rstrip("/") + "/"), context=context).result(), name, context)
         except ValueError as error:
-            raise StoreError(f"{name}: TensorStore cannot open this location: {_first_line(error)}") from None
+            raise StoreError(f"{name}: TensorStore cannot open this location: {first_line(error)}") from None
 
     def child(self, path: str) -> Location:
         """Return the folder at a path below this one; this one for an empty path."""
@@ -131,7 +131,7 @@ class Location:
         try:
             result = self._store.read(key).result()
         except (ValueError, OSError) as error:
-            raise StoreError(f"{self.name}/{key} cannot be read: {_first_line(error)}") from None
+            raise StoreError(f"{self.name}/{key} cannot be read: {first_line(error)}") from None
         return bytes(result.value) if result.state == "value" else None, bytes(result.stamp.generation)
 
     def write(self, key: str, value: bytes | None) -> None:
@@ -139,14 +139,14 @@ class Location:
         try:
             self._store.write(key, value).result()
         except (ValueError, OSError) as error:
-            raise StoreError(f"{self.name}/{key} cannot be written: {_first_line(error)}") from None
+            raise StoreError(f"{self.name}/{key} cannot be written: {first_line(error)}") from None
 
     def replace(self, key: str, value: bytes | None, generation: bytes) -> bool:
         """Write or delete a key if it still has this generation; return whether it was written."""
         try:
             return bool(self._store.write(key, value, if_equal=generation).result().generation)
         except (ValueError, OSError) as error:
-            raise StoreError(f"{self.name}/{key} cannot be written: {_first_line(error)}") from None
+            raise StoreError(f"{self.name}/{key} cannot be written: {first_line(error)}") from None
 
     def first_keys(self, limit: int) -> Iterator[str]:
         """Yield up to ``limit`` keys below, in any order; folders are listed only as far as keys are consumed."""
@@ -164,7 +164,7 @@ class Location:
         try:
             return [bytes(key).decode() for key in self._store.list().result()]
         except (ValueError, OSError) as error:
-            raise StoreError(f"{self.name} cannot be listed: {_first_line(error)}") from None
+            raise StoreError(f"{self.name} cannot be listed: {first_line(error)}") from None
 
     def remove(self) -> None:
         """Remove all keys below."""
@@ -181,7 +181,7 @@ class Location:
         try:
             value = json.loads(raw)
         except (ValueError, RecursionError) as error:
-            raise StoreError(f"{self.name}/{key} is not JSON: {_first_line(error)}") from None
+            raise StoreError(f"{self.name}/{key} is not JSON: {first_line(error)}") from None
         if not isinstance(value, dict):
             raise StoreError(f"{self.name}/{key} must be a JSON object, but is a {type(value).__name__}")
         return value
@@ -210,7 +210,7 @@ def open_array(spec: dict[str, Any], name: str, context: Any = None, **options: 
     try:
         return ts.open(spec, context=context or _context(current_tuning().sync_files), **options).result()
     except (ValueError, OSError, NotImplementedError) as error:  # (the last: unsupported by a driver or a store)
-        message = _unsupported_codec(str(error), spec) or f"{name} cannot be opened: {_first_line(error)}"
+        message = _unsupported_codec(str(error), spec) or f"{name} cannot be opened: {first_line(error)}"
         raise StoreError(message) from None
     except RuntimeError as error:
         if "Unable to cast" not in str(error):  # (pybind11's error for lone surrogates, which JSON may have)
@@ -255,5 +255,6 @@ def check_can_create(spec: dict[str, Any], name: str) -> None:
     open_array({**spec, "kvstore": {"driver": "memory"}}, name, ts.Context(), open=True, create=True)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """Return what an error of TensorStore says, without the specification and the places in its source."""
     return re.split(r" \[(?:source locations|tensorstore_spec)=", str(error).split("\n")[0])[0][:300]

@@ -18,7 +18,7 @@ from ..grid import Grid, factors_between, reordered, replace_grid
 from ..volume import place_of, resolved
 from .chunk_names import holds_chunks
 from .formats import FORMATS
-from .location import Location, open_array, stamp
+from .location import Location, first_line, open_array, stamp
 from .scratch import Scratch
 from .volume import Layout, Volume
 
@@ -202,7 +202,7 @@ def read_voxels(reading: Any, name: str, box: Sequence[tuple[int, int]]) -> Any:
         raise
     except (ValueError, OSError) as error:
         region = ", ".join(f"{start}:{stop}" for start, stop in box)
-        raise StoreError(f"{name}: voxels [{region}] cannot be read: {str(error).splitlines()[0]}") from None
+        raise StoreError(f"{name}: voxels [{region}] cannot be read: {first_line(error)}") from None
 
 
 class Readable(Protocol):
