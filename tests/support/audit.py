@@ -145,7 +145,7 @@ def stores_in(root: Path) -> Iterator[Path]:
     if root.is_dir() and not _is_array(root):
         for path in sorted(root.iterdir()):
             if path.is_dir() and not _is_array(path):
-                yield from (found for found in stores_in(path) if _levels_of(found))
+                yield from (image for image in stores_in(path) if _levels_of(image))
 
 
 def _json(path: Path) -> Any:
@@ -266,17 +266,17 @@ def axes_of(where: Path) -> list[str]:
 # --- comparisons ---
 
 
-def expected_level(voxels: Array, made: store.Plan) -> Array:
+def expected_level(voxels: Array, plan: store.Plan) -> Array:
     """Return level 1 of a plan, from the voxels of level 0."""
-    factor, offset = made.factors[0], made.grids[0].voxel_offset
-    options, exact = made.options, voxels.dtype.kind not in "fc" or made.method != "mean"
+    factor, offset = plan.factors[0], plan.grids[0].voxel_offset
+    options, exact = plan.options, voxels.dtype.kind not in "fc" or plan.method != "mean"
     if exact and voxels.size <= ORACLE_VOXELS and voxels.dtype != np.float16:
         rule = {"rounding": options.rounding, "ties": options.ties}
-        (level,) = oracle.pyramid(voxels, [factor], made.method, ignore=options.ignore, voxel_offset=offset, **rule)
+        (level,) = oracle.pyramid(voxels, [factor], plan.method, ignore=options.ignore, voxel_offset=offset, **rule)
         return np.array(level.values, voxels.dtype).reshape(level.shape)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        method: Any = made.method
+        method: Any = plan.method
         return tinypyr.pyramid(voxels, [factor], method, ignore=options.ignore, voxel_offset=offset)[0]
 
 
@@ -351,12 +351,12 @@ def audit_store(path: Path, inner: Path, name: str, scratch: Path, formats: Sequ
     row.take("info", lambda: run_info(where))
     single = where.is_file() or _levels_of(where) == [""]
     target = scratch / "single" if single else None
-    made = row.take("plan", lambda: _planned(where, target))
+    plan = row.take("plan", lambda: _planned(where, target))
     built = where if target is None else target
     original = axes = None
-    if made is not None:
+    if plan is not None:
         try:
-            original, axes = read_level(where, 0), made.grids[0].axes
+            original, axes = read_level(where, 0), plan.grids[0].axes
         except Exception as error:  # (the other reader cannot read it either)
             row.texts["values"] = f"not compared: {error!r}"
     report = row.take("build", lambda: _built(where, target))
@@ -364,7 +364,7 @@ def audit_store(path: Path, inner: Path, name: str, scratch: Path, formats: Sequ
         row.take("check", lambda: _checked(built, report is not None))
     row.take("preview", lambda: store.preview(where if single and report is None else built) is None)
     if report is not None and original is not None:
-        stored_axes = list(made.grids[0].axes) if built == where else None
+        stored_axes = list(plan.grids[0].axes) if built == where else None
         row.take("values", lambda: _compare_levels(original, axes, report.plan, built, stored_axes))
     if report is not None and path.is_dir():
         row.take("kept", lambda: check_kept(path, copy))
@@ -374,10 +374,10 @@ def audit_store(path: Path, inner: Path, name: str, scratch: Path, formats: Sequ
 
 
 def _planned(where: Path, target: Path | None) -> store.Plan:
-    made = store.plan(where, target, **_levels_at_least_one(where, target))
-    str(made)
-    made.describe()
-    return made
+    plan = store.plan(where, target, **_levels_at_least_one(where, target))
+    str(plan)
+    plan.describe()
+    return plan
 
 
 def _levels_at_least_one(where: Path, target: Path | None) -> dict[str, Any]:
@@ -402,12 +402,12 @@ def _checked(where: Path, ours: bool) -> str | None:
     return None if result.ok else str(result)
 
 
-def _compare_levels(original: Array, axes: Any, made: store.Plan, where: Path, stored_axes: list[str] | None) -> None:
+def _compare_levels(original: Array, axes: Any, plan: store.Plan, where: Path, stored_axes: list[str] | None) -> None:
     """Compare levels 0 and 1 of a store with those that follow from the original voxels."""
     names = stored_axes or axes_of(where)
     compare(original, axes, read_level(where, 0), names, "level 0")
-    if made.factors:
-        compare(expected_level(original, made), axes, read_level(where, 1), names, "level 1")
+    if plan.factors:
+        compare(expected_level(original, plan), axes, read_level(where, 1), names, "level 1")
 
 
 def _copied(where: Path, target: Path, format: str, original: Array | None, axes: Any) -> None:
@@ -423,7 +423,7 @@ def _copied(where: Path, target: Path, format: str, original: Array | None, axes
 def audit(folder: Path, scratch: Path | None = None, copies: int = len(FORMATS)) -> list[Row]:
     """Audit every store below a folder, which is not changed.
 
-    Copies are made below ``scratch``. Each store is copied to so many formats, the next ones to others.
+    Copies are created below ``scratch``. Each store is copied to so many formats, the next ones to others.
     """
     rows: list[Row] = []
     for root in roots_below(folder):

@@ -1,6 +1,6 @@
 """One small store per variety that is found in the wild, written with zarr-python, TensorStore, nibabel and JSON.
 
-Nothing here uses tinypyr, so that its readers are held to what others write.
+Nothing here uses tinypyr, so that its readers are tested with what others write.
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ def is_v3(version: str) -> bool:
 def write_group(where: Path, version: str, attributes: Any) -> None:
     """Write a group with attributes, in ``ome`` from version 0.5."""
     if is_v3(version):
-        held = {"ome": {"version": version, **attributes}} if version >= "0.5" else attributes
-        write_json(where / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": held})
+        content = {"ome": {"version": version, **attributes}} if version >= "0.5" else attributes
+        write_json(where / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": content})
     else:
         write_json(where / ".zgroup", {"zarr_format": 2})
         write_json(where / ".zattrs", attributes)
@@ -369,8 +369,8 @@ VARIETIES |= {
 
 def scale_of(size: Any, offset: Any = (0, 0, 0), resolution: Any = (4, 4, 40), **more: Any) -> dict[str, Any]:
     """Return a scale of an info file."""
-    held = {"key": "_".join(map(str, resolution)), "size": list(size), "resolution": list(resolution)}
-    return {**held, "voxel_offset": list(offset), "chunk_sizes": [[8, 8, 4]], "encoding": "raw", **more}
+    content = {"key": "_".join(map(str, resolution)), "size": list(size), "resolution": list(resolution)}
+    return {**content, "voxel_offset": list(offset), "chunk_sizes": [[8, 8, 4]], "encoding": "raw", **more}
 
 
 def write_precomputed(where: Path, dtype: str = "uint16", levels: int = 1, suffix: str = "", **options: Any) -> None:
@@ -438,12 +438,12 @@ def nifti(voxels: Array, suffix: str = ".nii", keep: float = 1.0, slope: Any = N
 
     def write(folder: Path) -> None:
         nibabel: Any = importlib.import_module("nibabel")
-        made = nibabel.Nifti1Image(voxels, np.diag([2.0, 2.0, 3.0, 1.0]))
-        made.header.set_slope_inter(*(slope or (None, None)))
-        made.header.set_xyzt_units("mm", "sec")
+        image = nibabel.Nifti1Image(voxels, np.diag([2.0, 2.0, 3.0, 1.0]))
+        image.header.set_slope_inter(*(slope or (None, None)))
+        image.header.set_xyzt_units("mm", "sec")
         folder.mkdir(parents=True)
         path = folder / f"volume{suffix}"
-        nibabel.save(made, path)
+        nibabel.save(image, path)
         raw = path.read_bytes()
         path.write_bytes(raw[: int(len(raw) * keep)])
 
@@ -458,8 +458,8 @@ def write_cifti(folder: Path) -> None:
     models = cifti2.BrainModelAxis.from_mask(mask, "thalamus_left", np.eye(4))
     axes = (cifti2.SeriesAxis(0, 1, 4), models)
     folder.mkdir(parents=True)
-    made = cifti2.Cifti2Image(noise(4, 27, dtype=np.float32), axes)
-    nibabel.save(made, folder / "series.dtseries.nii")
+    image = cifti2.Cifti2Image(noise(4, 27, dtype=np.float32), axes)
+    nibabel.save(image, folder / "series.dtseries.nii")
 
 
 if importlib.util.find_spec("nibabel") is not None:
