@@ -6,8 +6,11 @@
     python tests/campaigns.py race       two builders at the same time
     python tests/campaigns.py mutate     a flipped byte, or a truncated file, anywhere
     python tests/campaigns.py metadata   changed JSON in every format
+    python tests/campaigns.py audit DIR  every command on each store below a folder, compared with other readers
 
-Linux only; ``kill`` and ``errors`` need strace. Each prints a summary and stops at the first failure.
+Linux only; ``kill`` and ``errors`` need strace. ``audit`` prints a table, and its status is 1 if anything is wrong;
+without DIR it audits one generated store per variety. Each other campaign prints a summary and stops at the first
+failure.
 """
 
 from __future__ import annotations
@@ -424,9 +427,26 @@ def metadata(folder: Path, seconds: float, seed: int) -> dict[str, int]:
     return outcomes
 
 
+def audit(folder: Path | None) -> int:
+    """Audit the stores below a folder, or generated ones, and print a table; return 1 if anything is wrong."""
+    from support.audit import audit, table
+    from support.varieties import write_all
+
+    if folder is not None and not folder.is_dir():
+        sys.exit(f"folder: {folder} is not a folder; give one that contains stores")
+    with tempfile.TemporaryDirectory() as generated:
+        if folder is None:
+            folder = Path(generated)
+            write_all(folder)
+        rows = audit(folder)
+    print(*table(rows), sep="\n")
+    return int(not rows or any(row.faults() for row in rows))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("campaign", choices=["kill", "errors", "random", "race", "mutate", "metadata"])
+    parser.add_argument("campaign", choices=["kill", "errors", "random", "race", "mutate", "metadata", "audit"])
+    parser.add_argument("folder", nargs="?", type=Path, help="of audit (default: generated stores)")
     parser.add_argument("--case", choices=list(CASES), help="only this one")
     parser.add_argument("--family", choices=list(FAMILIES), help="only these system calls")
     parser.add_argument("--numbers", help="only these calls: 1,5,9 (default: from 1 until no thread comes so far)")
@@ -434,6 +454,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60, help="of metadata (default: 60)")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    if arguments.campaign == "audit":
+        sys.exit(audit(arguments.folder))
     for case in [arguments.case] if arguments.case else CASES:
         start, folder = time.perf_counter(), Path(tempfile.mkdtemp())
         said: list[str] = []

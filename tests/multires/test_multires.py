@@ -1026,7 +1026,7 @@ def test_level_0_of_a_mask_in_a_store_is_read(value: int, tmp_path: Path) -> Non
     store = pytest.importorskip("tinypyr.store", reason="an extra of its own", exc_type=ImportError)
     mask = np.zeros((32, 32), np.uint8)
     mask[:, 16:] = value
-    store.build(mask, tmp_path / "mask", levels=3, factor=2, chunks=(16, 16), progress=False)
+    store.build(mask, tmp_path / "mask", levels=3, factor=2, chunks=(16, 16), method="mean", progress=False)
     seen: list[Array] = []
 
     def low(lowres: Array, lowres_mask: Array) -> Array:

@@ -115,9 +115,15 @@ def _load(path: str) -> Any:
     except ImportError:
         raise ImportError('source: NIfTI files need nibabel: pip install "tinypyr[nifti]"') from None
     try:
-        return nibabel.load(path)
+        image = nibabel.load(path)
     except (OSError, nibabel.filebasedimages.ImageFileError) as error:
         raise ValueError(f"source: {path} cannot be read as NIfTI: {error}") from None
+    if not hasattr(image, "affine"):
+        raise ValueError(
+            f"source: {path} is a CIFTI file, whose rows are not axes of space; extract a volume first (wb_command "
+            "-cifti-separate)"
+        )
+    return image
 
 
 def _decompressed(path: Any, voxels: Any) -> NDArray[Any]:

@@ -288,10 +288,10 @@ def _check_assumed(source: Source, factors: list[Extents]) -> None:
     """Raise StoreError if an axis is pooled along which the metadata has the scale 0."""
     assumed = () if source.volume is None else source.volume.assumed
     for name, *steps in zip(source.grid.axes, *factors, strict=True):
-        if name in assumed and max(steps, default=1) > 1:
+        if source.volume is not None and name in assumed and max(steps, default=1) > 1:
             raise StoreError(
-                f"{source.name}: its scale is 0 along {name}, which would be pooled; correct the metadata, give the "
-                "world coordinates (grid=), or a factor of 1 along this axis"
+                f"{source.volume.location.name}: its scale is 0 along {name}, which would be pooled; correct the "
+                "metadata, give the world coordinates (grid=), or a factor of 1 along this axis"
             )
 
 

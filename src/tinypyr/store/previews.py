@@ -16,7 +16,8 @@ from .volume import Volume
 
 
 def preview(store: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> U8:
-    """Draw the levels of a store side by side: the middle of the middle section, labels in distinct colours.
+    """Draw the levels of a store side by side: the middle of the middle section, labels in distinct colours,
+    complex numbers by their magnitude.
 
     Every pixel shows the voxel whose centre is nearest according to the level's own scale and translation, so that
     wrong metadata is visible as a shift between levels.
@@ -93,5 +94,7 @@ def _section(volume: Volume, number: int, axes: tuple[int, int], sides: list[int
     part = voxels[np.ix_(*(along - a for along, a in zip(index, low, strict=True)))]
     shown_axes = [axis for axis in axes if axis >= 0]
     part = np.moveaxis(part, shown_axes, range(-len(shown_axes), 0)).reshape([index[axis].size for axis in shown_axes])
+    if part.dtype.kind == "c":
+        part = np.abs(part)
     section: Array = part if axes[0] >= 0 else np.tile(part, (zoom, 1))
     return section

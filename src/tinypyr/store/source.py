@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _arrays
+from .._sources import reader_of
 from ..errors import UNREADABLE, StoreError, brief
 from ..grid import Grid, factors_between, reordered, replace_grid
 from ..volume import place_of, resolved
@@ -156,8 +157,17 @@ def open_volume(location: Location, *, with_geometry: bool = True) -> Volume:
         raise StoreError(
             f"{location.name}: has an unfinished build; run its command again to resume, or finalize its plan"
         )
-    *keys, last = (key for format in FORMATS.values() for key in format.TRAITS.metadata_keys)
-    raise StoreError(f"{location.name}: nothing here that can be read (no {', '.join(keys)} or {last}); check the path")
+    raise StoreError(f"{location.name}: {_reason_for_no_store(location)}")
+
+
+def _reason_for_no_store(location: Location) -> str:
+    """Return why there is no store in a folder, and what to do."""
+    reader = reader_of(location.name)
+    if reader is not None and location.files is not None and location.files.is_single_file:
+        return f"is a {reader.name} file, not a store; build one from it first (tinypyr build FILE STORE)"
+    keys = dict.fromkeys(key for format in FORMATS.values() for key in format.TRAITS.metadata_keys)
+    *others, last = keys
+    return f"nothing here that can be read (no {', '.join(others)} or {last}); check the path"
 
 
 def _with_voxel_offsets(volume: Volume) -> Volume:

@@ -26,6 +26,14 @@ from ._ome_transformations import Placement, composed, intrinsic_system, named_t
 #: Number of axes above which nothing can be pooled; the axes of such arrays are not listed.
 MAX_AXES = 32
 
+#: Keys of groups that contain images, what such a group is, and the usual path of an image in it.
+COLLECTIONS = (
+    ("plate", "a plate", "A/1/0"),
+    ("well", "a well of a plate", "0"),
+    ("bioformats2raw.layout", "a collection of images (bioformats2raw)", "0"),
+    ("labels", "a group of labels", "the names that it lists"),
+)
+
 
 @dataclass(frozen=True)
 class Levels:
@@ -143,8 +151,19 @@ def levels(
     except StoreError:
         raise StoreError(
             f"{location.name}: neither multiscales in its attributes nor an array 0, so its levels are unknown"
+            f"{_advice(attributes)}"
         ) from None
     return Levels([Grid(shape)], ["0"], {})
+
+
+def _advice(attributes: Any) -> str:
+    """Return which path to give instead of that of a group that contains images."""
+    ome = attributes.get("ome") if isinstance(attributes, dict) else None
+    keys = {*(attributes if isinstance(attributes, dict) else ()), *(ome if isinstance(ome, dict) else ())}
+    for key, kind, example in COLLECTIONS:
+        if key in keys:
+            return f"; it is {kind}, so give the path of an image in it, such as {example}"
+    return ""
 
 
 def parse(multiscales: Any, shape_of: Callable[[str], list[int]], names_of: Callable[[str], Any], name: str) -> Levels:
