@@ -243,7 +243,8 @@ def _checked_mask(argument: Any, shape: tuple[int, ...]) -> Any:
 
 def _is_sharded(array: Any) -> bool:
     """Return True if files hold several chunks each. Blocks that share one are written by one worker."""
-    return _arrays.write_unit(array) != _arrays.read_chunks(array)
+    unit = _arrays.write_unit(array)
+    return unit is not None and unit != _arrays.read_chunks(array)
 
 
 def _checked_block_shape(argument: Any, shape: tuple[int, ...], unit: tuple[int, ...] | None) -> tuple[int, ...]:
