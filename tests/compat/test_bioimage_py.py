@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tinypyr.compat.bioimage_py import RunnerConfig, RunnerError, downsample, downscale_shape
+from tinypyr.compat.bioimage_py._job import Job
 
 Array = np.ndarray[Any, Any]
 
@@ -311,8 +312,8 @@ def test_invalid_arguments_are_named_and_write_nothing(tmp_path: Path) -> None:
         ("block_shape: ", ValueError, {"block_shape": (2,)}),
         ("block_shape: ", ValueError, {"block_shape": (2, 0)}),
         ("block_ids: 1 does not exist; blocks are numbered from 0 to 0", ValueError, {"block_ids": [1]}),
-        ("block_ids, resume_from: give only one", ValueError, {"block_ids": [0], "resume_from": "x"}),
-        ("resume_from: only 'subprocess'", ValueError, {"resume_from": "x"}),
+        ("block_ids, resume_from: give only one, not both", ValueError, {"block_ids": [0], "resume_from": "x"}),
+        ("resume_from: only distributed runs", ValueError, {"resume_from": "x"}),
         ("input: str is not an array", TypeError, {"input": "image.zarr"}),
     ):
         call: dict[str, Any] = {"input": image, "scale_factor": 2, "output": output} | arguments
@@ -369,3 +370,82 @@ def test_output_equals_bioimage_py_for_factors_that_divide() -> None:
         for factor, up in itertools.product(both, (True, False)):
             theirs = peer.util.downscale_shape(shape, factor, ceil_mode=up)
             assert downscale_shape(shape, factor, ceil_mode=up) == theirs
+
+
+@pytest.mark.parametrize("job_type", ["local", "subprocess"])
+@pytest.mark.parametrize("block_shape", [(4, 4), (8, 2), (5, 7), (16, 16)])
+@pytest.mark.filterwarnings("ignore:num_workers")
+def test_blocks_smaller_than_a_shard_give_the_same_output(
+    tmp_path: Path, job_type: str, block_shape: tuple[int, ...]
+) -> None:
+    zarr = pytest.importorskip("zarr", reason="optional")
+    if job_type == "subprocess":
+        pytest.importorskip("tensorstore", reason="an extra of its own")
+    image = np.random.default_rng(1).integers(1, 99, (64, 48), np.uint8)
+    stored = zarr.create_array(tmp_path / "in", data=image, chunks=(16, 16))
+    output = zarr.create_array(tmp_path / "out", shape=(32, 24), chunks=(4, 4), shards=(8, 8), dtype="u1")
+    downsample(stored, 2, output, block_shape=block_shape, num_workers=3, job_type=job_type)
+    np.testing.assert_array_equal(output[...], image[::2, ::2])
+
+
+@pytest.mark.parametrize(
+    ("block_shape", "sizes"), [((4, 4), [4] * 12), ((8, 4), [2] * 12), ((12, 8), [2, 1] * 3), ((5, 24), [7])]
+)
+def test_no_two_groups_of_blocks_share_a_shard(tmp_path: Path, block_shape: tuple[int, ...], sizes: list[int]) -> None:
+    zarr = pytest.importorskip("zarr", reason="optional")
+    output = zarr.create_array(tmp_path / "out", shape=(32, 24), chunks=(4, 4), shards=(8, 8), dtype="u1")
+    job = Job.checked(np.zeros((32, 24), np.uint8), 1, output, 0, False, block_shape, None)
+    groups = job.groups(range(len(job)))
+    assert sorted(itertools.chain.from_iterable(groups)) == list(range(len(job)))
+    assert sorted(map(len, groups)) == sorted(sizes)
+    shards = [
+        {(y // 8, x // 8) for n in group for y, x in itertools.product(*(range(s.start, s.stop) for s in job.box(n)))}
+        for group in groups
+    ]
+    assert all(not a & b for a, b in itertools.combinations(shards, 2))
+
+
+def test_a_warning_says_that_workers_are_idle_if_few_shards_are_written(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr", reason="optional")
+    output = zarr.create_array(tmp_path / "out", shape=(16, 16), chunks=(4, 4), shards=(16, 16), dtype="u1")
+    with pytest.warns(UserWarning, match="num_workers: 3 of 4 workers are idle"):
+        downsample(np.ones((32, 32), np.uint8), 2, output, block_shape=(4, 4), num_workers=4)
+    assert output[...].all()
+
+
+class Doubled:
+    """A source that computes its voxels from another source."""
+
+    def __init__(self, source: Any) -> None:
+        self.shape, self.dtype, self.source = source.shape, np.dtype(np.float32), source
+
+    def __getitem__(self, box: tuple[slice, ...]) -> Array:
+        return np.asarray(self.source[box]) * np.float32(2)
+
+
+class Unpicklable(Doubled):
+    """A source that cannot leave its process."""
+
+    def __reduce__(self) -> Any:
+        raise TypeError("stays here")
+
+
+@pytest.mark.parametrize("anti_aliasing", [False, True])
+@pytest.mark.parametrize("job_type", ["local", "subprocess"])
+def test_sources_of_other_sources_are_read_in_every_job_type(
+    stored: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, job_type: str, anti_aliasing: bool
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))  # (the parts import the class by its name)
+    image = np.random.default_rng(3).random((20, 24)).astype(np.float32)
+    expected = downsample(image * 4, 2, anti_aliasing=anti_aliasing)
+    output = stored("out", (10, 12), (5, 4), "float32")
+    nested = Doubled(Doubled(stored("in", (20, 24), (8, 8), "float32", image)))
+    downsample(nested, 2, output, anti_aliasing=anti_aliasing, num_workers=2, job_type=job_type)
+    np.testing.assert_array_equal(output[...], expected)
+
+
+def test_an_input_that_cannot_be_pickled_is_refused_by_other_processes(stored: Callable[..., Any]) -> None:
+    output = stored("out", (10, 12), (5, 4), "float32")
+    with pytest.raises(ValueError, match="input: other processes cannot open this Unpicklable"):
+        downsample(Unpicklable(stored("in", (20, 24), (8, 8), "float32")), 2, output, job_type="subprocess")
+    assert not np.asarray(output[...]).any()

@@ -15,6 +15,9 @@ from tinypyr import multires
 
 pytest.importorskip("tensorstore", reason="an extra of its own")
 pytest.importorskip("scipy", reason="an extra of its own")
+pytest.importorskip("dask.array", reason="an extra of its own")
+
+import dask.array as da
 
 from tinypyr import store
 from tinypyr.compat import zarrnii
@@ -22,6 +25,7 @@ from tinypyr.compat.zarrnii import (
     GaussianBiasFieldCorrection,
     N4BiasFieldCorrection,
     ScaledProcessingPlugin,
+    SegmentationCleaner,
     ZarrNii,
 )
 
@@ -129,14 +133,16 @@ def test_built_in_plugins_have_attributes_and_reprs() -> None:
     gaussian, n4 = GaussianBiasFieldCorrection(3.0, "nearest"), N4BiasFieldCorrection(50.0, {"iters": [10]}, 2)
     assert zarrnii.BiasFieldCorrection is GaussianBiasFieldCorrection
     assert (gaussian.sigma, gaussian.mode) == (3.0, "nearest")
-    assert repr(gaussian) == "GaussianBiasFieldCorrection(sigma=3.0, mode='nearest')"
+    assert repr(gaussian) == "GaussianBiasFieldCorrection(sigma=3.0, mode=nearest)"
     assert (n4.spline_spacing, n4.convergence, n4.shrink_factor) == (50.0, {"iters": [10], "tol": 1e-3}, 2)
     assert repr(n4) == (
         "N4BiasFieldCorrection(spline_spacing=50.0, convergence={'iters': [10], 'tol': 0.001}, shrink_factor=2)"
     )
     for plugin, name in ((gaussian, "Gaussian Bias Field Correction"), (n4, "N4 Bias Field Correction")):
         assert plugin.name == name
-        assert plugin.description.startswith("Divide a volume by")
+        assert plugin.scaled_processing_plugin_name() == name
+        assert plugin.description == plugin.scaled_processing_plugin_description()
+        assert plugin.description.startswith("Multi-resolution ")
         assert pickle.loads(pickle.dumps(plugin)).params == plugin.params
 
 
@@ -169,9 +175,127 @@ def test_the_message_about_an_object_that_is_no_plugin_is_zarrniis(plugin: Any) 
         ZarrNii(IMAGE).apply_scaled_processing(plugin)
 
 
+@pytest.mark.parametrize("plugin", [GaussianBiasFieldCorrection, N4BiasFieldCorrection, SegmentationCleaner])
 @pytest.mark.parametrize(
     ("shape", "message"), [((0,), "is empty"), ((4, 0), "is empty"), ((3,), "must be at least 2D")]
 )
-def test_functions_called_alone_refuse_what_zarrnii_refuses(shape: tuple[int, ...], message: str) -> None:
+def test_functions_called_alone_refuse_what_zarrnii_refuses(
+    plugin: Callable[[], Any], shape: tuple[int, ...], message: str
+) -> None:
     with pytest.raises(ValueError, match=f"Input array {message}"):
-        GaussianBiasFieldCorrection().lowres_func(np.ones(shape))
+        plugin().lowres_func(np.ones(shape))
+
+
+@pytest.mark.parametrize("shape", [(20, 24), (10, 20, 24), (2, 10, 20, 24)])
+def test_n4_alone_returns_a_positive_field_of_the_shape_of_its_argument(shape: tuple[int, ...]) -> None:
+    pytest.importorskip("SimpleITK", reason="an extra of its own")
+    image = np.full(shape, 100, np.float32)
+    image[..., :12] = 50
+    plugin = N4BiasFieldCorrection(convergence={"iters": [5], "tol": 0.01})
+    field = plugin.lowres_func(image)
+    assert field.shape == shape
+    assert np.isfinite(field).all()
+    assert (field > 0).all()
+    np.testing.assert_array_equal(plugin.highres_func(image, field), image / field)
+
+
+def test_n4_in_a_volume_evaluates_the_spline_of_multires() -> None:
+    pytest.importorskip("SimpleITK", reason="an extra of its own")
+    convergence = {"iters": [5], "tol": 0.01}
+    want = multires.apply_scaled_processing(
+        IMAGE, multires.N4BiasFieldCorrection(convergence=convergence), 2, preserve_dtype=False, progress=False
+    )
+    plugins: list[tuple[Any, dict[str, Any]]] = [
+        (N4BiasFieldCorrection(convergence=convergence), {}),
+        (N4BiasFieldCorrection, {"convergence": convergence}),
+    ]
+    for plugin, params in plugins:
+        result = ZarrNii(IMAGE).apply_scaled_processing(plugin, 2, **params)
+        np.testing.assert_array_equal(result.data.compute(), want)
+
+
+@pytest.mark.parametrize("kind", [GaussianBiasFieldCorrection, N4BiasFieldCorrection])
+def test_highres_functions_alone_are_lazy_and_leave_voxels_where_the_field_is_0(kind: Callable[[], Any]) -> None:
+    voxels, field = np.full((8, 8), 100, np.float32), np.full((8, 8), 2, np.float32)
+    field[0] = 0
+    lazy = kind().highres_func(da.from_array(voxels, chunks=4), da.from_array(field, chunks=4))
+    assert isinstance(lazy, da.Array)
+    want = np.where(field == 0, 100, 50)
+    np.testing.assert_array_equal(lazy.compute(), want)
+    np.testing.assert_array_equal(kind().highres_func(voxels, field), want)
+
+
+def test_sparse_objects_are_removed_and_compact_ones_kept() -> None:
+    image = np.zeros((40, 40), np.uint8)
+    image[4:8, 4:8] = 100
+    image[12:36, 12] = image[12:36, 35] = image[12, 12:36] = image[35, 12:36] = 100
+    want = np.where(np.arange(40)[:, np.newaxis] < 10, image, 0)
+    plugin = SegmentationCleaner(mask_threshold=60, max_extent=0.2)
+    assert repr(plugin) == "SegmentationCleaner(mask_threshold=60, max_extent=0.2, exclusion_threshold=50)"
+    lazy = plugin.highres_func(da.from_array(image), da.from_array(plugin.lowres_func(image)))
+    assert lazy.dtype == np.uint8
+    np.testing.assert_array_equal(lazy.compute(), want)
+    np.testing.assert_array_equal(ZarrNii(image).apply_scaled_processing(plugin, 1).data.compute(), want)
+    channels = np.stack([image, np.full_like(image, 100)])
+    volume = ZarrNii.from_darr(channels, axes_order="YX", spacing=(1, 1), origin=(0, 0))
+    result = volume.apply_scaled_processing(plugin, 1).data.compute()
+    np.testing.assert_array_equal(result, np.stack([want, channels[1]]), "each channel has objects of its own")
+
+
+@pytest.mark.parametrize("params", [{"max_extent": 2}, {"max_extent": float("nan")}, {"mask_threshold": "a"}])
+def test_bad_parameters_of_the_segmentation_cleaner_are_refused_by_name(params: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(params))}: "):
+        SegmentationCleaner(**params)
+
+
+def test_plugins_need_no_base_class() -> None:
+    class Plain:
+        @zarrnii.hookimpl
+        def lowres_func(self, lowres: Array) -> Array:
+            return np.full(lowres.shape, 3.0)
+
+        @zarrnii.hookimpl
+        def highres_func(self, full: Any, upsampled: Any) -> Any:
+            return full * upsampled
+
+    result = ZarrNii(IMAGE).apply_scaled_processing(Plain())
+    np.testing.assert_array_equal(result.data.compute(), IMAGE * 3.0)
+
+
+@pytest.mark.parametrize("chunk_size", [None, (16, 16, 16)])
+def test_axes_spacing_and_orientation_of_arrays_are_kept(chunk_size: tuple[int, ...] | None) -> None:
+    volume = ZarrNii.from_darr(
+        da.from_array(IMAGE[np.newaxis, np.newaxis], chunks=(1, 1, 6, 10, 12)),
+        spacing=(4, 1, 2),
+        origin=(8, 0, 1),
+        orientation="LPI",
+    )
+    result = volume.apply_scaled_processing(GaussianBiasFieldCorrection(2.0), 4, chunk_size=chunk_size)
+    assert result.dims == ["t", "c", "z", "y", "x"]
+    assert (result.axes_order, result.orientation) == ("ZYX", "LPI")
+    assert (result.grid.scale[2:], result.grid.translation[2:]) == ((4, 1, 2), (8, 0, 1))
+    np.testing.assert_array_equal(result.data.compute()[0, 0], WANT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ({"dims": ["z", "y"]}, "dims"),
+        ({"axes_order": "YX"}, "axes_order"),
+        ({"spacing": (1, 1)}, "spacing"),
+        ({"origin": (0,)}, "origin"),
+    ],
+)
+def test_geometry_that_does_not_fit_an_array_is_refused_by_name(arguments: dict[str, Any], name: str) -> None:
+    shape = (2, 2, 2, 8, 8) if name == "axes_order" else IMAGE.shape
+    with pytest.raises(ValueError, match=f"{name}: "):
+        ZarrNii.from_darr(np.zeros(shape), **arguments)
+
+
+def test_the_field_of_an_array_is_kept_where_temp_zarr_path_says(tmp_path: Path) -> None:
+    for source in (IMAGE, da.from_array(IMAGE, chunks=8)):
+        path = tmp_path / type(source).__name__
+        result = ZarrNii(source).apply_scaled_processing(GaussianBiasFieldCorrection(2.0), temp_zarr_path=path)
+        (level,) = store.levels(path)
+        assert level.grid.shape == (3, 5, 6)
+        np.testing.assert_array_equal(result.data.compute(), WANT)

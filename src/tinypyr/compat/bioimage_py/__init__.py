@@ -15,6 +15,7 @@ differences are:
 - Arrays may have any number of dimensions. Shapes are validated, an output dtype that cannot hold every input value is
   refused, and a run resumes only with the same arguments; the contents of the input are not compared.
 - Blocks are read without a halo unless they are smoothed.
+- Inputs may be sources that compute their voxels from other sources. Other processes get them pickled.
 - The default ``block_shape`` is a whole number of output chunks, about the size of an input chunk after downsampling.
 
 Written from the documentation and the observed behaviour of version 0.2. ``anti_aliasing`` requires scipy, and job
@@ -65,10 +66,11 @@ def downsample(
     anti_aliasing : bool
         Smooth the input first, with a Gaussian of standard deviation (factor - 1) / 2 along each axis.
     block_shape : sequence of int, optional
-        Shape of a block of the output: a whole number of its chunks.
+        Shape of a block of the output: a whole number of its chunks. If the output has shards, any shape; all blocks
+        that share a shard are written by one worker, one after another.
     job_type : {"local", "subprocess", "slurm"}
-        Run blocks in threads, in other processes, or in a Slurm job array. The last two require arrays in files (zarr
-        or TensorStore).
+        Run blocks in threads, in other processes, or in a Slurm job array. The last two require an output in files
+        (zarr or TensorStore), and an input and a mask in files, or objects that can be pickled.
     job_config : RunnerConfig or SlurmConfig, optional
         Settings of the job types "subprocess" and "slurm".
     num_workers : int
@@ -108,10 +110,11 @@ def downsample(
     if job_type not in ("local", "subprocess", "slurm"):
         raise ValueError(f"job_type: {job_type!r} is not 'local', 'subprocess' or 'slurm'")
     if block_ids is not None and resume_from is not None:
-        raise ValueError("block_ids, resume_from: give only one; a resumed run keeps its blocks")
+        raise ValueError("block_ids, resume_from: give only one, not both; a resumed run keeps its blocks")
     if job_type == "local" and resume_from is not None:
         raise ValueError(
-            "resume_from: only 'subprocess' and 'slurm' runs can be resumed; for 'local', repeat the failed block_ids"
+            "resume_from: only distributed runs ('subprocess', 'slurm') can be resumed; for 'local', repeat the failed "
+            "block_ids"
         )
     if job_type != "local" and output is None:
         raise ValueError(f"output: {job_type!r} needs an array in files; give one")

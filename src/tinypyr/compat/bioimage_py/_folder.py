@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
+import pickle
 import shutil
 import sys
 import tempfile
@@ -19,7 +21,7 @@ from ... import _arrays
 from ._job import Job
 from ._settings import SlurmConfig
 
-#: File that lists the blocks of the current run.
+#: File that lists the groups of blocks of the current run.
 _PENDING = "pending.json"
 
 
@@ -61,6 +63,10 @@ class Folder:
             raise ValueError(f"job_config: no folder can be created in the tmp_root {root!r}: {error}") from None
         if isinstance(job.mask, np.ndarray):
             np.save(os.path.join(path, "mask.npy"), job.mask)
+        for name in ("input", "mask"):
+            if "pickle" in (description[name] or {}):
+                Path(path, f"{name}.pickle").write_bytes(content := _pickled(getattr(job, name)))
+                description = {**description, name: {**description[name], "pickle": _checksum(content)}}
         blocks = len(numbers) if isinstance(numbers, range) else list(numbers)
         Scratch(Location.at(Path(path).absolute().as_uri())).write_plan({"job": description, "blocks": blocks})
         return cls(path)
@@ -82,13 +88,14 @@ class Folder:
 
         return Ownership(self._scratch.location)
 
-    def begin(self) -> list[int]:
-        """Return the pending blocks, after recording them for all parts and forgetting earlier failures."""
+    def begin(self, job: Job) -> list[list[int]]:
+        """Return the groups of pending blocks, after recording them for all parts and forgetting earlier failures."""
         pending = self.pending()
         for number in pending:
             self._scratch.location.write(_error_file(number), None)
-        self._scratch.location.write(_PENDING, json.dumps(pending).encode())
-        return pending
+        groups = job.groups(pending)
+        self._scratch.location.write(_PENDING, json.dumps(groups).encode())
+        return groups
 
     def job(self) -> Job:
         """Return the job, with its arrays opened."""
@@ -97,9 +104,9 @@ class Folder:
         if isinstance(mask, str):  # the checksum of an array in memory
             mask = np.load(self.path / "mask.npy", mmap_mode="r")
         elif mask is not None:
-            mask = _opened(mask)
+            mask = self._input("mask")
         return Job(
-            _opened(description["input"]),
+            self._input("input"),
             _opened(description["output"]),
             mask,
             tuple(description["scale_factor"]),
@@ -107,11 +114,22 @@ class Folder:
             tuple(description["block_shape"]),
         )
 
+    def _input(self, name: str) -> Any:
+        """Return the input or the mask."""
+        description = self._description[name]
+        if "pickle" not in description:
+            return _opened(description)
+        content = (self.path / f"{name}.pickle").read_bytes()
+        if _checksum(content) != description["pickle"]:
+            raise ValueError(f"{name}: {self.path / name}.pickle has changed since the run started")
+        return pickle.loads(content)
+
     def run(self, part: int, parts: int) -> int:
         """Write the blocks of one part, and return the number of failed blocks."""
-        pending = json.loads(self._scratch.location.read(_PENDING) or b"[]")
+        groups = json.loads(self._scratch.location.read(_PENDING) or b"[]")
         failed, job = 0, self.job()
-        for number in pending[len(pending) * (part - 1) // parts : len(pending) * part // parts]:
+        own_groups = groups[len(groups) * (part - 1) // parts : len(groups) * part // parts]
+        for number in itertools.chain.from_iterable(own_groups):
             try:
                 job.run(number)
             except Exception as error:
@@ -150,12 +168,14 @@ def described(job: Job) -> dict[str, Any]:
     """Return a job as JSON. Raise ValueError if other processes cannot open its arrays."""
     mask: Any = None
     if isinstance(job.mask, np.ndarray):
-        mask = hashlib.sha256(np.ascontiguousarray(job.mask).tobytes()).hexdigest()
+        mask = _checksum(np.ascontiguousarray(job.mask).tobytes())
     elif job.mask is not None:
-        mask = _array_as_json("mask", job.mask)
-    source, output = _array_as_json("input", job.input), _array_as_json("output", job.output)
-    if all(source["spec"].get(key) == output["spec"].get(key) for key in ("kvstore", "scale_metadata")):
-        raise ValueError("output: is the same array as the input; give another")
+        mask = _input_as_json("mask", job.mask)
+    source, output = _input_as_json("input", job.input), _array_as_json("output", job.output)
+    if "spec" in source and all(
+        source["spec"].get(key) == output["spec"].get(key) for key in ("kvstore", "scale_metadata")
+    ):
+        raise ValueError("output: is the same array as the input, from which it must differ; give another")
     output["created"] = _creation_time(output["spec"])
     description = {
         "input": source,
@@ -182,8 +202,34 @@ def _fingerprint(description: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _array_as_json(name: str, array: Any) -> dict[str, Any]:
-    """Return the TensorStore spec of an array in files, with its shape, dtype and chunks."""
+def _input_as_json(name: str, array: Any) -> dict[str, Any]:
+    """Return the description of an array in files, or the checksum of the pickle of another object."""
+    if isinstance(array, np.ndarray) or _spec(array) is not None:
+        return _array_as_json(name, array)
+    try:
+        content = _pickled(array)
+    except Exception:  # (of the object's own methods)
+        return _array_as_json(name, array)
+    shape, dtype = list(array.shape), _arrays.dtype_of(array).name
+    return {"pickle": _checksum(content), "shape": shape, "dtype": dtype}
+
+
+def _pickled(array: Any) -> bytes:
+    """Return a pickled object; functions without a name can be part of it if cloudpickle is installed."""
+    try:
+        import cloudpickle  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    except ImportError:
+        return pickle.dumps(array)
+    content: bytes = cloudpickle.dumps(array)
+    return content
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _spec(array: Any) -> dict[str, Any] | None:
+    """Return the TensorStore spec of an array of TensorStore, or of zarr in a folder; None for others."""
     spec: dict[str, Any] | None = None
     if _arrays.is_tensorstore(array):
         spec = array.spec(retain_context=False).to_json()
@@ -191,10 +237,16 @@ def _array_as_json(name: str, array: Any) -> dict[str, Any]:
         path = os.path.abspath(os.path.join(array.store_path.store.root, array.store_path.path))
         driver = "zarr3" if array.metadata.zarr_format == 3 else "zarr"
         spec = {"driver": driver, "kvstore": {"driver": "file", "path": path + "/"}}
+    return spec
+
+
+def _array_as_json(name: str, array: Any) -> dict[str, Any]:
+    """Return the TensorStore spec of an array in files, with its shape, dtype and chunks."""
+    spec = _spec(array)
     if spec is None or "kvstore" not in spec or spec["kvstore"].get("driver") == "memory":
         raise ValueError(
             f"{name}: other processes cannot open this {type(array).__name__}; give an array of zarr in a folder, or "
-            "of TensorStore in files"
+            "of TensorStore in files (files of HDF5 have one writer)"
         )
     description: dict[str, Any] = {
         "spec": spec,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 from collections.abc import Iterable, Sequence
@@ -82,7 +83,7 @@ class Job:
         if block_shape is None:
             blocks = _default_block_shape(shape, factors, _arrays.read_chunks(source), unit)
         else:
-            blocks = _checked_block_shape(block_shape, shape, unit)
+            blocks = _checked_block_shape(block_shape, shape, None if _is_sharded(target) else unit)
         return cls(source, target, mask, factors, smoothed, blocks)
 
     @property
@@ -92,13 +93,35 @@ class Job:
     def __len__(self) -> int:
         return math.prod(map(len, self._grid))
 
-    def box(self, number: int) -> Box:
-        """Return the slices of the output that a block covers."""
-        box = []
+    def groups(self, numbers: Sequence[int]) -> list[list[int]]:
+        """Return blocks in groups of which different workers may write different ones, because they share no shard."""
+        unit = _arrays.write_unit(self.output) or self.block_shape
+        # a block starts a new group along an axis unless it shares a shard with the block before
+        positions = [
+            list(itertools.accumulate(start % edge == 0 for start in starts))
+            for starts, edge in zip(self._grid, unit, strict=True)
+        ]
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for number in numbers:
+            index = self._index(number)
+            group = tuple(along[at] for along, at in zip(positions, index, strict=True))
+            groups.setdefault(group, []).append(number)
+        return list(groups.values())
+
+    def _index(self, number: int) -> tuple[int, ...]:
+        """Return the position of a block along each axis."""
+        index = []
         for starts in reversed(self._grid):
             number, at = divmod(number, len(starts))
-            box.append(slice(starts[at], min(starts[at] + starts.step, starts.stop)))
-        return tuple(box[::-1])
+            index.append(at)
+        return tuple(index[::-1])
+
+    def box(self, number: int) -> Box:
+        """Return the slices of the output that a block covers."""
+        return tuple(
+            slice(starts[at], min(starts[at] + starts.step, starts.stop))
+            for starts, at in zip(self._grid, self._index(number), strict=True)
+        )
 
     def run(self, number: int) -> None:
         """Compute a block and write it."""
@@ -200,7 +223,7 @@ def _check_output(output: Any, source: Any, shape: tuple[int, ...]) -> None:
     if _arrays.is_read_only(output):
         raise ValueError("output: is read-only")
     if _arrays.share_memory(output, source):
-        raise ValueError("output: shares memory with the input; give another array")
+        raise ValueError("output: shares memory with the input, from which it must differ; give another array")
 
 
 def _can_hold(dtype: np.dtype[Any], source: np.dtype[Any]) -> bool:
@@ -218,6 +241,12 @@ def _checked_mask(argument: Any, shape: tuple[int, ...]) -> Any:
     return mask
 
 
+def _is_sharded(array: Any) -> bool:
+    """Return True if files hold several chunks each. Blocks that share one are written by one worker."""
+    unit = _arrays.write_unit(array)
+    return unit is not None and unit != _arrays.read_chunks(array)
+
+
 def _checked_block_shape(argument: Any, shape: tuple[int, ...], unit: tuple[int, ...] | None) -> tuple[int, ...]:
     blocks = whole_numbers("block_shape", argument)
     if len(blocks) != len(shape):
@@ -225,7 +254,7 @@ def _checked_block_shape(argument: Any, shape: tuple[int, ...], unit: tuple[int,
     for edge, chunk, n in zip(blocks, unit or blocks, shape, strict=True):
         if edge % chunk and edge < n:
             raise ValueError(
-                f"block_shape: {blocks} is not a multiple of the chunks (or shards) of the output, {unit}; two blocks "
+                f"block_shape: {blocks} is not a multiple of the chunks of the output, {unit}; two blocks "
                 "would write to the same chunk"
             )
     return blocks

@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+import warnings
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -18,22 +19,25 @@ from ._settings import RunnerError, SlurmConfig, checked_settings
 
 def local(job: Job, numbers: Sequence[int], workers: int) -> None:
     """Run blocks in threads of this process. Raise RunnerError if some fail."""
-    pending, failed = deque(numbers), dict[int, str]()
+    groups = job.groups(numbers)
+    warn_of_idle_workers(groups, workers)
+    pending, failed = deque(groups), dict[int, str]()
 
     def work() -> None:
         while True:
             try:
-                number = pending.popleft()
+                group = pending.popleft()
             except IndexError:
                 return
-            try:
-                job.run(number)
-            except Exception as error:
-                failed[number] = error_line(error)
+            for number in group:
+                try:
+                    job.run(number)
+                except Exception as error:
+                    failed[number] = error_line(error)
 
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         try:
-            for thread in [pool.submit(work) for _ in range(min(workers, len(numbers)))]:
+            for thread in [pool.submit(work) for _ in range(min(workers, len(groups)))]:
                 thread.result()
         except BaseException:
             pending.clear()  # running blocks are finished, and no other starts
@@ -62,9 +66,10 @@ def distributed(
         folder.refuse_other_job(description)
     try:
         with folder.claim():
-            pending = folder.begin()
-            if pending:
-                parts = min(len(pending), workers * settings.tasks_per_worker)
+            groups = folder.begin(job)
+            if groups:
+                warn_of_idle_workers(groups, workers)
+                parts = min(len(groups), workers * settings.tasks_per_worker)
                 (_run_slurm if job_type == "slurm" else _run_processes)(folder, parts, workers, settings)
             failed = folder.failed(settings.latency_wait if job_type == "slurm" else 0)
     except BaseException as error:
@@ -80,6 +85,17 @@ def distributed(
             str(folder.path),
         )
     folder.remove()
+
+
+def warn_of_idle_workers(groups: Sequence[Sequence[int]], workers: int) -> None:
+    """Warn if blocks share shards, and there are fewer groups of such blocks than workers that they could use."""
+    blocks = sum(map(len, groups))
+    if len(groups) < min(workers, blocks):
+        warnings.warn(
+            f"num_workers: {workers - len(groups)} of {workers} workers are idle, because the blocks of a shard are "
+            f"written by one worker (blocks: {blocks}, groups of them: {len(groups)}); use smaller shards",
+            stacklevel=4,
+        )
 
 
 def _environment(config: SlurmConfig) -> dict[str, str]:
