@@ -22,7 +22,7 @@ from .formats import FORMATS
 from .location import Location
 from .scratch import Scratch
 from .source import Mask, level_array, open_volume, read_voxels
-from .volume import Loss, Volume
+from .volume import Loss, StoredVolume
 
 Box = Sequence[tuple[int, int]]
 
@@ -188,7 +188,7 @@ def _check_errors(result: CheckResult, number: int, loss: Loss, errors: Errors) 
     (result.remarks if within else result.problems).append(text)
 
 
-def _pooling(volume: Volume, method: str | None, ignore: object) -> Pooling:
+def _pooling(volume: StoredVolume, method: str | None, ignore: object) -> Pooling:
     notes, dtype = volume.notes, np.dtype(volume.dtype)
     recorded_method = method or notes.get("method")
     if recorded_method is None:
@@ -202,7 +202,7 @@ def _pooling(volume: Volume, method: str | None, ignore: object) -> Pooling:
 
 
 def _check_geometry(
-    result: CheckResult, volume: Volume, grids: list[Grid], arrays: list[Any], method: str
+    result: CheckResult, volume: StoredVolume, grids: list[Grid], arrays: list[Any], method: str
 ) -> list[tuple[int, ...]]:
     """Add the problems of shapes, scales, translations and dtypes; return the cumulative factors."""
     base = grids[0]
@@ -244,7 +244,7 @@ def _pieces(base: Grid, top: tuple[int, ...], itemsize: int, budget: int) -> lis
 
 def _check_voxels(
     result: CheckResult,
-    volume: Volume,
+    volume: StoredVolume,
     base: Grid,
     arrays: list[Any],
     totals: list[tuple[int, ...]],

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ..errors import StoreError
 from .formats import FORMATS
 from .location import Location
-from .volume import Volume
+from .volume import StoredVolume
 
 #: Upper limit for the number of files of a level that are compared.
 MAX_FILES = 1 << 17
@@ -18,7 +18,7 @@ COMPRESSED = {".gz": "gunzip", ".br": "brotli -d", ".zstd": "unzstd"}
 LIKE_A_CHUNK = re.compile(r"(c[./])?-?\d+([-._/]-?\d+)*(\.\w+)?")
 
 
-def holds_chunks(volume: Volume, number: int) -> bool:
+def holds_chunks(volume: StoredVolume, number: int) -> bool:
     """Return whether a level has any chunk; true for stores that cannot be listed quickly, such as object stores.
 
     Raises
@@ -57,7 +57,7 @@ def holds_chunks(volume: Volume, number: int) -> bool:
     return has_chunks
 
 
-def empty_level_0(volume: Volume) -> str | None:
+def empty_level_0(volume: StoredVolume) -> str | None:
     """Return a sentence about a level 0 without any chunk; None if there are chunks."""
     if holds_chunks(volume, 0):
         return None

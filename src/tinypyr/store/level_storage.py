@@ -11,7 +11,7 @@ from ..grid import Grid, grid_from
 from .formats import FORMATS
 from .location import Location
 from .scratch import Scratch
-from .volume import Layout, Volume
+from .volume import Layout, StoredVolume
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class LevelStorage:
         Whether level 0 of the target is a link to that of the source.
     skip_empty : bool
         Whether chunks that hold nothing but the fill value are left out.
-    volume : Volume, optional
+    volume : StoredVolume, optional
         The store that is the source.
     """
 
@@ -50,7 +50,7 @@ class LevelStorage:
     copies_base: bool
     links_base: bool
     skip_empty: bool
-    volume: Volume | None
+    volume: StoredVolume | None
 
     @property
     def in_place(self) -> bool:

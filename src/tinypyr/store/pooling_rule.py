@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import StoreError
 from ..grid import Grid, factors_between
-from .volume import Volume
+from .volume import StoredVolume
 
 Box = Sequence[tuple[int, int]]
 Extents = tuple[int, ...]
@@ -64,7 +64,7 @@ class PoolingOptions:
         return self.method == "stride" and self.ignore is None and not masked
 
 
-def rule_of_levels(volume: Volume | None, target: Any, arguments: dict[str, Any], *, force: bool) -> PoolingRule:
+def rule_of_levels(volume: StoredVolume | None, target: Any, arguments: dict[str, Any], *, force: bool) -> PoolingRule:
     """Return the rule by which the levels of a store were built, to update a region of them.
 
     ``arguments`` are those of :func:`plan` besides the region and ``force``. Means of labels need ``force`` unless
@@ -100,7 +100,7 @@ def rule_of_levels(volume: Volume | None, target: Any, arguments: dict[str, Any]
     return PoolingRule(factor=factor, levels="auto", force=force or "plan" in notes, **recorded_arguments)
 
 
-def _factors_of_levels(volume: Volume, base: Grid) -> list[Extents]:
+def _factors_of_levels(volume: StoredVolume, base: Grid) -> list[Extents]:
     """Return the factors from each level to the next, axes in the order in which ties were broken."""
     totals = [factors_between(base, grid) for grid in volume.grids]
     known_totals = [total for total in totals if total is not None]

@@ -12,7 +12,7 @@ from .._util.picture import PANEL, U8, colours, contrast, grey, plane, png, side
 from ..errors import StoreError
 from .location import Location
 from .source import level_array, open_volume
-from .volume import Volume
+from .volume import StoredVolume
 
 
 def preview(store: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> U8:
@@ -71,7 +71,7 @@ def preview(store: str | os.PathLike[str], out: str | os.PathLike[str] | None = 
     return picture
 
 
-def _section(volume: Volume, number: int, axes: tuple[int, int], sides: list[int], zoom: int) -> Array:
+def _section(volume: StoredVolume, number: int, axes: tuple[int, int], sides: list[int], zoom: int) -> Array:
     """Return the voxels of a level nearest to the middle section of the base, magnified.
 
     ``axes`` are those of the rows and columns (-1: there is none), ``sides`` their extents in base voxels.

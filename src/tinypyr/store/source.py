@@ -21,7 +21,7 @@ from .chunk_names import holds_chunks
 from .formats import FORMATS
 from .location import Location, first_line, open_array, stamp
 from .scratch import Scratch
-from .volume import Layout, Volume
+from .volume import Layout, StoredVolume
 
 Box = tuple[slice, ...]
 
@@ -44,7 +44,7 @@ class Source:
         The voxels.
     chunks : tuple of int, optional
         Voxels of the boxes that are read as a whole. None if any box can be read at the same cost per voxel.
-    volume : Volume, optional
+    volume : StoredVolume, optional
         Store of the array.
     recipe : dict, optional
         Recipe of a lazy array, from which other processes can make it again.
@@ -64,7 +64,7 @@ class Source:
         layout: Layout,
         array: Any,
         chunks: tuple[int, ...] | None,
-        volume: Volume | None = None,
+        volume: StoredVolume | None = None,
         recipe: dict[str, Any] | None = None,
     ) -> None:
         try:
@@ -137,7 +137,7 @@ class Source:
         return _arrays.start_to_read(self._array, box)
 
 
-def open_volume(location: Location, *, with_geometry: bool = True) -> Volume:
+def open_volume(location: Location, *, with_geometry: bool = True) -> StoredVolume:
     """Return the volume in a folder, in any of the formats; raise StoreError if there is none.
 
     Without ``with_geometry``, world coordinates that cannot be read are no error, and grids have extents only.
@@ -170,7 +170,7 @@ def _reason_for_no_store(location: Location) -> str:
     return f"nothing here that can be read (no {', '.join(others)} or {last}); check the path"
 
 
-def _with_voxel_offsets(volume: Volume) -> Volume:
+def _with_voxel_offsets(volume: StoredVolume) -> StoredVolume:
     """Return a volume with the voxel offsets in its notes; most formats have no other metadata for them."""
     recorded_offset, base = volume.notes.get("voxel_offset"), volume.grids[0]
     if recorded_offset is None or FORMATS[volume.format].TRAITS.records_voxel_offset:
@@ -183,7 +183,7 @@ def _with_voxel_offsets(volume: Volume) -> Volume:
     return replace(volume, grids=grids)
 
 
-def level_array(volume: Volume, number: int) -> Any:
+def level_array(volume: StoredVolume, number: int) -> Any:
     """Return a TensorStore handle of a level, axes as in its grid, first voxel at 0.
 
     Raise StoreError if TensorStore would not find the level's chunks.
@@ -192,7 +192,7 @@ def level_array(volume: Volume, number: int) -> Any:
     return _open_level(volume, number)
 
 
-def _open_level(volume: Volume, number: int) -> Any:
+def _open_level(volume: StoredVolume, number: int) -> Any:
     path = volume.paths[number]
     spec, name = FORMATS[volume.format].open_spec(volume.location, path), f"{volume.location.name}/{path}".rstrip("/")
     array = open_array(spec, name, volume.location.context, read=True, open=True)
@@ -283,7 +283,7 @@ def _open_store(path: str | os.PathLike[str], grid: Grid | None) -> Source:
     return Source(grid or base, volume.dtype, volume.layout, array, volume.layout.chunks, volume)
 
 
-def warn_of_assumed(volume: Volume) -> None:
+def warn_of_assumed(volume: StoredVolume) -> None:
     """Warn of axes along which the metadata has the scale 0."""
     if volume.assumed:
         warnings.warn(

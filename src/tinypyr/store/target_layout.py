@@ -13,7 +13,7 @@ from ..grid import Grid
 from .formats import DEFAULT, FORMATS
 from .location import Location
 from .source import Source, are_planes, default_chunks, level_array
-from .volume import Layout, Volume
+from .volume import Layout, StoredVolume
 
 Extents = tuple[int, ...]
 
@@ -102,7 +102,7 @@ def extents(name: str, values: Any, grid: Grid) -> Extents:
     return checked
 
 
-def existing_layouts(volume: Volume, layout: Layout, base: Grid) -> list[Layout]:
+def existing_layouts(volume: StoredVolume, layout: Layout, base: Grid) -> list[Layout]:
     """Return how the levels of a store are stored, axes as in ``base``."""
     axes = [volume.grids[0].axes.index(axis) for axis in base.axes]
     units = [level_array(volume, number).chunk_layout.write_chunk.shape for number in range(len(volume.grids))]
@@ -114,7 +114,7 @@ def level_layouts(format: str, layout: Layout, grids: list[Grid]) -> list[Layout
     return [FORMATS[format].at_level(layout, grid) for grid in grids]
 
 
-def check_link(volume: Volume | None, target: Target, same_layout: bool) -> None:
+def check_link(volume: StoredVolume | None, target: Target, same_layout: bool) -> None:
     """Raise ValueError if the target cannot point to level 0 of the source."""
     location, format = target.location, target.format
     if target.in_place or volume is None:

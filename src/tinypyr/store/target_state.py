@@ -11,7 +11,7 @@ from .plan_text import WITHOUT_EFFECT
 from .plans import Plan
 from .scratch import FOLDER
 from .source import open_volume
-from .volume import Volume
+from .volume import StoredVolume
 
 SOURCE_CHANGED = "of a source that has changed since"
 
@@ -76,7 +76,7 @@ def _check_region_covers(plan: Plan, begun_box: Any) -> None:
         )
 
 
-def _volume_at(location: Location) -> Volume | None:
+def _volume_at(location: Location) -> StoredVolume | None:
     if not any(format.detect(location) for format in FORMATS.values()):
         return None
     try:

@@ -19,7 +19,7 @@ from ..errors import StoreError
 from .formats import FORMATS
 from .location import Location
 from .source import open_volume
-from .volume import Volume
+from .volume import StoredVolume
 
 MIME = "application/octet-stream"
 
@@ -139,7 +139,7 @@ def viewer(store: str | os.PathLike[str]) -> Iterator[Any]:
         yield _new_viewer(neuroglancer, volume, address)
 
 
-def _new_viewer(neuroglancer: Any, volume: Volume, address: str) -> Any:
+def _new_viewer(neuroglancer: Any, volume: StoredVolume, address: str) -> Any:
     neuroglancer.set_server_bind_address("127.0.0.1", 0)
     new_viewer = neuroglancer.Viewer()
     source = f"{FORMATS[volume.format].TRAITS.viewer_scheme}://{address}"

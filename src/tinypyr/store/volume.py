@@ -112,7 +112,7 @@ class Loss(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Volume:
+class StoredVolume:
     """A store, with its levels from the finest to the coarsest.
 
     Attributes

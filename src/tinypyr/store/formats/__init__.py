@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from ...grid import Grid
 from ..location import Location
-from ..volume import Layout, LevelMetadata, Volume
+from ..volume import Layout, LevelMetadata, StoredVolume
 from . import n5, ome_zarr_04, ome_zarr_05, ome_zarr_06, precomputed
 from ._traits import Traits
 
@@ -34,7 +34,7 @@ class Format(Protocol):
     def detect(self, location: Location, /) -> bool:
         """Return whether there is a store of this format."""
 
-    def read(self, location: Location, /) -> Volume:
+    def read(self, location: Location, /) -> StoredVolume:
         """Return the volume, with all its levels."""
 
     def axes_order(self, grid: Grid, /) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ COLLECTIONS = (
 
 @dataclass(frozen=True)
 class Levels:
-    """The levels that a group lists, with what :class:`Volume` says of their geometry."""
+    """The levels that a group lists, with what :class:`StoredVolume` says of their geometry."""
 
     grids: list[Grid]
     paths: list[str]
@@ -48,7 +48,7 @@ class Levels:
 
     @property
     def geometry(self) -> dict[str, Any]:
-        """Arguments of :class:`Volume`."""
+        """Arguments of :class:`StoredVolume`."""
         return {"unreadable": self.unreadable, "assumed": self.assumed, "contradictions": self.contradictions}
 
 

@@ -19,7 +19,7 @@ from ..volume import (
     CODECS,
     Layout,
     LevelMetadata,
-    Volume,
+    StoredVolume,
     array_per_folder,
     no_label_names,
     numbered_paths,
@@ -68,7 +68,7 @@ def detect(location: Location) -> bool:
     return location.read(ATTRIBUTES) is not None or location.child("s0").read(ATTRIBUTES) is not None
 
 
-def read(location: Location) -> Volume:
+def read(location: Location) -> StoredVolume:
     """Return the volume of a group of levels, or of a single array."""
     group = location.json(ATTRIBUTES) or {}
     single = "dimensions" in group
@@ -95,7 +95,7 @@ def read(location: Location) -> Volume:
     paths = [""] if single else [f"s{k}" for k in range(len(arrays))]
     attributes = {"array": True} if single else {}
     layout, dtype = layout_of(arrays[0]), arrays[0]["dataType"]
-    return Volume("n5", location, grids, paths, dtype, layout, kind, attributes, notes, metadata)
+    return StoredVolume("n5", location, grids, paths, dtype, layout, kind, attributes, notes, metadata)
 
 
 def _arrays_of(location: Location) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from ..volume import (
     CODECS,
     Layout,
     LevelMetadata,
-    Volume,
+    StoredVolume,
     array_per_folder,
     numbered_paths,
     same_layout,
@@ -49,7 +49,7 @@ def detect(location: Location) -> bool:
     return any(location.read(key) is not None for key in (".zgroup", ".zattrs", ".zarray"))
 
 
-def read(location: Location) -> Volume:
+def read(location: Location) -> StoredVolume:
     """Return the volume of a group of levels, or of a single array."""
     single = location.json(".zarray")
     if single is not None:
@@ -57,7 +57,7 @@ def read(location: Location) -> Volume:
         dtype = _dtype(single, location.name)
         kind: Any = "labels" if _ome.may_be_labels(dtype, location, 2) else None
         metadata = _ome_places.metadata_of({}, None, attributes, grid.axes)
-        return Volume(NAME, location, [grid], [""], dtype, layout_of(single), kind, {"array": True}, {}, metadata)
+        return StoredVolume(NAME, location, [grid], [""], dtype, layout_of(single), kind, {"array": True}, {}, metadata)
     attributes = location.json(".zattrs") or {}
     arrays: dict[str, dict[str, Any]] = {}
 
@@ -71,7 +71,7 @@ def read(location: Location) -> Volume:
     array = arrays[base] if base in arrays else location.child(base).json(".zattrs") or {}
     labels = location.child("labels").read(".zgroup")
     dtype = _dtype(meta, location.name)
-    return Volume(
+    return StoredVolume(
         format=NAME,
         location=location,
         grids=levels.grids,

@@ -19,7 +19,7 @@ from ..volume import (
     CODECS,
     Layout,
     LevelMetadata,
-    Volume,
+    StoredVolume,
     array_per_folder,
     numbered_paths,
     same_layout,
@@ -64,12 +64,12 @@ def has_systems(location: Location) -> bool | None:
     return str(ome.get("version")).startswith("0.6") or (isinstance(entry, dict) and "coordinateSystems" in entry)
 
 
-def read(location: Location) -> Volume:
+def read(location: Location) -> StoredVolume:
     """Return the volume of a group of levels, or of a single array."""
     return read_as(NAME, location)
 
 
-def read_as(name: str, location: Location) -> Volume:
+def read_as(name: str, location: Location) -> StoredVolume:
     """Return the volume of a group of levels, or of a single array, as one of the format with this name."""
     root = location.json("zarr.json") or {}
     if root.get("node_type") == "array":
@@ -89,7 +89,7 @@ def read_as(name: str, location: Location) -> Volume:
     array, dtype = meta.get("attributes") or {}, str(meta["data_type"])
     attributes = attributes if isinstance(attributes, dict) else {}
     labels = location.child("labels").read("zarr.json")
-    return Volume(
+    return StoredVolume(
         format=name,
         location=location,
         grids=levels.grids,
@@ -104,12 +104,12 @@ def read_as(name: str, location: Location) -> Volume:
     )
 
 
-def _single_array(root: dict[str, Any], location: Location) -> Volume:
+def _single_array(root: dict[str, Any], location: Location) -> StoredVolume:
     grid = Grid(root["shape"], axes=_names(root.get("dimension_names"), len(root["shape"])))
     dtype = root["data_type"]
     kind: Any = "labels" if _ome.may_be_labels(str(dtype), location, 2) else None
     metadata = _ome_places.metadata_of({}, None, root.get("attributes") or {}, grid.axes)
-    return Volume(NAME, location, [grid], [""], dtype, layout_of(root), kind, {"array": True}, {}, metadata)
+    return StoredVolume(NAME, location, [grid], [""], dtype, layout_of(root), kind, {"array": True}, {}, metadata)
 
 
 def _array(location: Location, path: str) -> dict[str, Any]:

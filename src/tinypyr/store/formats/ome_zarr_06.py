@@ -6,7 +6,7 @@ Arrays are stored as in 0.5. Axes belong to coordinate systems, and transformati
 from __future__ import annotations
 
 from ..location import Location
-from ..volume import LevelMetadata, Volume
+from ..volume import LevelMetadata, StoredVolume
 from . import ome_zarr_05
 
 NAME = "ome-zarr-0.6"
@@ -34,7 +34,7 @@ def detect(location: Location) -> bool:
     return bool(ome_zarr_05.has_systems(location))
 
 
-def read(location: Location) -> Volume:
+def read(location: Location) -> StoredVolume:
     """Return the volume of a group of levels."""
     return ome_zarr_05.read_as(NAME, location)
 

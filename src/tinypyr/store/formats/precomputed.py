@@ -18,7 +18,7 @@ from ...errors import UNREADABLE, StoreError, brief
 from ...grid import Grid, replace_grid
 from ..location import Location
 from ..metadata import Metadata
-from ..volume import Layout, LevelMetadata, Loss, Volume, checked_path, no_label_names
+from ..volume import Layout, LevelMetadata, Loss, StoredVolume, checked_path, no_label_names
 from . import _record
 from ._sharded_zeros import ShardedZeros
 from ._traits import Traits
@@ -69,7 +69,7 @@ def detect(location: Location) -> bool:
     return location.read("info") is not None
 
 
-def read(location: Location) -> Volume:
+def read(location: Location) -> StoredVolume:
     """Return the volume that an info file describes."""
     info = location.json("info") or {}
     try:
@@ -81,7 +81,7 @@ def read(location: Location) -> Volume:
         layout = at_level(Layout((*first["chunk_sizes"][0], channels), None, None, 0, first), grids[0])
         kind: Any = {"segmentation": "labels", "image": "image"}[info["type"]]
         losses = {k: loss for k, scale in enumerate(scales) if (loss := _loss(scale, channels)) is not None}
-        return Volume(
+        return StoredVolume(
             "precomputed",
             location,
             grids,
