@@ -321,7 +321,7 @@ class ZarrNii:
         volume = cls(path)
         import nibabel  # (imported by the reader)
 
-        volume.orientation = "".join(map(str, nibabel.aff2axcodes(nibabel.load(path).affine)))  # type: ignore
+        volume.orientation = "".join(map(str, nibabel.aff2axcodes(nibabel.load(path).affine)))
         return volume
 
     @classmethod
