@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import math
 import os
 import threading
@@ -111,7 +112,7 @@ class Nifti:
 def _load(path: str) -> Any:
     """Open a file with nibabel."""
     try:
-        import nibabel  # type: ignore[import-untyped,import-not-found,unused-ignore]
+        nibabel: Any = importlib.import_module("nibabel")
     except ImportError:
         raise ImportError('source: NIfTI files need nibabel: pip install "tinypyr[nifti]"') from None
     try:
