@@ -29,7 +29,7 @@ DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="the documentation is not part of this copy")
 
 #: Blocks that are not executed, per file.
-NOT_RUN = {"README.md": 1, "cluster.md": 2, "stores.md": 2, "testing.md": 1, "vendoring.md": 1}
+NOT_RUN = {"README.md": 1, "cluster.md": 2, "stores.md": 2, "testing.md": 1, "tinybrain.md": 1, "vendoring.md": 1}
 #: Packages without which blocks are skipped.
 OPTIONAL = ("tensorstore", "click", "rich", "dask", "distributed", "scipy")
 #: The demo's volumes, reduced in size.

@@ -257,4 +257,4 @@ def check_can_create(spec: dict[str, Any], name: str) -> None:
 
 def first_line(error: BaseException) -> str:
     """Return what an error of TensorStore says, without the specification and the places in its source."""
-    return re.split(r" \[(?:source locations|tensorstore_spec)=", str(error).split("\n")[0])[0][:300]
+    return re.split(r" \[(?:source locations|tensorstore_spec)=", str(error).split("\n")[0])[0][:1000]
