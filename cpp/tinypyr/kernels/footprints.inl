@@ -89,7 +89,7 @@ struct PoolReduction {
                          static_cast<size_t>(these.n) * sizeof(T));
     } else if constexpr (M::averages && S::pair < 0 && (S::count == 2 || S::count == 4)) {
       if (these.accumulator != nullptr) return to<S, true>(these);
-      these.half_even ? average<S>(these) : to<S, false>(these);
+      these.narrow_lanes ? average<S>(these) : to<S, false>(these);
     } else {
       these.accumulator != nullptr ? to<S, true>(these) : to<S, false>(these);
     }

@@ -51,6 +51,9 @@ struct Footprints {
   u64 ignore, flip,
       unflip;  // bits; flip is xored with voxels that are read (giving keys), unflip with voxels that are written
   bool half_even;
+  // Means rounded half to even may be computed in lanes as narrow as the voxels: fewer instructions, but whole vectors
+  // are loaded from every row, which takes longer if they come from memory.
+  bool narrow_lanes = false;
 };
 
 using PoolFootprints = void (*)(const Footprints&);

@@ -140,7 +140,8 @@ class ShortRows {
       std::memcpy(voxels, planes[0], static_cast<std::size_t>(n * width));
     } else {
       const PoolFootprints loop = kernels_.shapes.of(plane_count, -1);
-      loop({planes, n, 1, 0, 0, voxels, nullptr, 0, kernels_.ignore, flip, flip, kernels_.half_even});
+      loop({planes, n, 1, 0, 0, voxels, nullptr, 0, kernels_.ignore, flip, flip, kernels_.half_even,
+            kernels_.half_even});
     }
     if (writes_in_place_) return;
     if (!in_place_) p.rows().decode(voxels, n, p.codec);

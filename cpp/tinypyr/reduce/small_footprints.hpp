@@ -234,7 +234,8 @@ class FootprintRows {
         pool({from, n, repeat, inputs.step, target.voxel_step, target.voxels + to * width,
               pool_with_votes != nullptr ? votes : accumulators,
               pool_with_votes != nullptr ? target.vote_step : target.plane, kernels_.ignore, plan_.flip,
-              target.accumulators == nullptr ? plan_.flip : 0, kernels_.half_even});
+              target.accumulators == nullptr ? plan_.flip : 0, kernels_.half_even,
+              kernels_.half_even && plan_.problem->is_cached});
         if (count_votes == nullptr) continue;
         count_rows(count_votes, inputs, from, n, repeat, to, votes, target);
       }
